@@ -1,0 +1,1 @@
+"""fdl: functional deep learning."""
