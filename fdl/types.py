@@ -92,6 +92,16 @@ class TrainState(NamedTuple):
     key: Array
 
 
+class Rows(NamedTuple):
+    """Which examples a batch is made of: positions in a split, and 0 for what only fills the shape.
+
+    indices: i32[B]. weights: f32[B]. A chunk of them has a leading S.
+    """
+
+    indices: Array
+    weights: Array
+
+
 class Step(Protocol):
     """A pure function `(state, batch, *constants) -> (state, sums)`: the body that `lax.scan` wants."""
 

@@ -1,0 +1,101 @@
+"""Executors: where a step runs, and never what it computes.
+
+Each gives the same four verbs for the same shapes: a state has no device dimension, a chunk is [S, B, ...] with B the
+whole batch, and sums come back as totals of the whole batch. N devices share the B rows evenly.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P  # noqa: N817 (its usual name)
+
+from fdl.axis import DATA
+from fdl.types import PyTree, Step
+
+Put = Callable[[PyTree], PyTree]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """The devices and the four verbs.
+
+    put_state, put_chunk, put_constant: place a state, a chunk [S, B, ...] (split over B), whole arrays for all steps.
+    compile: `(step, state, chunk, *constants) -> call` ahead of time, for exactly these shapes: a call with other
+        shapes is an error, never a silent recompilation. The call donates the state and gives it back.
+    """
+
+    name: str
+    devices: tuple[jax.Device, ...]
+    put_state: Put
+    put_chunk: Put
+    put_constant: Put
+    lower: Callable[..., Any]
+
+    def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
+        """Return the step compiled for these shapes and placements."""
+        return self.lower(step, state, chunk, *constants).compile()
+
+
+def jit(devices: Sequence[jax.Device] | None = None) -> Executor:
+    """Make the executor that runs on one device, the first."""
+    device = (devices or jax.devices())[0]
+
+    def put(tree: PyTree) -> PyTree:
+        return jax.device_put(tree, device)
+
+    def lower(step: Step, *args: PyTree) -> Any:
+        return jax.jit(step, donate_argnums=0).lower(*args)
+
+    return Executor(name="jit", devices=(device,), put_state=put, put_chunk=put, put_constant=put, lower=lower)
+
+
+def mesh(devices: Sequence[jax.Device] | None = None) -> Executor:
+    """Make the executor that lets the compiler split one program over the devices: the batch over the data axis."""
+    devices = tuple(devices or jax.devices())
+    grid = jax.make_mesh((len(devices),), (DATA,), devices=devices, axis_types=(AxisType.Auto,))
+    whole, rows = NamedSharding(grid, P()), NamedSharding(grid, P(None, DATA))
+
+    def put(tree: PyTree) -> PyTree:
+        return jax.device_put(tree, whole)
+
+    def lower(step: Step, state: PyTree, *rest: PyTree) -> Any:
+        kept = jax.tree.map(lambda x: x.sharding, state)
+        return jax.jit(step, donate_argnums=0, out_shardings=(kept, whole)).lower(state, *rest)
+
+    return Executor(
+        name="mesh",
+        devices=devices,
+        put_state=put,
+        put_chunk=lambda tree: jax.device_put(tree, rows),
+        put_constant=put,
+        lower=lower,
+    )
+
+
+def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
+    """Make the executor that runs the step on each device's own rows, joined by the mapped data axis."""
+    devices = tuple(devices or jax.devices())
+
+    def mapped(function: Callable[..., Any], in_axes: Any, out_axes: Any, **donate: Any) -> Any:
+        return jax.pmap(function, axis_name=DATA, in_axes=in_axes, out_axes=out_axes, devices=devices, **donate)
+
+    # An identity map leaves arrays placed as every later call wants them: nothing is broadcast twice.
+    place = mapped(lambda _, tree: tree, (0, None), None)
+
+    def put(tree: PyTree) -> PyTree:
+        return place(jax.numpy.arange(len(devices)), tree)
+
+    def split(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: x.reshape(x.shape[0], len(devices), -1, *x.shape[2:]), tree)
+
+    def lower(step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Any:
+        axes = (None, 1, *(None for _ in constants))
+        return mapped(step, axes, (None, None), donate_argnums=0).lower(state, chunk, *constants)
+
+    return Executor(name="pmap", devices=devices, put_state=put, put_chunk=split, put_constant=put, lower=lower)
+
+
+EXECUTORS = {"jit": jit, "pmap": pmap, "mesh": mesh}
