@@ -1,0 +1,69 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fdl import optim
+
+
+def test_warmup_cosine_rises_and_falls_over_the_run() -> None:
+    rate = optim.warmup_cosine(0.5, 100, warmup=0.1, end=0.2)
+    values = np.array([rate(t) for t in range(101)])
+    assert values[0] == pytest.approx(0.05)
+    assert values[10] == pytest.approx(0.5)
+    assert np.all(np.diff(values[:11]) > 0)
+    assert np.all(np.diff(values[10:]) < 0)
+    assert values[100] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_warmup_cosine_fits_the_shortest_runs(steps: int) -> None:
+    for warmup in (0.0, 0.5, 1.0):
+        assert optim.warmup_cosine(1.0, steps, warmup=warmup)(0) > 0
+
+
+def params() -> dict:
+    return {
+        "Dense_0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)},
+        "attention": {"bias": jnp.ones((2, 2)), "kernel": jnp.ones((2, 2, 2))},
+        "norm": {"scale": jnp.ones(3)},
+    }
+
+
+def test_only_kernels_decay() -> None:
+    assert optim.decay_mask(params()) == {
+        "Dense_0": {"kernel": True, "bias": False},
+        "attention": {"bias": False, "kernel": True},
+        "norm": {"scale": False},
+    }
+
+
+@pytest.mark.parametrize("make", [optim.adamw, optim.sgd])
+def test_without_a_gradient_only_kernels_shrink(make) -> None:
+    optimizer = make(0.1, weight_decay=0.5)
+    zeros = jax.tree.map(jnp.zeros_like, params())
+    updates, _ = optimizer.update(zeros, optimizer.init(params()), params())
+    moved = jax.tree.map(lambda u: bool(np.any(u != 0)), updates)
+    assert moved == optim.decay_mask(params())
+
+
+def test_clip_bounds_the_global_norm() -> None:
+    optimizer = optim.sgd(1.0, momentum=0.0, clip=1.0)
+    steep = jax.tree.map(lambda x: 100 * x, params())
+    updates, _ = optimizer.update(steep, optimizer.init(params()), params())
+    assert sum(float(jnp.sum(u**2)) for u in jax.tree.leaves(updates)) == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [optim.adamw, optim.sgd])
+def test_hyper_parameters_can_be_injected_and_mapped(make) -> None:
+    def shrunk(rate, decay):
+        optimizer = optax.inject_hyperparams(make)(learning_rate=rate, weight_decay=decay)
+        updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params()), optimizer.init(params()), params())
+        return optax.apply_updates(params(), updates)
+
+    rates, decays = jnp.array([0.1, 0.2]), jnp.array([0.0, 0.3])
+    both = jax.jit(jax.vmap(shrunk))(rates, decays)
+    for i in range(2):
+        alone = shrunk(float(rates[i]), float(decays[i]))
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-6), both, alone)
