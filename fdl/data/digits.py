@@ -1,0 +1,31 @@
+"""Handwritten digits, 1,797 images of 8×8: Alpaydin and Kaynak 1998, as bundled with scikit-learn."""
+
+from functools import cache
+
+import jax
+import numpy as np
+
+from fdl.data.bundled import bundled_table, pick
+from fdl.data.source import Dataset, Source, Spec, columns
+from fdl.data.split import split_rows, split_sizes
+
+
+def digits(*, seed: int = 0) -> Dataset:
+    """Return the digits: inputs f32[B, 8, 8, 1] in [0, 1], targets i32[B] of 10 classes; splits stratified by class."""
+
+    @cache
+    def sources() -> dict[str, Source]:
+        table = bundled_table("digits.csv.gz", loader="load_digits")
+        images = (table[:, :-1] / 16).astype(np.float32).reshape(-1, 8, 8, 1)
+        labels = table[:, -1].astype(np.int32)
+        rows = split_rows(len(table), seed=seed, labels=labels)
+        return {name: columns(images[index], labels[index]) for name, index in rows.items()}
+
+    spec = Spec(
+        inputs=jax.ShapeDtypeStruct((8, 8, 1), np.float32),
+        targets=jax.ShapeDtypeStruct((), np.int32),
+        sizes=split_sizes(1797),
+        classes=10,
+        names=tuple("0123456789"),
+    )
+    return Dataset(name="digits", spec=spec, load=lambda split: pick(sources(), split))

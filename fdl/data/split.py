@@ -1,0 +1,36 @@
+"""Splits: which rows train, which choose the best checkpoint, which are kept for the last word."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+HOLD_OUT: Mapping[str, float] = {"validation": 0.1, "test": 0.1}
+
+
+def split_sizes(size: int, held_out: Mapping[str, float] = HOLD_OUT) -> dict[str, int]:
+    """Return how many rows each split of `size` rows gets, without looking at them."""
+    sizes = {name: round(size * fraction) for name, fraction in held_out.items()}
+    train = size - sum(sizes.values())
+    if train < 1:
+        raise ValueError(f"{size} rows leave {train} to train on after {sizes}; give more rows or hold out less")
+    return {"train": train, **sizes}
+
+
+def split_rows(
+    size: int, *, seed: int = 0, labels: np.ndarray | None = None, held_out: Mapping[str, float] = HOLD_OUT
+) -> dict[str, np.ndarray]:
+    """Return i64[n] row numbers of each split: disjoint, together every row, the same for the same seed.
+
+    labels: [size] or None; with labels every class is spread over the splits as evenly as whole rows allow.
+    """
+    sizes = split_sizes(size, held_out)
+    rows = np.random.default_rng(seed).permutation(size)
+    if labels is not None:
+        rows = rows[np.argsort(np.asarray(labels)[rows], kind="stable")]
+    splits = {}
+    for name in held_out:
+        # Evenly spaced picks from rows sorted by class: each class gives its share, and the count is exact.
+        picks = (np.arange(sizes[name]) * len(rows) + len(rows) // 2) // max(sizes[name], 1)
+        splits[name] = np.sort(rows[picks])
+        rows = np.delete(rows, picks)
+    return {"train": np.sort(rows), **splits}

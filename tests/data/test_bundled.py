@@ -1,0 +1,80 @@
+import jax
+import numpy as np
+import pytest
+
+from fdl.data.cancer import cancer
+from fdl.data.diabetes import diabetes
+from fdl.data.digits import digits
+from fdl.data.pydoc import pydoc
+from fdl.data.synthetic import synthetic, synthetic_tokens
+from fdl.data.wine import wine
+
+SETS = {
+    "digits": digits,
+    "cancer": cancer,
+    "wine": wine,
+    "diabetes": diabetes,
+    "pydoc": lambda: pydoc(32),
+    "synthetic": lambda: synthetic((4, 4, 3), classes=3, size=40),
+    "synthetic_features": lambda: synthetic((5,), classes=None, size=40),
+    "synthetic_tokens": lambda: synthetic_tokens(8, vocabulary=11, size=40),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_spec_tells_the_truth(name):
+    dataset = SETS[name]()
+    for split, size in dataset.spec.sizes.items():
+        source = dataset.load(split)
+        assert len(source) == size
+        batch = source.fetch(np.arange(2) % size)
+        if dataset.transform is not None:
+            batch = jax.jit(dataset.transform)(batch)
+        shapes = jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), batch)
+        assert shapes == jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), dataset.shapes(2))
+        if dataset.spec.classes:
+            assert 0 <= np.min(batch.targets) <= np.max(batch.targets) < dataset.spec.classes
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_making_it_again_gives_the_same(name):
+    for split in ("train", "test"):
+        index = np.arange(3)
+        a, b = SETS[name]().load(split).fetch(index), SETS[name]().load(split).fetch(index)
+        assert all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+@pytest.mark.parametrize("make", [cancer, wine, diabetes])
+def test_features_are_standardised_by_the_training_split(make):
+    features = make().load("train").arrays[0]
+    assert np.allclose(features.mean(0), 0, atol=1e-5)
+    assert np.allclose(features.std(0), 1, atol=1e-5)
+    assert not np.allclose(make().load("test").arrays[0].mean(0), 0, atol=1e-5)
+
+
+def test_diabetes_targets_keep_their_unit():
+    assert diabetes().load("train").arrays[1].max() > 300
+
+
+@pytest.mark.parametrize(("name", "make"), [("digits", digits), ("breast_cancer", cancer), ("wine", wine)])
+def test_the_files_hold_what_the_public_loader_gives(name, make):
+    datasets = pytest.importorskip("sklearn.datasets")
+    _, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
+    ours = np.concatenate([make().load(split).arrays[1] for split in ("train", "validation", "test")])
+    assert np.array_equal(np.bincount(ours), np.bincount(labels))
+
+
+def test_held_out_topics_are_not_trained_on():
+    train, test = (pydoc(32).load(split).arrays.tobytes() for split in ("train", "test"))
+    assert test[1000:1200] not in train
+
+
+def test_unknown_splits_are_named():
+    with pytest.raises(ValueError, match="train, validation, test"):
+        digits().load("dev")
+
+
+def test_steps_show_every_example():
+    dataset = digits()
+    assert dataset.steps(2, 100) * 100 >= 2 * dataset.spec.sizes["train"]
+    assert (dataset.steps(2, 100) - 1) * 100 < 2 * dataset.spec.sizes["train"]
