@@ -1,0 +1,36 @@
+"""The convolutional net in its first form: convolve, pool, and again; then dense layers."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fdl.models.layers import Activation, Conv, Dropout, Dtype, Normalisation, max_pool, normalise
+from fdl.types import Array
+
+
+class CNN(nn.Module):
+    """Compute `outputs` numbers as LeNet does: stages of convolution and pooling, then dense layers.
+
+    It convolves over however many dimensions there are: sound, images or video. Paper: LeCun et al., 1998.
+    """
+
+    outputs: int
+    channels: tuple[int, ...] = (32, 64)
+    hidden: tuple[int, ...] = (128,)
+    kernel: int = 3
+    norm: Normalisation = "none"
+    activation: Activation = nn.relu
+    dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, *, weights: Array | None = None, train: bool = False) -> jax.Array:
+        """Return f32[B, outputs] from `inputs: f32[B, ..., C]`, for an image f32[B, height, width, C]."""
+        x = jnp.asarray(inputs)
+        for channels in self.channels:
+            x = Conv(channels, self.kernel, bias=self.norm == "none", dtype=self.dtype)(x)
+            x = max_pool(self.activation(normalise(x, self.norm, weights=weights, train=train, dtype=self.dtype)))
+        x = x.reshape(x.shape[0], -1)
+        for width in self.hidden:
+            x = Dropout(self.dropout)(self.activation(nn.Dense(width, dtype=self.dtype)(x)), train=train)
+        return nn.Dense(self.outputs)(x)

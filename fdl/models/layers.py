@@ -1,0 +1,163 @@
+"""What several models are made of, each thing in its one place: dropout, normalisation, convolution and pooling.
+
+Shape legend: B batch, C channels, ... any further dimensions (space or time).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fdl import axis
+from fdl.types import Array
+
+Activation = Callable[[Any], Any]
+Dtype = Any
+Normalisation = Literal["none", "batch", "layer", "group"]
+
+
+class Dropout(nn.Module):
+    """Zero each number with probability `rate` in training, with a mask of its own for every example.
+
+    Keys come from `axis.row_keys`, so an example meets the same mask whichever device it landed on.
+    Paper: Srivastava et al., 2014.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Return array[B, ...] of the shape of `x: array[B, ...]`, the survivors divided by `1 - rate`."""
+        if not train or self.rate == 0.0:
+            return x
+        keys = axis.row_keys(self.make_rng("dropout"), x.shape[0])
+        keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(keys)
+        return jnp.where(keep, x / (1 - self.rate), 0).astype(x.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Normalise each channel by the mean and variance of the whole batch, padding left out.
+
+    The statistics are float32 and added over the shards of the batch; their running means live in the collection
+    "batch_stats" and are what evaluation uses. Paper: Ioffe and Szegedy, 2015.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: Dtype | None = None
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, weights: Array | None = None, train: bool) -> jax.Array:
+        """Return array[B, ..., C] of the shape of `x: array[B, ..., C]`; `weights: f32[B]` (or f32[B, T]) masks."""
+        channels = x.shape[-1]
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        scale = self.param("scale", self.scale_init, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+
+        mean, var = running_mean.value, running_var.value
+        if train:
+            mean, var = _moments(x, weights, around=mean)
+            if not self.is_initializing():
+                running_mean.value += (1 - self.momentum) * (mean - running_mean.value)
+                running_var.value += (1 - self.momentum) * (var - running_var.value)
+        slope = scale * lax.rsqrt(var + self.epsilon)
+        mean, slope, bias = (v.reshape((1,) * (x.ndim - 1) + (channels,)) for v in (mean, slope, bias))
+        y = (x.astype(jnp.float32) - mean) * slope + bias
+        return y.astype(self.dtype or x.dtype)
+
+
+def _moments(x: jax.Array, weights: Array | None, around: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the mean and variance f32[C] of `x: array[B, ..., C]` over all shards.
+
+    Taken around a point near the mean (the running one), so that one pass over x loses no digits to cancellation.
+    """
+    dimensions = tuple(range(x.ndim - 1))
+    away = x.astype(jnp.float32) - around.reshape((1,) * len(dimensions) + around.shape)
+    if weights is None:
+        weights = jnp.ones(x.shape[0])
+    weights = weights.astype(jnp.float32).reshape(weights.shape + (1,) * (x.ndim - weights.ndim))
+    count = weights.sum() * (math.prod(x.shape[:-1]) / weights.size)
+    count, first, second = axis.add(
+        (count, (weights * away).sum(dimensions), (weights * away * away).sum(dimensions)),
+    )
+    count = jnp.maximum(count, jnp.finfo(jnp.float32).tiny)  # all padding: no mean, but no NaN either
+    mean = first / count
+    return around + mean, jnp.maximum(second / count - mean * mean, 0)
+
+
+def normalise(
+    x: jax.Array, kind: Normalisation, *, weights: Array | None = None, train: bool, dtype: Dtype | None = None
+) -> jax.Array:
+    """Normalise `x: array[B, ..., C]` in the chosen way, as a layer of the compact module that calls it."""
+    if kind == "batch":
+        return BatchNorm(dtype=dtype)(x, weights=weights, train=train)
+    if kind == "layer":
+        return nn.LayerNorm(dtype=dtype)(x)
+    if kind == "group":
+        return nn.GroupNorm(num_groups=math.gcd(32, x.shape[-1]), dtype=dtype)(x)
+    if kind != "none":
+        raise ValueError(f"norm {kind!r} is unknown; choose none, batch, layer or group")
+    return x
+
+
+class Conv(nn.Module):
+    """Convolve over every dimension between the first and the last: time, images or video, whatever there is.
+
+    kernel:  its side, or one length per dimension.
+    stride:  likewise.
+    padding: "SAME", "VALID", or so many zeros on every side.
+    """
+
+    channels: int
+    kernel: int | tuple[int, ...] = 3
+    stride: int | tuple[int, ...] = 1
+    padding: Literal["SAME", "VALID"] | int = "SAME"
+    bias: bool = True
+    dtype: Dtype | None = None
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return array[B, ..., channels] from `x: array[B, ..., C]`."""
+        count = x.ndim - 2
+        sides = _each(self.kernel, count)
+        kernel = self.param("kernel", self.kernel_init, (*sides, x.shape[-1], self.channels))
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,)) if self.bias else None
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = convolve(x, kernel, _each(self.stride, count), self.padding)
+        return y if bias is None else y + bias.reshape((1,) * (count + 1) + bias.shape)
+
+
+def counts(lengths: Array, time: int) -> jax.Array:
+    """Return bool[B, T]: whether each of `time` steps lies within its row's length, `lengths: i32[B]`."""
+    return jnp.expand_dims(jnp.arange(time), 0) < jnp.expand_dims(lengths, 1)
+
+
+def convolve(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: Literal["SAME", "VALID"] | int
+) -> jax.Array:
+    """Convolve `x: array[B, ..., C]` with `kernel: array[..., C, F]`: the one place where any model does."""
+    space = "".join("DHW"[-len(strides) :])
+    around = padding if isinstance(padding, str) else [(padding, padding)] * len(strides)
+    layout = (f"N{space}C", f"{space}IO", f"N{space}C")
+    return lax.conv_general_dilated(x, kernel, strides, around, dimension_numbers=layout)
+
+
+def max_pool(x: jax.Array, window: int = 2, stride: int | None = None, padding: int = 0) -> jax.Array:
+    """Keep the largest of every window of `x: array[B, ..., C]`; the stride is the window's side unless told.
+
+    A dimension shorter than the window is one window.
+    """
+    count = x.ndim - 2
+    sides = tuple(min(window, size + 2 * padding) for size in x.shape[1:-1])
+    return nn.max_pool(x, sides, (stride or window,) * count, [(padding, padding)] * count)
+
+
+def _each(size: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+    return (size,) * count if isinstance(size, int) else size

@@ -1,0 +1,71 @@
+"""Every model: shapes, the head in float32, learning."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fdl.models import CNN, MLP, RNN, Perceptron, Transformer
+
+KEY = jax.random.key(0)
+IMAGES = jax.random.normal(KEY, (8, 8, 8, 1))
+TOKENS = jax.random.randint(KEY, (8, 6), 0, 11)
+
+CASES = [
+    (Perceptron(4), IMAGES, (8, 4)),
+    (MLP(4, hidden=(32,)), IMAGES, (8, 4)),
+    (MLP(4, hidden=(32,), norm="batch", dropout=0.1), IMAGES, (8, 4)),
+    (CNN(4, channels=(8, 8), hidden=(16,)), IMAGES, (8, 4)),
+    (CNN(4, channels=(8,), hidden=(16,), norm="batch"), IMAGES, (8, 4)),
+    (CNN(4, channels=(8,), hidden=(), norm="group"), IMAGES[:, :, 0], (8, 4)),
+    (CNN(4, channels=(8,), hidden=(), norm="layer"), IMAGES[..., None], (8, 4)),
+    (RNN(4, width=16), IMAGES, (8, 4)),
+    (RNN(4, width=16, cell="gru", depth=2, bidirectional=True), IMAGES, (8, 4)),
+    (RNN(4, vocabulary=11, width=16, cell="rnn"), TOKENS, (8, 4)),
+    (RNN(11, vocabulary=11, width=16, every_step=True), TOKENS, (8, 6, 11)),
+    (Transformer(4, width=16), IMAGES, (8, 4)),
+    (Transformer(4, vocabulary=11, width=16, dropout=0.1), TOKENS, (8, 4)),
+    (Transformer(11, vocabulary=11, width=16, causal=True, every_step=True), TOKENS, (8, 6, 11)),
+]
+ids = [f"{type(model).__name__}-{i}" for i, (model, *_) in enumerate(CASES)]
+cases = pytest.mark.parametrize(("model", "inputs", "shape"), CASES, ids=ids)
+
+
+@cases
+def test_outputs_have_the_promised_shape(model, inputs, shape):
+    outputs, _ = jax.eval_shape(lambda: model.init_with_output(KEY, inputs))
+    assert outputs.shape == shape
+
+
+@cases
+def test_bfloat16_keeps_float32_parameters_and_outputs(model, inputs, shape):
+    model = model.clone(dtype=jnp.bfloat16) if hasattr(model, "dtype") else model
+    outputs, variables = jax.eval_shape(lambda: model.init_with_output(KEY, inputs))
+    assert outputs.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@cases
+def test_every_model_overfits_one_batch(model, inputs, shape):
+    variables = jax.jit(model.init)(KEY, inputs)
+    labels = jax.random.randint(KEY, shape[:-1], 0, shape[-1])
+    optimizer = optax.adam(1e-2)
+
+    def step(carry, key):
+        params, extras, opt_state = carry
+
+        def loss(params):
+            logits, new = model.apply(
+                {"params": params, **extras}, inputs, train=True, rngs={"dropout": key}, mutable=list(extras)
+            )
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), new
+
+        (value, extras), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, opt_state = optimizer.update(grads, opt_state)
+        return (optax.apply_updates(params, updates), extras, opt_state), value
+
+    params = variables.pop("params")
+    carry = (params, variables, optimizer.init(params))
+    _, losses = jax.jit(lambda c: jax.lax.scan(step, c, jax.random.split(KEY, 150)))(carry)
+    assert np.asarray(losses)[-5:].mean() < 0.15
