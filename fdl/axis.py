@@ -37,3 +37,8 @@ def rows(count: int) -> jax.Array:
 def row_keys(key: Array, count: int) -> jax.Array:
     """Return key[count], one per row: the same for an example whichever device it landed on."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, rows(count))
+
+
+def gather(tree: PyTree) -> PyTree:
+    """Return the rows of all shards, in order: each leaf [B of a shard, ...] becomes [B of the batch, ...]."""
+    return lax.all_gather(tree, DATA, tiled=True) if mapped() else tree

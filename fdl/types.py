@@ -57,12 +57,15 @@ class Task:
     sums:    pure; always holds "loss", whose total is what `train_step` differentiates.
     metrics: metric name -> Metric. Scalar sums are kept in training, array sums only in evaluation.
     primary: the metric that chooses the best checkpoint and heads the report.
+    predict: pure, `outputs -> {column: array[B, ...]}`: what the outputs say, in classes, probabilities or the units of
+             the targets. None: the outputs themselves.
     """
 
     name: str
     sums: Callable[[PyTree, Batch], Sums]
     metrics: Mapping[str, Metric]
     primary: str
+    predict: Callable[[PyTree], Mapping[str, Array]] | None = None
 
     def __call__(self, outputs: PyTree, batch: Batch) -> Sums:
         return self.sums(outputs, batch)

@@ -6,7 +6,22 @@ adds nothing. Everything is counted in float32 on the device and finished in flo
 
 from fdl.tasks.binary import binary
 from fdl.tasks.classify import classify
+from fdl.tasks.ctc import ctc
+from fdl.tasks.embed import embed
+from fdl.tasks.masked_token import masked_token
+from fdl.tasks.multi_label import multi_label
 from fdl.tasks.next_token import next_token
 from fdl.tasks.regress import regress
+from fdl.tasks.seq2seq import seq2seq
 
-__all__ = ["binary", "classify", "next_token", "regress"]
+__all__ = [
+    "binary",
+    "classify",
+    "ctc",
+    "embed",
+    "masked_token",
+    "multi_label",
+    "next_token",
+    "regress",
+    "seq2seq",
+]

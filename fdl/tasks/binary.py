@@ -52,7 +52,13 @@ def binary() -> Task:
             "confusion": Metric(("confusion",), lambda s: s.total.tolist()),
         },
         primary="accuracy",
+        predict=_predict,
     )
+
+
+def _predict(outputs: Array) -> dict[str, Array]:
+    probability = jax.nn.sigmoid(outputs.reshape(-1).astype(jnp.float32))
+    return {"class": (probability > 0.5).astype(jnp.int32), "probability": probability}
 
 
 def f1(confusion: Sum) -> float:

@@ -1,14 +1,13 @@
-"""One class of many.
+"""One class of many, for an example, a token or a pixel.
 
 Shape legend: B batch, K classes.
 """
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from fdl.tasks.sums import mean, tally, weigh
+from fdl.tasks.sums import macro_f1, mean, spread, tally, weigh
 from fdl.types import Array, Batch, Metric, Sum, Sums, Task
 
 _DRAWABLE = 100  # a confusion matrix of more classes than this is never looked at
@@ -17,21 +16,28 @@ _DRAWABLE = 100  # a confusion matrix of more classes than this is never looked 
 def classify(classes: int, *, smoothing: float = 0.0) -> Task:
     """Make the task of choosing one of `classes`, with the softmax cross-entropy as its loss.
 
-    outputs: f32[B, K], logits; targets: i32[B], or f32[B, K] where augmentation mixes classes; weights: f32[B].
+    outputs: f32[B, ..., K], logits: f32[B, T, K] labels a sequence, f32[B, H, W, K] an image.
+    targets: i32[B, ...], or f32[B, ..., K] where augmentation mixes classes.
+    weights: f32[B], or one for each target.
     smoothing: the share of each target that is spread evenly over all classes (Szegedy et al., 2016), in the loss only.
     Macro F1 is the plain mean over the classes that occur or are predicted. More than 5 classes add `top5`; up to 100
     add the confusion matrix (rows: target, columns: predicted).
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
-        if outputs.shape != (len(outputs), classes):
-            raise ValueError(f"classify({classes}) wants logits [B, {classes}], the model gives {outputs.shape}")
-        logits = outputs.astype(jnp.float32)
-        mixed = batch.targets.ndim == 2
-        labels = jnp.argmax(batch.targets, -1) if mixed else batch.targets.astype(jnp.int32)
-        shares = batch.targets if mixed else jax.nn.one_hot(labels, classes)
+        mixed = batch.targets.ndim == outputs.ndim
+        shape = batch.targets.shape[:-1] if mixed else batch.targets.shape
+        if outputs.shape != (*shape, classes):
+            raise ValueError(f"classify({classes}) wants logits {(*shape, classes)}, the model gives {outputs.shape}")
+        logits = outputs.reshape(-1, classes).astype(jnp.float32)
+        weights = spread(batch.weights, shape).reshape(-1)
+        if mixed:
+            shares = batch.targets.reshape(-1, classes)
+            labels = jnp.argmax(shares, -1)
+        else:
+            labels = batch.targets.reshape(-1).astype(jnp.int32)
+            shares = jax.nn.one_hot(labels, classes)
         predicted = jnp.argmax(logits, -1)
-        weights = batch.weights.astype(jnp.float32)
         hits = jnp.where(labels == predicted, weights, 0.0)
         per_class = jnp.zeros((3, classes)).at[0, labels].add(hits)
         per_class = per_class.at[1, labels].add(weights).at[2, predicted].add(weights)
@@ -59,11 +65,10 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
             "confusion": Metric(("confusion",), lambda s: s.total.tolist()),
         },
         primary="accuracy",
+        predict=_predict,
     )
 
 
-def macro_f1(per_class: Sum) -> float:
-    """Return the mean F1 of the classes seen, from f64[3, K]: rightly predicted, occurring, predicted."""
-    hits, occurring, predicted = per_class.total
-    seen = occurring + predicted > 0
-    return float(np.mean(2 * hits[seen] / (occurring + predicted)[seen])) if seen.any() else float("nan")
+def _predict(outputs: Array) -> dict[str, Array]:
+    shares = jax.nn.softmax(outputs.astype(jnp.float32))
+    return {"class": jnp.argmax(shares, -1), "probability": jnp.max(shares, -1), "probabilities": shares}

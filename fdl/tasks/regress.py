@@ -51,6 +51,7 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
             "r2": Metric(("per_value",), determination, "higher"),
         },
         primary="rmse",
+        predict=lambda outputs: {"value": outputs.astype(jnp.float32) * jnp.float32(scale) + jnp.float32(center)},
     )
 
 

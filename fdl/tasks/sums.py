@@ -1,15 +1,18 @@
 """How a task adds up, and how sums become metrics.
 
-Shape legend: B batch, K classes.
+Shape legend: B batch, T time, K classes, V vocabulary.
 """
 
 import math
 from collections.abc import Callable
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 
-from fdl.types import Array, Metric, Sum
+from fdl.types import Array, Batch, Metric, Sum
 
 
 def spread(weights: Array, shape: tuple[int, ...]) -> Array:
@@ -37,6 +40,43 @@ def tally(labels: Array, predicted: Array, weights: Array, shape: tuple[int, int
     """
     table = jnp.zeros(shape, jnp.float32).at[labels, predicted].add(weights)
     return Sum(table, jnp.sum(weights))
+
+
+def token_sums(outputs: Array, batch: Batch) -> dict[str, Sum]:
+    """Add up the cross-entropy in nats and the right guesses, token by token.
+
+    outputs: f32[B, T, V], logits; targets: i32[B, T]; weights: f32[B] or f32[B, T].
+    """
+    targets = batch.targets.astype(jnp.int32)
+    if outputs.shape[:-1] != targets.shape:
+        raise ValueError(
+            f"a token task wants logits for each of the targets {targets.shape}, the model gives {outputs.shape};"
+            " ask it for every step's output"
+        )
+    logits = outputs.astype(jnp.float32)
+    return {
+        "loss": weigh(optax.softmax_cross_entropy_with_integer_labels(logits, targets), batch.weights),
+        "correct": weigh(jnp.argmax(logits, -1) == targets, batch.weights),
+    }
+
+
+def best_token(outputs: Array) -> dict[str, Array]:
+    """Return the most likely token of every step and its probability: i32[B, T], f32[B, T]."""
+    logits = outputs.astype(jnp.float32)
+    return {"token": jnp.argmax(logits, -1), "probability": jnp.max(jax.nn.softmax(logits), -1)}
+
+
+def class_counts(labels: Array, predicted: Array, weights: Array) -> Array:
+    """Count rightly predicted, occurring and predicted per class, f32[3, K], of yes-or-no arrays [B, K]."""
+    weights = spread(weights, labels.shape)
+    return jnp.stack([jnp.sum(jnp.where(x, weights, 0.0), 0) for x in (labels & predicted, labels, predicted)])
+
+
+def macro_f1(per_class: Sum) -> float:
+    """Return the mean F1 of the classes seen, from f64[3, K]: rightly predicted, occurring, predicted."""
+    hits, occurring, predicted = per_class.total
+    seen = occurring + predicted > 0
+    return float(np.mean(2 * hits[seen] / (occurring + predicted)[seen])) if seen.any() else math.nan
 
 
 def ratio(part: Array | float, whole: Array | float) -> float:

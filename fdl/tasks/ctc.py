@@ -1,0 +1,74 @@
+"""A short sequence of symbols somewhere in a long sequence of frames.
+
+Shape legend: B batch, T frames, N symbols, V vocabulary (0 is the blank).
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from fdl.tasks.sums import mean, weigh
+from fdl.types import Array, Batch, Sum, Sums, Task
+
+
+def ctc() -> Task:
+    """Make the task of transcription without alignment (Graves et al., 2006), with the CTC loss in nats per utterance.
+
+    outputs: f32[B, T, V], logits, symbol 0 being the blank. Frames after the end are silence: blanks like any.
+    targets: i32[B, N], the symbols, then 0; weights: f32[B].
+    `error_rate` is the edit distance of the greedy transcription per symbol of the target, `sequence_accuracy` the
+    share of utterances without a fault.
+    """
+
+    def sums(outputs: Array, batch: Batch) -> Sums:
+        if outputs.ndim != 3:
+            raise ValueError(f"ctc() wants logits [B, T, V], the model gives {outputs.shape}; ask it for every step")
+        logits, labels = outputs.astype(jnp.float32), batch.targets
+        loss = optax.ctc_loss(logits, jnp.zeros(logits.shape[:2]), labels, (labels == 0).astype(jnp.float32))
+        symbols, heard = greedy(logits)
+        edits = edit_distance(symbols, heard, labels)
+        return {
+            "loss": weigh(loss, batch.weights),
+            "edits": Sum(weigh(edits, batch.weights).total, weigh(jnp.sum(labels != 0, -1), batch.weights).total),
+            "sequences": weigh(edits == 0, batch.weights),
+        }
+
+    return Task(
+        name="ctc",
+        sums=sums,
+        metrics={
+            "loss": mean("loss", "lower"),
+            "error_rate": mean("edits", "lower"),
+            "sequence_accuracy": mean("sequences", "higher"),
+        },
+        primary="error_rate",
+        predict=lambda outputs: {"symbols": jnp.where(greedy(outputs)[1], greedy(outputs)[0], 0)},
+    )
+
+
+def greedy(logits: Array) -> tuple[jax.Array, jax.Array]:
+    """Return the best symbol of every frame, i32[B, T], and whether it is new (not blank, not held), bool[B, T]."""
+    symbols = jnp.argmax(logits, -1)
+    held = jnp.pad(symbols[:, :-1], ((0, 0), (1, 0))) == symbols
+    return symbols, (symbols != 0) & ~held
+
+
+def edit_distance(symbols: Array, heard: Array, labels: Array) -> jax.Array:
+    """Return f32[B]: the fewest insertions, deletions and replacements that make the labels of what was heard.
+
+    symbols: i32[B, T], of which only those where heard: bool[B, T] count; labels: i32[B, N], then 0.
+    One row of the Levenshtein table per symbol; the insertions along a row are a running minimum.
+    """
+    place = jnp.arange(labels.shape[1] + 1)[None]
+
+    def advance(row: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        symbol, new = step
+        replaced = row[:, :-1] + (labels != symbol[:, None])
+        best = jnp.concatenate([row[:, :1] + 1, jnp.minimum(row[:, 1:] + 1, replaced)], 1)
+        return jnp.where(new[:, None], place + lax.cummin(best - place, 1), row), None
+
+    first = jnp.broadcast_to(place, (len(labels), place.shape[1]))
+    last, _ = lax.scan(advance, first, (jnp.asarray(symbols).T, jnp.asarray(heard).T))
+    length = jnp.sum(labels != 0, -1)
+    return jnp.take_along_axis(last, length[:, None], 1)[:, 0].astype(jnp.float32)

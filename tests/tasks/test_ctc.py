@@ -1,0 +1,46 @@
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from fdl.tasks import ctc
+from fdl.tasks.ctc import edit_distance, greedy
+from fdl.types import Batch
+
+
+def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(s for s, _ in itertools.groupby(path) if s)
+
+
+def slow_distance(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    if not a or not b:
+        return len(a) + len(b)
+    cut = (slow_distance(a[1:], b) + 1, slow_distance(a, b[1:]) + 1, slow_distance(a[1:], b[1:]) + (a[0] != b[0]))
+    return min(cut)
+
+
+def test_the_loss_is_the_chance_of_every_path_that_reads_the_labels() -> None:
+    logits = np.random.default_rng(0).normal(size=(1, 4, 3)).astype(np.float32)
+    shares = np.asarray(jax.nn.softmax(logits))[0]
+    for labels in ([1, 0], [1, 2], [1, 1], [2, 0]):
+        paths = [p for p in itertools.product(range(3), repeat=4) if collapse(p) == tuple(s for s in labels if s)]
+        chance = sum(np.prod([shares[t, s] for t, s in enumerate(p)]) for p in paths)
+        sums = ctc()(logits, Batch(None, np.array([labels]), np.ones(1, np.float32)))
+        assert sums["loss"].total == pytest.approx(-np.log(chance), rel=1e-4)
+
+
+def test_edits_are_the_fewest_that_mend_the_transcription() -> None:
+    rng = np.random.default_rng(1)
+    paths = rng.integers(0, 3, (40, 6))
+    labels = np.array([np.pad(rng.integers(1, 3, n), (0, 4 - n)) for n in rng.integers(0, 5, 40)])
+    symbols, heard = greedy(np.eye(3, dtype=np.float32)[paths])
+    said = [tuple(s for s in row if s) for row in labels]
+    expected = [slow_distance(collapse(tuple(p)), ref) for p, ref in zip(paths, said, strict=True)]
+    np.testing.assert_array_equal(edit_distance(symbols, heard, labels), expected)
+    weights = np.float32(rng.integers(0, 3, 40))
+    values = ctc().finish(ctc()(np.eye(3, dtype=np.float32)[paths], Batch(None, labels, weights)))
+    assert values["error_rate"] == pytest.approx(
+        weights @ expected / sum(w * len(s) for w, s in zip(weights, said, strict=True))
+    )
+    assert values["sequence_accuracy"] == pytest.approx(weights @ (np.array(expected) == 0) / weights.sum())
