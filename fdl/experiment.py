@@ -1,0 +1,150 @@
+"""Experiments: the value that names everything a run is a function of, and the check that its parts fit together."""
+
+import importlib.util
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from fdl import executors, pages, steps
+from fdl.accelerator import Accelerator, find
+from fdl.data import Dataset
+from fdl.types import Batch, PyTree, Task, TrainState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What is computed (the first block), and where and how often it is looked at (the second).
+
+    batch_size:     examples per step over all devices. steps: updates in all. seed: of everything random.
+    accumulate:     micro-batches per step, for batches that do not fit.
+    executor:       "auto" is jit on one device and mesh on several.
+    steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
+    log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
+        save_every None is whenever it evaluates.
+    name, knobs:    set by `load`: which page made it, with which values.
+    """
+
+    model: nn.Module
+    dataset: Dataset
+    task: Task
+    optimizer: optax.GradientTransformation
+    batch_size: int
+    steps: int
+    seed: int = 0
+    accumulate: int = 1
+
+    accelerator: Accelerator = "any"
+    executor: Literal["auto", "jit", "pmap", "mesh"] = "auto"
+    feed: Literal["auto", "resident", "streamed"] = "auto"
+    steps_per_call: int | None = None
+    evaluate_batch_size: int | None = None
+    log_every: int = 50
+    evaluate_every: int | None = None
+    save_every: int | None = None
+
+    name: str = "experiment"
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+
+    def epochs(self, step: int) -> float:
+        """Return how many times every training example has been seen after `step` steps."""
+        return step * self.batch_size / self.dataset.spec.sizes["train"]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a run folder belongs to: two experiments that differ in any of it do not share one."""
+        fixed = {
+            "experiment": self.name,
+            "dataset": self.dataset.name,
+            "task": self.task.name,
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "seed": self.seed,
+            "accumulate": self.accumulate,
+        }
+        return {**fixed, **self.knobs}
+
+    def example(self, batch_size: int = 1) -> Batch:
+        """Return a batch of zeros in the shapes that the model sees."""
+        batch = jax.tree.map(lambda x: jnp.zeros((batch_size, *x.shape), x.dtype), self.dataset.spec.example())
+        return self.dataset.transform(batch) if self.dataset.transform else batch
+
+    def init(self) -> TrainState:
+        """Return the state at step 0."""
+        return jax.jit(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))()
+
+    def abstract(self) -> TrainState:
+        """Return the shapes of the state at step 0; nothing is allocated."""
+        return jax.eval_shape(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))
+
+
+def load(name: str, **knobs: Any) -> Experiment:
+    """Make the experiment of a page, by its name or the path of its file, with some knobs set."""
+    page = pages.read(name)
+    values = page.complete(knobs)
+    spec = importlib.util.spec_from_file_location(f"experiments.{page.name}", page.path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # so that what the page defines can be pickled by data workers
+    spec.loader.exec_module(module)
+    return replace(module.experiment(**values), name=page.name, knobs=values)
+
+
+def place(experiment: Experiment) -> executors.Executor:
+    """Make the executor an experiment asks for, on the accelerator it asks for."""
+    devices = find(experiment.accelerator)
+    name = experiment.executor
+    if name == "auto":
+        name = "jit" if len(devices) == 1 else "mesh"
+    if name not in executors.EXECUTORS:
+        raise ValueError(f"executor {name!r} is not one of auto, {', '.join(executors.EXECUTORS)}")
+    return executors.EXECUTORS[name](devices)
+
+
+def check(experiment: Experiment, device_count: int) -> None:
+    """Raise a ValueError in one line where the parts do not fit together; no data is read."""
+    size, batch_size, parts = experiment.dataset.spec.sizes["train"], experiment.batch_size, experiment.accumulate
+    for name in ("batch_size", "steps", "accumulate", "log_every"):
+        if getattr(experiment, name) < 1:
+            raise ValueError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
+    if batch_size > size:
+        raise ValueError(f"batch_size {batch_size} is larger than the {size} training examples; try {size} or less")
+    share = device_count * parts
+    if batch_size % share:
+        below = batch_size // share * share
+        tries = " or ".join(str(n) for n in (below, below + share) if n)
+        over = f"{device_count} device{'s' * (device_count > 1)}" + f" x {parts} micro-batches" * (parts > 1)
+        raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
+    fit(experiment)
+
+
+def fit(experiment: Experiment) -> PyTree:
+    """Return the shapes of the model's outputs; raise where model, data and task do not fit."""
+
+    def run() -> PyTree:
+        batch = experiment.example(2)
+        state = steps.init(experiment.model, experiment.optimizer, batch, experiment.seed)
+        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch, train=False)
+        return outputs, experiment.task(outputs, batch)
+
+    try:
+        outputs, sums = jax.eval_shape(run)
+    except (TypeError, ValueError) as error:
+        inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{type(experiment.model).__name__} and task {experiment.task.name!r} do not fit dataset "
+            f"{experiment.dataset.name!r} with inputs {inputs}: {reason}"
+        ) from error
+    assert "loss" in sums, f"task {experiment.task.name!r} gives no 'loss'"
+    return outputs
+
+
+def evaluate_batch_size(experiment: Experiment, device_count: int) -> int:
+    """Return the evaluation batch: what the experiment says, else its batch size, rounded up to divide evenly."""
+    return math.ceil((experiment.evaluate_batch_size or experiment.batch_size) / device_count) * device_count

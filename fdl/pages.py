@@ -1,0 +1,130 @@
+"""Pages: the files of `experiments/`, read without running them.
+
+A page is a docstring and a function `experiment(*, knob: type = default, ...)`. Its signature is its list of knobs, and
+the comment behind a knob is the knob's help. Reading them from the syntax tree keeps `--help`, `--list` and every
+mistyped flag instant: nothing is imported, JAX least of all.
+"""
+
+import ast
+import difflib
+import io
+import tokenize
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SHIPPED = Path(__file__).resolve().parent.parent / "experiments"
+KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    """One parameter of a page.
+
+    kind: int, float, str or bool. choices: the values of a `Literal`, or None. many: a `tuple[kind, ...]`.
+    optional: None is a value too. help: the comment behind it.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    choices: tuple[str, ...] | None = None
+    many: bool = False
+    optional: bool = False
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page as read: its name, file, docstring and knobs."""
+
+    name: str
+    path: Path
+    doc: str
+    knobs: tuple[Knob, ...]
+
+    @property
+    def summary(self) -> str:
+        """Return the first line of the docstring."""
+        return self.doc.strip().split("\n", 1)[0]
+
+    def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
+        """Return every knob with its value, the given ones over the defaults; raise on one the page lacks."""
+        known = {knob.name: knob.default for knob in self.knobs}
+        for name in knobs:
+            if name not in known:
+                raise ValueError(f"{self.name} has no knob {name!r}{meant(name, known)}; it has {', '.join(known)}")
+        return known | knobs
+
+
+def names() -> list[str]:
+    """Return the names of all pages, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.py") if not path.stem.startswith("_"))
+
+
+def read(name: str) -> Page:
+    """Read one page by name, or by path where the name ends in .py; raise a ValueError that says what is wrong."""
+    path = Path(name) if name.endswith(".py") else SHIPPED / f"{name}.py"
+    if not path.is_file() or path.parent == SHIPPED and path.stem not in names():
+        raise ValueError(f"no experiment {name!r}{meant(name, names())}; --list shows them all, a path to a .py file works too")
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a Python page: {error}") from None
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "experiment"]
+    if not found:
+        raise ValueError(f"{path}: a page defines a function experiment(*, knobs...) -> Experiment; this one does not")
+    return Page(name=path.stem, path=path, doc=ast.get_docstring(tree) or "", knobs=_knobs(found[0], path, text))
+
+
+def meant(name: str, known: Sequence[str] | dict[str, Any]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _knobs(function: ast.FunctionDef, path: Path, text: str) -> tuple[Knob, ...]:
+    spec = function.args
+    if spec.args or spec.posonlyargs or spec.vararg or spec.kwarg:
+        raise ValueError(f"{path}:{function.lineno}: knobs are keyword-only: write experiment(*, ...)")
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+    }
+    return tuple(
+        _knob(arg, default, path, comments.get(arg.lineno, ""))
+        for arg, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True)
+    )
+
+
+def _knob(arg: ast.arg, default: ast.expr | None, path: Path, comment: str) -> Knob:
+    where = f"{path}:{arg.lineno}: knob {arg.arg}"
+    rule = "a knob is typed int, float, str, bool, Literal['a', 'b'], tuple[int, ...] or X | None, and has a literal default"
+    kind, optional, many, choices = arg.annotation, False, False, None
+    if isinstance(kind, ast.BinOp) and isinstance(kind.op, ast.BitOr) and _is_none(kind.right):
+        kind, optional = kind.left, True
+    if isinstance(kind, ast.Subscript) and isinstance(kind.value, ast.Name):
+        inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
+        if kind.value.id == "Literal":
+            choices = tuple(x.value for x in inner if isinstance(x, ast.Constant) and isinstance(x.value, str))
+            kind = ast.Name("str") if len(choices) == len(inner) else None
+        elif kind.value.id == "tuple":
+            kind, many = inner[0], True
+    if not (isinstance(kind, ast.Name) and kind.id in KINDS):
+        raise ValueError(f"{where}: {rule}")
+    try:
+        value = ast.literal_eval(default) if default is not None else ...
+    except ValueError:
+        value = ...
+    if value is ...:
+        raise ValueError(f"{where}: {rule}")
+    return Knob(
+        name=arg.arg, kind=KINDS[kind.id], default=value, choices=choices, many=many, optional=optional, help=comment
+    )
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
