@@ -1,1 +1,29 @@
-"""fdl: functional deep learning."""
+"""fdl: functional deep learning. A training run is a pure function of its experiment.
+
+The names below are imported when they are first used, so that `import fdl` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fdl.experiment import Experiment as Experiment
+    from fdl.experiment import load as load
+    from fdl.modes.describe import describe as describe
+    from fdl.modes.evaluate import evaluate as evaluate
+    from fdl.modes.train import train as train
+
+_HOMES = {
+    "Experiment": "fdl.experiment",
+    "load": "fdl.experiment",
+    "describe": "fdl.modes.describe",
+    "evaluate": "fdl.modes.evaluate",
+    "train": "fdl.modes.train",
+}
+__all__ = ["Experiment", "describe", "evaluate", "load", "train"]  # noqa: F822 (found by __getattr__)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fdl' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -75,7 +75,7 @@ class Checkpoints:
         want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
         with ocp.PyTreeCheckpointer() as checkpointer:
             state = checkpointer.restore(self.folder.absolute() / str(step) / "state", item=want)
-        return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like.key)))
+        return state._replace(key=jax.random.wrap_key_data(state.key))
 
     def _write(self, state: PyTree, meta: dict[str, Any]) -> None:
         import orbax.checkpoint as ocp

@@ -4,6 +4,7 @@ Each gives the same four verbs for the same shapes: a state has no device dimens
 whole batch, and sums come back as totals of the whole batch. N devices share the B rows evenly.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P  # noqa: N817 (its usual name)
 
 from fdl.axis import DATA
-from fdl.types import PyTree, Step
+from fdl.types import PyTree, Step, Sums, TrainState
 
 Put = Callable[[PyTree], PyTree]
 
@@ -37,6 +38,31 @@ class Executor:
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
         """Return the step compiled for these shapes and placements."""
         return self.lower(step, state, chunk, *constants).compile()
+
+
+class Call:
+    """A step bound to an executor and to the arrays it reads: `(state, chunk) -> (state, sums)`.
+
+    Compiles once for each number of steps in a chunk, at the first such chunk. Anything else that changes shape is an
+    error. compile_seconds adds up what that took, by `clock`.
+    """
+
+    def __init__(
+        self, executor: Executor, step: Step, constants: PyTree = (), clock: Callable[[], float] = time.perf_counter
+    ):
+        self.executor, self.step, self.clock = executor, step, clock
+        self.constants = executor.put_constant(constants)
+        self.compiled: dict[int, Step] = {}
+        self.compile_seconds = 0.0
+
+    def __call__(self, state: TrainState, chunk: PyTree) -> tuple[TrainState, Sums]:
+        steps = len(jax.tree.leaves(chunk)[0])
+        chunk = self.executor.put_chunk(chunk)
+        if steps not in self.compiled:
+            start = self.clock()
+            self.compiled[steps] = self.executor.compile(self.step, state, chunk, *self.constants)
+            self.compile_seconds += self.clock() - start
+        return self.compiled[steps](state, chunk, *self.constants)
 
 
 def jit(devices: Sequence[jax.Device] | None = None) -> Executor:

@@ -71,8 +71,7 @@ class Experiment:
 
     def example(self, batch_size: int = 1) -> Batch:
         """Return a batch of zeros in the shapes that the model sees."""
-        batch = jax.tree.map(lambda x: jnp.zeros((batch_size, *x.shape), x.dtype), self.dataset.spec.example())
-        return self.dataset.transform(batch) if self.dataset.transform else batch
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.dataset.shapes(batch_size))
 
     def init(self) -> TrainState:
         """Return the state at step 0."""

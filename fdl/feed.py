@@ -3,22 +3,10 @@
 Shape legend: B batch, S steps per call.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from fdl.data.order import orders
-from fdl.types import Array
-
-
-class Rows(NamedTuple):
-    """The rows of S batches: what the host sends where the data already lives on the device.
-
-    indices: i32[S, B]; weights: f32[S, B], 0 for padding, which repeats row 0.
-    """
-
-    indices: Array
-    weights: Array
+from fdl.types import Rows
 
 
 def training_rows(seed: int, first_step: int, steps: int, *, batch_size: int, size: int) -> Rows:

@@ -67,7 +67,9 @@ def read(name: str) -> Page:
     """Read one page by name, or by path where the name ends in .py; raise a ValueError that says what is wrong."""
     path = Path(name) if name.endswith(".py") else SHIPPED / f"{name}.py"
     if not path.is_file() or path.parent == SHIPPED and path.stem not in names():
-        raise ValueError(f"no experiment {name!r}{meant(name, names())}; --list shows them all, a path to a .py file works too")
+        raise ValueError(
+            f"no experiment {name!r}{meant(name, names())}; --list shows them all, a path to a .py file works too"
+        )
     try:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)

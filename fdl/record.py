@@ -9,14 +9,14 @@ from typing import Any, Self
 class Record:
     """Appends to metrics.jsonl and to a TensorBoard event file.
 
-    A run that goes on from `step` first drops the lines behind it: they will be written again.
+    A run that goes on from `step` first drops the lines behind it, and the test's: they will be written again.
     """
 
     def __init__(self, folder: Path, step: int):
         from tensorboardX import SummaryWriter
 
         file = folder / "metrics.jsonl"
-        kept = [line for line in lines(file) if line["step"] <= step]
+        kept = [line for line in lines(file) if line["step"] <= step and line["split"] != "test"]
         self.file = file.open("w", encoding="utf-8")
         self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
         for line in kept:

@@ -151,16 +151,16 @@ def prepare(
     """Return the Step that first brings its batch into the model's form on the device.
 
     transform: pure, for training and evaluation alike (bytes to floats, waveform to spectrogram).
-    augment:   pure and random, `(key, batch) -> batch`, for training alone; it sees the batch before `transform`.
+    augment:   pure and random, `(key, batch) -> batch`, for training alone; it sees what `transform` gives.
     """
     if transform is None and augment is None:
         return step
 
     def prepared(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        if augment is not None:
-            batch = augment(step_key(state, AUGMENT), batch)
         if transform is not None:
             batch = transform(batch)
+        if augment is not None:
+            batch = augment(step_key(state, AUGMENT), batch)
         return step(state, batch)
 
     return prepared

@@ -3,7 +3,7 @@
 Shape legend: B batch, T time, S steps per call; array totals have whatever shape their task gives them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -80,6 +80,16 @@ class Task:
         }
 
 
+def add_up(calls: Iterable[Sums], to: Sums | None = None) -> dict[str, Sum]:
+    """Add the sums that calls returned, each with a leading S, one after another and in float64 on the host."""
+    added: dict[str, Sum] = dict(to or {})
+    for call in calls:
+        for name, stacked in call.items():
+            here = Sum(*(np.asarray(x, np.float64).sum(0) for x in stacked))
+            added[name] = Sum(*map(np.add, added[name], here)) if name in added else here
+    return added
+
+
 class TrainState(NamedTuple):
     """Everything a run is at one step, and exactly what a checkpoint holds.
 
@@ -96,9 +106,10 @@ class TrainState(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Which examples a batch is made of: positions in a split, and 0 for what only fills the shape.
+    """Which examples a batch is made of: what the host sends where the data already lives on the device.
 
-    indices: i32[B]. weights: f32[B]. A chunk of them has a leading S.
+    indices: i32[B], positions in a split; weights: f32[B], 0 for what only fills the shape (and repeats row 0). For a
+    chunk of S batches both have a leading S.
     """
 
     indices: Array

@@ -1,0 +1,100 @@
+"""What launch.py calls: a page and its values become an experiment, a mode runs it, mistakes become one line.
+
+Nothing heavy is imported before the input is known to be right.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fdl import pages
+
+MODES = ("train", "evaluate", "describe")
+WRONG_INPUT = 2
+
+
+def listing() -> int:
+    """Print every experiment with the first line of its docstring."""
+    names = pages.names()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:{width}}  {pages.read(name).summary}")
+    return 0
+
+
+def refuse(error: Exception) -> int:
+    """Print a mistake of the user's in one line and return the exit code for it."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return WRONG_INPUT
+
+
+def run(
+    page: pages.Page,
+    knobs: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    mode: str,
+    workdir: str | None,
+    checkpoint: str = "last",
+) -> int:
+    """Run one mode of one page and return the exit code.
+
+    settings: fields of Experiment that override the page's, and `fake_devices`.
+    """
+    settings = dict(settings)
+    try:
+        prepare_jax(settings.pop("fake_devices", None), settings.get("accelerator"))
+        from dataclasses import replace
+
+        from fdl import folder
+        from fdl.experiment import load
+
+        experiment = replace(load(str(page.path), **knobs), **settings)
+        changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
+        place = Path(workdir) if workdir else folder.default(page.name, changed)
+        if mode == "train":
+            from fdl.modes.train import train
+
+            train(experiment, place)
+        elif mode == "evaluate":
+            from fdl.modes.evaluate import evaluate
+
+            evaluate(experiment, place, checkpoint="best" if checkpoint == "best" else "last")
+        else:
+            from fdl.modes.describe import describe
+
+            describe(experiment)
+    except ValueError as error:
+        if not ours(error, page):
+            raise
+        return refuse(error)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def ours(error: ValueError, page: pages.Page) -> bool:
+    """Say whether fdl or the page raised this error itself: then its one line says all, else the traceback does."""
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    return raised_in.is_relative_to(Path(__file__).resolve().parent) or raised_in == page.path.resolve()
+
+
+def prepare_jax(fake_devices: int | None, accelerator: str | None) -> None:
+    """Set what JAX reads only once, before it starts: the platform, simulated devices, the compile cache."""
+    if fake_devices:
+        if accelerator not in (None, "any", "cpu"):
+            raise ValueError(f"--fake_devices={fake_devices} are CPU devices; leave out --accelerator={accelerator}")
+        os.environ["XLA_FLAGS"] = (
+            f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={fake_devices}"
+        )
+    if fake_devices or accelerator == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fdl" / "jax"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    logging.getLogger("absl").setLevel(logging.ERROR)

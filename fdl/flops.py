@@ -1,0 +1,47 @@
+"""Counting what a step computes from its jaxpr, where the body of a scan counts as often as it runs."""
+
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any
+
+import jax
+
+
+def mentions(primitive: str, function: Callable[..., Any], *args: Any) -> bool:
+    """Say whether a primitive occurs anywhere in the program of a function."""
+    return any(eqn.primitive.name == primitive for eqn, _ in equations(jax.make_jaxpr(function)(*args).jaxpr))
+
+
+def count(function: Callable[..., Any], *args: Any) -> float:
+    """Return the floating point operations of the matrix products and convolutions of a function.
+
+    A product [m, k] x [k, n] counts 2 m k n, a convolution 2 x outputs x inputs that reach one. Elementwise work is left
+    out, as is the field's custom (model FLOPs).
+    """
+    return float(sum(times * _cost(eqn) for eqn, times in equations(jax.make_jaxpr(function)(*args).jaxpr)))
+
+
+def equations(jaxpr: Any, times: float = 1) -> Iterator[tuple[Any, float]]:
+    """Yield every equation of a jaxpr and of those inside it, with how often it runs; of branches all are taken."""
+    for eqn in jaxpr.eqns:
+        yield eqn, times
+        inner = times * eqn.params["length"] if eqn.primitive.name == "scan" else times
+        for value in eqn.params.values():
+            for sub in value if isinstance(value, list | tuple) else (value,):
+                sub = getattr(sub, "jaxpr", sub)
+                if hasattr(sub, "eqns"):
+                    yield from equations(sub, inner)
+
+
+def _cost(eqn: Any) -> float:
+    name = eqn.primitive.name
+    if name == "dot_general":
+        (contract, _), _ = eqn.params["dimension_numbers"]
+        lhs = eqn.invars[0].aval.shape
+        return 2.0 * prod(eqn.outvars[0].aval.shape) * prod(lhs[i] for i in contract)
+    if name == "conv_general_dilated":
+        numbers = eqn.params["dimension_numbers"]
+        kernel = eqn.invars[1].aval.shape
+        per_output = prod(kernel) / kernel[numbers.rhs_spec[0]]
+        return 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
+    return 0.0

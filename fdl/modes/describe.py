@@ -1,0 +1,71 @@
+"""Description: what an experiment would be and cost, with no data read and no parameter allocated."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import jax
+
+from fdl import flops
+from fdl.experiment import Experiment, check, fit, place
+from fdl.program import step_of, steps_per_call
+
+
+def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
+    executor = place(experiment)
+    check(experiment, len(executor.devices))
+    state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
+    table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
+    parameters = sum(prod(leaf.shape) for _, leaf in table)
+    work = flops.count(step_of(experiment), state, batch)
+    result = {
+        "experiment": experiment.name,
+        "inputs": shapes(batch.inputs),
+        "targets": shapes(batch.targets),
+        "outputs": shapes(fit(experiment)),
+        "parameters": parameters,
+        "parameter_bytes": nbytes(state.params),
+        "state_bytes": nbytes((state.params, state.opt_state, state.extras)),
+        "flops_per_step": work,
+        "steps": experiment.steps,
+        "epochs": experiment.epochs(experiment.steps),
+        "steps_per_call": steps_per_call(experiment, executor),
+        "executor": executor.name,
+        "devices": len(executor.devices),
+    }
+    width = max((len(name) for name, _ in table), default=0)
+    say("\n".join(f"{name:{width}}  {shape(leaf):24} {prod(leaf.shape):>14,}" for name, leaf in table))
+    say(f"{'parameters':{width}}  {'':24} {parameters:>14,}\n")
+    for name in ("inputs", "targets", "outputs"):
+        say(f"{name:16} {result[name]}")
+    say(f"{'examples':16} {', '.join(f'{split} {n:,}' for split, n in experiment.dataset.spec.sizes.items())}")
+    say(f"{'steps':16} {experiment.steps:,} of {experiment.batch_size} examples, {result['epochs']:.4g} epochs")
+    say(f"{'work':16} {work / 1e6:,.3f} MFLOP a step, {work / experiment.batch_size / 1e6:,.3f} an example")
+    say(
+        f"{'state':16} {result['state_bytes'] / 2**20:,.2f} MiB, of which parameters {result['parameter_bytes'] / 2**20:,.2f}"
+    )
+    say(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
+    return result
+
+
+def leaves(tree: Any) -> list[tuple[Any, Any]]:
+    """Return the leaves of a tree with their paths."""
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def nbytes(tree: Any) -> int:
+    """Return the bytes that arrays of these shapes take."""
+    return sum(prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def shape(leaf: Any) -> str:
+    """Return a shape in the field's short form, such as `float32[128, 10]`."""
+    return f"{leaf.dtype.name}[{', '.join(map(str, leaf.shape))}]"
+
+
+def shapes(tree: Any) -> str:
+    """Return the shapes of a tree in one line."""
+    return ", ".join(
+        f"{jax.tree_util.keystr(path, simple=True, separator='/')} {shape(leaf)}".strip() for path, leaf in leaves(tree)
+    )

@@ -1,0 +1,40 @@
+"""Evaluation of a finished or half-finished run from its checkpoints, on all three splits."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from fdl import folder as run_folder
+from fdl.checkpoint import Checkpoints
+from fdl.experiment import Experiment, check, place
+from fdl.program import Evaluation
+from fdl.progress import brief
+
+
+def evaluate(
+    experiment: Experiment,
+    workdir: Path | str,
+    *,
+    checkpoint: Literal["last", "best"] = "last",
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Return the metrics of every split at the last or the best checkpoint of a run folder, and write evaluation.json."""
+    workdir = Path(workdir)
+    executor = place(experiment)
+    check(experiment, len(executor.devices))
+    if not (workdir / "experiment.json").exists():
+        raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode=evaluate")
+    run_folder.refuse_other(workdir, experiment.identity())
+    task = experiment.task
+    checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
+    step = checkpoints.best() if checkpoint == "best" else checkpoints.last()
+    if step is None:
+        raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
+    state = executor.put_state(checkpoints.restore(step, experiment.abstract()))
+    metrics = {}
+    for split in experiment.dataset.spec.sizes:
+        state, metrics[split] = Evaluation(experiment, executor, split)(state)
+        say(f"step {step} {split} {brief(metrics[split])}")
+    result = {"experiment": experiment.name, "step": step, "metrics": metrics}
+    run_folder.write_json(workdir / "evaluation.json", result)
+    return result

@@ -1,0 +1,154 @@
+"""Training: the one loop of the framework, from a folder and a state to a report."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl import folder as run_folder
+from fdl.accelerator import describe, overlooked
+from fdl.checkpoint import Checkpoints
+from fdl.due import rhythm
+from fdl.executors import Executor
+from fdl.experiment import Experiment, check, place
+from fdl.program import Evaluation, training
+from fdl.progress import bar, brief
+from fdl.record import Record
+from fdl.types import Sum, Sums, TrainState, add_up
+
+
+def train(
+    experiment: Experiment,
+    workdir: Path | str,
+    *,
+    say: Callable[[str], None] = print,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
+    """Train an experiment in a run folder and return its report.
+
+    The folder decides where training begins: at 0 if it is new, at its last checkpoint if it holds this experiment, and
+    not at all if that is finished. Raises a ValueError where the parts do not fit or the folder holds another run.
+    """
+    workdir = Path(workdir)
+    executor = place(experiment)
+    check(experiment, len(executor.devices))
+    run_folder.claim(workdir, experiment.identity(), executor.devices)
+    if (workdir / "report.json").exists():
+        report = run_folder.read_json(workdir / "report.json")
+        say(f"finished already, at step {report['step']}: {workdir / 'report.json'}")
+        return report
+    if warning := overlooked():
+        say(f"warning: {warning}")
+
+    task = experiment.task
+    checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
+    state, story = begin(experiment, executor, checkpoints)
+    step = int(state.step)
+    program = training(experiment, executor)
+    due = rhythm(
+        experiment.steps, experiment.log_every, experiment.evaluate_every, experiment.save_every, program.steps_per_call
+    )
+    validation = Evaluation(experiment, executor, "validation")
+    say(
+        f"{experiment.name}: {experiment.steps} steps ({experiment.epochs(experiment.steps):.4g} epochs) of "
+        f"{experiment.batch_size} examples on {describe(executor.devices)} by {executor.name}, "
+        f"{due.steps_per_call} a call, data resident" + (f"; goes on from step {step}" if step else "")
+    )
+
+    with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
+        while step < experiment.steps:
+            begun, compiled, sent = clock(), program.call.compile_seconds, []
+            while True:
+                count = due.call(step)
+                state, sums = program.call(state, program.rows(step, count))
+                if sent:  # one call ahead and never more: the device does not wait, and nothing piles up
+                    jax.block_until_ready(sent[-1])
+                sent.append(sums)
+                step += count
+                shown.update(count)
+                if due.any(step):
+                    break
+            story.window = add_up(jax.device_get(sent), story.window)
+            compiled = program.call.compile_seconds - compiled
+            story.compile_seconds += compiled
+            story.seconds += clock() - begun - compiled
+
+            epoch = experiment.epochs(step)
+            if due.logs(step):
+                story.metrics["train"] = task.finish(story.window)
+                story.window = {}
+                record.write("train", step, epoch, {**story.metrics["train"], "seconds": story.seconds})
+                shown.set_postfix_str(brief(story.metrics["train"]))
+            if due.evaluates(step):
+                state, story.metrics["validation"] = validation(state)
+                record.write("validation", step, epoch, story.metrics["validation"])
+            if due.saves(step):
+                score = story.metrics["validation"][task.primary] if due.evaluates(step) else None
+                checkpoints.save(state, {"score": score, **story.as_json()})
+
+        checkpoints.wait()
+        state, story.metrics["test"] = Evaluation(experiment, executor, "test")(state)
+        record.write("test", step, experiment.epochs(step), story.metrics["test"])
+
+    report = {
+        "experiment": experiment.name,
+        "knobs": dict(experiment.knobs),
+        "step": step,
+        "epoch": experiment.epochs(step),
+        "metrics": story.metrics,
+        "best_step": checkpoints.best(),
+        "steps_per_second": step / story.seconds,
+        "examples_per_second": step * experiment.batch_size / story.seconds,
+        "training_seconds": story.seconds,
+        "compile_seconds": story.compile_seconds,
+        **run_folder.environment(executor.devices),
+    }
+    run_folder.write_json(workdir / "report.json", report)
+    say(conclusion(report, workdir))
+    return report
+
+
+@dataclass
+class Story:
+    """What a run knows besides its state, carried from one start to the next by the checkpoint's meta.json.
+
+    metrics: the latest of each split. window: the training sums since the last log line.
+    seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
+    """
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    window: Sums = field(default_factory=dict)
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the story in JSON's types; doubles survive the way there and back bit for bit."""
+        window = {name: [float(s.total), float(s.weight)] for name, s in self.window.items()}
+        return {**vars(self), "window": window}
+
+    @classmethod
+    def from_json(cls, meta: Mapping[str, Any]) -> "Story":
+        """Return the story that `as_json` told."""
+        window = {name: Sum(*map(np.float64, pair)) for name, pair in meta["window"].items()}
+        return cls(meta["metrics"], window, meta["seconds"], meta["compile_seconds"])
+
+
+def begin(experiment: Experiment, executor: Executor, checkpoints: Checkpoints) -> tuple[TrainState, Story]:
+    """Return the placed state and the story of the last checkpoint, or of step 0 where there is none."""
+    checkpoints.sweep()
+    last = checkpoints.last()
+    if last is None:
+        return executor.put_state(experiment.init()), Story()
+    state = checkpoints.restore(last, experiment.abstract())
+    return executor.put_state(state), Story.from_json(checkpoints.meta(last))
+
+
+def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
+    """Return the last lines of a run: the test metrics with n, the speed, the folder."""
+    test = {**report["metrics"]["test"]}
+    n = test.pop("n")
+    return f"test {brief(test)} n={n}\n{report['steps_per_second']:,.0f} steps/s\nrun folder {workdir}"

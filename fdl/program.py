@@ -1,0 +1,77 @@
+"""The program of an experiment: its steps bound to an executor and to the data of a split.
+
+Which feed brings the data, and how many steps are one call, is decided here and said aloud.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+
+from fdl import feed, flops, steps
+from fdl.data import Source
+from fdl.executors import Call, Executor
+from fdl.experiment import Experiment, evaluate_batch_size
+from fdl.types import Array, Batch, Rows, Step, Sums, TrainState, add_up
+
+STEPS_PER_CALL = 50
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training program: `call(state, rows(step, count)) -> (state, sums)`, and why it is made this way."""
+
+    call: Call
+    rows: Callable[[int, int], Rows]
+    steps_per_call: int
+
+
+def step_of(experiment: Experiment) -> Step:
+    """Return the pure training step of an experiment: no device is chosen yet."""
+    gradient = steps.accumulate(steps.total_gradient(experiment.model, experiment.task), experiment.accumulate)
+    data = experiment.dataset
+    return steps.prepare(steps.train_step(gradient, experiment.optimizer), data.transform, data.augment)
+
+
+def training(experiment: Experiment, executor: Executor) -> Training:
+    """Bind the training step to the executor and the training split."""
+    source = experiment.dataset.load("train").resident()
+
+    def rows(step: int, count: int) -> Rows:
+        return feed.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
+
+    call = Call(executor, steps.fuse(steps.gather(step_of(experiment), source.take)), (source.arrays,))
+    return Training(call, rows, experiment.steps_per_call or steps_per_call(experiment, executor))
+
+
+def steps_per_call(experiment: Experiment, executor: Executor) -> int:
+    """Choose how many steps are one program: one where the loop would hurt, many where the call would."""
+    convolves = flops.mentions("conv_general_dilated", step_of(experiment), experiment.abstract(), experiment.example())
+    return 1 if convolves and executor.devices[0].platform == "cpu" else STEPS_PER_CALL
+
+
+class Evaluation:
+    """The evaluation of one split: every example counts exactly once, whatever the number of devices."""
+
+    def __init__(self, experiment: Experiment, executor: Executor, split: str):
+        self.task = experiment.task
+        source = experiment.dataset.load(split).resident()
+        step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
+        self.call = Call(executor, steps.fuse(steps.gather(step, source.take)), (source.arrays,))
+        batch_size = min(
+            evaluate_batch_size(experiment, len(executor.devices)), _ceil(len(source), len(executor.devices))
+        )
+        self.rows = feed.evaluation_rows(batch_size=batch_size, size=len(source))
+
+    def __call__(self, state: TrainState) -> tuple[TrainState, dict]:
+        """Return the state and the metrics of the split, `n` among them."""
+        sums: list[Sums] = []
+        for index in range(len(self.rows.indices)):
+            state, more = self.call(state, jax.tree.map(lambda x, i=index: x[i : i + 1], self.rows))
+            sums.append(jax.device_get(more))
+        added = add_up(sums)
+        return state, {**self.task.finish(added), "n": round(float(added["n"].total))}
+
+
+def _ceil(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple

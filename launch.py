@@ -1,0 +1,145 @@
+"""Train, evaluate, describe: launch any experiment with flags.
+
+    python launch.py                                          trains the default experiment
+    python launch.py --list                                   shows every experiment
+    python launch.py --experiment=digits_cnn --help           shows its knobs
+    python launch.py --experiment=digits_cnn --width=64 --executor=mesh --fake_devices=8
+
+The knobs of an experiment are flags of their own, typed and with defaults. The same command goes on where it stopped.
+Exit codes: 0 done, 1 a fault of the program, 2 wrong input.
+"""
+
+import sys
+
+from absl import flags
+
+from fdl import cli, pages
+
+DEFAULT = "digits_mlp"
+RUN, SETTINGS, KNOBS = "the run", "where and how often (never what is computed)", "knobs of the experiment"
+
+
+def general_flags() -> flags.FlagValues:
+    """Return the flags that every experiment has."""
+    found = flags.FlagValues()
+    at = {"flag_values": found, "module_name": RUN}
+    flags.DEFINE_string("experiment", DEFAULT, "a page of experiments/ by name, or the path of a page", **at)
+    flags.DEFINE_enum("mode", "train", list(cli.MODES), "what to do with it", **at)
+    flags.DEFINE_string("workdir", None, "the run folder; by default runs/ and the page with its changed knobs", **at)
+    flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "which one --mode=evaluate takes", **at)
+    flags.DEFINE_bool("list", False, "show every experiment and leave", **at)
+    flags.DEFINE_bool("help", False, "show these flags and leave", short_name="h", **at)
+    at["module_name"] = SETTINGS
+    flags.DEFINE_enum("accelerator", None, ["any", "cpu", "gpu", "tpu"], "never another than this (any)", **at)
+    flags.DEFINE_enum("executor", None, ["auto", "jit", "pmap", "mesh"], "how devices share a step (auto)", **at)
+    flags.DEFINE_integer("fake_devices", None, "simulate this many devices on the CPU", lower_bound=1, **at)
+    flags.DEFINE_integer("steps_per_call", None, "steps that run as one program (chosen by model)", lower_bound=1, **at)
+    flags.DEFINE_integer("log_every", None, "steps between lines of metrics.jsonl (50)", lower_bound=1, **at)
+    flags.DEFINE_integer(
+        "evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", lower_bound=0, **at
+    )
+    flags.DEFINE_integer(
+        "save_every", None, "steps between checkpoints, 0: at the end (as evaluations)", lower_bound=0, **at
+    )
+    return found
+
+
+def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
+    """Make each knob of the page a flag; a knob named like a setting takes its place."""
+    settings = {flag.name for flag in found.flags_by_module_dict()[SETTINGS]}
+    for knob in page.knobs:
+        if knob.name in settings:
+            delattr(found, knob.name)
+        elif knob.name in found:
+            raise ValueError(f"{page.path}: knob {knob.name} is the name of a flag of launch.py; choose another")
+        help_text = knob.help or knob.name.replace("_", " ")
+        at = {"flag_values": found, "module_name": KNOBS}
+        if knob.choices:
+            flags.DEFINE_enum(knob.name, knob.default, list(knob.choices), help_text, **at)
+        elif knob.many:
+            serializer = flags.CsvListSerializer(",")
+            flags.DEFINE(_Many(knob.kind), knob.name, _joined(knob.default), help_text, serializer=serializer, **at)
+        else:
+            define = {
+                int: flags.DEFINE_integer,
+                float: flags.DEFINE_float,
+                bool: flags.DEFINE_bool,
+                str: flags.DEFINE_string,
+            }
+            define[knob.kind](knob.name, knob.default, help_text, **at)
+
+
+def _joined(values: tuple | None) -> str | None:
+    return None if values is None else ",".join(map(str, values))
+
+
+class _Many(flags.ArgumentParser):
+    """Parses `1,2,3` into a tuple of one kind."""
+
+    def __init__(self, kind: type):
+        self.kind = kind
+
+    def parse(self, argument: str | tuple) -> tuple:
+        if not isinstance(argument, str):
+            return tuple(argument)
+        return tuple(self.kind(word) for word in argument.split(",") if word)
+
+    def flag_type(self) -> str:
+        return f"{self.kind.__name__},..."
+
+
+def usage(found: flags.FlagValues, page: pages.Page) -> str:
+    """Return the help: what this program is, the page, and every flag with its default."""
+    parts = [__doc__ or "", f"experiment {page.name}: {page.doc}"]
+    groups = found.flags_by_module_dict()
+    for title in (KNOBS, SETTINGS, RUN):
+        lines = [
+            f"  --{flag.name}={flag.default_as_str or ''}  ({flag.parser.flag_type()})  {flag.help}"
+            for flag in groups.get(title, ())
+        ]
+        parts.append("\n".join([f"{title}:", *lines]))
+    return "\n\n".join(part.strip("\n") for part in parts)
+
+
+def peek(argv: list[str], name: str) -> str | None:
+    """Return the value of one flag before the flags are known, as `--name=value` or `--name value`."""
+    value = None
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        if word.lstrip("-") == name and word.startswith("-"):
+            value = after
+        elif word.startswith((f"--{name}=", f"-{name}=")):
+            value = word.split("=", 1)[1]
+    return value
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags, run the mode and return the exit code."""
+    try:
+        found = general_flags()
+        page = pages.read(peek(argv[1:], "experiment") or DEFAULT)
+        add_knobs(found, page)
+        extra = found(argv)[1:]
+        if extra:
+            raise ValueError(f"{extra[0]!r} is no flag; flags begin with -- (--help shows them all)")
+        if found["list"].value:
+            return cli.listing()
+        if found["help"].value:
+            print(usage(found, page))
+            return 0
+        knobs = {knob.name: found[knob.name].value for knob in page.knobs}
+        settings = {
+            flag.name: flag.value
+            for flag in found.flags_by_module_dict()[SETTINGS]
+            if flag.value is not None and flag.name not in knobs
+        }
+    except flags.UnrecognizedFlagError as error:
+        near = pages.meant(error.flagname, list(found))
+        return cli.refuse(ValueError(f"{page.name} has no flag --{error.flagname}{near}; --help shows them all"))
+    except (flags.Error, ValueError) as error:
+        return cli.refuse(error)
+    run = {flag.name: flag.value for flag in found.flags_by_module_dict()[RUN]}
+    return cli.run(page, knobs, settings, mode=run["mode"], workdir=run["workdir"], checkpoint=run["checkpoint"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
