@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 a fault of the program, 2 wrong input.
 """
 
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -22,7 +23,7 @@ RUN, SETTINGS, KNOBS = "the run", "where and how often (never what is computed)"
 def general_flags() -> flags.FlagValues:
     """Return the flags that every experiment has."""
     found = flags.FlagValues()
-    at = {"flag_values": found, "module_name": RUN}
+    at: dict[str, Any] = {"flag_values": found, "module_name": RUN}
     flags.DEFINE_string("experiment", DEFAULT, "a page of experiments/ by name, or the path of a page", **at)
     flags.DEFINE_enum("mode", "train", list(cli.MODES), "what to do with it", **at)
     flags.DEFINE_string("workdir", None, "the run folder; by default runs/ and the page with its changed knobs", **at)
@@ -53,14 +54,14 @@ def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
         elif knob.name in found:
             raise ValueError(f"{page.path}: knob {knob.name} is the name of a flag of launch.py; choose another")
         help_text = knob.help or knob.name.replace("_", " ")
-        at = {"flag_values": found, "module_name": KNOBS}
+        at: dict[str, Any] = {"flag_values": found, "module_name": KNOBS}
         if knob.choices:
             flags.DEFINE_enum(knob.name, knob.default, list(knob.choices), help_text, **at)
         elif knob.many:
             serializer = flags.CsvListSerializer(",")
             flags.DEFINE(_Many(knob.kind), knob.name, _joined(knob.default), help_text, serializer=serializer, **at)
         else:
-            define = {
+            define: dict[type, Any] = {
                 int: flags.DEFINE_integer,
                 float: flags.DEFINE_float,
                 bool: flags.DEFINE_bool,
@@ -137,7 +138,7 @@ def main(argv: list[str]) -> int:
         return cli.refuse(ValueError(f"{page.name} has no flag --{error.flagname}{near}; --help shows them all"))
     except (flags.Error, ValueError) as error:
         return cli.refuse(error)
-    run = {flag.name: flag.value for flag in found.flags_by_module_dict()[RUN]}
+    run: dict[str, Any] = {flag.name: flag.value for flag in found.flags_by_module_dict()[RUN]}
     return cli.run(page, knobs, settings, mode=run["mode"], workdir=run["workdir"], checkpoint=run["checkpoint"])
 
 

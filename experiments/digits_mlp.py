@@ -3,8 +3,8 @@
 from fdl import optim
 from fdl.data.digits import digits
 from fdl.experiment import Experiment
-from fdl.tasks import classify
 from fdl.models import MLP
+from fdl.tasks import classify
 
 
 def experiment(

@@ -20,7 +20,7 @@ _HOMES = {
     "evaluate": "fdl.modes.evaluate",
     "train": "fdl.modes.train",
 }
-__all__ = ["Experiment", "describe", "evaluate", "load", "train"]  # noqa: F822 (found by __getattr__)
+__all__ = ["Experiment", "describe", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,8 @@ def find(accelerator: Accelerator = "any") -> list[jax.Device]:
         return jax.devices(None if accelerator == "any" else accelerator)
     except RuntimeError as error:
         raise ValueError(
-            f"accelerator {accelerator!r} is not there: jax sees {seen()} ({str(error).splitlines()[0]}); {remedy(accelerator)}"
+            f"accelerator {accelerator!r} is not there: jax sees {seen()} ({str(error).splitlines()[0]}); "
+            f"{remedy(accelerator)}"
         ) from None
 
 

@@ -42,7 +42,7 @@ class Due:
         return self.steps_per_call if step < whole else 1
 
     def _at(self, step: int, every: int) -> bool:
-        return step == self.steps or bool(every) and step > 0 and step % every == 0
+        return step == self.steps or (bool(every) and step > 0 and step % every == 0)
 
 
 def rhythm(steps: int, log: int, evaluate: int | None, save: int | None, steps_per_call: int) -> Due:

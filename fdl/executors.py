@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P  # noqa: N817 (its usual name)
+from jax.sharding import PartitionSpec as P
 
 from fdl.axis import DATA
 from fdl.types import PyTree, Step, Sums, TrainState
@@ -56,6 +56,7 @@ class Call:
         self.compile_seconds = 0.0
 
     def __call__(self, state: TrainState, chunk: PyTree) -> tuple[TrainState, Sums]:
+        """Return the state after the steps of the chunk, and their sums, each [S, ...]."""
         steps = len(jax.tree.leaves(chunk)[0])
         chunk = self.executor.put_chunk(chunk)
         if steps not in self.compiled:

@@ -87,7 +87,8 @@ def load(name: str, **knobs: Any) -> Experiment:
     page = pages.read(name)
     values = page.complete(knobs)
     spec = importlib.util.spec_from_file_location(f"experiments.{page.name}", page.path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that what the page defines can be pickled by data workers
     spec.loader.exec_module(module)
@@ -128,7 +129,7 @@ def fit(experiment: Experiment) -> PyTree:
     def run() -> PyTree:
         batch = experiment.example(2)
         state = steps.init(experiment.model, experiment.optimizer, batch, experiment.seed)
-        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch, train=False)
+        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch)
         return outputs, experiment.task(outputs, batch)
 
     try:

@@ -15,8 +15,8 @@ def mentions(primitive: str, function: Callable[..., Any], *args: Any) -> bool:
 def count(function: Callable[..., Any], *args: Any) -> float:
     """Return the floating point operations of the matrix products and convolutions of a function.
 
-    A product [m, k] x [k, n] counts 2 m k n, a convolution 2 x outputs x inputs that reach one. Elementwise work is left
-    out, as is the field's custom (model FLOPs).
+    A product [m, k] x [k, n] counts 2 m k n, a convolution 2 x outputs x inputs that reach one. Elementwise work
+    is left out, as is the field's custom (model FLOPs).
     """
     return float(sum(times * _cost(eqn) for eqn, times in equations(jax.make_jaxpr(function)(*args).jaxpr)))
 

@@ -66,7 +66,7 @@ def names() -> list[str]:
 def read(name: str) -> Page:
     """Read one page by name, or by path where the name ends in .py; raise a ValueError that says what is wrong."""
     path = Path(name) if name.endswith(".py") else SHIPPED / f"{name}.py"
-    if not path.is_file() or path.parent == SHIPPED and path.stem not in names():
+    if not path.is_file() or (path.parent == SHIPPED and path.stem not in names()):
         raise ValueError(
             f"no experiment {name!r}{meant(name, names())}; --list shows them all, a path to a .py file works too"
         )
@@ -104,7 +104,8 @@ def _knobs(function: ast.FunctionDef, path: Path, text: str) -> tuple[Knob, ...]
 
 def _knob(arg: ast.arg, default: ast.expr | None, path: Path, comment: str) -> Knob:
     where = f"{path}:{arg.lineno}: knob {arg.arg}"
-    rule = "a knob is typed int, float, str, bool, Literal['a', 'b'], tuple[int, ...] or X | None, and has a literal default"
+    rule = "a knob has a literal default and is int, float, str, bool, Literal['a', 'b'], tuple[int, ...] or X | None"
+    kind: ast.expr | None
     kind, optional, many, choices = arg.annotation, False, False, None
     if isinstance(kind, ast.BinOp) and isinstance(kind.op, ast.BitOr) and _is_none(kind.right):
         kind, optional = kind.left, True
@@ -115,7 +116,8 @@ def _knob(arg: ast.arg, default: ast.expr | None, path: Path, comment: str) -> K
             kind = ast.Name("str") if len(choices) == len(inner) else None
         elif kind.value.id == "tuple":
             kind, many = inner[0], True
-    if not (isinstance(kind, ast.Name) and kind.id in KINDS):
+    word = kind.id if isinstance(kind, ast.Name) else ""
+    if word not in KINDS:
         raise ValueError(f"{where}: {rule}")
     try:
         value = ast.literal_eval(default) if default is not None else ...
@@ -124,7 +126,7 @@ def _knob(arg: ast.arg, default: ast.expr | None, path: Path, comment: str) -> K
     if value is ...:
         raise ValueError(f"{where}: {rule}")
     return Knob(
-        name=arg.arg, kind=KINDS[kind.id], default=value, choices=choices, many=many, optional=optional, help=comment
+        name=arg.arg, kind=KINDS[word], default=value, choices=choices, many=many, optional=optional, help=comment
     )
 
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import jax
 
 from fdl import feed, flops, steps
-from fdl.data import Source
 from fdl.executors import Call, Executor
 from fdl.experiment import Experiment, evaluate_batch_size
-from fdl.types import Array, Batch, Rows, Step, Sums, TrainState, add_up
+from fdl.types import Rows, Step, Sums, TrainState, add_up
 
 STEPS_PER_CALL = 50
 

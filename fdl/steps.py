@@ -24,24 +24,27 @@ Gradient = Callable[[TrainState, Batch], tuple[PyTree, PyTree, Sums]]
 DROPOUT, AUGMENT = range(2)
 
 
-def step_key(state: TrainState, purpose: int) -> Array:
+def step_key(state: TrainState, purpose: int) -> jax.Array:
     """Return the key of this step for one purpose; the state's own key is never advanced."""
     return jax.random.fold_in(jax.random.fold_in(state.key, state.step), purpose)
 
 
 def forward(
-    model: nn.Module, params: PyTree, extras: PyTree, batch: Batch, *, train: bool, key: Array | None = None
+    model: nn.Module, params: PyTree, extras: PyTree, batch: Batch, key: jax.Array | None = None
 ) -> tuple[PyTree, PyTree]:
-    """Apply the model to a batch and return `(outputs, extras)`.
+    """Apply the model to a batch and return `(outputs, extras)`; with a key as in training, without as in evaluation.
 
     A mapping of inputs is passed by argument name, anything else as the one positional argument. A model whose
     `__call__` names `weights` is given the examples' weights, so that padding weighs nothing in its statistics.
     """
     positional, named = arguments(model, batch)
     variables = {"params": params, **extras}
-    if not train:
+    if key is None:
         return model.apply(variables, *positional, **named, train=False), extras
-    return model.apply(variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(extras))  # type: ignore[return-value]
+    outputs, extras = model.apply(
+        variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(extras)
+    )
+    return outputs, extras
 
 
 def arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -72,7 +75,7 @@ def total_gradient(model: nn.Module, task: Task) -> Gradient:
     def gradient(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
         def total(params: PyTree) -> tuple[Array, tuple[PyTree, Sums]]:
             key = step_key(state, DROPOUT)
-            outputs, extras = forward(model, params, state.extras, batch, train=True, key=key)
+            outputs, extras = forward(model, params, state.extras, batch, key)
             sums = scalars(task(outputs, batch))
             return sums["loss"].total, (extras, sums)
 
@@ -131,7 +134,7 @@ def eval_step(model: nn.Module, task: Task) -> Step:
     """Return the Step that measures and changes nothing; it adds "n", the count of examples that weigh anything."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        outputs, _ = forward(model, state.params, state.extras, batch, train=False)
+        outputs, _ = forward(model, state.params, state.extras, batch)
         return state, axis.add({**task(outputs, batch), "n": count(batch.weights)})
 
     return step

@@ -5,7 +5,7 @@ Shape legend: B batch, T time, S steps per call; array totals have whatever shap
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -68,6 +68,7 @@ class Task:
     predict: Callable[[PyTree], Mapping[str, Array]] | None = None
 
     def __call__(self, outputs: PyTree, batch: Batch) -> Sums:
+        """Return the sums of a batch."""
         return self.sums(outputs, batch)
 
     def finish(self, sums: Sums) -> dict[str, Any]:
@@ -116,7 +117,5 @@ class Rows(NamedTuple):
     weights: Array
 
 
-class Step(Protocol):
-    """A pure function `(state, batch, *constants) -> (state, sums)`: the body that `lax.scan` wants."""
-
-    def __call__(self, state: TrainState, batch: PyTree, *constants: PyTree) -> tuple[TrainState, Sums]: ...
+# A Step is a pure function `(state, batch, *constants) -> (state, sums)`: the body that `lax.scan` wants.
+Step = Callable[..., tuple[TrainState, Sums]]

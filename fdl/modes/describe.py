@@ -42,9 +42,8 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     say(f"{'examples':16} {', '.join(f'{split} {n:,}' for split, n in experiment.dataset.spec.sizes.items())}")
     say(f"{'steps':16} {experiment.steps:,} of {experiment.batch_size} examples, {result['epochs']:.4g} epochs")
     say(f"{'work':16} {work / 1e6:,.3f} MFLOP a step, {work / experiment.batch_size / 1e6:,.3f} an example")
-    say(
-        f"{'state':16} {result['state_bytes'] / 2**20:,.2f} MiB, of which parameters {result['parameter_bytes'] / 2**20:,.2f}"
-    )
+    mib = {name: result[f"{name}_bytes"] / 2**20 for name in ("state", "parameter")}
+    say(f"{'state':16} {mib['state']:,.2f} MiB, of which parameters {mib['parameter']:,.2f}")
     say(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
     return result
 

@@ -18,7 +18,7 @@ def evaluate(
     checkpoint: Literal["last", "best"] = "last",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Return the metrics of every split at the last or the best checkpoint of a run folder, and write evaluation.json."""
+    """Return the metrics of every split at the last or best checkpoint of a run, and write evaluation.json."""
     workdir = Path(workdir)
     executor = place(experiment)
     check(experiment, len(executor.devices))

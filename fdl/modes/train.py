@@ -61,7 +61,8 @@ def train(
 
     with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
         while step < experiment.steps:
-            begun, compiled, sent = clock(), program.call.compile_seconds, []
+            begun, compiled = clock(), program.call.compile_seconds
+            sent: list[Sums] = []
             while True:
                 count = due.call(step)
                 state, sums = program.call(state, program.rows(step, count))
@@ -133,7 +134,7 @@ class Story:
     @classmethod
     def from_json(cls, meta: Mapping[str, Any]) -> "Story":
         """Return the story that `as_json` told."""
-        window = {name: Sum(*map(np.float64, pair)) for name, pair in meta["window"].items()}
+        window = {name: Sum(np.array(pair[0]), np.array(pair[1])) for name, pair in meta["window"].items()}
         return cls(meta["metrics"], window, meta["seconds"], meta["compile_seconds"])
 
 
