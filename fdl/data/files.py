@@ -1,0 +1,246 @@
+"""Your own files as records: CSV, Parquet, NPZ, and folders of images by class.
+
+A file is one split, to be divided; a folder may hold `train.csv`, `validation.csv` and `test.csv` (or .parquet, .npz),
+or `train/CLASS/*.png` and so on.
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdl.data.records import Column, Field, Kind, Records
+from fdl.data.tfds import decode_image
+
+SPLITS = ("train", "validation", "test")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+Columns = Mapping[str, Column]
+
+
+def table_file(path: Path) -> Records:
+    """Return the records of a CSV, TSV, Parquet or NPZ file, or of a folder that holds one per split."""
+    files = (
+        {"train": path} if path.is_file() else {split: found for split in SPLITS if (found := _table_in(path, split))}
+    )
+    if not files:
+        raise ValueError(f"{path} holds no train.csv, train.parquet or train.npz; give the file itself")
+    tables = {split: READERS[file.suffix](file) for split, file in files.items()}
+    if path.is_file() and path.suffix == ".npz":
+        tables = _splits_by_suffix(tables["train"])
+    for split, table in tables.items():
+        lengths = {name: len(column) for name, column in table.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"{files.get(split, path)}: columns have {lengths} rows; all must have the same number")
+        if set(table) != set(tables["train"]):
+            raise ValueError(
+                f"{path}: split {split!r} has columns {sorted(table)}, train has {sorted(tables['train'])}"
+            )
+        if not lengths or not next(iter(lengths.values())):
+            raise ValueError(f"{files.get(split, path)} holds no rows")
+    return Records(
+        name=path.stem,
+        fields={name: _guess(column) for name, column in tables["train"].items()},
+        sizes={split: len(next(iter(table.values()))) for split, table in tables.items()},
+        read=lambda split, indices, names: {name: _rows(tables[split][name], indices) for name in names},
+        fingerprint=lambda: _fingerprint(files.values()),
+    )
+
+
+def image_folder(path: Path) -> Records:
+    """Return the records of a folder with one folder of images per class: columns `image` and `label`."""
+    roots = {split: path / split for split in SPLITS if (path / split).is_dir()} or {"train": path}
+    names = sorted(folder.name for folder in roots["train"].iterdir() if folder.is_dir()) if "train" in roots else []
+    found: dict[str, list[tuple[Path, int]]] = {}
+    for split, root in roots.items():
+        unknown = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and folder.name not in names)
+        if unknown:
+            raise ValueError(
+                f"{root} has a class {unknown[0]!r} that train does not have; its classes are {', '.join(names)}"
+            )
+        found[split] = [
+            (file, number)
+            for number, name in enumerate(names)
+            for file in sorted((root / name).glob("*") if (root / name).is_dir() else [])
+            if file.suffix.lower() in PICTURES
+        ]
+        if not found[split]:
+            raise ValueError(
+                f"{root} holds no CLASS/*.png or .jpg; give a prepared TFDS folder, a file, or images in class folders"
+            )
+    shapes = {_shape(found["train"][i][0]) for i in np.linspace(0, len(found["train"]) - 1, 16).astype(int)}
+    channels = max(shape[2] for shape in shapes)
+    same = len(shapes) == 1
+    shape = next(iter(shapes)) if same else (None, None, channels)
+
+    def read(split: str, indices: np.ndarray, columns: Sequence[str]) -> dict[str, Column]:
+        rows = [found[split][i] for i in indices]
+        values: dict[str, Callable[[], Column]] = {
+            "image": lambda: [_picture(file, channels) for file, _ in rows],
+            "label": lambda: [number for _, number in rows],
+        }
+        return {name: values[name]() for name in columns}
+
+    return Records(
+        name=path.name,
+        fields={
+            "image": Field(kind="image", shape=shape, dtype=np.dtype(np.uint8)),
+            "label": Field(kind="label", dtype=np.dtype(np.int32), classes=len(names), names=tuple(names)),
+        },
+        sizes={split: len(files) for split, files in found.items()},
+        read=read,
+        supervised=("image", "label"),
+        fingerprint=lambda: _fingerprint(file for files in found.values() for file, _ in files),
+    )
+
+
+def _table_in(folder: Path, split: str) -> Path | None:
+    return next((folder / (split + suffix) for suffix in READERS if (folder / (split + suffix)).is_file()), None)
+
+
+def _read_csv(path: Path) -> Columns:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        start = file.read(65536)
+        file.seek(0)
+        first = start.splitlines()[0] if start.strip() else ""
+        delimiter = max(",;\t", key=first.count)
+        rows = csv.reader(file, delimiter=delimiter)
+        header = [name.strip() for name in next(rows, [])]
+        if not header or len(set(header)) < len(header):
+            raise ValueError(f"{path} needs a first line that names each column once, has {header}")
+        cells: list[list[str]] = [[] for _ in header]
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise ValueError(
+                    f"{path} line {rows.line_num} has {len(row)} values for {len(header)} columns; mend the line"
+                )
+            for column, cell in zip(cells, row, strict=True):
+                column.append(cell.strip())
+    return {name: _typed(column) for name, column in zip(header, cells, strict=True)}
+
+
+def _typed(cells: list[str]) -> Column:
+    """Return a column of text as numbers where every value that is there is one."""
+    absent = [cell.lower() in MISSING for cell in cells]
+    try:
+        numbers = np.array([np.nan if gone else float(cell) for cell, gone in zip(cells, absent, strict=True)])
+    except ValueError:
+        return [None if gone else cell for cell, gone in zip(cells, absent, strict=True)]
+    whole = not any(absent) and bool(np.all(np.isfinite(numbers))) and bool(np.all(numbers == np.round(numbers)))
+    return numbers.astype(np.int64) if whole and bool(np.all(np.abs(numbers) < 2**53)) else numbers
+
+
+def _read_parquet(path: Path) -> Columns:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError(f"{path}: Parquet needs pyarrow; run: pip install pyarrow") from error
+    columns = {}
+    try:
+        table = parquet.read_table(path)
+    except Exception as error:
+        raise ValueError(f"{path} is no Parquet file or is damaged: {str(error).splitlines()[0]}") from error
+    for name in table.column_names:
+        values = table[name].combine_chunks()
+        if values.null_count == 0 and values.type.bit_width in (8, 16, 32, 64) and _numeric(values.type):
+            columns[name] = values.to_numpy(zero_copy_only=False)
+        elif _numeric(values.type):
+            columns[name] = np.array([np.nan if value is None else float(value) for value in values.to_pylist()])
+        else:
+            columns[name] = values.to_pylist()
+    return columns
+
+
+def _numeric(kind: Any) -> bool:
+    import pyarrow
+
+    return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_decimal(kind))
+
+
+def _read_npz(path: Path) -> Columns:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+READERS: Mapping[str, Callable[[Path], Columns]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npz": _read_npz,
+}
+
+
+def _splits_by_suffix(table: Columns) -> dict[str, Columns]:
+    """Return `{"train": {"x": …}, "test": {"x": …}}` of arrays named x_train, x_test; else all as train."""
+    tails = {split: f"_{split}" for split in SPLITS}
+    splits = {
+        split: {name.removesuffix(tail): column for name, column in table.items() if name.endswith(tail)}
+        for split, tail in tails.items()
+    }
+    named = sum(map(len, splits.values()))
+    return {split: part for split, part in splits.items() if part} if named == len(table) else {"train": table}
+
+
+def _guess(column: Column) -> Field:
+    """Return what a column of a file holds, by its dtype and rank."""
+    if not isinstance(column, np.ndarray) or column.dtype.kind in "OSU":
+        plain = isinstance(column, np.ndarray) or all(isinstance(value, str | bool | type(None)) for value in column)
+        if plain:
+            return Field(kind="text", dtype=np.dtype(object))
+        lists = all(isinstance(value, list) for value in column)
+        return Field(
+            kind="array" if lists and len({len(value) for value in column}) == 1 else "other",
+            shape=(len(column[0]),) if lists else (),
+        )
+    shape = column.shape[1:]
+    kind: Kind = "array" if shape else "number"
+    if column.dtype == np.uint8 and len(shape) in (2, 3):
+        kind, shape = "image", (*shape, 1) if len(shape) == 2 else shape
+    elif column.dtype == np.uint8 and len(shape) == 4:
+        kind = "video"
+    elif column.dtype == np.int16 and len(shape) == 1:
+        kind = "audio"
+    return Field(kind=kind, shape=shape, dtype=column.dtype)
+
+
+def _rows(column: Column, indices: np.ndarray) -> Column:
+    if not isinstance(column, np.ndarray):
+        return [column[i] for i in indices]
+    rows = column[indices]
+    if rows.dtype.kind in "SU":
+        return [value.decode() if isinstance(value, bytes) else str(value) for value in rows]
+    return rows[..., None] if column.dtype == np.uint8 and column.ndim == 3 else rows
+
+
+def _shape(file: Path) -> tuple[int, int, int]:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            channels = {"1": 1, "L": 1, "I": 1, "I;16": 1, "RGBA": 4, "LA": 4}.get(picture.mode, 3)
+            return picture.height, picture.width, channels
+    except OSError as error:
+        raise ValueError(f"{file} is no image or is damaged; mend or remove it") from error
+
+
+def _picture(file: Path, channels: int) -> np.ndarray:
+    try:
+        return decode_image(file.read_bytes(), channels)
+    except OSError as error:
+        raise ValueError(f"{file} is no image or is damaged; mend or remove it") from error
+
+
+def _fingerprint(files: Any) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with open(path, "rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()

@@ -1,0 +1,70 @@
+"""Images: any records with an image column as a dataset of u8[B, H, W, C], made float on the device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fdl.data.records import Records, complete
+from fdl.data.source import Dataset, LazySource, Spec
+from fdl.data.stored import stored
+from fdl.data.targets import TARGETS, Goal, fit_target
+from fdl.types import Batch
+
+
+def images(records: Records, *, inputs: str = "", target: str = "", size: int = 0, goal: Goal = "auto") -> Dataset:
+    """Return images with a class or a number each: inputs f32[B, H, W, C] in [-1, 1] where the set holds bytes.
+
+    size: the side that every image is cut and resized to; 0 keeps the shape that all share, or 64 if they differ.
+    """
+    column = records.choose(inputs, "inputs", ("image",))
+    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    records = complete(records)
+    field, target_of = records.fields[column], fit_target(records, goal_column, goal)
+    height, width, channels = (*field.shape, None)[:3]
+    if channels is None:
+        channels = records.read("train", np.arange(1), (column,))[column][0].shape[-1]
+    if size or height is None or width is None:
+        height = width = size or 64
+    shape = (height, width, channels)
+
+    def read(split: str, indices: np.ndarray) -> Batch:
+        rows = records.read(split, indices, (column, goal_column))
+        pictures = [
+            _fit(image, shape, f"{records.name} split {split!r} example {i}")
+            for image, i in zip(rows[column], indices, strict=True)
+        ]
+        targets = target_of.encode(rows[goal_column], split, indices)
+        return Batch(np.stack(pictures), targets, np.ones(len(indices), np.float32))
+
+    spec = Spec(
+        inputs=jax.ShapeDtypeStruct(shape, field.dtype),
+        targets=target_of.shape,
+        sizes=records.sizes,
+        classes=target_of.classes,
+        names=target_of.names,
+    )
+
+    def load(split: str) -> LazySource:
+        return stored(records, spec, split, read, key=f"{column} {goal_column} {shape} {target_of.fitted}")
+
+    transform = center_bytes if field.dtype == np.uint8 else None
+    return Dataset(name=records.name, spec=spec, load=load, transform=transform, fitted=target_of.fitted)
+
+
+def center_bytes(batch: Batch) -> Batch:
+    """Turn bytes into floats in [-1, 1] on the device, after they crossed to it as bytes."""
+    return batch._replace(inputs=batch.inputs.astype(jnp.float32) / 127.5 - 1)
+
+
+def _fit(image: np.ndarray, shape: tuple[int, int, int], where: str) -> np.ndarray:
+    """Cut the middle of the wanted proportions out of an image and resize it, if it has not the shape already."""
+    if image.shape == shape:
+        return image
+    if image.shape[-1] != shape[-1] or image.dtype != np.uint8:
+        raise ValueError(
+            f"{where}: image of {image.shape} {image.dtype} among images of {shape}; convert it to {shape[-1]} channels"
+        )
+    from PIL import Image, ImageOps
+
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    return np.asarray(ImageOps.fit(picture, (shape[1], shape[0]), Image.Resampling.BILINEAR)).reshape(shape)

@@ -1,0 +1,235 @@
+"""TFDS sets by name or prepared folder, read from array_record files without TensorFlow."""
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdl.data.records import Column, Field, Records
+from fdl.data.without_tensorflow import install
+
+BYTE = np.dtype(np.uint8)
+BUNDLED = "digits, cancer, wine, diabetes, pydoc"
+
+
+def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | None = None) -> Records:
+    """Return the records of a TFDS set.
+
+    name:   as `tfds.builder` takes it (`mnist`, `glue/cola:1.0.0`), prepared on first use, or a prepared folder.
+    splits: our split -> a TFDS split string, as in `{"train": "train[:90%]", "test": "test+validation"}`.
+    folder: where TFDS keeps its data; its default where None.
+    """
+    install()
+    import tensorflow_datasets
+
+    builder = _prepared_folder(name) if Path(name).is_dir() else _prepared_name(name, folder)
+    info = builder.info
+    strings = dict(splits or {split: split for split in info.splits if split in ("train", "validation", "test")})
+    strings = strings or {split: split for split in info.splits}
+    sizes = {}
+    for split, string in strings.items():
+        try:
+            sizes[split] = info.splits[string].num_examples
+        except (KeyError, ValueError, AssertionError) as error:
+            have = ", ".join(f"{s} ({n.num_examples})" for s, n in info.splits.items())
+            raise ValueError(
+                f"{info.name} has no split {string!r}; it has {have}; slices are like train[:90%]"
+            ) from error
+    flat = _flatten("", info.features)
+    fields = {field: _field(feature) for field, feature in flat.items()}
+    readers = {field: _reader(field, feature) for field, feature in flat.items()}
+
+    @cache
+    def source(split: str) -> Any:
+        raw = tensorflow_datasets.decode.DeserializeMethod.RAW_BYTES
+        return builder.as_data_source(split=strings[split], deserialize_method=raw)
+
+    def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+        columns: dict[str, Any] = {field: [] for field in names}
+        try:
+            rows = source(split).__getitems__(indices.tolist())
+        except Exception as error:
+            raise ValueError(f"{_damaged(builder)}; copy it or prepare it again") from error
+        for index, row in zip(indices, rows, strict=True):
+            try:
+                parsed = _example(row)
+                for field in names:
+                    columns[field].append(readers[field](parsed, row))
+            except Exception as error:
+                where = f"split {split!r} example {index} cannot be read"
+                raise ValueError(f"{_damaged(builder)}: {where}; copy it or prepare it again") from error
+        return columns
+
+    keys = info.supervised_keys
+    return Records(
+        name=info.name,
+        fields=fields,
+        sizes=sizes,
+        read=read,
+        supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
+        fingerprint=lambda: _fingerprint(Path(builder.data_dir), strings),
+    )
+
+
+def _prepared_folder(name: str) -> Any:
+    import tensorflow_datasets
+
+    folder = Path(name)
+    if not (folder / "features.json").is_file():
+        versions = sorted(path.parent for path in folder.glob("*/features.json"))
+        if not versions:
+            raise ValueError(
+                f"{name} holds no features.json, so it is no prepared TFDS folder; give the version folder"
+            )
+        folder = versions[-1]
+    try:
+        builder = tensorflow_datasets.builder_from_directory(folder)
+    except Exception as error:
+        raise ValueError(f"{folder} cannot be opened as a TFDS folder: {str(error).splitlines()[0]}") from error
+    form = builder.info.file_format
+    if form is None or form.value != "array_record":
+        raise ValueError(
+            f"{folder} holds {getattr(form, 'value', form)} files, which give no random access; "
+            "prepare it again with file_format='array_record'"
+        )
+    for split, info in builder.info.splits.items():
+        for path in info.filepaths:
+            if not Path(path).is_file():
+                raise ValueError(f"{path} of split {split!r} is missing; copy the folder again")
+    return builder
+
+
+def _prepared_name(name: str, folder: str | None) -> Any:
+    import tensorflow_datasets
+
+    try:
+        builder = tensorflow_datasets.builder(name, data_dir=folder, file_format="array_record")
+    except Exception as error:
+        raise ValueError(
+            f"no TFDS set {name!r} ({str(error).strip().splitlines()[0]}); bundled sets: {BUNDLED}"
+        ) from error
+    try:
+        builder.download_and_prepare(file_format="array_record")
+    except Exception as error:
+        said = str(error).strip().splitlines()
+        raise ValueError(
+            f"{name} is not prepared and preparing it failed ({said[-1] if said else type(error).__name__}); "
+            f"give a prepared folder, or a bundled set: {BUNDLED}"
+        ) from error
+    return builder
+
+
+def _flatten(prefix: str, features: Any) -> dict[str, Any]:
+    import tensorflow_datasets
+
+    if isinstance(features, tensorflow_datasets.features.FeaturesDict):
+        nested = (_flatten(f"{prefix}{name}/", feature) for name, feature in features.items())
+        return {name: feature for part in nested for name, feature in part.items()}
+    return {prefix.rstrip("/"): features}
+
+
+def _field(feature: Any) -> Field:
+    """Return what a TFDS feature holds."""
+    import tensorflow_datasets
+
+    kinds = tensorflow_datasets.features
+    if isinstance(feature, kinds.Image):
+        return Field(kind="image", shape=feature.shape, dtype=np.dtype(feature.np_dtype))
+    if isinstance(feature, kinds.Video):
+        return Field(kind="video", shape=feature.shape, dtype=np.dtype(np.uint8))
+    if isinstance(feature, kinds.Audio):
+        return Field(kind="audio", shape=feature.shape, dtype=np.dtype(feature.np_dtype), rate=feature.sample_rate)
+    if isinstance(feature, kinds.ClassLabel):
+        names = tuple(feature.names) if feature.num_classes else None
+        return Field(kind="label", dtype=np.dtype(np.int32), classes=feature.num_classes, names=names)
+    if isinstance(feature, kinds.Text):
+        return Field(kind="text", dtype=np.dtype(object))
+    if type(feature) in (kinds.Tensor, kinds.Scalar):
+        dtype = np.dtype(feature.np_dtype)
+        if dtype.kind == "O" or dtype.kind in "SU":
+            return Field(kind="text" if feature.shape == () else "other", dtype=np.dtype(object))
+        return Field(kind="array" if feature.shape else "number", shape=feature.shape, dtype=dtype)
+    return Field(kind="other")
+
+
+def _example(row: bytes) -> Any:
+    from tensorflow_datasets.core.example_parser import tf_example_pb2
+
+    return tf_example_pb2.Example.FromString(row).features.feature
+
+
+def _reader(name: str, feature: Any) -> Callable[[Any, bytes], Any]:
+    """Return `(parsed example, its bytes) -> value`: straight from the proto where TFDS stores one plain value."""
+    import tensorflow_datasets
+
+    kinds = tensorflow_datasets.features
+    if isinstance(feature, kinds.Image):
+        shape, dtype = feature.shape, np.dtype(feature.np_dtype)
+        return lambda parsed, _: decode_image(parsed[name].bytes_list.value[0], shape[-1], dtype)
+    if isinstance(feature, kinds.ClassLabel):
+        return lambda parsed, _: parsed[name].int64_list.value[0]
+    if isinstance(feature, kinds.Text):
+        return lambda parsed, _: parsed[name].bytes_list.value[0].decode("utf-8", "replace")
+    if type(feature) in (kinds.Tensor, kinds.Scalar) and feature.shape == ():
+        dtype = np.dtype(feature.np_dtype)
+        if dtype.kind == "f":
+            return lambda parsed, _: parsed[name].float_list.value[0]
+        if dtype.kind in "iub" and dtype != np.uint64:
+            return lambda parsed, _: parsed[name].int64_list.value[0]
+        if dtype.kind == "O":
+            return lambda parsed, _: parsed[name].bytes_list.value[0].decode("utf-8", "replace")
+    nest = feature
+    for part in reversed(name.split("/")):
+        nest = tensorflow_datasets.features.FeaturesDict({part: nest})
+
+    def read(_: Any, row: bytes) -> Any:
+        value = nest.deserialize_example_np(row)
+        for part in name.split("/"):
+            value = value[part]
+        return np.stack(value) if isinstance(value, list) and value and isinstance(value[0], np.ndarray) else value
+
+    return read
+
+
+def decode_image(data: bytes, channels: int | None, dtype: np.dtype = BYTE) -> np.ndarray:
+    """Return u8[H, W, C] (or u16, or f32 that TFDS keeps as four bytes) of an encoded image."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as picture:
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels or 0, picture.mode)
+        image = np.asarray(picture if picture.mode == mode or dtype != np.uint8 else picture.convert(mode))
+    if dtype == np.float32:
+        return image.view(np.float32)
+    return image[..., None] if image.ndim == 2 else image
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _fingerprint(folder: Path, strings: Mapping[str, str]) -> str:
+    digest = hashlib.blake2b(repr(sorted(strings.items())).encode(), digest_size=16)
+    for path in _files(folder):
+        with open(path, "rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _damaged(builder: Any) -> str:
+    """Name the first record file that does not hold what it should."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    for info in builder.info.splits.values():
+        for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
+            try:
+                reader = ArrayRecordReader(str(path))
+                whole = reader.num_records() == length and all(map(_example, reader.read_all()))
+            except Exception:
+                whole = False
+            if not whole:
+                return f"{path} is damaged"
+    return f"{builder.data_dir} is damaged"

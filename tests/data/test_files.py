@@ -1,0 +1,137 @@
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdl.data.files import image_folder
+from fdl.data.find import find
+from fdl.data.images import images
+from fdl.data.tables import table
+
+
+def write_mixed(path, rows=60, seed=0):
+    rng = np.random.default_rng(seed)
+    lines = ["age,town,income,pet,bought"]
+    for i in range(rows):
+        age = "" if i % 7 == 0 else str(20 + i % 40)
+        town = "NA" if i % 11 == 0 else ["ulm", "bonn", "kiel"][i % 3]
+        lines.append(f"{age},{town},{rng.normal():.3f},{['cat', 'dog'][i % 2]},{['no', 'yes'][i % 2]}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FDL_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_mixed_table_with_holes_becomes_numbers_and_categories(tmp_path):
+    dataset = table(find(str(write_mixed(tmp_path / "a.csv"))), target="bought")
+    spec = dataset.spec
+    assert spec.classes == 2
+    assert spec.names == ("no", "yes")
+    assert spec.categories == (4, 3)  # three towns, two pets, and 0 for what is missing or new
+    for split, size in spec.sizes.items():
+        batch = dataset.load(split).fetch(np.arange(size))
+        assert batch.inputs["inputs"].shape == (size, 3)  # age, income, and where age is missing
+        assert np.isfinite(batch.inputs["inputs"]).all()
+        assert batch.inputs["categories"].max() < 4
+        assert (batch.inputs["categories"] == 0).any() or split != "train"
+    shapes = jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), dataset.load("train").fetch(np.arange(2)))
+    assert shapes == jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), dataset.shapes(2))
+
+
+def test_scales_and_vocabularies_come_from_train_alone(tmp_path):
+    for split, scale in (("train", 1), ("test", 100)):
+        lines = [f"{scale * i},{'new' if split == 'test' else 'old' + str(i % 2)},{i}.5" for i in range(20)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["x,word,y", *lines]))
+    dataset = table(find(str(tmp_path)), target="y")
+    assert dataset.fitted["categories"] == {"word": ["old0", "old1"]}
+    assert dataset.fitted["numbers"]["mean"][0] < 20
+    test = dataset.load("test").fetch(np.arange(20)).inputs
+    assert test["inputs"].max() > 50
+    assert (test["categories"] == 0).all()
+
+
+@pytest.mark.parametrize("form", ["parquet", "npz", "tsv"])
+def test_other_forms_give_the_same_as_csv(tmp_path, form):
+    x, y = np.arange(30) / 7, np.arange(30) % 3
+    (tmp_path / "a.csv").write_text(
+        "\n".join(["x,y", *(f"{a!r},{b}" for a, b in zip(x.tolist(), y.tolist(), strict=True))])
+    )
+    if form == "npz":
+        np.savez(tmp_path / "a.npz", x=x, y=y)
+    elif form == "tsv":
+        (tmp_path / "a.tsv").write_text((tmp_path / "a.csv").read_text().replace(",", "\t"))
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.table({"x": x, "y": y}), tmp_path / "a.parquet")
+    ours, theirs = (
+        table(find(str(tmp_path / f"a.{suffix}")), target="y").load("train").fetch(np.arange(20))
+        for suffix in (form, "csv")
+    )
+    assert all(map(np.array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs)))
+
+
+def test_an_npz_may_hold_its_splits(tmp_path):
+    x = np.zeros((30, 4, 4), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(30) % 2, x_test=x[:5], y_test=np.arange(5) % 2)
+    spec = images(find(str(tmp_path / "a.npz")), target="y").spec
+    assert spec.sizes == {"train": 27, "test": 5, "validation": 3}
+    assert spec.inputs.shape == (4, 4, 1)
+
+
+def write_images(folder, shapes, rows=8):
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for i in range(rows):
+            shape = shapes[i % len(shapes)]
+            Image.fromarray(np.full(shape, i, np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"), [([(6, 5)], (6, 5, 1)), ([(6, 5, 3)], (6, 5, 3)), ([(9, 5), (6, 8)], (64, 64, 1))]
+)
+def test_a_folder_of_images_by_class_is_a_dataset(tmp_path, shapes, expected):
+    dataset = images(image_folder(write_images(tmp_path / "pets", shapes)))
+    assert dataset.spec.inputs.shape == expected
+    assert dataset.spec.names == ("cat", "dog")
+    resident = dataset.load("train").resident()
+    assert resident.arrays[0].shape == (dataset.spec.sizes["train"], *expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "first line"),
+        ("a,b\n", "no rows"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 values for 2 columns"),
+        ("a,a\n1,2\n", "names each column once"),
+        ("a,b\n" + "1,x\n" * 30, "1 class"),
+        ("a,b\n" + "".join(f"1,name{i}\n" for i in range(3000)), "over 1000 classes"),
+        ("a,b\n1,2\n", "too few"),
+        ("a,b\n" + "1,x\n2,y\n" * 9 + "1,\n" * 20, "b is missing"),
+    ],
+)
+def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
+    (tmp_path / "a.csv").write_text(text)
+
+    def whole():
+        dataset = table(find(str(tmp_path / "a.csv")), target="b", goal="classify")
+        return [dataset.load(split) for split in dataset.spec.sizes]
+
+    with pytest.raises(ValueError, match=said) as error:
+        whole()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "/nowhere/a.csv", "README.md"])
+def test_sets_that_are_not_there_are_said_in_one_line(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text("x")
+    with pytest.raises(ValueError, match="give") as error:
+        find(name)
+    assert "\n" not in str(error.value)
