@@ -166,7 +166,7 @@ def take_windows(length: int, stride: int) -> Callable[[Array, Array], Batch]:
 
     def take(values: Array, indices: Array) -> Batch:
         numpy = _numpy_of(indices)
-        places = indices[:, None] * stride + numpy.arange(length, dtype=indices.dtype)
+        places = indices[:, None] * stride + numpy.arange(length, dtype=indices.dtype)[None]
         last = len(values) - 2
         weights = (places <= last).astype(np.float32)
         places = numpy.minimum(places, last)
