@@ -1,5 +1,6 @@
 """Layers: masks per example, statistics of the whole batch and of nothing else."""
 
+import drawn
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,7 @@ def test_batch_norm_is_the_same_on_eight_devices_two_of_them_all_padding():
     x = 3 + jax.random.normal(KEY, (24, 4, 5))
     weights = jnp.arange(24) < 16
     norm = BatchNorm()
-    variables = norm.init(KEY, x, train=False)
+    variables = drawn.variables(norm, x, train=False)
 
     def step(variables, x, weights):
         def loss(params):
@@ -70,7 +71,7 @@ def test_batch_norm_ignores_padding(dimensions):
     x = jax.random.normal(KEY, (6, *dimensions, 3))
     padded = jnp.concatenate([x, jnp.full((2, *dimensions, 3), 1e4)])
     norm = BatchNorm(momentum=0.0)
-    variables = norm.init(KEY, x, train=False)
+    variables = drawn.variables(norm, x, train=False)
     y, stats = norm.apply(variables, x, train=True, mutable=["batch_stats"])
     weights = (jnp.arange(8) < 6).astype(jnp.float32)
     z, padded_stats = norm.apply(variables, padded, weights=weights, train=True, mutable=["batch_stats"])
@@ -84,7 +85,9 @@ def test_batch_norm_weighs_every_step_of_a_sequence():
     x = jax.random.normal(KEY, (2, 4, 3))
     weights = jnp.array([[1, 1, 0, 0], [1, 0, 0, 0]])
     norm = BatchNorm(momentum=0.0)
-    _, stats = norm.apply(norm.init(KEY, x, train=False), x, weights=weights, train=True, mutable=["batch_stats"])
+    _, stats = norm.apply(
+        drawn.variables(norm, x, train=False), x, weights=weights, train=True, mutable=["batch_stats"]
+    )
     seen = np.asarray(x)[np.asarray(weights) == 1]
     np.testing.assert_allclose(stats["batch_stats"]["mean"], seen.mean(axis=0), atol=1e-6)
 
@@ -92,7 +95,7 @@ def test_batch_norm_weighs_every_step_of_a_sequence():
 def test_batch_norm_keeps_its_digits_once_it_knows_about_where_the_mean_is():
     x = 1e4 + jax.random.normal(KEY, (256, 1))
     norm = BatchNorm(momentum=0.0)
-    variables = norm.init(KEY, x, train=False)
+    variables = drawn.variables(norm, x, train=False)
     for _ in range(2):
         _, stats = norm.apply(variables, x, train=True, mutable=["batch_stats"])
         variables = {**variables, **stats}
@@ -102,7 +105,9 @@ def test_batch_norm_keeps_its_digits_once_it_knows_about_where_the_mean_is():
 def test_a_batch_of_padding_alone_gives_no_nan():
     x = jnp.ones((2, 3))
     norm = BatchNorm()
-    y, stats = norm.apply(norm.init(KEY, x, train=False), x, weights=jnp.zeros(2), train=True, mutable=["batch_stats"])
+    y, stats = norm.apply(
+        drawn.variables(norm, x, train=False), x, weights=jnp.zeros(2), train=True, mutable=["batch_stats"]
+    )
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((y, stats)))
 
 
@@ -138,8 +143,8 @@ def test_an_unknown_normalisation_is_named():
 def test_convolution_equals_flax_in_every_number_of_dimensions(dimensions):
     x = jax.random.normal(KEY, (2, *(6,) * dimensions, 3))
     ours, theirs = Conv(4, 3, stride=2, padding=1), nn.Conv(4, (3,) * dimensions, strides=2, padding=1)
-    variables = ours.init(KEY, x)
-    np.testing.assert_allclose(ours.apply(variables, x), theirs.apply(variables, x), atol=1e-5)
+    both = jax.jit(lambda v: (ours.apply(v, x), theirs.apply(v, x)))(drawn.variables(ours, x))
+    np.testing.assert_allclose(*both, atol=1e-5)
 
 
 def test_a_dimension_shorter_than_the_window_is_pooled_whole():
