@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fdl.experiment import Experiment as Experiment
     from fdl.experiment import load as load
     from fdl.modes.describe import describe as describe
+    from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
     from fdl.modes.train import train as train
 
@@ -17,10 +18,11 @@ _HOMES = {
     "Experiment": "fdl.experiment",
     "load": "fdl.experiment",
     "describe": "fdl.modes.describe",
+    "doctor": "fdl.modes.doctor",
     "evaluate": "fdl.modes.evaluate",
     "train": "fdl.modes.train",
 }
-__all__ = ["Experiment", "describe", "evaluate", "load", "train"]
+__all__ = ["Experiment", "describe", "doctor", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fdl import pages
 
-MODES = ("train", "evaluate", "describe")
+MODES = ("train", "evaluate", "describe", "doctor")
 WRONG_INPUT = 2
 
 
@@ -48,6 +48,10 @@ def run(
     settings = dict(settings)
     try:
         prepare_jax(settings.pop("fake_devices", None), settings.get("accelerator"))
+        if mode == "doctor":
+            from fdl.modes.doctor import doctor
+
+            return int(any(finding.remedy for finding in doctor()))
         from dataclasses import replace
 
         from fdl import folder
