@@ -1,9 +1,37 @@
 """Models: pure linen modules, inputs to outputs. None knows a task, a dataset or a device."""
 
+from fdl.models.alexnet import AlexNet
+from fdl.models.bert import BERT, MaskedLM, SequenceClassifier, TokenClassifier, bert
 from fdl.models.cnn import CNN
+from fdl.models.gpt import gpt, gpt2
 from fdl.models.mlp import MLP
 from fdl.models.perceptron import Perceptron
+from fdl.models.resnet import ResNet, cifar_resnet, resnet
 from fdl.models.rnn import RNN
+from fdl.models.seq2seq import Seq2SeqRNN, Seq2SeqTransformer
 from fdl.models.transformer import Transformer
+from fdl.models.vgg import VGG
+from fdl.models.vit import ViT
 
-__all__ = ["CNN", "MLP", "RNN", "Perceptron", "Transformer"]
+__all__ = [
+    "BERT",
+    "CNN",
+    "MLP",
+    "RNN",
+    "VGG",
+    "AlexNet",
+    "MaskedLM",
+    "Perceptron",
+    "ResNet",
+    "Seq2SeqRNN",
+    "Seq2SeqTransformer",
+    "SequenceClassifier",
+    "TokenClassifier",
+    "Transformer",
+    "ViT",
+    "bert",
+    "cifar_resnet",
+    "gpt",
+    "gpt2",
+    "resnet",
+]

@@ -6,6 +6,7 @@ Shape legend: B batch, T positions that ask, S positions that are asked, H heads
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from fdl.models.layers import Dtype, counts
 from fdl.types import Array
@@ -15,19 +16,33 @@ class Attention(nn.Module):
     """Attend with several heads: softmax(q·kᵀ / √K)·v, projected back. Paper: Vaswani et al., 2017.
 
     The weights f32[B, H, T, S] are sown as "attention" in the collection "intermediates" for whoever asks for it.
+
+    context: the longest sequence, needed only to keep keys and values while generating.
+    rotary:  turn queries and keys by their positions (Su et al., 2021).
     """
 
     heads: int
     causal: bool = False
+    context: int = 0
+    rotary: bool = False
     dtype: Dtype | None = None
     kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
     out_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
 
     @nn.compact
-    def __call__(self, x: jax.Array, memory: jax.Array | None = None, lengths: Array | None = None) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        memory: jax.Array | None = None,
+        *,
+        lengths: Array | None = None,
+        offset: jax.Array | None = None,
+    ) -> jax.Array:
         """Return [B, T, D] for `x: [B, T, D]`, which asks `memory: [B, S, D]`, or itself if there is none.
 
         lengths: i32[B], how many of the positions asked count; None means all.
+        offset:  i32[], positions seen in earlier calls: their keys and values are in the collection "cache", where
+                 those of `x` join them. None means that this is the whole sequence.
         """
         width = x.shape[-1]
         if width % self.heads:
@@ -37,33 +52,71 @@ class Attention(nn.Module):
         query = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="query")(x)
         key = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="key")(asked)
         value = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="value")(asked)
+        first = jnp.zeros((), jnp.int32) if offset is None else offset
+        if self.rotary:
+            query, key = rotate(query, first), rotate(key, first)
+        if offset is not None:
+            key, value = self._remember("key", key, first), self._remember("value", value, first)
         if self.is_mutable_collection("intermediates"):
-            self.sow("intermediates", "attention", attention_weights(query, key, causal=self.causal, lengths=lengths))
-        y = attend(query, key, value, causal=self.causal, lengths=lengths)
+            seen = attention_weights(query, key, causal=self.causal, lengths=lengths, offset=first)
+            self.sow("intermediates", "attention", seen)
+        y = attend(query, key, value, causal=self.causal, lengths=lengths, offset=first)
         return nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, kernel_init=self.out_init, name="out")(y)
+
+    def _remember(self, name: str, new: jax.Array, first: jax.Array) -> jax.Array:
+        """Write `new: [B, T, H, K]` into the cache from position `first` on and return all of it."""
+        batch, _, heads, size = new.shape
+        kept = self.variable("cache", name, jnp.zeros, (batch, self.context, heads, size), new.dtype)
+        if not self.is_initializing():
+            kept.value = lax.dynamic_update_slice(kept.value, new, (0, first, 0, 0))
+        return kept.value
 
 
 def attend(
-    query: jax.Array, key: jax.Array, value: jax.Array, *, causal: bool = False, lengths: Array | None = None
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    causal: bool = False,
+    lengths: Array | None = None,
+    offset: int | jax.Array = 0,
 ) -> jax.Array:
     """Return [B, T, H, K] from `query: [B, T, H, K]` and `key, value: [B, S, H, K]`: the one place of attention.
 
-    causal:  position t sees only positions up to t.
+    causal:  the query at place t, position offset + t, sees only keys up to its position.
     lengths: i32[B], how many keys of each row count; None means all.
     """
-    weights = attention_weights(query, key, causal=causal, lengths=lengths)
+    weights = attention_weights(query, key, causal=causal, lengths=lengths, offset=offset)
     return jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
 
 
 def attention_weights(
-    query: jax.Array, key: jax.Array, *, causal: bool = False, lengths: Array | None = None
+    query: jax.Array,
+    key: jax.Array,
+    *,
+    causal: bool = False,
+    lengths: Array | None = None,
+    offset: int | jax.Array = 0,
 ) -> jax.Array:
     """Return f32[B, H, T, S], how much each position heeds each other: rows that sum to one."""
     scores = jnp.einsum("bthk,bshk->bhts", query, key, preferred_element_type=jnp.float32) / query.shape[-1] ** 0.5
     asking, asked = query.shape[1], key.shape[1]
     visible = jnp.ones((1, 1, asking, asked), bool)
     if causal:
-        visible &= jnp.tri(asking, asked, dtype=bool)[None, None]
+        visible &= (jnp.arange(asked)[None] <= (offset + jnp.arange(asking))[:, None])[None, None]
     if lengths is not None:
         visible &= counts(lengths, asked)[:, None, None]
     return nn.softmax(jnp.where(visible, scores, jnp.finfo(jnp.float32).min))
+
+
+def rotate(x: jax.Array, first: int | jax.Array = 0) -> jax.Array:
+    """Turn each pair (x[i], x[i + K/2]) of `x: [B, T, H, K]` by its position times 10000^(-2i/K).
+
+    The product of two such vectors then depends on how far apart they are and not on where.
+    """
+    half = x.shape[-1] // 2
+    speed = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = (first + jnp.arange(x.shape[1])).astype(jnp.float32)[:, None] * speed[None]
+    cos, sin = jnp.cos(angle)[None, :, None], jnp.sin(angle)[None, :, None]
+    left, right = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
+    return jnp.concatenate([left * cos - right * sin, left * sin + right * cos], axis=-1).astype(x.dtype)

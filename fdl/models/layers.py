@@ -120,7 +120,7 @@ class Conv(nn.Module):
     padding: Literal["SAME", "VALID"] | int = "SAME"
     bias: bool = True
     dtype: Dtype | None = None
-    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()  # what follows is nearly always a ReLU
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

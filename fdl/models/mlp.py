@@ -1,4 +1,7 @@
-"""The multilayer perceptron: layers of neurons between inputs and outputs."""
+"""The multilayer perceptron: layers of neurons between inputs and outputs.
+
+Shape legend: B batch, C categorical columns.
+"""
 
 import flax.linen as nn
 import jax
@@ -9,21 +12,43 @@ from fdl.types import Array
 
 
 class MLP(nn.Module):
-    """Compute `outputs` numbers through hidden layers of the given widths: dense, normalise, activate, drop."""
+    """Compute `outputs` numbers through hidden layers of the given widths: dense, normalise, activate, drop.
+
+    residual:   add a layer's input to its output where their widths agree (He et al., 2015).
+    categories: how many values each categorical column has; each value becomes a learned vector, about half as wide as
+                the column has values and at most 50 (Guo and Berkhahn, 2016).
+    """
 
     outputs: int
     hidden: tuple[int, ...] = (128, 128)
+    categories: tuple[int, ...] = ()
     activation: Activation = nn.relu
     norm: Normalisation = "none"
     dropout: float = 0.0
+    residual: bool = False
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, inputs: Array, *, weights: Array | None = None, train: bool = False) -> jax.Array:
-        """Return f32[B, outputs] from `inputs: f32[B, ...]`, whose further dimensions are laid side by side."""
+    def __call__(
+        self, inputs: Array, categories: Array | None = None, *, weights: Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Return f32[B, outputs].
+
+        inputs:     f32[B, ...], whose further dimensions are laid side by side.
+        categories: i32[B, C], the value of each categorical column as a number from 0.
+        """
         x = jnp.reshape(inputs, (inputs.shape[0], -1))
+        if categories is not None:
+            if categories.shape[1] != len(self.categories):
+                raise ValueError(f"{categories.shape[1]} categorical columns, but categories={self.categories}")
+            columns = [
+                nn.Embed(size, min(50, (size + 1) // 2), dtype=self.dtype)(categories[:, i])
+                for i, size in enumerate(self.categories)
+            ]
+            x = jnp.concatenate([x, *columns], axis=-1)
         for width in self.hidden:
-            x = nn.Dense(width, dtype=self.dtype)(x)
-            x = self.activation(normalise(x, self.norm, weights=weights, train=train, dtype=self.dtype))
-            x = Dropout(self.dropout)(x, train=train)
+            y = nn.Dense(width, dtype=self.dtype)(x)
+            y = self.activation(normalise(y, self.norm, weights=weights, train=train, dtype=self.dtype))
+            y = Dropout(self.dropout)(y, train=train)
+            x = x + y if self.residual and x.shape == y.shape else y
         return nn.Dense(self.outputs)(x)

@@ -39,11 +39,14 @@ class RNN(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, inputs: Array, lengths: Array | None = None, *, train: bool = False) -> jax.Array:
+    def __call__(
+        self, inputs: Array, lengths: Array | None = None, *, decode: bool = False, train: bool = False
+    ) -> jax.Array:
         """Return f32[B, outputs], or f32[B, T, outputs] if `every_step`.
 
         inputs:  i32[B, T] tokens or f32[B, T, ...] features, whose further dimensions are laid side by side.
         lengths: i32[B], steps that count in each row; None means all. Later steps leave the state as it is.
+        decode:  go on from the state in the collection "cache", and leave the new one there.
         """
         if self.vocabulary is None:
             x = jnp.reshape(inputs, (*inputs.shape[:2], -1))
@@ -53,7 +56,10 @@ class RNN(nn.Module):
             x = Dropout(self.dropout)(x, train=train)
             ways = [False, True] if self.bidirectional else [False]
             ends, steps = zip(
-                *(Recurrence(self.width, self.cell, reverse=way, dtype=self.dtype)(x, lengths) for way in ways),
+                *(
+                    Recurrence(self.width, self.cell, reverse=way, dtype=self.dtype)(x, lengths, decode=decode)
+                    for way in ways
+                ),
                 strict=True,
             )
             x = jnp.concatenate(steps, axis=-1)
@@ -77,8 +83,19 @@ class Recurrence(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, lengths: Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """Return the last state f32[B, D] and every state f32[B, T, D] for `x: f32[B, T, C]`."""
+    def __call__(
+        self,
+        x: jax.Array,
+        lengths: Array | None = None,
+        *,
+        start: jax.Array | None = None,
+        decode: bool = False,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the last state f32[B, D] and every state f32[B, T, D] for `x: f32[B, T, C]`.
+
+        start:  f32[B, D], the state before the first step; None is zeros.
+        decode: start from the collection "cache" instead, and leave the last carry there.
+        """
         if self.cell not in CELLS:
             raise ValueError(f"cell {self.cell!r} is unknown; choose {', '.join(CELLS)}")
         gates, carried, update = CELLS[self.cell]
@@ -88,9 +105,13 @@ class Recurrence(nn.Module):
         kernel = self.param("recurrent", _orthogonal_gates, (self.width, gates * self.width))
         bias = self.param("recurrent_bias", _zeros, (gates * self.width,)) if self.cell == "gru" else None
         drive, kernel, bias = nn.dtypes.promote_dtype(drive, kernel, bias, dtype=self.dtype)
-        start = (jnp.zeros((batch, self.width), drive.dtype),) * carried
+        zeros = jnp.zeros((batch, self.width), drive.dtype)
+        begin: Carry = (zeros if start is None else start.astype(drive.dtype), *[zeros] * (carried - 1))
+        kept = self.variable("cache", "carry", lambda: begin) if decode else None
         alive = None if lengths is None else counts(lengths, time)
-        carry, states = walk(update, drive, kernel, bias, start, alive, reverse=self.reverse)
+        carry, states = walk(update, drive, kernel, bias, kept.value if kept else begin, alive, reverse=self.reverse)
+        if kept and not self.is_initializing():
+            kept.value = carry
         return carry[0], states
 
 

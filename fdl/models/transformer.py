@@ -1,7 +1,10 @@
 """The Transformer: attention and a two-layer net per position, block upon block.
 
-Shape legend: B batch, T positions, D width.
+Shape legend: B batch, T positions, S positions of the memory, D width.
 """
+
+from collections.abc import Callable
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -11,15 +14,20 @@ from fdl.models.attention import Attention
 from fdl.models.layers import Activation, Dropout, Dtype, counts
 from fdl.types import Array
 
+normal = nn.initializers.normal(0.02)
+
 
 class Transformer(nn.Module):
     """Read a sequence with a stack of blocks and answer at every position, or once for all.
 
     outputs:    how many numbers an answer has; None gives the last block's [D].
     vocabulary: the inputs are tokens below it, each to be embedded; None means that they are features.
-    context:    the longest sequence, which is how many learned positions there are.
+    hidden:     width of the net inside a block; None is four times `width`.
+    context:    the longest sequence.
     causal:     a decoder, where no position sees a later one; else an encoder.
     every_step: answer at every position; else once, from the mean over the positions that `lengths` lets be seen.
+    positions:  a learned vector for each, or queries and keys rotated by it.
+    tied:       the outputs are the products with the embeddings of the tokens.
     """
 
     outputs: int | None
@@ -27,65 +35,137 @@ class Transformer(nn.Module):
     width: int = 128
     depth: int = 2
     heads: int = 4
+    hidden: int | None = None
     context: int = 256
     causal: bool = False
     every_step: bool = False
+    positions: Literal["learned", "rotary"] = "learned"
+    tied: bool = False
     dropout: float = 0.0
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, inputs: Array, lengths: Array | None = None, *, train: bool = False) -> jax.Array:
+    def __call__(
+        self, inputs: Array, lengths: Array | None = None, *, decode: bool = False, train: bool = False
+    ) -> jax.Array:
         """Return f32[B, outputs], or f32[B, T, outputs] if `every_step`.
 
         inputs:  i32[B, T] tokens or f32[B, T, ...] features, whose further dimensions are laid side by side.
         lengths: i32[B], positions that count in each row; None means all.
+        decode:  go on after the positions that the collection "cache" remembers, and remember these too. No more than
+                 `context` in all.
         """
         time = inputs.shape[1]
         if time > self.context:
             raise ValueError(f"{time} positions do not fit context {self.context}; set context={time}")
+        if self.tied and self.outputs != self.vocabulary:
+            raise ValueError(
+                f"tied outputs are the vocabulary's {self.vocabulary}, not {self.outputs}; make them equal"
+            )
+        offset = None
+        if decode:
+            seen = self.variable("cache", "seen", jnp.zeros, (), jnp.int32)
+            offset = seen.value
+            if not self.is_initializing():
+                seen.value = offset + time
+
         if self.vocabulary is None:
-            x = nn.Dense(self.width, dtype=self.dtype, name="embed")(jnp.reshape(inputs, (*inputs.shape[:2], -1)))
+            flat = jnp.reshape(inputs, (*inputs.shape[:2], -1))
+            x = nn.Dense(self.width, dtype=self.dtype, kernel_init=normal, name="embed")(flat)
         else:
-            x = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, embedding_init=_normal, name="embed")(inputs)
-        positions = self.param("positions", _normal, (self.context, self.width))
-        x = Dropout(self.dropout)(x + positions[None, :time].astype(x.dtype), train=train)
+            embed = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, embedding_init=normal, name="embed")
+            x = embed(inputs)
+        if self.positions == "learned":
+            places = nn.Embed(self.context, self.width, dtype=self.dtype, embedding_init=normal, name="positions")
+            x = x + places((0 if offset is None else offset) + jnp.arange(time)[None])
+        x = Dropout(self.dropout)(x, train=train)
         for _ in range(self.depth):
-            block = Block(self.heads, causal=self.causal, depth=self.depth, dropout=self.dropout, dtype=self.dtype)
-            x = block(x, lengths, train=train)
-        x = nn.LayerNorm(dtype=self.dtype)(x)
+            x = Block(
+                self.heads,
+                self.hidden,
+                causal=self.causal,
+                context=self.context,
+                rotary=self.positions == "rotary",
+                depth=self.depth,
+                dropout=self.dropout,
+                dtype=self.dtype,
+            )(x, lengths=lengths, offset=offset, train=train)
+        x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
         x = x if self.every_step else _mean(x, lengths)
-        return x if self.outputs is None else nn.Dense(self.outputs, kernel_init=_normal)(x)
+        if self.outputs is None:
+            return x
+        if self.tied:
+            return tied_logits(x, embed.embedding)
+        return nn.Dense(self.outputs, kernel_init=normal, name="head")(x)
 
 
 class Block(nn.Module):
-    """Add what attention finds, then what a two-layer net makes of it, each normalised first (pre-norm).
+    """Add what attention finds, then what a two-layer net makes of it, each of the normalised stream.
 
-    depth: blocks in the whole stack; what each adds starts smaller the more there are (Radford et al., 2019).
+    context:    needed only to generate step by step.
+    norm_first: normalise what goes into a part (GPT-2), else what comes out of the sum (the first Transformer, BERT).
+    depth:      blocks in the whole stack: what each adds starts smaller the more there are (Radford et al., 2019).
     """
 
     heads: int
-    causal: bool = False
     hidden: int | None = None
-    depth: int = 1
+    causal: bool = False
+    context: int = 0
+    rotary: bool = False
+    norm_first: bool = True
     activation: Activation = nn.gelu
+    epsilon: float = 1e-5
+    depth: int = 1
     dropout: float = 0.0
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, lengths: Array | None = None, *, train: bool = False) -> jax.Array:
-        """Return [B, T, D] from `x: [B, T, D]`; `lengths: i32[B]` says how many positions count."""
-        width = x.shape[-1]
+    def __call__(
+        self,
+        x: jax.Array,
+        memory: jax.Array | None = None,
+        *,
+        lengths: Array | None = None,
+        memory_lengths: Array | None = None,
+        offset: jax.Array | None = None,
+        train: bool = False,
+    ) -> jax.Array:
+        """Return [B, T, D] from `x: [B, T, D]`; with `memory: [B, S, D]`, attention to it comes between.
+
+        lengths, memory_lengths: i32[B], how many positions of either count.
+        offset: as `Attention` takes it.
+        """
         small = nn.initializers.normal(0.02 / (2 * self.depth) ** 0.5)
-        attention = Attention(self.heads, causal=self.causal, dtype=self.dtype, out_init=small)
-        found = attention(nn.LayerNorm(dtype=self.dtype)(x), lengths=lengths)
-        x = x + Dropout(self.dropout)(found, train=train)
-        made = nn.LayerNorm(dtype=self.dtype)(x)
-        made = nn.Dense(self.hidden or 4 * width, dtype=self.dtype, kernel_init=_normal, name="up")(made)
-        made = nn.Dense(width, dtype=self.dtype, kernel_init=small, name="down")(self.activation(made))
-        return x + Dropout(self.dropout)(made, train=train)
+
+        def add(x: jax.Array, part: Callable[[jax.Array], jax.Array], name: str) -> jax.Array:
+            norm = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=f"{name}_norm")
+            drop = Dropout(self.dropout)
+            return x + drop(part(norm(x)), train=train) if self.norm_first else norm(x + drop(part(x), train=train))
+
+        def attention(x: jax.Array) -> jax.Array:
+            layer = Attention(
+                self.heads, self.causal, self.context, self.rotary, self.dtype, out_init=small, name="attention"
+            )
+            return layer(x, lengths=lengths, offset=offset)
+
+        def recall(x: jax.Array) -> jax.Array:
+            layer = Attention(self.heads, dtype=self.dtype, out_init=small, name="recall")
+            return layer(x, memory, lengths=memory_lengths)
+
+        def think(x: jax.Array) -> jax.Array:
+            wide = nn.Dense(self.hidden or 4 * x.shape[-1], dtype=self.dtype, kernel_init=normal, name="up")(x)
+            narrow = nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=small, name="down")
+            return narrow(self.activation(wide))
+
+        x = add(x, attention, "attention")
+        if memory is not None:
+            x = add(x, recall, "recall")
+        return add(x, think, "mlp")
 
 
-_normal = nn.initializers.normal(0.02)
+def tied_logits(x: jax.Array, embedding: jax.Array) -> jax.Array:
+    """Return f32[B, T, V], how well each of `x: [B, T, D]` agrees with each token's `embedding: f32[V, D]`."""
+    return jnp.einsum("btd,vd->btv", x, embedding.astype(x.dtype), preferred_element_type=jnp.float32)
 
 
 def _mean(x: jax.Array, lengths: Array | None) -> jax.Array:

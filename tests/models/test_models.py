@@ -7,10 +7,22 @@ import numpy as np
 import optax
 import pytest
 
-from fdl.models import CNN, MLP, RNN, Perceptron, Transformer
+from fdl.models import (
+    CNN,
+    MLP,
+    RNN,
+    VGG,
+    AlexNet,
+    Perceptron,
+    Transformer,
+    ViT,
+    cifar_resnet,
+    gpt,
+)
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(KEY, (8, 8, 8, 1))
+PICTURES = jnp.ones((2, 32, 32, 3))
 TOKENS = jax.random.randint(KEY, (8, 6), 0, 11)
 
 CASES = [
@@ -28,6 +40,12 @@ CASES = [
     (Transformer(4, width=16, depth=1), IMAGES, (8, 4)),
     (Transformer(4, vocabulary=11, width=16, depth=1, dropout=0.1), TOKENS, (8, 4)),
     (Transformer(11, vocabulary=11, width=16, depth=1, causal=True, every_step=True), TOKENS, (8, 6, 11)),
+    (gpt(11, width=16, positions="rotary"), TOKENS, (8, 6, 11)),
+    (ViT(4, patch=3, width=16, depth=1, heads=2), IMAGES, (8, 4)),
+    (AlexNet(4, hidden=8, small=True), PICTURES, (2, 4)),
+    (VGG(4, 11, norm="batch", hidden=8), PICTURES, (2, 4)),
+    (cifar_resnet(8, 4), PICTURES, (2, 4)),
+    (cifar_resnet(8, 4, pre_activation=True), PICTURES, (2, 4)),
 ]
 ids = [f"{type(model).__name__}-{i}" for i, (model, *_) in enumerate(CASES)]
 cases = pytest.mark.parametrize(("model", "inputs", "shape"), CASES, ids=ids)

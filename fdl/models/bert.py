@@ -1,0 +1,133 @@
+"""BERT: the Transformer that reads both ways, and what is put on top of it. Paper: Devlin et al., 2018.
+
+Shape legend: B batch, T positions, D width, V vocabulary.
+"""
+
+import functools
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fdl.models.layers import Dropout, Dtype
+from fdl.models.transformer import Block, normal, tied_logits
+from fdl.types import Array
+
+Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
+SIZES = {
+    "tiny": (128, 2),
+    "mini": (256, 4),
+    "small": (512, 4),
+    "medium": (512, 8),
+    "base": (768, 12),
+    "large": (1024, 24),
+}
+EPSILON = 1e-12
+
+exact_gelu = functools.partial(nn.gelu, approximate=False)
+
+
+class BERT(nn.Module):
+    """Read tokens both ways: embed, normalise, then blocks that normalise after each sum.
+
+    types:  how many kinds of segment there are (first and second sentence).
+    pooler: give one vector for the whole sequence as well, from its first position.
+    """
+
+    vocabulary: int = 30_522
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    context: int = 512
+    types: int = 2
+    pooler: bool = True
+    dropout: float = 0.1
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self, inputs: Array, lengths: Array | None = None, types: Array | None = None, *, train: bool = False
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Return every position [B, T, D] and the whole [B, D], None without a pooler.
+
+        inputs: i32[B, T] tokens; lengths: i32[B], how many count; types: i32[B, T], the segment of each, 0 if None.
+        """
+        time = inputs.shape[1]
+        if time > self.context:
+            raise ValueError(f"{time} positions do not fit context {self.context}; set context={time}")
+        embed = functools.partial(nn.Embed, features=self.width, dtype=self.dtype, embedding_init=normal)
+        x = embed(self.vocabulary, name="embed")(inputs)
+        x = x + embed(self.types, name="types")(jnp.zeros((1, time), jnp.int32) if types is None else types)
+        x = x + embed(self.context, name="positions")(jnp.arange(time)[None])
+        x = nn.LayerNorm(epsilon=EPSILON, dtype=self.dtype, name="norm")(x)
+        x = Dropout(self.dropout)(x, train=train)
+        for _ in range(self.depth):
+            x = Block(
+                self.heads,
+                norm_first=False,
+                activation=exact_gelu,
+                epsilon=EPSILON,
+                dropout=self.dropout,
+                dtype=self.dtype,
+            )(x, lengths=lengths, train=train)
+        if not self.pooler:
+            return x, None
+        pooled = nn.Dense(self.width, dtype=self.dtype, kernel_init=normal, name="pooler")(x[:, 0])
+        return x, jnp.tanh(pooled)
+
+
+class MaskedLM(nn.Module):
+    """Guess the token at every position: what BERT learns from (make it without a pooler)."""
+
+    bert: BERT
+
+    @nn.compact
+    def __call__(
+        self, inputs: Array, lengths: Array | None = None, types: Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Return logits f32[B, T, V]; the arguments are those of `BERT`."""
+        x, _ = self.bert(inputs, lengths, types, train=train)
+        x = exact_gelu(nn.Dense(x.shape[-1], dtype=self.bert.dtype, kernel_init=normal, name="transform")(x))
+        x = nn.LayerNorm(epsilon=EPSILON, dtype=self.bert.dtype, name="norm")(x)
+        embedding = self.bert.variables["params"]["embed"]["embedding"]
+        bias = self.param("bias", nn.initializers.zeros, (self.bert.vocabulary,))
+        return tied_logits(x, embedding) + bias[None, None]
+
+
+class SequenceClassifier(nn.Module):
+    """Answer once for the whole sequence, from BERT's pooler."""
+
+    outputs: int
+    bert: BERT
+
+    @nn.compact
+    def __call__(
+        self, inputs: Array, lengths: Array | None = None, types: Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Return f32[B, outputs]; the arguments are those of `BERT`."""
+        _, pooled = self.bert(inputs, lengths, types, train=train)
+        assert pooled is not None, "SequenceClassifier needs BERT(pooler=True)"
+        pooled = Dropout(self.bert.dropout)(pooled, train=train)
+        return nn.Dense(self.outputs, kernel_init=normal, name="head")(pooled)
+
+
+class TokenClassifier(nn.Module):
+    """Answer at every position: label each token (make BERT without a pooler)."""
+
+    outputs: int
+    bert: BERT
+
+    @nn.compact
+    def __call__(
+        self, inputs: Array, lengths: Array | None = None, types: Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Return f32[B, T, outputs]; the arguments are those of `BERT`."""
+        x, _ = self.bert(inputs, lengths, types, train=train)
+        return nn.Dense(self.outputs, kernel_init=normal, name="head")(Dropout(self.bert.dropout)(x, train=train))
+
+
+def bert(size: Size = "base", *, pooler: bool = True, dropout: float = 0.1, dtype: Dtype | None = None) -> BERT:
+    """Make BERT (uncased English vocabulary) in a published size, from 4 to 335 million parameters."""
+    width, depth = SIZES[size]
+    return BERT(width=width, depth=depth, heads=width // 64, pooler=pooler, dropout=dropout, dtype=dtype)

@@ -1,0 +1,116 @@
+"""One sequence into another: an encoder reads the source, a decoder writes and looks back at it.
+
+Both are taught by forcing: the decoder is given what was to be written up to each place and says what comes next.
+
+Shape legend: B batch, S source positions, T written positions, V vocabulary, D width.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fdl.models.attention import Attention
+from fdl.models.layers import Dropout, Dtype
+from fdl.models.rnn import Cell, Recurrence
+from fdl.models.transformer import Block, normal
+from fdl.types import Array
+
+
+class Seq2SeqRNN(nn.Module):
+    """Translate with a recurrent encoder that reads both ways and a recurrent decoder with attention.
+
+    Attention follows the decoder's state, so all places are asked at once; its weights f32[B, 1, T, S] are sown as
+    "attention" in "intermediates". Papers: Sutskever et al., 2014; Luong et al., 2015.
+
+    vocabulary: tokens that can be written; source_vocabulary: those of the source, None if it is features.
+    """
+
+    vocabulary: int
+    source_vocabulary: int | None = None
+    width: int = 128
+    depth: int = 1
+    cell: Cell = "gru"
+    dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self, sources: Array, written: Array, source_lengths: Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Return logits f32[B, T, V] of what comes after each place of `written`.
+
+        sources: i32[B, S] tokens or f32[B, S, ...] features; source_lengths: i32[B], how many count, all if None.
+        written: i32[B, T], the start token and then the target but its last: what is known when each is to be written.
+        """
+        dense = functools.partial(nn.Dense, self.width, dtype=self.dtype)
+        layer = functools.partial(Recurrence, self.width, self.cell, dtype=self.dtype)
+        if self.source_vocabulary is None:
+            x = jnp.reshape(sources, (*sources.shape[:2], -1))
+        else:
+            x = nn.Embed(self.source_vocabulary, self.width, dtype=self.dtype, name="source_embed")(sources)
+        starts = []
+        for i in range(self.depth):
+            x = Dropout(self.dropout)(x, train=train)
+            onward, there = layer(name=f"read_{i}")(x, source_lengths)
+            back, and_back = layer(reverse=True, name=f"read_back_{i}")(x, source_lengths)
+            x = dense(name=f"read_both_{i}")(jnp.concatenate([there, and_back], axis=-1))
+            starts.append(dense(name=f"hand_over_{i}")(jnp.concatenate([onward, back], axis=-1)))
+        y = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, name="embed")(written)
+        for i, start in enumerate(starts):
+            y = Dropout(self.dropout)(y, train=train)
+            _, y = layer(name=f"write_{i}")(y, start=jnp.tanh(start))
+        seen = Attention(1, dtype=self.dtype, kernel_init=_fan_in, out_init=_fan_in)(y, x, lengths=source_lengths)
+        y = jnp.tanh(dense(name="combine")(jnp.concatenate([y, seen], axis=-1)))
+        return nn.Dense(self.vocabulary, name="head")(Dropout(self.dropout)(y, train=train))
+
+
+class Seq2SeqTransformer(nn.Module):
+    """Translate with a Transformer encoder and a causal decoder whose blocks attend to what the encoder found.
+
+    Paper: Vaswani et al., 2017, with the normalisation first. The weights of each layer are sown as in `Attention`.
+
+    vocabulary: tokens that can be written; source_vocabulary: those of the source, None if it is features.
+    context:    the longest sequence of either kind.
+    """
+
+    vocabulary: int
+    source_vocabulary: int | None = None
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    context: int = 256
+    dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self, sources: Array, written: Array, source_lengths: Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Return logits f32[B, T, V] of what comes after each place of `written`; the arguments are `Seq2SeqRNN`'s."""
+        longest = max(sources.shape[1], written.shape[1])
+        if longest > self.context:
+            raise ValueError(f"{longest} positions do not fit context {self.context}; set context={longest}")
+        embed = functools.partial(nn.Embed, features=self.width, dtype=self.dtype, embedding_init=normal)
+        block = functools.partial(Block, self.heads, depth=self.depth, dropout=self.dropout, dtype=self.dtype)
+        norm = functools.partial(nn.LayerNorm, epsilon=1e-5, dtype=self.dtype)
+        if self.source_vocabulary is None:
+            flat = jnp.reshape(sources, (*sources.shape[:2], -1))
+            x = nn.Dense(self.width, dtype=self.dtype, name="source_embed")(flat)
+        else:
+            x = embed(self.source_vocabulary, name="source_embed")(sources)
+        x = x + embed(self.context, name="source_positions")(jnp.arange(sources.shape[1])[None])
+        x = Dropout(self.dropout)(x, train=train)
+        for i in range(self.depth):
+            x = block(name=f"read_{i}")(x, lengths=source_lengths, train=train)
+        x = norm(name="source_norm")(x)
+        y = embed(self.vocabulary, name="embed")(written)
+        y = y + embed(self.context, name="positions")(jnp.arange(written.shape[1])[None])
+        y = Dropout(self.dropout)(y, train=train)
+        for i in range(self.depth):
+            y = block(causal=True, name=f"write_{i}")(y, x, memory_lengths=source_lengths, train=train)
+        return nn.Dense(self.vocabulary, kernel_init=normal, name="head")(norm(name="norm")(y))
+
+
+_fan_in = nn.initializers.lecun_normal()

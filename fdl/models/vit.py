@@ -1,0 +1,46 @@
+"""The vision Transformer: an image is a sequence of patches. Paper: Dosovitskiy et al., 2020.
+
+Shape legend: B batch, C channels, N patches, D width.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fdl.models.layers import Conv, Dropout, Dtype
+from fdl.models.transformer import Block, normal
+from fdl.types import Array
+
+
+class ViT(nn.Module):
+    """Classify an image by a Transformer encoder over its patches and one extra position that gives the answer.
+
+    The defaults are ViT-B/16. A side that is no multiple of `patch` is padded with zeros.
+    """
+
+    outputs: int
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, *, train: bool = False) -> jax.Array:
+        """Return f32[B, outputs] from `inputs: f32[B, height, width, C]`."""
+        x = Conv(self.width, self.patch, self.patch, dtype=self.dtype, kernel_init=normal, name="embed")(
+            jnp.asarray(inputs)
+        )
+        x = x.reshape(x.shape[0], -1, self.width)
+        answer = self.param("answer", nn.initializers.zeros, (1, 1, self.width))
+        x = jnp.concatenate([jnp.broadcast_to(answer, (x.shape[0], 1, self.width)).astype(x.dtype), x], axis=1)
+        x = x + self.param("positions", normal, (1, x.shape[1], self.width)).astype(x.dtype)
+        x = Dropout(self.dropout)(x, train=train)
+        gelu = functools.partial(nn.gelu, approximate=False)
+        for _ in range(self.depth):
+            x = Block(self.heads, activation=gelu, epsilon=1e-6, dropout=self.dropout, dtype=self.dtype)(x, train=train)
+        x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x)
+        return nn.Dense(self.outputs, kernel_init=normal, name="head")(x[:, 0])
