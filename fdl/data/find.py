@@ -35,6 +35,12 @@ def find(dataset: str, *, splits: Mapping[str, str] | None = None) -> Records:
     return found
 
 
+def split_strings(train: str = "", validation: str = "", test: str = "") -> dict[str, str] | None:
+    """Return the splits that are named, None where none is: then the set's own are taken."""
+    named = {"train": train, "validation": validation, "test": test}
+    return {split: string for split, string in named.items() if string} or None
+
+
 def _table_or_images(path: Path) -> Records:
     if any((path / f"{split}{suffix}").is_file() for split in SPLITS for suffix in READERS):
         return table_file(path)

@@ -5,13 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.data.records import Records, complete
-from fdl.data.source import Dataset, LazySource, Spec
+from fdl.data.source import Augment, Dataset, LazySource, Spec
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
 from fdl.types import Batch
 
 
-def images(records: Records, *, inputs: str = "", target: str = "", size: int = 0, goal: Goal = "auto") -> Dataset:
+def images(
+    records: Records,
+    *,
+    inputs: str = "",
+    target: str = "",
+    size: int = 0,
+    goal: Goal = "auto",
+    augment: Augment | None = None,
+) -> Dataset:
     """Return images with a class or a number each: inputs f32[B, H, W, C] in [-1, 1] where the set holds bytes.
 
     size: the side that every image is cut and resized to; 0 keeps the shape that all share, or 64 if they differ.
@@ -30,7 +38,7 @@ def images(records: Records, *, inputs: str = "", target: str = "", size: int = 
     def read(split: str, indices: np.ndarray) -> Batch:
         rows = records.read(split, indices, (column, goal_column))
         pictures = [
-            _fit(image, shape, f"{records.name} split {split!r} example {i}")
+            fitted_image(image, shape, f"{records.name} split {split!r} example {i}")
             for image, i in zip(rows[column], indices, strict=True)
         ]
         targets = target_of.encode(rows[goal_column], split, indices)
@@ -42,13 +50,17 @@ def images(records: Records, *, inputs: str = "", target: str = "", size: int = 
         sizes=records.sizes,
         classes=target_of.classes,
         names=target_of.names,
+        center=target_of.center,
+        scale=target_of.scale,
     )
 
     def load(split: str) -> LazySource:
         return stored(records, spec, split, read, key=f"{column} {goal_column} {shape} {target_of.fitted}")
 
     transform = center_bytes if field.dtype == np.uint8 else None
-    return Dataset(name=records.name, spec=spec, load=load, transform=transform, fitted=target_of.fitted)
+    return Dataset(
+        name=records.name, spec=spec, load=load, transform=transform, augment=augment, fitted=target_of.fitted
+    )
 
 
 def center_bytes(batch: Batch) -> Batch:
@@ -56,7 +68,7 @@ def center_bytes(batch: Batch) -> Batch:
     return batch._replace(inputs=batch.inputs.astype(jnp.float32) / 127.5 - 1)
 
 
-def _fit(image: np.ndarray, shape: tuple[int, int, int], where: str) -> np.ndarray:
+def fitted_image(image: np.ndarray, shape: tuple[int, int, int], where: str) -> np.ndarray:
     """Cut the middle of the wanted proportions out of an image and resize it, if it has not the shape already."""
     if image.shape == shape:
         return image

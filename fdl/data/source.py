@@ -14,6 +14,8 @@ import numpy as np
 
 from fdl.types import Array, Batch, PyTree
 
+Augment = Callable[[Array, Batch], Batch]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
@@ -25,6 +27,7 @@ class Spec:
     classes:    how many classes the targets have, None where they are not classes.
     names:      the classes by number, where they have names.
     vocabulary: how many tokens the inputs have, None where they are not tokens.
+    center, scale: mean and standard deviation over train of targets that are numbers.
     categories: how many values each categorical column has, in the order of the input `categories`.
     """
 
@@ -36,6 +39,13 @@ class Spec:
     names: tuple[str, ...] | None = None
     vocabulary: int | None = None
     categories: tuple[int, ...] = ()
+    center: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model answers with: one per class, or one per number to predict."""
+        return self.classes or math.prod(self.targets.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +115,7 @@ class Dataset:
     spec: Spec
     load: Callable[[str], Source | LazySource]
     transform: Callable[[Batch], Batch] | None = None
-    augment: Callable[[Array, Batch], Batch] | None = None
+    augment: Augment | None = None
     fitted: Mapping[str, Any] = field(default_factory=dict)
 
     def steps(self, epochs: float, batch_size: int) -> int:

@@ -92,6 +92,8 @@ def table(
         sizes=records.sizes,
         classes=target_of.classes,
         names=target_of.names,
+        center=target_of.center,
+        scale=target_of.scale,
         categories=tuple(1 + len(known) for known in vocabularies.values()),
     )
     return Dataset(name=records.name, spec=spec, load=lambda split: pick(sources(), split), fitted=fitted)

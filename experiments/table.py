@@ -1,0 +1,50 @@
+"""Any table: classes or numbers from mixed columns with missing values, by file or TFDS name alone.
+
+--dataset is a CSV, TSV, Parquet or NPZ file, a folder with one per split, a TFDS name or a prepared TFDS folder.
+Numbers are standardised and categories embedded, with scales and vocabularies fitted on train alone.
+
+    python launch.py --experiment=table --dataset=people.csv --target=income
+"""
+
+from typing import Literal
+
+from fdl import optim
+from fdl.data.find import find, split_strings
+from fdl.data.tables import table
+from fdl.experiment import Experiment
+from fdl.models import MLP
+from fdl.tasks import classify, regress
+
+
+def experiment(
+    *,
+    dataset: str = "",  # CSV, TSV, Parquet or NPZ file, folder of them, TFDS name or prepared TFDS folder
+    inputs: tuple[str, ...] = (),  # the columns to learn from; all others where empty
+    target: str = "",  # the column to predict
+    goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
+    train: str = "",  # TFDS split string, as in train[:90%]
+    validation: str = "",  # TFDS split string
+    test: str = "",  # TFDS split string
+    model: Literal["mlp", "linear"] = "mlp",  # linear: no hidden layers
+    width: int = 128,  # units of the two hidden layers
+    dropout: float = 0.1,  # of hidden units
+    learning_rate: float = 1e-3,  # peak of the warm-up cosine
+    batch_size: int = 64,  # examples per step
+    epochs: float = 30,  # passes over train
+    seed: int = 0,  # of everything random
+) -> Experiment:
+    """Make the experiment of this page."""
+    data = table(find(dataset, splits=split_strings(train, validation, test)), inputs=inputs, target=target, goal=goal)
+    spec = data.spec
+    batch_size = min(batch_size, spec.sizes["train"])
+    steps = data.steps(epochs, batch_size)
+    hidden = (width, width) if model == "mlp" else ()
+    return Experiment(
+        model=MLP(spec.outputs, hidden, dropout=dropout, categories=spec.categories),
+        dataset=data,
+        task=classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+    )

@@ -1,0 +1,87 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from fdl import axis
+from fdl.data import augment
+from fdl.types import Batch
+
+KEY = jax.random.key(3)
+AUGMENTS = {
+    "crop": augment.crop(0.25),
+    "mirror": augment.mirror(),
+    "cut_out": augment.cut_out(0.5),
+    "recolour": augment.recolour(0.3),
+    "mask": augment.mask(time=0.4, frequency=0.4),
+    "mixup": augment.mixup(4),
+    "cutmix": augment.cutmix(4),
+    "all": augment.chain(augment.crop(0.25), augment.mirror(), augment.mixup(4)),
+}
+
+
+def batch(rows=8):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(rows, 8, 6, 3)).astype(np.float32)
+    return Batch(jnp.asarray(images), jnp.arange(rows) % 4, jnp.ones(rows))
+
+
+def same(a, b):
+    return all(np.allclose(x, y, atol=1e-6) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+@pytest.mark.parametrize("name", ["all", "cutmix", "mask"])
+def test_one_device_and_eight_see_the_same(name):
+    change, whole = AUGMENTS[name], batch()
+    one = jax.jit(change)(KEY, whole)
+    shards = jax.tree.map(lambda x: x.reshape(8, 1, *x.shape[1:]), whole)
+    mapped = jax.pmap(change, axis_name=axis.DATA, in_axes=(None, 0))(KEY, shards)
+    assert same(one, jax.tree.map(lambda x: x.reshape(8, *x.shape[2:]), mapped))
+    grid = jax.make_mesh((8,), (axis.DATA,), axis_types=(AxisType.Auto,))
+    assert same(one, jax.jit(change)(KEY, jax.device_put(whole, NamedSharding(grid, P(axis.DATA)))))
+
+
+@pytest.mark.parametrize("name", AUGMENTS)
+def test_the_key_decides_and_every_example_has_its_own_draw(name):
+    change, whole = jax.jit(AUGMENTS[name]), batch()
+    alike = whole._replace(inputs=jnp.broadcast_to(whole.inputs[:1], whole.inputs.shape))
+    once, again, other = change(KEY, whole), change(KEY, whole), change(jax.random.key(4), whole)
+    assert same(once, again)
+    assert not same(once, other)
+    if name not in ("mixup", "cutmix"):
+        drawn = np.asarray(change(KEY, alike).inputs)
+        assert any(not np.array_equal(drawn[0], row) for row in drawn[1:])
+    assert once.inputs.shape == whole.inputs.shape
+    assert once.inputs.dtype == whole.inputs.dtype
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_mixed_targets_are_shares_that_add_to_one(name):
+    mixed = AUGMENTS[name](KEY, batch())
+    assert mixed.targets.shape == (8, 4)
+    assert np.allclose(mixed.targets.sum(1), 1, atol=1e-6)
+    assert (np.asarray(mixed.targets) > 0).sum() > 8
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_padding_is_never_mixed_in(name):
+    padded = batch()
+    padded = padded._replace(inputs=padded.inputs.at[4:].set(jnp.nan), weights=jnp.array([1.0] * 4 + [0.0] * 4))
+    for number in range(8):
+        assert np.isfinite(AUGMENTS[name](jax.random.key(number), padded).inputs[:4]).all()
+
+
+def test_a_crop_only_moves_and_a_mirror_only_turns():
+    x = batch().inputs
+    turned = augment.mirror()(KEY, batch()).inputs
+    for row, was in zip(turned, x, strict=True):
+        assert np.array_equal(row, was) or np.array_equal(row, was[:, ::-1])
+    assert set(np.unique(augment.crop(0.25)(KEY, batch()).inputs)) <= set(np.unique(x))
+
+
+def test_videos_are_changed_alike_in_every_frame():
+    frames = jnp.broadcast_to(batch().inputs[:, None], (8, 5, 8, 6, 3))
+    moved = augment.augment_images(shift=0.25, flip=True, cutout=0.5)(KEY, batch()._replace(inputs=frames)).inputs
+    assert np.array_equal(moved[:, 0], moved[:, 4])
