@@ -28,6 +28,10 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_enum("mode", "train", list(cli.MODES), "what to do with it", **at)
     flags.DEFINE_string("workdir", None, "the run folder; by default runs/ and the page with its changed knobs", **at)
     flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "which one --mode=evaluate takes", **at)
+    flags.DEFINE_integer("seeds", None, "train this many seeds as one program", lower_bound=1, **at)
+    flags.DEFINE_string(
+        "population", None, "numbers to train side by side: learning_rate=1e-4..1e-2:log:16, or =1,2,3", **at
+    )
     flags.DEFINE_bool("list", False, "show every experiment and leave", **at)
     flags.DEFINE_bool("help", False, "show these flags and leave", short_name="h", **at)
     at["module_name"] = SETTINGS
@@ -139,7 +143,9 @@ def main(argv: list[str]) -> int:
     except (flags.Error, ValueError) as error:
         return cli.refuse(error)
     run: dict[str, Any] = {flag.name: flag.value for flag in found.flags_by_module_dict()[RUN]}
-    return cli.run(page, knobs, settings, mode=run["mode"], workdir=run["workdir"], checkpoint=run["checkpoint"])
+    for name in ("experiment", "list", "help"):
+        del run[name]
+    return cli.run(page, knobs, settings, **run)
 
 
 if __name__ == "__main__":

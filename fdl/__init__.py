@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from fdl.modes.describe import describe as describe
     from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
+    from fdl.modes.population import train_population as train_population
     from fdl.modes.train import train as train
+    from fdl.population import Population as Population
 
 _HOMES = {
+    "Population": "fdl.population",
+    "train_population": "fdl.modes.population",
     "Experiment": "fdl.experiment",
     "load": "fdl.experiment",
     "describe": "fdl.modes.describe",
@@ -22,7 +26,7 @@ _HOMES = {
     "evaluate": "fdl.modes.evaluate",
     "train": "fdl.modes.train",
 }
-__all__ = ["Experiment", "describe", "doctor", "evaluate", "load", "train"]
+__all__ = ["Experiment", "Population", "describe", "doctor", "evaluate", "load", "train", "train_population"]
 
 
 def __getattr__(name: str) -> Any:

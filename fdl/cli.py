@@ -9,9 +9,12 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fdl import pages
+
+if TYPE_CHECKING:
+    from fdl.population import Population
 
 MODES = ("train", "evaluate", "describe", "doctor")
 WRONG_INPUT = 2
@@ -40,6 +43,8 @@ def run(
     mode: str,
     workdir: str | None,
     checkpoint: str = "last",
+    seeds: int | None = None,
+    population: str | None = None,
 ) -> int:
     """Run one mode of one page and return the exit code.
 
@@ -59,8 +64,15 @@ def run(
 
         experiment = replace(load(str(page.path), **knobs), **settings)
         changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
+        changed |= {name: value for name, value in (("seeds", seeds), ("population", population)) if value}
         place = Path(workdir) if workdir else folder.default(page.name, changed)
-        if mode == "train":
+        if seeds or population:
+            from fdl.modes.population import train_population
+
+            if mode != "train":
+                raise ValueError(f"--seeds and --population train; leave them out for --mode={mode}")
+            train_population(many(page, knobs, settings, seeds, population or ""), place)
+        elif mode == "train":
             from fdl.modes.train import train
 
             train(experiment, place)
@@ -80,6 +92,23 @@ def run(
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 0
+
+
+def many(
+    page: pages.Page, knobs: Mapping[str, Any], settings: Mapping[str, Any], seeds: int | None, numbers: str
+) -> "Population":
+    """Return the population of a page: its knobs and settings for all, some numbers for each."""
+    from dataclasses import replace
+
+    from fdl.experiment import Experiment, maker
+    from fdl.population import Population, members, parse
+
+    function = maker(str(page.path))
+
+    def make(**own: Any) -> Experiment:
+        return replace(function(**{**knobs, **own}), **settings)
+
+    return Population(make=make, values=members(seeds, parse(numbers)))
 
 
 def ours(error: ValueError, page: pages.Page) -> bool:

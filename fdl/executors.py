@@ -6,7 +6,7 @@ whole batch, and sums come back as totals of the whole batch. N devices share th
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -100,6 +100,15 @@ def mesh(devices: Sequence[jax.Device] | None = None) -> Executor:
         put_constant=put,
         lower=lower,
     )
+
+
+def members(devices: Sequence[jax.Device] | None = None) -> Executor:
+    """Make the executor of a population: each device has members of its own, states [P, ...] and chunks [S, P, ...]."""
+    shared = mesh(devices)
+    grid = jax.make_mesh((len(shared.devices),), (DATA,), devices=shared.devices, axis_types=(AxisType.Auto,))
+    own = NamedSharding(grid, P(DATA))
+    placed = TrainState(NamedSharding(grid, P()), own, own, own, own)  # type: ignore[arg-type]
+    return replace(shared, name="members", put_state=lambda state: jax.device_put(state, placed))
 
 
 def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:

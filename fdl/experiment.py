@@ -3,7 +3,7 @@
 import importlib.util
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -84,15 +84,24 @@ class Experiment:
 
 def load(name: str, **knobs: Any) -> Experiment:
     """Make the experiment of a page, by its name or the path of its file, with some knobs set."""
+    return maker(name)(**knobs)
+
+
+def maker(name: str) -> Callable[..., Experiment]:
+    """Return the function of a page, `(**knobs) -> Experiment`: pure, so that a numeric knob may be a traced array."""
     page = pages.read(name)
-    values = page.complete(knobs)
     spec = importlib.util.spec_from_file_location(f"experiments.{page.name}", page.path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that what the page defines can be pickled by data workers
     spec.loader.exec_module(module)
-    return replace(module.experiment(**values), name=page.name, knobs=values)
+
+    def make(**knobs: Any) -> Experiment:
+        values = page.complete(knobs)
+        return replace(module.experiment(**values), name=page.name, knobs=values)
+
+    return make
 
 
 def place(experiment: Experiment) -> executors.Executor:

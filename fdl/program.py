@@ -5,10 +5,12 @@ Which feed brings the data, and how many steps are one call, is decided here and
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 
 from fdl import feed, flops, steps
+from fdl.due import Due
 from fdl.executors import Call, Executor
 from fdl.experiment import Experiment, evaluate_batch_size
 from fdl.types import Rows, Step, Sums, TrainState, add_up
@@ -47,6 +49,31 @@ def steps_per_call(experiment: Experiment, executor: Executor) -> int:
     """Choose how many steps are one program: one where the loop would hurt, many where the call would."""
     convolves = flops.mentions("conv_general_dilated", step_of(experiment), experiment.abstract(), experiment.example())
     return 1 if convolves and executor.devices[0].platform == "cpu" else STEPS_PER_CALL
+
+
+def stretch(
+    call: Call,
+    rows: Callable[[int, int], Rows],
+    state: TrainState,
+    step: int,
+    due: Due,
+    advance: Callable[[int], Any],
+) -> tuple[TrainState, int, list[Sums]]:
+    """Train up to the next due point and return the state, its step and the sums of the calls, with nothing in flight.
+
+    One call is sent ahead and never more: the device does not wait, and nothing piles up.
+    """
+    sent: list[Sums] = []
+    while True:
+        count = due.call(step)
+        state, sums = call(state, rows(step, count))
+        if sent:
+            jax.block_until_ready(sent[-1])
+        sent.append(sums)
+        step += count
+        advance(count)
+        if due.any(step):
+            return state, step, jax.device_get(sent)
 
 
 class Evaluation:

@@ -199,3 +199,25 @@ def fuse(step: Step) -> Step:
         return lax.scan(lambda s, batch: step(s, batch, *constants), state, chunk)
 
     return fused
+
+
+# How states of a population are mapped: members march in step, so the step is one number, and all else leads with P.
+MEMBERS = TrainState(None, 0, 0, 0, 0)  # type: ignore[arg-type]
+
+
+def population(step_of: Callable[[Mapping[str, Array]], Step]) -> Step:
+    """Return the Step of P members at once: `(states, batches, values, *constants)`, sums [P].
+
+    step_of: gives the Step of one member from its values, scalars by name, as JAX traces. The leaves of the states (but
+    `step`), of the batches and of the values lead with P; the constants are shared.
+    """
+
+    def stepped(
+        states: TrainState, batches: PyTree, values: Mapping[str, Array], *constants: PyTree
+    ) -> tuple[TrainState, Sums]:
+        def one(state: TrainState, batch: PyTree, own: Mapping[str, Array]) -> tuple[TrainState, Sums]:
+            return step_of(own)(state, batch, *constants)
+
+        return jax.vmap(one, (MEMBERS, 0, 0), (MEMBERS, 0))(states, batches, values)
+
+    return stepped

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from fdl import folder as run_folder
@@ -15,7 +14,7 @@ from fdl.checkpoint import Checkpoints
 from fdl.due import rhythm
 from fdl.executors import Executor
 from fdl.experiment import Experiment, check, place
-from fdl.program import Evaluation, training
+from fdl.program import Evaluation, stretch, training
 from fdl.progress import bar, brief
 from fdl.record import Record
 from fdl.types import Sum, Sums, TrainState, add_up
@@ -62,18 +61,8 @@ def train(
     with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
         while step < experiment.steps:
             begun, compiled = clock(), program.call.compile_seconds
-            sent: list[Sums] = []
-            while True:
-                count = due.call(step)
-                state, sums = program.call(state, program.rows(step, count))
-                if sent:  # one call ahead and never more: the device does not wait, and nothing piles up
-                    jax.block_until_ready(sent[-1])
-                sent.append(sums)
-                step += count
-                shown.update(count)
-                if due.any(step):
-                    break
-            story.window = add_up(jax.device_get(sent), story.window)
+            state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update)
+            story.window = add_up(sent, story.window)
             compiled = program.call.compile_seconds - compiled
             story.compile_seconds += compiled
             story.seconds += clock() - begun - compiled

@@ -1,0 +1,209 @@
+"""Training a population: many members, one program, one folder."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl import executors, feed, plot
+from fdl import folder as run_folder
+from fdl.accelerator import describe, find
+from fdl.checkpoint import Checkpoints
+from fdl.due import rhythm
+from fdl.executors import Call
+from fdl.experiment import check
+from fdl.population import Population
+from fdl.program import STEPS_PER_CALL, stretch
+from fdl.progress import bar
+from fdl.record import Record, lines
+from fdl.steps import fuse
+from fdl.types import Rows, Sum, Sums, Task, TrainState, add_up
+
+Members = list[dict[str, Any]]
+
+
+def train_population(
+    population: Population,
+    workdir: Path | str,
+    *,
+    say: Callable[[str], None] = print,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
+    """Train every member at once and return the report: mean, standard deviation, each member, the best.
+
+    The folder is one run's and goes on where it stopped. The best member's state is left in `best/`, a run folder of
+    its own. The data lives on the device, members are spread over devices, and no number passes between them.
+    """
+    workdir, alone, size = Path(workdir), population.member(0), len(population)
+    devices = find(alone.accelerator)
+    executor = executors.members(devices[: math.gcd(size, len(devices))])
+    check(alone, 1)
+    identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
+    run_folder.claim(workdir, identity, executor.devices)
+    if (workdir / "report.json").exists():
+        say(f"finished already: {workdir / 'report.json'}")
+        return run_folder.read_json(workdir / "report.json")
+
+    task = alone.task
+    better = task.metrics[task.primary].better
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints.sweep()
+    last = checkpoints.last()
+    state = executor.put_state(population.init() if last is None else checkpoints.restore(last, population.abstract()))
+    told: dict[str, Any] = {"seconds": 0.0, "window": {}} if last is None else checkpoints.meta(last)
+    step, seconds, window = int(state.step), told["seconds"], unpack(told["window"])
+
+    source = alone.dataset.load("train").resident()
+    call = Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays))
+    evaluate = {
+        split: evaluation(population, executor, split) for split in alone.dataset.spec.sizes if split != "train"
+    }
+    due = rhythm(
+        alone.steps, alone.log_every, alone.evaluate_every, alone.save_every, alone.steps_per_call or STEPS_PER_CALL
+    )
+    say(
+        f"{alone.name}: {size} members that differ in {', '.join(population.values)}, {alone.steps} steps of "
+        f"{alone.batch_size} examples each, on {describe(executor.devices)}"
+        + (f" of {len(devices)}" if len(executor.devices) < len(devices) else "")
+        + (f"; goes on from step {step}" if step else "")
+    )
+
+    def write(split: str, found: Members, **more: float) -> None:
+        record.write(split, step, alone.epochs(step), {**spread(found), **more})
+
+    with Record(workdir, step) as record, bar(alone.steps, step, "step", alone.name) as shown:
+        while step < alone.steps:
+            begun, compiled = clock(), call.compile_seconds
+            state, step, sent = stretch(
+                call, lambda at, count: population.training_rows(at, count, len(source)), state, step, due, shown.update
+            )
+            window = add_up(sent, window)
+            seconds += clock() - begun - (call.compile_seconds - compiled)
+            if due.logs(step):
+                write("train", each(task, window, size), seconds=seconds)
+                window = {}
+            if due.evaluates(step):
+                state, found = evaluate["validation"](state)
+                write("validation", found)
+            if due.saves(step):
+                checkpoints.save(state, {"seconds": seconds, "window": pack(window)})
+        checkpoints.wait()
+        state, validated = evaluate["validation"](state)
+        state, tested = evaluate["test"](state)
+        write("test", tested)
+
+    best = best_of([found[task.primary] for found in validated], better)
+    keep(population, best, state, validated[best][task.primary], workdir / "best", executor.devices)
+    report = {
+        "experiment": alone.name,
+        "step": step,
+        "members": [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)],
+        "best": best,
+        "metrics": {"validation": spread(validated), "test": spread(tested)},
+        "training_seconds": seconds,
+        "compile_seconds": call.compile_seconds,
+        "member_steps_per_second": size * alone.steps / seconds,
+        **run_folder.environment(executor.devices),
+    }
+    run_folder.write_json(workdir / "report.json", report)
+    draw(population, task, lines(workdir / "metrics.jsonl"), validated, workdir)
+    say(conclusion(report, task, population, workdir))
+    return report
+
+
+def evaluation(
+    population: Population, executor: executors.Executor, split: str
+) -> Callable[[TrainState], tuple[TrainState, Members]]:
+    """Return the evaluation of one split: `states -> (states, the metrics of each member)`."""
+    alone = population.member(0)
+    source = alone.dataset.load(split).resident()
+    call = Call(executor, fuse(population.evaluation_step(source.take)), (dict(population.values), source.arrays))
+    batch_size = min(alone.evaluate_batch_size or alone.batch_size, len(source))
+    rows = feed.evaluation_rows(batch_size=batch_size, size=len(source))
+
+    def evaluate(state: TrainState) -> tuple[TrainState, Members]:
+        sums: list[Sums] = []
+        for indices, weights in zip(*rows, strict=True):
+            same = (np.broadcast_to(x, (1, len(population), *x.shape)) for x in (indices, weights))
+            state, more = call(state, Rows(*same))
+            sums.append(jax.device_get(more))
+        return state, each(alone.task, add_up(sums), len(population))
+
+    return evaluate
+
+
+def each(task: Task, sums: Sums, size: int) -> Members:
+    """Return the metrics of each member from sums whose leaves lead with P."""
+    found = []
+    for index in range(size):
+        own = {name: Sum(s.total[index], s.weight[index]) for name, s in sums.items()}
+        count = {"n": round(float(own["n"].total))} if "n" in own else {}
+        found.append({**task.finish(own), **count})
+    return found
+
+
+def spread(found: Members) -> dict[str, Any]:
+    """Return the mean, the standard deviation (of a sample, n - 1) and the list over members of each scalar metric."""
+    result: dict[str, Any] = {}
+    for name, value in found[0].items():
+        if not isinstance(value, int | float):
+            continue
+        numbers = [member[name] for member in found]
+        deviation = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
+        result |= {name: float(np.mean(numbers)), f"{name}_std": deviation, f"{name}_members": numbers}
+    return result
+
+
+def best_of(scores: list[float], better: str | None) -> int:
+    """Return the position of the best score; one that is not a number is never it, unless all are."""
+    sign = -1 if better == "lower" else 1
+    return max(range(len(scores)), key=lambda i: (not math.isnan(scores[i]), sign * scores[i], -i))
+
+
+def keep(
+    population: Population, index: int, state: TrainState, score: float, place: Path, devices: tuple[jax.Device, ...]
+) -> None:
+    """Leave the state of one member as a run folder of its own, which every mode can read."""
+    run_folder.claim(place, population.member(index).identity(), devices)
+    own = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
+    checkpoints = Checkpoints(place / "checkpoints", "higher")
+    checkpoints.save(own, {"score": score})
+    checkpoints.wait()
+
+
+def draw(population: Population, task: Task, record: list[dict[str, Any]], found: Members, workdir: Path) -> None:
+    """Draw the primary metric of each member over the steps, and over each knob that varies."""
+    curve = [line for line in record if line["split"] == "validation"]
+    name = task.primary
+    series = [[line[f"{name}_members"][i] for line in curve] for i in range(len(population))]
+    (workdir / "members.svg").write_text(plot.lines([line["step"] for line in curve], series, x="step", y=name))
+    for knob, numbers in population.values.items():
+        if knob != "seed":
+            scores = [member[name] for member in found]
+            (workdir / f"{knob}.svg").write_text(plot.points(numbers.tolist(), scores, x=knob, y=name))
+
+
+def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:
+    """Return the last lines of a run: mean and deviation, the best member, the speed, the folder."""
+    test, name = report["metrics"]["test"], task.primary
+    best = report["members"][report["best"]]
+    settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())
+    return (
+        f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population)} members n={test['n']:.0f}\n"
+        f"best on validation: {settings}, test {name} {best['test'][name]:.4g}, kept in {workdir / 'best'}\n"
+        f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
+    )
+
+
+def pack(window: Sums) -> dict[str, Any]:
+    """Return sums in JSON's types."""
+    return {name: [np.asarray(x).tolist() for x in s] for name, s in window.items()}
+
+
+def unpack(window: Mapping[str, Any]) -> Sums:
+    """Return the sums that `pack` wrote."""
+    return {name: Sum(*map(np.array, pair)) for name, pair in window.items()}

@@ -1,0 +1,86 @@
+"""Plots as SVG text, written by hand: lines over steps, points over a number."""
+
+import math
+from collections.abc import Sequence
+
+WIDTH, HEIGHT, LEFT, BELOW, MARGIN = 640, 360, 70, 50, 15
+INK, PALE, STRONG = "#333", "#9bb8d8", "#1f4e8c"
+
+
+def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: str) -> str:
+    """Return thin lines, one for each series over `xs`, and their mean as a thick one."""
+    across, up = _scale(xs), _scale([value for one in series for value in one])
+    mean = [sum(column) / len(column) for column in zip(*series, strict=True)]
+    drawn = [_line(xs, one, across, up, PALE, 1) for one in series]
+    return _frame([*drawn, _line(xs, mean, across, up, STRONG, 3)], across, up, x, y)
+
+
+def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
+    """Return one dot for each pair; numbers over two decades and more stand on a logarithmic axis."""
+    across, up = _scale(xs, logarithmic=min(xs) > 0 and max(xs) / min(xs) >= 100), _scale(ys)
+    dots = [
+        f'<circle cx="{_x(across, a):.1f}" cy="{_y(up, b):.1f}" r="4" fill="{STRONG}" fill-opacity="0.7"/>'
+        for a, b in zip(xs, ys, strict=True)
+        if math.isfinite(b)
+    ]
+    return _frame(dots, across, up, x, y)
+
+
+class _Scale:
+    """Where numbers lie between the least and the greatest, from 0 to 1."""
+
+    def __init__(self, low: float, high: float, logarithmic: bool):
+        self.low, self.high, self.logarithmic = low, high, logarithmic
+
+    def __call__(self, value: float) -> float:
+        low, high, value = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
+        return (value - low) / (high - low)
+
+    def ticks(self) -> list[float]:
+        """Return five numbers, evenly apart on the axis."""
+        steps = [i / 4 for i in range(5)]
+        if self.logarithmic:
+            return [self.low * (self.high / self.low) ** t for t in steps]
+        return [self.low + t * (self.high - self.low) for t in steps]
+
+
+def _scale(values: Sequence[float], *, logarithmic: bool = False) -> _Scale:
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    return _Scale(low, high if high > low else low + 1, logarithmic)
+
+
+def _x(scale: _Scale, value: float) -> float:
+    return LEFT + scale(value) * (WIDTH - LEFT - MARGIN)
+
+
+def _y(scale: _Scale, value: float) -> float:
+    return HEIGHT - BELOW - scale(value) * (HEIGHT - BELOW - MARGIN)
+
+
+def _line(xs: Sequence[float], ys: Sequence[float], across: _Scale, up: _Scale, colour: str, width: int) -> str:
+    places = " ".join(f"{_x(across, a):.1f},{_y(up, b):.1f}" for a, b in zip(xs, ys, strict=True) if math.isfinite(b))
+    return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+
+
+def _frame(drawn: list[str], across: _Scale, up: _Scale, x: str, y: str) -> str:
+    bottom, text = HEIGHT - BELOW, f'fill="{INK}" font-family="sans-serif" font-size="12"'
+    marks = [
+        f'<text x="{_x(across, tick):.1f}" y="{bottom + 18}" text-anchor="middle" {text}>{tick:.3g}</text>'
+        for tick in across.ticks()
+    ] + [
+        f'<text x="{LEFT - 8}" y="{_y(up, tick) + 4:.1f}" text-anchor="end" {text}>{tick:.4g}</text>'
+        for tick in up.ticks()
+    ]
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
+            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+            f'<path d="M{LEFT},{MARGIN} V{bottom} H{WIDTH - MARGIN}" fill="none" stroke="{INK}"/>',
+            *drawn,
+            *marks,
+            f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 10}" text-anchor="middle" {text}>{x}</text>',
+            f'<text transform="translate(14 {bottom / 2}) rotate(-90)" text-anchor="middle" {text}>{y}</text>',
+            "</svg>\n",
+        ]
+    )
