@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from fdl import optim, train, train_population
+from fdl.checkpoint import Checkpoints
+from fdl.experiment import Experiment
+from fdl.models import MLP
+from fdl.population import Population, members, parse
+from fdl.types import TrainState
+
+
+def of_numbers(*, seed: int = 0, learning_rate: float = 0.1) -> Experiment:
+    return tiny.experiment(
+        model=MLP(outputs=3, hidden=(8,), norm="batch", dropout=0.2),
+        optimizer=optim.sgd(optim.warmup_cosine(learning_rate, 12)),  # Adam makes much of a bias no gradient reaches
+        seed=seed,
+        executor="jit",
+    )
+
+
+POPULATION = Population(make=of_numbers, values={"learning_rate": np.array([0.02, 0.1]), "seed": np.array([3, 4])})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[dict, Path]:
+    """The population trained in one go, on two devices: its report and its folder."""
+    folder = tmp_path_factory.mktemp("population")
+    return train_population(POPULATION, folder, say=str), folder
+
+
+def state_of(made: Population | Experiment, folder: Path) -> TrainState:
+    return Checkpoints(folder / "checkpoints").restore(12, made.abstract())
+
+
+def test_a_member_equals_its_own_single_run(whole, tmp_path) -> None:
+    report, folder = whole
+    assert "2 cpu devices" in report["devices"]
+    alone = train(POPULATION.member(1), tmp_path, say=str)
+    own, states = state_of(POPULATION.member(1), tmp_path), state_of(POPULATION, folder)
+    for name in ("params", "extras"):
+        tiny.close(getattr(own, name), jax.tree.map(lambda x: x[1], getattr(states, name)), 1e-5)
+    member = report["members"][1]
+    assert member["test"]["n"] == 11
+    assert member["test"]["loss"] == pytest.approx(alone["metrics"]["test"]["loss"], rel=1e-5)
+
+
+def test_the_report_has_mean_deviation_and_the_best(whole) -> None:
+    report, folder = whole
+    losses = [member["test"]["loss"] for member in report["members"]]
+    assert report["metrics"]["test"]["loss"] == pytest.approx(np.mean(losses))
+    assert report["metrics"]["test"]["loss_std"] == pytest.approx(np.std(losses, ddof=1))
+    scores = [member["validation"]["accuracy"] for member in report["members"]]
+    assert scores[report["best"]] == max(scores)
+    kept = state_of(POPULATION.member(report["best"]), folder / "best")
+    tiny.same(kept.params, jax.tree.map(lambda x: x[report["best"]], state_of(POPULATION, folder).params))
+    assert (folder / "members.svg").read_text().count("<polyline") == 3
+    assert (folder / "learning_rate.svg").read_text().count("<circle") == 2
+
+
+def test_a_population_goes_on_where_it_stopped(whole, tmp_path, monkeypatch) -> None:
+    save = Checkpoints.save
+
+    def save_and_die(self, *args) -> None:
+        save(self, *args)
+        self.wait()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train_population(POPULATION, tmp_path, say=str)
+    said: list[str] = []
+    cut = train_population(POPULATION, tmp_path, say=said.append)
+    assert "goes on from step 4" in said[0]
+    assert cut["metrics"] == whole[0]["metrics"]
+
+
+def test_members_are_every_combination() -> None:
+    values = members(2, {"a": np.array([1.0, 2.0])})
+    assert {knob: numbers.tolist() for knob, numbers in values.items()} == {"a": [1, 1, 2, 2], "seed": [0, 1, 0, 1]}
+
+
+def test_numbers_are_read_from_text() -> None:
+    np.testing.assert_allclose(parse("rate=1e-4..1e-2:log:3 decay=0..1:linear:3")["rate"], [1e-4, 1e-3, 1e-2])
+    np.testing.assert_allclose(parse("decay=0,0.5")["decay"], [0, 0.5])
+
+
+@pytest.mark.parametrize("text", ["rate", "rate=", "rate=1..2", "rate=1..2:cubic:3", "rate=0..1:log:3", "rate=a,b"])
+def test_numbers_that_make_no_sense_are_refused_with_an_example(text) -> None:
+    with pytest.raises(ValueError, match=r"write knob=1e-4..1e-2:log:16"):
+        parse(text)
+
+
+def test_a_number_that_shapes_the_program_is_sent_to_a_sweep() -> None:
+    def wide(*, width: int) -> Experiment:
+        return tiny.experiment(model=MLP(outputs=3, hidden=(width,)))
+
+    with pytest.raises(ValueError, match=r"leave the program as it is, and width do not: .* --sweep varies anything"):
+        Population(make=wide, values={"width": np.array([4, 8])}).init()
