@@ -4,11 +4,13 @@ Shape legend: B batch, T positions, D width, V vocabulary.
 """
 
 import functools
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.models.layers import Dropout, Dtype
 from fdl.models.transformer import Block, normal, tied_logits
@@ -131,3 +133,60 @@ def bert(size: Size = "base", *, pooler: bool = True, dropout: float = 0.1, dtyp
     """Make BERT (uncased English vocabulary) in a published size, from 4 to 335 million parameters."""
     width, depth = SIZES[size]
     return BERT(width=width, depth=depth, heads=width // 64, pooler=pooler, dropout=dropout, dtype=dtype)
+
+
+def bert_variables(model: BERT, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return variables from tensors by the names that Hugging Face gives BERT's, with whichever heads there are.
+
+    They are those of a model that holds `model` as its `bert`; `["params"]["bert"]` is that of `model` itself.
+    """
+    renamed = (
+        (name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight"), tensor)
+        for name, tensor in tensors.items()
+    )
+    tensors = {name.replace("LayerNorm.beta", "LayerNorm.bias"): tensor for name, tensor in renamed}
+    heads, width = model.heads, model.width
+    if f"encoder.layer.{model.depth}.output.dense.weight" in tensors:
+        raise ValueError(f"the weights have more than the model's {model.depth} blocks; choose a larger size")
+
+    def dense(name: str) -> dict[str, np.ndarray]:
+        return {"kernel": tensors[f"{name}.weight"].T, "bias": tensors[f"{name}.bias"]}
+
+    def norm(name: str) -> dict[str, np.ndarray]:
+        return {"scale": tensors[f"{name}.weight"], "bias": tensors[f"{name}.bias"]}
+
+    def block(name: str) -> dict[str, Any]:
+        attention: dict[str, Any] = {}
+        for part in ("query", "key", "value"):
+            layer = dense(f"{name}.attention.self.{part}")
+            attention[part] = {
+                "kernel": layer["kernel"].reshape(width, heads, -1),
+                "bias": layer["bias"].reshape(heads, -1),
+            }
+        out = dense(f"{name}.attention.output.dense")
+        attention["out"] = {"kernel": out["kernel"].reshape(heads, -1, width), "bias": out["bias"]}
+        return {
+            "attention": attention,
+            "attention_norm": norm(f"{name}.attention.output.LayerNorm"),
+            "up": dense(f"{name}.intermediate.dense"),
+            "down": dense(f"{name}.output.dense"),
+            "mlp_norm": norm(f"{name}.output.LayerNorm"),
+        }
+
+    encoder: dict[str, Any] = {
+        "embed": {"embedding": tensors["embeddings.word_embeddings.weight"]},
+        "positions": {"embedding": tensors["embeddings.position_embeddings.weight"]},
+        "types": {"embedding": tensors["embeddings.token_type_embeddings.weight"]},
+        "norm": norm("embeddings.LayerNorm"),
+        **{f"Block_{i}": block(f"encoder.layer.{i}") for i in range(model.depth)},
+    }
+    if "pooler.dense.weight" in tensors:
+        encoder["pooler"] = dense("pooler.dense")
+    params: dict[str, Any] = {"bert": encoder}
+    if "cls.predictions.bias" in tensors:
+        params["transform"] = dense("cls.predictions.transform.dense")
+        params["norm"] = norm("cls.predictions.transform.LayerNorm")
+        params["bias"] = tensors["cls.predictions.bias"]
+    if "classifier.weight" in tensors:
+        params["head"] = dense("classifier")
+    return {"params": params}
