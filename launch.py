@@ -6,7 +6,7 @@
     python launch.py --experiment=digits_cnn --width=64 --executor=mesh --fake_devices=8
 
 The knobs of an experiment are flags of their own, typed and with defaults. The same command goes on where it stopped.
-Exit codes: 0 done, 1 a fault of the program, 2 wrong input.
+Exit codes: 0 done, 1 a fault, 2 wrong input, 75 stopped by a signal after saving: the same command goes on.
 """
 
 import sys

@@ -1,37 +1,51 @@
-"""Checkpoints: a state on disk, written behind the run's back and published by one rename.
+"""Checkpoints: a state on disk, written behind the run's back, published by one rename and trusted only when verified.
 
-`checkpoints/STEP/` holds `state/` (Orbax) and `meta.json` (step and metrics). A folder with a dot in front of its name
-is a save or a removal that did not finish; it is no checkpoint, and is swept away at the next start.
+`checkpoints/STEP/` is one commit: `state/` (Orbax) and `meta.json`, which holds what the run knows besides its state,
+the dtype, shape and digest of every leaf, and the digest of every file. All of it is flushed to the disk before the
+rename that gives it its name, so a step that is listed is whole, whatever the power did.
+
+`.saving-*` and `.removing-*` are what an interrupted save or removal left, swept at the next start. `damaged-*` is what
+did not hold what was written to it; it is kept for whoever wants to look, and never read again.
 """
 
+import hashlib
 import json
+import re
 import shutil
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from fdl.types import PyTree, TrainState
+from fdl.disk import delete, flush, free
+from fdl.fault import Damaged, Fault
+from fdl.types import Array, PyTree, TrainState
+
+_FACTORS = np.arange(1, 4097, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
+KEPT = 2  # the newest and one to fall back on; the best is kept besides
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last is always kept, and the best by one metric.
+    """The checkpoints of one run: the newest two are kept, and the best by one metric.
 
-    better: how to compare `meta["score"]`; None keeps the last alone.
+    better: how to compare `meta["score"]`; None keeps the newest alone.
     """
 
     def __init__(self, folder: Path, better: Literal["higher", "lower"] | None = None):
         self.folder, self.better = folder, better
         self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     def steps(self) -> list[int]:
-        """Return the steps that can be restored, in order."""
+        """Return the steps that were committed, in order."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        listed = (path.name for path in self.folder.iterdir() if path.is_dir() and not path.is_symlink())
+        return sorted(int(name) for name in listed if re.fullmatch("0|[1-9][0-9]*", name))
 
     def last(self) -> int | None:
         """Return the newest step, or None."""
@@ -39,71 +53,229 @@ class Checkpoints:
 
     def best(self) -> int | None:
         """Return the step with the best score (the newer of equals), or None where nothing was scored."""
-        scored = {step: score for step in self.steps() if (score := self.meta(step).get("score")) is not None}
+        scores = {}
+        for step in self.steps():
+            try:
+                scores[step] = self.meta(step).get("score")
+            except Damaged:
+                continue  # whoever restores it is told
+        scored = {step: score for step, score in scores.items() if score is not None}
         sign = -1 if self.better == "lower" else 1
         return max(scored, key=lambda step: (sign * scored[step], step), default=None)
 
     def meta(self, step: int) -> dict[str, Any]:
-        """Return what was written beside the state of a step."""
-        return json.loads((self.folder / str(step) / "meta.json").read_text())
+        """Return what was written beside the state of a step; raise Damaged where it is not that."""
+        return self._commit(step)["meta"]
 
     def sweep(self) -> None:
         """Remove what an interrupted save or removal left."""
-        for path in self.folder.glob(".*"):
-            shutil.rmtree(path)
+        for path in [*self.folder.glob(".saving-*"), *self.folder.glob(".removing-*")]:
+            delete(path)
 
-    def save(self, state: TrainState, meta: dict[str, Any]) -> None:
-        """Copy a state to the host, then write it in the background; the save before is finished first."""
+    def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
+        """Copy a state to the host, then commit it in the background; the save before is finished first.
+
+        A step that is committed already stays as it is. Raises what the save before raised.
+        """
         self.wait()
         host = jax.device_get(plain(state))
-        self._thread = threading.Thread(target=self._write, args=(host, {"step": int(host.step), **meta}))
-        self._thread.start()
+        if int(host.step) not in self.steps():
+            self._thread = threading.Thread(target=self._save, args=(host, dict(meta)))
+            self._thread.start()
 
     def wait(self) -> None:
-        """Wait for the save under way; raise what it raised."""
+        """Wait for the save under way; raise a Fault where it failed."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise a Fault where the last save has failed by now: there is no going on without checkpoints."""
         if self._error is not None:
             error, self._error = self._error, None
             raise error
 
     def restore(self, step: int, like: TrainState) -> TrainState:
-        """Return the state of a step as host arrays; `like` gives its structure (arrays or shapes)."""
+        """Return the state of a step as host arrays; `like` gives its structure (arrays or shapes).
+
+        Raises a ValueError that names what differs where the checkpoint holds another structure, and Damaged, with the
+        leaf or the file, where it does not hold the very bytes that were saved.
+        """
         import orbax.checkpoint as ocp
 
+        commit = self._commit(step)
+        folder = self.folder / str(step)
         want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            state = checkpointer.restore(self.folder.absolute() / str(step) / "state", item=want)
-        return state._replace(key=jax.random.wrap_key_data(state.key))
+        _same_structure(folder, commit["leaves"], want)
+        # Orbax is never shown damage: it would read some of it, and leave a noise of threads over the rest.
+        for name, written in commit["files"].items():
+            if not (folder / name).is_file():
+                raise Damaged(f"{folder / name} is missing")
+            if digest_of_file(folder / name) != written:
+                raise Damaged(f"{folder / name} is damaged: its digest does not fit")
+        try:
+            with ocp.PyTreeCheckpointer() as checkpointer:
+                state = checkpointer.restore((folder / "state").absolute(), item=want)
+        except Exception as error:  # whatever Orbax makes of damage
+            raise Damaged(f"{folder / 'state'} does not read: {brief(error)}") from error
+        for name, leaf in leaves(state):
+            if describe(leaf) != commit["leaves"].get(name):
+                raise Damaged(f"{folder / 'state'} is damaged: leaf {name} does not hold what was written")
+        return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
-    def _write(self, state: PyTree, meta: dict[str, Any]) -> None:
+    def newest(self, like: TrainState) -> tuple[int | None, TrainState | None, list[Damaged]]:
+        """Return the newest sound step, its state, and what was damaged before one was found.
+
+        Without any checkpoint the step is None. Where there are some and none is sound, raise a Fault: a run never
+        starts over by itself.
+        """
+        damages: list[Damaged] = []
+        for step in reversed(self.steps()):
+            try:
+                return step, self.restore(step, like), damages
+            except Damaged as damage:
+                damages.append(damage)
+        if damages:
+            raise Fault(f"no checkpoint is sound: {'; '.join(map(str, damages))}; remove {self.folder} to start over")
+        return None, None, []
+
+    def set_aside(self, above: int) -> None:
+        """Take the steps above this one out of the list, for a run that goes on below them."""
+        for step in self.steps():
+            if step > above:
+                free(self.folder / f"damaged-{step}")
+                (self.folder / str(step)).rename(self.folder / f"damaged-{step}")
+
+    def _commit(self, step: int) -> dict[str, Any]:
+        file = self.folder / str(step) / "meta.json"
+        try:
+            held = json.loads(file.read_bytes())
+            commit, written = held["commit"], held["digest"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Damaged(f"{file} does not read: {brief(error)}") from None
+        if digest_of_json(commit) != written or commit["step"] != step:
+            raise Damaged(f"{file} is damaged: its digest does not fit")
+        return commit
+
+    def _save(self, state: TrainState, meta: dict[str, Any]) -> None:
+        step = int(state.step)
+        draft = self.folder / f".saving-{step}"
+        try:
+            self._write(draft, state, meta)
+        except Exception as error:  # raised again by wait() or check(), in the run's own thread
+            shutil.rmtree(draft, ignore_errors=True)
+            kept = ", ".join(map(str, self.steps())) or "none"
+            self._error = Fault(f"checkpoint {step} was not saved: {reason(error)}; kept: {kept}")
+            self._error.__cause__ = error
+
+    def _write(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
         import orbax.checkpoint as ocp
 
-        try:
-            final = self.folder.absolute() / str(meta["step"])
-            draft = final.with_name(f".saving-{final.name}")
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            with ocp.PyTreeCheckpointer() as checkpointer:
-                checkpointer.save(draft / "state", state)
-            (draft / "meta.json").write_text(json.dumps(meta))
-            if final.exists():
-                self._remove(final)
-            draft.rename(final)
-            keep = {self.last(), self.best() if self.better else None}
-            for step in self.steps():
-                if step not in keep:
-                    self._remove(self.folder / str(step))
-        except BaseException as error:  # raised again by wait(), in the run's own thread
-            self._error = error
-
-    def _remove(self, path: Path) -> None:
-        aside = path.with_name(f".removing-{path.name}")
-        path.rename(aside)
-        shutil.rmtree(aside)
+        held = dict(leaves(state))
+        for name, leaf in held.items():
+            # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
+            if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.ndim and not np.isfinite(leaf).all():
+                raise Fault(f"{name} is not finite")
+        delete(draft)
+        draft.mkdir(parents=True)
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save((draft / "state").absolute(), state)
+        files = {
+            str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
+        }
+        step = int(state.step)
+        proofs = {name: describe(leaf) for name, leaf in held.items()}
+        # Through JSON once, so that what is summed here is what will be read.
+        commit = json.loads(json.dumps({"step": step, "meta": meta, "leaves": proofs, "files": files}))
+        text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
+        (draft / "meta.json").write_text(text, encoding="utf-8")
+        for path in [*draft.rglob("*"), draft]:
+            flush(path)
+        free(self.folder / str(step))
+        draft.rename(self.folder / str(step))
+        flush(self.folder)
+        steps = self.steps()
+        for old in set(steps[:-KEPT]) - {self.best() if self.better else None}:
+            free(self.folder / str(old))
 
 
 def plain(state: TrainState) -> TrainState:
     """Return the state with its typed key as the numbers that make it up."""
     return state._replace(key=jax.random.key_data(state.key))
+
+
+def leaves(state: TrainState) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a state, such as `opt_state/1/0/ScaleByAdamState.mu/Dense_0/kernel`.
+
+    The names tell one kind of node from another: AdaBelief's state has Adam's shapes.
+    """
+    yield from _named(state._asdict(), "")
+
+
+def _named(tree: PyTree, name: str) -> Iterator[tuple[str, Any]]:
+    for path, child in jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: x is not tree)[0]:
+        if not path:
+            yield name, child
+            continue
+        kind = "" if isinstance(tree, dict | list) or type(tree) is tuple else f"{type(tree).__name__}."
+        key = jax.tree_util.keystr(path, simple=True, separator="/")
+        yield from _named(child, f"{name}/{kind}{key}".lstrip("/"))
+
+
+def describe(leaf: Array) -> dict[str, Any]:
+    """Return what proves that a leaf is the one that was saved: dtype, shape and the digest of its bytes."""
+    leaf = np.asarray(leaf)
+    data = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+    return {"dtype": leaf.dtype.name, "shape": list(leaf.shape), "digest": digest(data)}
+
+
+def digest(data: np.ndarray) -> str:
+    """Return what changes when any byte of `data: u8[n]` does: against damage, not against malice.
+
+    Each block of 4,096 words of 64 bits is summed modulo 2^64, each word times an odd number of its own, so that one
+    changed word always shows and several hide with a chance of about 2^-63; SHA-256 binds the sums, the rest and the
+    length. Several times as fast as zlib's CRC-32 and as the disk: a save is as long with it as without.
+    """
+    whole = len(data) // _FACTORS.nbytes * _FACTORS.nbytes
+    words = data[:whole].view(np.uint64).reshape(-1, len(_FACTORS))
+    sums = np.einsum("ij,j->i", words, _FACTORS)
+    return hashlib.sha256(sums.tobytes() + data[whole:].tobytes() + len(data).to_bytes(8)).hexdigest()[:32]
+
+
+def digest_of_json(value: Any) -> str:
+    """Return the digest of a JSON value, however it is spaced."""
+    return digest(np.frombuffer(json.dumps(value).encode(), np.uint8))
+
+
+def digest_of_file(file: Path) -> str:
+    """Return the digest of what a file holds."""
+    return digest(np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8))
+
+
+def brief(error: BaseException) -> str:
+    """Return an error of another library in one line of bearable length."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= 300 else f"{words[:300]}…"
+
+
+def reason(error: BaseException) -> str:
+    """Return why a save failed, with the way out where it is known."""
+    words = brief(error)
+    if "No space left" in words or "Disk quota" in words or "RESOURCE_EXHAUSTED" in words:
+        return f"the disk is full ({words}); make room and run the same command"
+    return words
+
+
+def _same_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]], want: TrainState) -> None:
+    """Raise a ValueError where a checkpoint and the state to be filled differ in names, shapes or dtypes."""
+    ours = {name: f"{leaf.dtype.name}{list(leaf.shape)}" for name, leaf in leaves(want)}
+    theirs = {name: f"{leaf['dtype']}{leaf['shape']}" for name, leaf in saved.items()}
+    differing = [
+        f"{name} is {theirs.get(name, 'absent')} there and {ours.get(name, 'absent')} here"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
+    ]
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise ValueError(f"{folder} holds another state: {'; '.join(differing[:3])}{more}; choose another run folder")

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl import pages
+from fdl import folder, lock, pages, stop
+from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 
 if TYPE_CHECKING:
     from fdl.population import Population
 
 MODES = ("train", "evaluate", "describe", "doctor")
-WRONG_INPUT = 2
 
 
 def listing() -> int:
@@ -31,8 +31,13 @@ def listing() -> int:
 
 def refuse(error: Exception) -> int:
     """Print a mistake of the user's in one line and return the exit code for it."""
+    return end(error, WRONG_INPUT)
+
+
+def end(error: BaseException, code: int) -> int:
+    """Print in one line what ended the program, and return the exit code."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return WRONG_INPUT
+    return code
 
 
 def run(
@@ -51,7 +56,13 @@ def run(
     settings: fields of Experiment that override the page's, and `fake_devices`.
     """
     settings = dict(settings)
+    stop.leave_on_request()
+    changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
+    changed |= {name: value for name, value in (("seeds", seeds), ("population", population)) if value}
+    place = Path(workdir) if workdir else folder.default(page.name, changed)
     try:
+        if mode == "train":
+            lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
         prepare_jax(settings.pop("fake_devices", None), settings.get("accelerator"))
         if mode == "doctor":
             from fdl.modes.doctor import doctor
@@ -59,13 +70,9 @@ def run(
             return int(any(finding.remedy for finding in doctor()))
         from dataclasses import replace
 
-        from fdl import folder
         from fdl.experiment import load
 
         experiment = replace(load(str(page.path), **knobs), **settings)
-        changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
-        changed |= {name: value for name, value in (("seeds", seeds), ("population", population)) if value}
-        place = Path(workdir) if workdir else folder.default(page.name, changed)
         if seeds or population:
             from fdl.modes.population import train_population
 
@@ -88,10 +95,11 @@ def run(
         if not ours(error, page):
             raise
         return refuse(error)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
+    except Stopped as stopped:
+        return end(stopped, STOPPED)
+    except (Fault, OSError) as error:
+        return end(error, FAULT)
+    return DONE
 
 
 def many(

@@ -9,14 +9,15 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
+from fdl.disk import write_text
 
-from fdl import accelerator
+if TYPE_CHECKING:
+    import jax
 
 PACKAGES = ("fdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 
@@ -28,21 +29,43 @@ def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) ->
     return root / safe.lstrip(".")[:200]
 
 
-def claim(path: Path, identity: Mapping[str, Any], devices: Sequence[jax.Device]) -> None:
-    """Make the folder this run's, or raise a ValueError that names what differs in the run it belongs to."""
-    file = path / "experiment.json"
-    if file.exists():
+def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
+    """Raise a ValueError where a folder cannot become this run's: it holds another run, or something else."""
+    if (path / "experiment.json").exists():
         refuse_other(path, identity)
-        return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif path.exists() and (not path.is_dir() or any(not x.name.startswith(".") for x in path.iterdir())):
         raise ValueError(f"--workdir={path} is not empty and holds no run; choose an empty or new folder")
-    path.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"identity": dict(identity), **environment(devices)})
+
+
+def claim(path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device]") -> None:
+    """Make the folder this run's, or raise a ValueError that names what differs in the run it belongs to."""
+    refuse_stranger(path, identity)
+    if not (path / "experiment.json").exists():
+        write_json(path / "experiment.json", {"identity": dict(identity), **environment(devices)})
+
+
+def finished(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return the report of a finished run, or None; a damaged one counts for nothing and is written again."""
+    file = path / "report.json"
+    if not file.exists():
+        return None
+    try:
+        report = read_json(file)
+    except ValueError as error:
+        say(f"warning: {error}; it is written again")
+        return None
+    say(f"finished already, at step {report['step']}: {file}")
+    return report
 
 
 def refuse_other(path: Path, identity: Mapping[str, Any]) -> None:
     """Raise a ValueError where the folder holds a run with another identity."""
-    theirs = read_json(path / "experiment.json")["identity"]
+    try:
+        theirs = read_json(path / "experiment.json")["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
+        ) from None
     ours = json.loads(json.dumps(dict(identity)))
     differing = [
         f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
@@ -53,8 +76,10 @@ def refuse_other(path: Path, identity: Mapping[str, Any]) -> None:
         raise ValueError(f"--workdir={path} holds another run: {'; '.join(differing)}; choose another folder")
 
 
-def environment(devices: Sequence[jax.Device]) -> dict[str, Any]:
+def environment(devices: "Sequence[jax.Device]") -> dict[str, Any]:
     """Return what is needed to say where numbers came from."""
+    from fdl import accelerator
+
     return {
         "command": sys.argv,
         "devices": accelerator.describe(devices),
@@ -66,14 +91,28 @@ def environment(devices: Sequence[jax.Device]) -> dict[str, Any]:
     }
 
 
+def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:
+    """Return what decides the last bits of a result besides the experiment: a resume elsewhere says what changed."""
+    from fdl import accelerator
+
+    return {
+        "executor": f"{executor}, {accelerator.describe(devices)}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "XLA_FLAGS": " ".join(word for word in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in word),
+        **{name: _version(name) for name in ("jax", "jaxlib", "flax", "optax")},
+    }
+
+
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Return what differs in two mappings, `cores was 2 and is 4; …`, or nothing."""
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    return "; ".join(f"{name} was {there.get(name)!r} and is {here.get(name)!r}" for name in names)
+
+
 def write_json(file: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as out:
-        json.dump(value, out, indent=1, default=float)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(file)
+    write_text(file, json.dumps(value, indent=1, default=float))
 
 
 def read_json(file: Path) -> Any:
@@ -81,7 +120,7 @@ def read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is damaged ({error}); remove the folder to start over") from None
+        raise ValueError(f"{file} is damaged ({error})") from None
 
 
 def _version(name: str) -> str | None:
@@ -89,6 +128,16 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _commit() -> str | None:

@@ -1,9 +1,13 @@
 """The record of a run: one line of metrics.jsonl and the same scalars for TensorBoard at every due point."""
 
 import json
+import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from fdl.disk import write_text
 
 
 class Record:
@@ -13,26 +17,23 @@ class Record:
     """
 
     def __init__(self, folder: Path, step: int):
-        from tensorboardX import SummaryWriter
-
         file = folder / "metrics.jsonl"
         kept = [line for line in lines(file) if line["step"] <= step and line["split"] != "test"]
-        self.file = file.open("w", encoding="utf-8")
-        self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
-        for line in kept:
-            self._append(line)
+        # A whole new file takes the place of the old one: a crash in between loses neither.
+        write_text(file, "".join(json.dumps(line) + "\n" for line in kept))
+        self.file = file.open("a", encoding="utf-8")
+        self.board = Board(folder, step)
 
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
         """Write the values of one split at one step; tables (nested lists) go to the file alone."""
-        self._append({"step": step, "epoch": round(epoch, 4), "split": split, **values})
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self.board.add_scalar(f"{split}/{name}", value, step)
-        self.board.flush()
-
-    def _append(self, line: dict[str, Any]) -> None:
+        line = {"step": step, "epoch": round(epoch, 4), "split": split, **values}
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
+        self.board.write(split, step, values)
+
+    def flush(self) -> None:
+        """Force all lines onto the disk: before the checkpoint that a resumed run goes on from is published."""
+        os.fsync(self.file.fileno())
 
     def __enter__(self) -> Self:
         return self
@@ -42,14 +43,46 @@ class Record:
         self.board.close()
 
 
+class Board:
+    """Writes TensorBoard events in the caller's thread, so that a full disk is an error here and not a hang later."""
+
+    def __init__(self, folder: Path, step: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        self.events = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        if step:  # what an earlier start wrote behind this step is taken back
+            begun = SessionLog(status=SessionLog.START)
+            self.events.write_event(Event(wall_time=time.time(), step=step + 1, session_log=begun))
+
+    def write(self, split: str, step: int, values: dict[str, Any]) -> None:
+        """Write the scalars of one split at one step."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        scalars = [
+            Summary.Value(tag=f"{split}/{name}", simple_value=value)
+            for name, value in values.items()
+            if isinstance(value, int | float)
+        ]
+        self.events.write_event(Event(wall_time=time.time(), step=step, summary=Summary(value=scalars)))
+        self.events.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self.events.close()
+
+
 def lines(file: Path) -> list[dict[str, Any]]:
     """Read a metrics.jsonl; a last line cut short by a crash is left out."""
     if not file.exists():
         return []
     whole = []
-    for text in file.read_text(encoding="utf-8").splitlines():
+    for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            whole.append(json.loads(text))
+            line = json.loads(text)
         except json.JSONDecodeError:
-            break
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int) and "split" in line:
+            whole.append(line)
     return whole

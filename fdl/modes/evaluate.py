@@ -9,6 +9,7 @@ from fdl.checkpoint import Checkpoints
 from fdl.experiment import Experiment, check, place
 from fdl.program import Evaluation
 from fdl.progress import brief
+from fdl.types import TrainState
 
 
 def evaluate(
@@ -27,10 +28,17 @@ def evaluate(
     run_folder.refuse_other(workdir, experiment.identity())
     task = experiment.task
     checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
-    step = checkpoints.best() if checkpoint == "best" else checkpoints.last()
-    if step is None:
+    step: int | None
+    found: TrainState | None
+    if checkpoint == "best" and (best := checkpoints.best()) is not None:
+        step, found = best, checkpoints.restore(best, experiment.abstract())
+    else:
+        step, found, damages = checkpoints.newest(experiment.abstract())
+        for damage in damages:
+            say(f"warning: {damage}; step {step} is evaluated")
+    if step is None or found is None:
         raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
-    state = executor.put_state(checkpoints.restore(step, experiment.abstract()))
+    state = executor.put_state(found)
     metrics = {}
     for split in experiment.dataset.spec.sizes:
         state, metrics[split] = Evaluation(experiment, executor, split)(state)

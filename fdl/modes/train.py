@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 
 from fdl import folder as run_folder
+from fdl import lock
 from fdl.accelerator import describe, overlooked
 from fdl.checkpoint import Checkpoints
 from fdl.due import rhythm
 from fdl.executors import Executor
 from fdl.experiment import Experiment, check, place
+<<<<<<< HEAD
 from fdl.program import Evaluation, stretch, training
+=======
+from fdl.fault import Stopped
+from fdl.program import Evaluation, training
+>>>>>>> 0a9ddfd (Checkpoints are proven before they are trusted; a run owns its folder and leaves on a signal with everything saved)
 from fdl.progress import bar, brief
 from fdl.record import Record
+from fdl.stop import Request, on_request
 from fdl.types import Sum, Sums, TrainState, add_up
 
 
@@ -30,22 +37,36 @@ def train(
     """Train an experiment in a run folder and return its report.
 
     The folder decides where training begins: at 0 if it is new, at its last checkpoint if it holds this experiment, and
-    not at all if that is finished. Raises a ValueError where the parts do not fit or the folder holds another run.
+    not at all if that is finished. Raises a ValueError where the parts do not fit or the folder holds another run, a
+    Fault where a disk or a number fails, and Stopped after a signal, when everything is saved.
     """
     workdir = Path(workdir)
     executor = place(experiment)
     check(experiment, len(executor.devices))
-    run_folder.claim(workdir, experiment.identity(), executor.devices)
-    if (workdir / "report.json").exists():
-        report = run_folder.read_json(workdir / "report.json")
-        say(f"finished already, at step {report['step']}: {workdir / 'report.json'}")
-        return report
+    run_folder.refuse_stranger(workdir, experiment.identity())
+    with lock.hold(workdir), on_request() as request:
+        run_folder.claim(workdir, experiment.identity(), executor.devices)
+        if report := run_folder.finished(workdir, say):
+            return report
+        return run(experiment, executor, workdir, request, say, clock)
+
+
+def run(
+    experiment: Experiment,
+    executor: Executor,
+    workdir: Path,
+    request: Request,
+    say: Callable[[str], None],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Train in a folder that is this run's own, until the end or until a stop is requested."""
     if warning := overlooked():
         say(f"warning: {warning}")
 
     task = experiment.task
     checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
-    state, story = begin(experiment, executor, checkpoints)
+    machine = run_folder.machine(executor.name, executor.devices)
+    state, story = begin(experiment, executor, checkpoints, say)
     step = int(state.step)
     program = training(experiment, executor)
     due = rhythm(
@@ -61,8 +82,23 @@ def train(
     with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
         while step < experiment.steps:
             begun, compiled = clock(), program.call.compile_seconds
+<<<<<<< HEAD
             state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update)
             story.window = add_up(sent, story.window)
+=======
+            sent: list[Sums] = []
+            while True:
+                count = due.call(step)
+                state, sums = program.call(state, program.rows(step, count))
+                if sent:  # one call ahead and never more: the device does not wait, and nothing piles up
+                    jax.block_until_ready(sent[-1])
+                sent.append(sums)
+                step += count
+                shown.update(count)
+                if due.any(step) or request.signal:
+                    break
+            story.window = add_up(jax.device_get(sent), story.window)
+>>>>>>> 0a9ddfd (Checkpoints are proven before they are trusted; a run owns its folder and leaves on a signal with everything saved)
             compiled = program.call.compile_seconds - compiled
             story.compile_seconds += compiled
             story.seconds += clock() - begun - compiled
@@ -76,9 +112,16 @@ def train(
             if due.evaluates(step):
                 state, story.metrics["validation"] = validation(state)
                 record.write("validation", step, epoch, story.metrics["validation"])
-            if due.saves(step):
+            checkpoints.check()
+            if due.saves(step) or request.signal:
+                record.flush()
                 score = story.metrics["validation"][task.primary] if due.evaluates(step) else None
-                checkpoints.save(state, {"score": score, **story.as_json()})
+                checkpoints.save(state, {"score": score, "machine": machine, **story.as_json()})
+            if request.signal and step < experiment.steps:
+                checkpoints.wait()
+                raise Stopped(
+                    f"{request.signal} at step {step}: everything is saved; the same command goes on from there"
+                )
 
         checkpoints.wait()
         state, story.metrics["test"] = Evaluation(experiment, executor, "test")(state)
@@ -127,14 +170,21 @@ class Story:
         return cls(meta["metrics"], window, meta["seconds"], meta["compile_seconds"])
 
 
-def begin(experiment: Experiment, executor: Executor, checkpoints: Checkpoints) -> tuple[TrainState, Story]:
-    """Return the placed state and the story of the last checkpoint, or of step 0 where there is none."""
+def begin(
+    experiment: Experiment, executor: Executor, checkpoints: Checkpoints, say: Callable[[str], None]
+) -> tuple[TrainState, Story]:
+    """Return the placed state and the story of the newest sound checkpoint, or of step 0 where there is none at all."""
     checkpoints.sweep()
-    last = checkpoints.last()
-    if last is None:
+    last, state, damages = checkpoints.newest(experiment.abstract())
+    if last is None or state is None:
         return executor.put_state(experiment.init()), Story()
-    state = checkpoints.restore(last, experiment.abstract())
-    return executor.put_state(state), Story.from_json(checkpoints.meta(last))
+    for damage in damages:
+        say(f"warning: {damage}; goes on from step {last}")
+    checkpoints.set_aside(above=last)
+    meta = checkpoints.meta(last)
+    if differing := run_folder.differing(meta["machine"], run_folder.machine(executor.name, executor.devices)):
+        say(f"warning: not bitwise what an uninterrupted run gives: {differing}")
+    return executor.put_state(state), Story.from_json(meta)
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path) -> str:

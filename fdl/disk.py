@@ -1,0 +1,44 @@
+"""Files that survive: written whole or not at all, forced onto the disk, taken away under another name first."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one, and power loss keeps it."""
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        flush(draft)
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    flush(file.parent)
+
+
+def flush(path: Path) -> None:
+    """Force a file, or the names in a folder, onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def free(path: Path) -> None:
+    """Take a name out of use at once, then delete what it named: nothing half-deleted ever bears the name."""
+    if path.exists() or path.is_symlink():
+        aside = path.with_name(f".removing-{path.name}")
+        delete(aside)
+        path.rename(aside)
+        delete(aside)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,53 @@
+"""Stopping on request: a signal is noted, and the loop ends where its state can be saved."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from fdl.fault import Stopped
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Request:
+    """What was asked of the run: `signal` is its name, or None."""
+
+    signal: str | None = None
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal; from here on Ctrl-C ends the process at once, inside compiled code too."""
+        self.signal = signal.Signals(number).name
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if number == signal.SIGHUP:  # the terminal is gone, and writing to it would be the next fault
+            null = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                if stream.isatty():
+                    os.dup2(null, stream.fileno())
+
+
+@contextmanager
+def on_request() -> Iterator[Request]:
+    """Note SIGTERM, SIGINT and SIGHUP instead of dying of them; outside the main thread nothing is noted."""
+    request = Request()
+    try:
+        before = {number: signal.signal(number, request.note) for number in SIGNALS}
+    except ValueError:  # signals belong to the main thread
+        before = {}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def leave_on_request() -> None:
+    """Leave at once on SIGTERM, SIGINT and SIGHUP, for all that is not training: there is nothing to save."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise Stopped(f"{signal.Signals(number).name}: left at once; the same command goes on from the last checkpoint")
+
+    for number in SIGNALS:
+        signal.signal(number, leave)

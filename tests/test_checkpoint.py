@@ -1,0 +1,166 @@
+import json
+import random
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+sys.path.append(str(Path(__file__).parent / "faults"))
+import damage
+
+from fdl.checkpoint import Checkpoints, digest, digest_of_json, leaves, plain
+from fdl.fault import Damaged, Fault
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "checkpoints"
+    damage.commit(folder)
+    return folder
+
+
+def test_what_was_saved_comes_back_bit_for_bit(pristine):
+    for step in damage.STEPS:
+        restored = Checkpoints(pristine).restore(step, damage.state(0))
+        assert damage.same(restored, damage.state(step))
+        assert jax.random.uniform(restored.key) == jax.random.uniform(damage.state(step).key)
+
+
+def test_every_dtype_and_shape_comes_back(tmp_path):
+    params = {
+        "half": jnp.arange(6, dtype=jnp.bfloat16).reshape(2, 3),
+        "byte": np.uint8([1, 2]),
+        "flag": np.array([True, False]),
+        "scalar": np.float32(0.1),
+    }
+    state = damage.state(1)._replace(params=params)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state, {})
+    checkpoints.wait()
+    assert damage.same(checkpoints.restore(1, state), state)
+
+
+def test_no_damage_is_loaded_and_each_is_named(pristine, tmp_path):
+    rng = random.Random(0)
+    wrong = [problem for _ in range(40) if (problem := damage.attempt(pristine, tmp_path / "work", rng))]
+    assert wrong == []
+
+
+def test_the_damaged_leaf_is_named(pristine, tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(damage.state(10), {})
+    checkpoints.wait()
+    file = tmp_path / "10" / "meta.json"
+    held = json.loads(file.read_text())
+    held["commit"]["leaves"]["params/Dense_1/bias"]["digest"] = ""
+    held["digest"] = digest_of_json(held["commit"])
+    file.write_text(json.dumps(held))
+    with pytest.raises(Damaged, match="params/Dense_1/bias"):
+        checkpoints.restore(10, damage.state(0))
+
+
+def test_another_structure_is_refused_by_name(pristine):
+    state = damage.state(0)
+    checkpoints = Checkpoints(pristine)
+    belief = state._replace(opt_state=optax.adabelief(1e-3).init(state.params))
+    with pytest.raises(ValueError, match=r"ScaleByAdamState.*there.*absent here"):
+        checkpoints.restore(30, belief)
+    wider = {**state.params, "Dense_0": {**state.params["Dense_0"], "bias": np.zeros(64, np.float32)}}
+    with pytest.raises(ValueError, match=r"params/Dense_0/bias is float32\[48\] there and float32\[64\] here"):
+        checkpoints.restore(30, state._replace(params=wider))
+    integer = {**state.params, "Dense_0": {**state.params["Dense_0"], "bias": np.zeros(48, np.int32)}}
+    with pytest.raises(ValueError, match=r"params/Dense_0/bias is float32\[48\] there and int32\[48\] here"):
+        checkpoints.newest(state._replace(params=integer))
+
+
+def test_the_newest_two_and_the_best_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "lower")
+    for step, score in enumerate([3.0, 1.0, 2.0, None, 2.5]):
+        checkpoints.save(damage.state(step), {"score": score})
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 3, 4]
+    assert checkpoints.best() == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_failed_save_is_raised_once_and_leaves_no_draft(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(damage.state(1), {})
+    checkpoints.wait()
+    checkpoints.save(damage.state(2), {"not json": object()})
+    with pytest.raises(Fault, match=r"checkpoint 2 was not saved.*kept: 1"):
+        checkpoints.wait()
+    checkpoints.check()
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_a_state_that_is_not_finite_is_never_committed(tmp_path):
+    state = damage.state(1)
+    state.params["Dense_0"]["kernel"][3, 3] = np.nan
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state, {})
+    with pytest.raises(Fault, match="params/Dense_0/kernel is not finite"):
+        checkpoints.wait()
+    assert checkpoints.steps() == []
+
+
+def test_leftovers_are_swept_and_never_listed(tmp_path):
+    for name in (".saving-7", ".removing-3", "damaged-9", "007", "²", "-1"):
+        (tmp_path / name / "state").mkdir(parents=True)
+    (tmp_path / "5").write_text("a file")
+    (tmp_path / "6").symlink_to(tmp_path / "damaged-9")
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == []
+    checkpoints.sweep()
+    assert not list(tmp_path.glob(".*"))
+    checkpoints.save(damage.state(5), {})
+    checkpoints.save(damage.state(6), {})
+    checkpoints.wait()
+    assert checkpoints.steps() == [5, 6]
+    assert (tmp_path / "damaged-9" / "state").is_dir()
+
+
+def test_everything_is_flushed_before_it_is_published(tmp_path, monkeypatch):
+    flushed, published = set(), []
+    rename = Path.rename
+
+    def watch_rename(path, target):
+        published.append((path, set(path.rglob("*")) | {path}))
+        return rename(path, target)
+
+    import fdl.checkpoint
+
+    flush = fdl.checkpoint.flush
+    monkeypatch.setattr(fdl.checkpoint, "flush", lambda path: (flushed.add(path), flush(path)))
+    monkeypatch.setattr(Path, "rename", watch_rename)
+    checkpoints = Checkpoints(tmp_path / "c")
+    checkpoints.save(damage.state(1), {})
+    checkpoints.wait()
+    ((_, held),) = published
+    assert len(held) > 5
+    assert held <= flushed
+    assert tmp_path / "c" in flushed
+
+
+def test_leaf_names_tell_kinds_apart():
+    names = [name for name, _ in leaves(plain(damage.state(0)))]
+    assert "opt_state/0/ScaleByAdamState.mu/Dense_0/bias" in names
+    assert len(set(names)) == len(names)
+
+
+def test_any_changed_byte_changes_the_digest():
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 256, 80_001, np.uint8)
+    whole = digest(data)
+    for at in [0, 32_767, 32_768, 65_536, 80_000, *rng.integers(0, len(data), 50)]:
+        changed = data.copy()
+        changed[at] ^= 1 << rng.integers(8)
+        assert digest(changed) != whole
+    swapped = data.reshape(-1).copy()
+    swapped[:8], swapped[8:16] = data[8:16], data[:8]
+    assert digest(swapped) != whole
+    assert digest(np.zeros(8, np.uint8)) != digest(np.zeros(16, np.uint8))
