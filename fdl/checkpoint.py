@@ -13,9 +13,9 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +29,23 @@ _FACTORS = np.arange(1, 4097, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) |
 KEPT = 2  # the newest and one to fall back on; the best is kept besides
 
 
+class Saved(NamedTuple):
+    """A checkpoint that was read and verified: its step, its state as host arrays, and what was written beside it."""
+
+    step: int
+    state: TrainState
+    meta: Mapping[str, Any]
+
+
 class Checkpoints:
     """The checkpoints of one run: the newest two are kept, and the best by one metric.
 
     better: how to compare `meta["score"]`; None keeps the newest alone.
+    finite: refuse to commit a state that is not.
     """
 
-    def __init__(self, folder: Path, better: Literal["higher", "lower"] | None = None):
-        self.folder, self.better = folder, better
+    def __init__(self, folder: Path, better: Literal["higher", "lower"] | None = None, finite: bool = True):
+        self.folder, self.better, self.finite = folder, better, finite
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
 
@@ -66,11 +75,6 @@ class Checkpoints:
     def meta(self, step: int) -> dict[str, Any]:
         """Return what was written beside the state of a step; raise Damaged where it is not that."""
         return self._commit(step)["meta"]
-
-    def sweep(self) -> None:
-        """Remove what an interrupted save or removal left."""
-        for path in [*self.folder.glob(".saving-*"), *self.folder.glob(".removing-*")]:
-            delete(path)
 
     def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
         """Copy a state to the host, then commit it in the background; the save before is finished first.
@@ -124,28 +128,38 @@ class Checkpoints:
                 raise Damaged(f"{folder / 'state'} is damaged: leaf {name} does not hold what was written")
         return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
-    def newest(self, like: TrainState) -> tuple[int | None, TrainState | None, list[Damaged]]:
-        """Return the newest sound step, its state, and what was damaged before one was found.
+    def newest(self, like: TrainState, say: Callable[[str], None]) -> Saved | None:
+        """Return the newest sound checkpoint, or None where there is none at all; say what is damaged.
 
-        Without any checkpoint the step is None. Where there are some and none is sound, raise a Fault: a run never
-        starts over by itself.
+        Where there are some and none is sound, raise a Fault: a run never starts over by itself.
         """
         damages: list[Damaged] = []
         for step in reversed(self.steps()):
             try:
-                return step, self.restore(step, like), damages
-            except Damaged as damage:
-                damages.append(damage)
+                found = Saved(step, self.restore(step, like), self.meta(step))
+            except Damaged as error:
+                damages.append(error)
+                continue
+            for damage in damages:
+                say(f"warning: {damage}; step {step} is taken")
+            return found
         if damages:
             raise Fault(f"no checkpoint is sound: {'; '.join(map(str, damages))}; remove {self.folder} to start over")
-        return None, None, []
+        return None
 
-    def set_aside(self, above: int) -> None:
-        """Take the steps above this one out of the list, for a run that goes on below them."""
+    def resume(self, like: TrainState, say: Callable[[str], None]) -> Saved | None:
+        """Return the checkpoint that a run goes on from, or None, in a folder that is cleared for it.
+
+        What an interrupted save left is removed, and damaged steps lose their names.
+        """
+        for path in [*self.folder.glob(".saving-*"), *self.folder.glob(".removing-*")]:
+            delete(path)
+        found = self.newest(like, say)
         for step in self.steps():
-            if step > above:
+            if found and step > found.step:
                 free(self.folder / f"damaged-{step}")
                 (self.folder / str(step)).rename(self.folder / f"damaged-{step}")
+        return found
 
     def _commit(self, step: int) -> dict[str, Any]:
         file = self.folder / str(step) / "meta.json"
@@ -175,7 +189,7 @@ class Checkpoints:
         held = dict(leaves(state))
         for name, leaf in held.items():
             # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
-            if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.ndim and not np.isfinite(leaf).all():
+            if self.finite and leaf.ndim and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
                 raise Fault(f"{name} is not finite")
         delete(draft)
         draft.mkdir(parents=True)

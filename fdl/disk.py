@@ -7,6 +7,7 @@ from pathlib import Path
 
 def write_text(file: Path, text: str) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one, and power loss keeps it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.draft")
     try:
         draft.write_text(text, encoding="utf-8")

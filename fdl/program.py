@@ -58,10 +58,11 @@ def stretch(
     step: int,
     due: Due,
     advance: Callable[[int], Any],
+    stop: Callable[[], bool],
 ) -> tuple[TrainState, int, list[Sums]]:
     """Train up to the next due point and return the state, its step and the sums of the calls, with nothing in flight.
 
-    One call is sent ahead and never more: the device does not wait, and nothing piles up.
+    A stop ends it with the call under way. One is sent ahead and never more: the device does not wait, nothing piles up.
     """
     sent: list[Sums] = []
     while True:
@@ -72,7 +73,7 @@ def stretch(
         sent.append(sums)
         step += count
         advance(count)
-        if due.any(step):
+        if due.any(step) or stop():
             return state, step, jax.device_get(sent)
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,6 +16,16 @@ class Request:
     """What was asked of the run: `signal` is its name, or None."""
 
     signal: str | None = None
+
+    def made(self) -> bool:
+        """Say whether a stop was requested."""
+        return self.signal is not None
+
+    def obey(self, step: int, steps: int, finish_saving: Callable[[], None]) -> None:
+        """Raise Stopped once the save is finished, where a stop was requested and there are steps left to stop from."""
+        if self.made() and step < steps:
+            finish_saving()
+            raise Stopped(f"{self.signal} at step {step}: everything is saved; the same command goes on from there")
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Note the signal; from here on Ctrl-C ends the process at once, inside compiled code too."""

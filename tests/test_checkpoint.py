@@ -74,7 +74,7 @@ def test_another_structure_is_refused_by_name(pristine):
         checkpoints.restore(30, state._replace(params=wider))
     integer = {**state.params, "Dense_0": {**state.params["Dense_0"], "bias": np.zeros(48, np.int32)}}
     with pytest.raises(ValueError, match=r"params/Dense_0/bias is float32\[48\] there and int32\[48\] here"):
-        checkpoints.newest(state._replace(params=integer))
+        checkpoints.newest(state._replace(params=integer), print)
 
 
 def test_the_newest_two_and_the_best_are_kept(tmp_path):
@@ -115,7 +115,7 @@ def test_leftovers_are_swept_and_never_listed(tmp_path):
     (tmp_path / "6").symlink_to(tmp_path / "damaged-9")
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps() == []
-    checkpoints.sweep()
+    assert checkpoints.resume(damage.state(0), print) is None
     assert not list(tmp_path.glob(".*"))
     checkpoints.save(damage.state(5), {})
     checkpoints.save(damage.state(6), {})
@@ -164,3 +164,14 @@ def test_any_changed_byte_changes_the_digest():
     swapped[:8], swapped[8:16] = data[8:16], data[:8]
     assert digest(swapped) != whole
     assert digest(np.zeros(8, np.uint8)) != digest(np.zeros(16, np.uint8))
+
+
+def test_a_run_that_goes_on_below_a_damaged_step_takes_its_name_away(tmp_path):
+    damage.commit(tmp_path)
+    (tmp_path / "30" / "meta.json").write_text("{}")
+    said = []
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.resume(damage.state(0), said.append).step == 20
+    assert "30/meta.json" in said[0]
+    assert checkpoints.steps() == [10, 20]
+    assert (tmp_path / "damaged-30").is_dir()

@@ -9,7 +9,6 @@ from fdl.checkpoint import Checkpoints
 from fdl.experiment import Experiment, check, place
 from fdl.program import Evaluation
 from fdl.progress import brief
-from fdl.types import TrainState
 
 
 def evaluate(
@@ -28,15 +27,13 @@ def evaluate(
     run_folder.refuse_other(workdir, experiment.identity())
     task = experiment.task
     checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
-    step: int | None
-    found: TrainState | None
-    if checkpoint == "best" and (best := checkpoints.best()) is not None:
-        step, found = best, checkpoints.restore(best, experiment.abstract())
+    like = experiment.abstract()
+    step = checkpoints.best() if checkpoint == "best" else None
+    if step is not None:
+        found = checkpoints.restore(step, like)
+    elif newest := checkpoints.newest(like, say):
+        step, found = newest.step, newest.state
     else:
-        step, found, damages = checkpoints.newest(experiment.abstract())
-        for damage in damages:
-            say(f"warning: {damage}; step {step} is evaluated")
-    if step is None or found is None:
         raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
     state = executor.put_state(found)
     metrics = {}

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl import executors, feed, plot
+from fdl import executors, feed, lock, plot
 from fdl import folder as run_folder
 from fdl.accelerator import describe, find
 from fdl.checkpoint import Checkpoints
@@ -21,6 +21,7 @@ from fdl.program import STEPS_PER_CALL, stretch
 from fdl.progress import bar
 from fdl.record import Record, lines
 from fdl.steps import fuse
+from fdl.stop import Request, on_request
 from fdl.types import Rows, Sum, Sums, Task, TrainState, add_up
 
 Members = list[dict[str, Any]]
@@ -43,18 +44,34 @@ def train_population(
     executor = executors.members(devices[: math.gcd(size, len(devices))])
     check(alone, 1)
     identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
-    run_folder.claim(workdir, identity, executor.devices)
-    if (workdir / "report.json").exists():
-        say(f"finished already: {workdir / 'report.json'}")
-        return run_folder.read_json(workdir / "report.json")
+    run_folder.refuse_stranger(workdir, identity)
+    with lock.hold(workdir), on_request() as request:
+        run_folder.claim(workdir, identity, executor.devices)
+        if report := run_folder.finished(workdir, say):
+            return report
+        return run(population, executor, len(devices), workdir, request, say, clock)
 
+
+def run(
+    population: Population,
+    executor: executors.Executor,
+    devices: int,
+    workdir: Path,
+    request: Request,
+    say: Callable[[str], None],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Train in a folder that is this run's own, until the end or until a stop is requested.
+
+    devices: how many there are, of which the executor may use fewer.
+    """
+    alone, size = population.member(0), len(population)
     task = alone.task
     better = task.metrics[task.primary].better
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    checkpoints.sweep()
-    last = checkpoints.last()
-    state = executor.put_state(population.init() if last is None else checkpoints.restore(last, population.abstract()))
-    told: dict[str, Any] = {"seconds": 0.0, "window": {}} if last is None else checkpoints.meta(last)
+    checkpoints = Checkpoints(workdir / "checkpoints", finite=False)  # one member may diverge
+    saved = checkpoints.resume(population.abstract(), say)
+    state = executor.put_state(saved.state if saved else population.init())
+    told: Mapping[str, Any] = saved.meta if saved else {"seconds": 0.0, "window": {}}
     step, seconds, window = int(state.step), told["seconds"], unpack(told["window"])
 
     source = alone.dataset.load("train").resident()
@@ -68,7 +85,7 @@ def train_population(
     say(
         f"{alone.name}: {size} members that differ in {', '.join(population.values)}, {alone.steps} steps of "
         f"{alone.batch_size} examples each, on {describe(executor.devices)}"
-        + (f" of {len(devices)}" if len(executor.devices) < len(devices) else "")
+        + (f" of {devices}" if len(executor.devices) < devices else "")
         + (f"; goes on from step {step}" if step else "")
     )
 
@@ -79,7 +96,13 @@ def train_population(
         while step < alone.steps:
             begun, compiled = clock(), call.compile_seconds
             state, step, sent = stretch(
-                call, lambda at, count: population.training_rows(at, count, len(source)), state, step, due, shown.update
+                call,
+                lambda at, count: population.training_rows(at, count, len(source)),
+                state,
+                step,
+                due,
+                shown.update,
+                request.made,
             )
             window = add_up(sent, window)
             seconds += clock() - begun - (call.compile_seconds - compiled)
@@ -89,8 +112,11 @@ def train_population(
             if due.evaluates(step):
                 state, found = evaluate["validation"](state)
                 write("validation", found)
-            if due.saves(step):
+            checkpoints.check()
+            if due.saves(step) or request.made():
+                record.flush()
                 checkpoints.save(state, {"seconds": seconds, "window": pack(window)})
+            request.obey(step, alone.steps, checkpoints.wait)
         checkpoints.wait()
         state, validated = evaluate["validation"](state)
         state, tested = evaluate["test"](state)

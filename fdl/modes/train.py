@@ -15,12 +15,7 @@ from fdl.checkpoint import Checkpoints
 from fdl.due import rhythm
 from fdl.executors import Executor
 from fdl.experiment import Experiment, check, place
-<<<<<<< HEAD
 from fdl.program import Evaluation, stretch, training
-=======
-from fdl.fault import Stopped
-from fdl.program import Evaluation, training
->>>>>>> 0a9ddfd (Checkpoints are proven before they are trusted; a run owns its folder and leaves on a signal with everything saved)
 from fdl.progress import bar, brief
 from fdl.record import Record
 from fdl.stop import Request, on_request
@@ -82,23 +77,8 @@ def run(
     with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
         while step < experiment.steps:
             begun, compiled = clock(), program.call.compile_seconds
-<<<<<<< HEAD
-            state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update)
+            state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update, request.made)
             story.window = add_up(sent, story.window)
-=======
-            sent: list[Sums] = []
-            while True:
-                count = due.call(step)
-                state, sums = program.call(state, program.rows(step, count))
-                if sent:  # one call ahead and never more: the device does not wait, and nothing piles up
-                    jax.block_until_ready(sent[-1])
-                sent.append(sums)
-                step += count
-                shown.update(count)
-                if due.any(step) or request.signal:
-                    break
-            story.window = add_up(jax.device_get(sent), story.window)
->>>>>>> 0a9ddfd (Checkpoints are proven before they are trusted; a run owns its folder and leaves on a signal with everything saved)
             compiled = program.call.compile_seconds - compiled
             story.compile_seconds += compiled
             story.seconds += clock() - begun - compiled
@@ -113,15 +93,11 @@ def run(
                 state, story.metrics["validation"] = validation(state)
                 record.write("validation", step, epoch, story.metrics["validation"])
             checkpoints.check()
-            if due.saves(step) or request.signal:
+            if due.saves(step) or request.made():
                 record.flush()
                 score = story.metrics["validation"][task.primary] if due.evaluates(step) else None
                 checkpoints.save(state, {"score": score, "machine": machine, **story.as_json()})
-            if request.signal and step < experiment.steps:
-                checkpoints.wait()
-                raise Stopped(
-                    f"{request.signal} at step {step}: everything is saved; the same command goes on from there"
-                )
+            request.obey(step, experiment.steps, checkpoints.wait)
 
         checkpoints.wait()
         state, story.metrics["test"] = Evaluation(experiment, executor, "test")(state)
@@ -174,17 +150,13 @@ def begin(
     experiment: Experiment, executor: Executor, checkpoints: Checkpoints, say: Callable[[str], None]
 ) -> tuple[TrainState, Story]:
     """Return the placed state and the story of the newest sound checkpoint, or of step 0 where there is none at all."""
-    checkpoints.sweep()
-    last, state, damages = checkpoints.newest(experiment.abstract())
-    if last is None or state is None:
+    found = checkpoints.resume(experiment.abstract(), say)
+    if found is None:
         return executor.put_state(experiment.init()), Story()
-    for damage in damages:
-        say(f"warning: {damage}; goes on from step {last}")
-    checkpoints.set_aside(above=last)
-    meta = checkpoints.meta(last)
-    if differing := run_folder.differing(meta["machine"], run_folder.machine(executor.name, executor.devices)):
+    here = run_folder.machine(executor.name, executor.devices)
+    if differing := run_folder.differing(found.meta["machine"], here):
         say(f"warning: not bitwise what an uninterrupted run gives: {differing}")
-    return executor.put_state(state), Story.from_json(meta)
+    return executor.put_state(found.state), Story.from_json(found.meta)
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
