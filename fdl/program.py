@@ -62,7 +62,7 @@ def stretch(
 ) -> tuple[TrainState, int, list[Sums]]:
     """Train up to the next due point and return the state, its step and the sums of the calls, with nothing in flight.
 
-    A stop ends it with the call under way. One is sent ahead and never more: the device does not wait, nothing piles up.
+    A stop ends it with the call under way. One goes ahead and never more: the device does not wait, nothing piles up.
     """
     sent: list[Sums] = []
     while True:
