@@ -1,0 +1,29 @@
+"""The default suite on the three version lines that fdl supports: `nox`, or one of them: `nox -s colab`."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """Run on the oldest Python, with the newest JAX it takes."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.12")
+def newest(session: nox.Session) -> None:
+    """Run on the newest JAX."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.13")
+def colab(session: nox.Session) -> None:
+    """Run on what Colab's TPU runtime has."""
+    session.install("jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "orbax-checkpoint==0.12.4")
+    session.install("-e", ".[test]")
+    session.run("python", "-c", "import jax; assert jax.__version__ == '0.7.2', 'installing fdl moved jax'")
+    session.run("python", "-m", "pytest", *session.posargs)
