@@ -120,9 +120,11 @@ def many(
 
 
 def ours(error: ValueError, page: pages.Page) -> bool:
-    """Say whether fdl or the page raised this error itself: then its one line says all, else the traceback does."""
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-    return raised_in.is_relative_to(Path(__file__).resolve().parent) or raised_in == page.path.resolve()
+    """Say whether fdl or the page raised this error in so many words; if not, its traceback says more."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    file = Path(last.filename).resolve()
+    written_for_users = file.is_relative_to(Path(__file__).resolve().parent) or file == page.path.resolve()
+    return written_for_users and (last.line or "").startswith("raise ")
 
 
 def prepare_jax(fake_devices: int | None, accelerator: str | None) -> None:

@@ -26,7 +26,7 @@ def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) ->
     """Return the folder of a command that names none: the page and the knobs that differ from its defaults."""
     words = [name, *(f"{knob}={value}" for knob, value in sorted(changed.items()))]
     safe = "".join(c if c.isalnum() or c in "=._-," else "-" for c in ",".join(words).replace("/", "-"))
-    return root / safe.lstrip(".")[:200]
+    return root / (safe.lstrip(".")[:200] or "run")
 
 
 def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:

@@ -45,9 +45,9 @@ def experiment(**changes: Any) -> Experiment:
     return replace(made, **changes)
 
 
-def convolutional(**changes: Any) -> Experiment:
+def convolutional(dropout: float = 0.2, **changes: Any) -> Experiment:
     """A CNN with batch norm and dropout on tiny images, by SGD."""
-    model = CNN(outputs=3, channels=(4,), hidden=(8,), norm="batch", dropout=0.2)
+    model = CNN(outputs=3, channels=(4,), hidden=(8,), norm="batch", dropout=dropout)
     return experiment(model=model, dataset=dataset(shape=(4, 4, 1)), batch_size=16, **changes)
 
 

@@ -1,0 +1,63 @@
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = {
+    "types": 0, "axis": 0, "pages": 0,
+    "models": 1, "tasks": 1, "data": 1, "optim": 1, "ops": 0,
+    "steps": 2, "executors": 2, "feed": 2, "checkpoint": 2, "folder": 2, "record": 2, "progress": 2, "flops": 2,
+    "accelerator": 2, "due": 2,
+    "experiment": 3, "program": 3,
+    "modes": 4,
+    "cli": 5,
+}  # fmt: skip
+APART = {"models", "tasks", "data", "optim"}  # on one floor, but never import each other
+
+
+def imports(file: Path):
+    """Yield each `fdl` room that a file imports, with the line."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] if node.module != "fdl" else [f"fdl.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "fdl" and len(parts) > 1:
+                yield parts[1], node.lineno
+
+
+def room(file: Path) -> str:
+    return file.relative_to(ROOT / "fdl").parts[0].removesuffix(".py")
+
+
+def test_a_room_imports_only_from_lower_floors():
+    wrong = []
+    for file in sorted((ROOT / "fdl").rglob("*.py")):
+        here = room(file)
+        if here == "__init__":
+            continue
+        assert here in FLOORS, f"{file} is on no floor: name it in {__file__} and in docs/design.md"
+        for other, line in imports(file):
+            if other != here and (FLOORS[other] > FLOORS[here] or {here, other} <= APART):
+                wrong.append(f"{file.relative_to(ROOT)}:{line}: {here} (floor {FLOORS[here]}) imports {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pages_use_no_mode_and_launch_uses_cli_and_pages_alone():
+    for file in sorted((ROOT / "experiments").glob("*.py")):
+        for other, line in imports(file):
+            assert FLOORS[other] <= 3, f"{file}:{line} imports {other}"
+    assert {other for other, _ in imports(ROOT / "launch.py")} == {"cli", "pages"}
+
+
+def test_only_launch_knows_flags_and_nothing_knows_tensorflow():
+    for file in sorted((ROOT / "fdl").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            assert not (module == "absl" and "flags" in names), f"{file}:{node.lineno} knows flags"
+            assert not any(name.split(".")[0] == "tensorflow" for name in [module or "", *names]), (
+                f"{file}:{node.lineno}"
+            )

@@ -1,0 +1,85 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def launch(*words, cwd=ROOT, **environment):
+    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "launch.py"), *words],
+        capture_output=True, text=True, timeout=180, cwd=cwd, env={**kept, "JAX_PLATFORMS": "cpu", **environment},
+    )  # fmt: skip
+
+
+def test_launch_leaves_a_report(tmp_path):
+    workdir = tmp_path / "run"
+    done = launch("--experiment=digits_mlp", "--epochs=3", f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((workdir / "report.json").read_text())
+    assert report["experiment"] == "digits_mlp"
+    assert report["metrics"]["test"]["n"] > 100
+    assert report["metrics"]["test"]["accuracy"] > 0.5
+    assert report["steps_per_second"] > 0
+    last = done.stdout.strip().splitlines()[-3:]
+    assert f"n={report['metrics']['test']['n']}" in last[0]
+    assert "steps/s" in last[1]
+    assert str(workdir) in last[2]
+    assert "100%" in done.stderr
+    names = {path.name.split(".")[0] for path in workdir.iterdir()}
+    assert {"experiment", "metrics", "events", "checkpoints", "report"} <= names
+    again = launch("--experiment=digits_mlp", "--epochs=3", f"--workdir={workdir}")
+    assert "finished already" in again.stdout
+    other = launch("--experiment=digits_mlp", "--epochs=4", f"--workdir={workdir}")
+    assert (other.returncode, "epochs is 3.0 there and 4.0 here" in other.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--experiment=digits_mpl"], "did you mean 'digits_mlp'"),
+        (["--widht=3"], "has no flag --widht; did you mean 'width'"),
+        (["--width=three"], "--width=three"),
+        (["--executor=warp"], "--executor=warp"),
+        (["--mode=fly"], "--mode=fly"),
+        (["digits_cnn"], "'digits_cnn' is no flag"),
+        (["--fake_devices=0"], "--fake_devices=0"),
+        (["--fake_devices=2", "--accelerator=gpu"], "leave out --accelerator=gpu"),
+        (["--accelerator=tpu"], "accelerator 'tpu' is not there: jax sees 1 cpu device"),
+        (["--fake_devices=8", "--batch_size=100"], "batch_size 100 does not divide over 8 devices; try 96 or 104"),
+        (["--mode=evaluate", "--workdir=/nowhere/at/all"], "holds no run"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, words, message):
+    done = launch(*words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_list_and_help_do_not_import_jax(tmp_path):
+    (tmp_path / "jax.py").write_text("raise ImportError('jax was imported')")
+    (tmp_path / "numpy.py").write_text("raise ImportError('numpy was imported')")
+    listing = launch("--list", PYTHONPATH=str(tmp_path))
+    assert listing.returncode == 0, listing.stderr
+    assert "digits_mlp" in listing.stdout
+    helped = launch("--help", PYTHONPATH=str(tmp_path))
+    assert helped.returncode == 0, helped.stderr
+    assert "--width" in helped.stdout
+    assert launch("--widht=1", PYTHONPATH=str(tmp_path)).returncode == 2
+
+
+def test_a_fault_of_the_users_own_code_keeps_its_traceback(tmp_path):
+    page = tmp_path / "mine.py"
+    page.write_text('"""Mine."""\n\n\ndef experiment(*, seed: int = 0, batch_size: int = 1):\n    return int("one")\n')
+    done = launch(f"--experiment={page}")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr

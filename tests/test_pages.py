@@ -1,0 +1,85 @@
+import pytest
+
+from fdl import pages
+
+PAGE = '''"""One line.
+
+More."""
+
+from typing import Literal
+
+import a_package_that_does_not_exist
+
+
+def experiment(
+    *,
+    width: int = 8,  # units of the layer
+    rate: float = 1e-3,
+    widths: tuple[int, ...] = (1, 2),  # several
+    cell: Literal["lstm", "gru"] = "gru",
+    limit: int | None = None,
+    fast: bool = False,
+):
+    ...
+'''
+
+
+@pytest.fixture
+def page(tmp_path):
+    file = tmp_path / "mine.py"
+
+    def read(text):
+        file.write_text(text)
+        return pages.read(str(file))
+
+    return read
+
+
+def test_the_signature_is_the_list_of_knobs_and_nothing_is_imported(page):
+    read = page(PAGE)
+    assert read.summary == "One line."
+    kinds = [(k.name, k.kind, k.default, k.help) for k in read.knobs]
+    assert kinds == [
+        ("width", int, 8, "units of the layer"),
+        ("rate", float, 1e-3, ""),
+        ("widths", int, (1, 2), "several"),
+        ("cell", str, "gru", ""),
+        ("limit", int, None, ""),
+        ("fast", bool, False, ""),
+    ]
+    assert [k.name for k in read.knobs if k.many] == ["widths"]
+    assert [k.name for k in read.knobs if k.optional] == ["limit"]
+    assert read.knobs[3].choices == ("lstm", "gru")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def experiment(:", "not a Python page"),
+        ("x = 1", "defines a function experiment"),
+        ("def experiment(width: int = 3): ...", "keyword-only"),
+        ("def experiment(*, width=3): ...", "knob width: a knob has a literal default"),
+        ("def experiment(*, width: int): ...", "knob width: a knob has a literal default"),
+        ("def experiment(*, width: int = f()): ...", "knob width: a knob has a literal default"),
+        ("def experiment(*, width: list[int] = 3): ...", "knob width: a knob has a literal default"),
+    ],
+)
+def test_a_page_that_is_none_is_refused_by_name(page, text, message):
+    with pytest.raises(ValueError, match=r"mine\.py") as error:
+        page(text)
+    assert message in str(error.value)
+
+
+def test_unknown_names_get_a_suggestion(page):
+    with pytest.raises(ValueError, match="did you mean 'digits_mlp'"):
+        pages.read("digits_mpl")
+    with pytest.raises(ValueError, match="has no knob 'widht'; did you mean 'width'"):
+        page(PAGE).complete({"widht": 3})
+
+
+def test_every_shipped_page_says_what_it_is():
+    assert "digits_mlp" in pages.names()
+    for name in pages.names():
+        read = pages.read(name)
+        assert read.summary
+        assert {"seed", "batch_size"} <= {knob.name for knob in read.knobs}, name
