@@ -3,8 +3,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from fdl import optim, train, train_population
 from fdl.checkpoint import Checkpoints
 from fdl.experiment import Experiment
