@@ -37,6 +37,9 @@ def general_flags() -> flags.FlagValues:
     at["module_name"] = SETTINGS
     flags.DEFINE_enum("accelerator", None, ["any", "cpu", "gpu", "tpu"], "never another than this (any)", **at)
     flags.DEFINE_enum("executor", None, ["auto", "jit", "pmap", "mesh"], "how devices share a step (auto)", **at)
+    flags.DEFINE_string(
+        "mesh", None, "devices along axes data, fsdp and model, such as data:2,model:4 (all data)", **at
+    )
     flags.DEFINE_integer("fake_devices", None, "simulate this many devices on the CPU", lower_bound=1, **at)
     flags.DEFINE_integer("steps_per_call", None, "steps that run as one program (chosen by model)", lower_bound=1, **at)
     flags.DEFINE_integer("log_every", None, "steps between lines of metrics.jsonl (50)", lower_bound=1, **at)
@@ -91,6 +94,20 @@ class _Many(flags.ArgumentParser):
 
     def flag_type(self) -> str:
         return f"{self.kind.__name__},..."
+
+
+class _Axes(flags.ArgumentParser):
+    """Parses `data:2,model:4` into a mapping."""
+
+    def parse(self, argument: str) -> dict[str, int]:
+        pairs = (word.split(":") for word in argument.split(","))
+        try:
+            return {axis: int(size) for axis, size in pairs}
+        except ValueError:
+            raise ValueError("write axis:devices, such as data:2,model:4") from None
+
+    def flag_type(self) -> str:
+        return "axis:devices,..."
 
 
 def usage(found: flags.FlagValues, page: pages.Page) -> str:

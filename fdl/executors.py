@@ -2,15 +2,20 @@
 
 Each gives the same four verbs for the same shapes: a state has no device dimension, a chunk is [S, B, ...] with B the
 whole batch, and sums come back as totals of the whole batch. N devices share the B rows evenly.
+
+Several processes are one executor over all their devices. Each calls the same verbs with the same values and places the
+part that its own devices hold.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, NamedSharding
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
 from fdl.axis import DATA
@@ -18,11 +23,19 @@ from fdl.types import PyTree, Step, Sums, TrainState
 
 Put = Callable[[PyTree], PyTree]
 
+FSDP, MODEL = "fsdp", "model"
+AXES = (DATA, FSDP, MODEL)
+# Which logical dimensions of parameters the model axis splits: heads and hidden units never meet inside a layer.
+RULES = {"heads": MODEL, "hidden": MODEL, "vocabulary": MODEL}
+SMALL = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Executor:
     """The devices and the four verbs.
 
+    shares: how many equal parts the rows of a batch are cut into.
+    layout: a state, or its shapes -> where each leaf lies (`jax.sharding.Sharding`).
     put_state, put_chunk, put_constant: place a state, a chunk [S, B, ...] (split over B), whole arrays for all steps.
     compile: `(step, state, chunk, *constants) -> call` ahead of time, for exactly these shapes: a call with other
         shapes is an error, never a silent recompilation. The call donates the state and gives it back.
@@ -30,6 +43,8 @@ class Executor:
 
     name: str
     devices: tuple[jax.Device, ...]
+    shares: int
+    layout: Put
     put_state: Put
     put_chunk: Put
     put_constant: Put
@@ -38,6 +53,13 @@ class Executor:
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
         """Return the step compiled for these shapes and placements."""
         return self.lower(step, state, chunk, *constants).compile()
+
+    def bytes_per_device(self, state: PyTree) -> int:
+        """Return the bytes that a state, or its shapes, takes on each device."""
+        held = jax.tree.map(
+            lambda x, at: math.prod(at.shard_shape(x.shape)) * x.dtype.itemsize, state, self.layout(state)
+        )
+        return sum(jax.tree.leaves(held))
 
 
 class Call:
@@ -69,6 +91,7 @@ class Call:
 def jit(devices: Sequence[jax.Device] | None = None) -> Executor:
     """Make the executor that runs on one device, the first."""
     device = (devices or jax.devices())[0]
+    here = SingleDeviceSharding(device)
 
     def put(tree: PyTree) -> PyTree:
         return jax.device_put(tree, device)
@@ -76,17 +99,40 @@ def jit(devices: Sequence[jax.Device] | None = None) -> Executor:
     def lower(step: Step, *args: PyTree) -> Any:
         return jax.jit(step, donate_argnums=0).lower(*args)
 
-    return Executor(name="jit", devices=(device,), put_state=put, put_chunk=put, put_constant=put, lower=lower)
+    return Executor(
+        name="jit",
+        devices=(device,),
+        shares=1,
+        layout=lambda tree: jax.tree.map(lambda _: here, tree),
+        put_state=put,
+        put_chunk=put,
+        put_constant=put,
+        lower=lower,
+    )
 
 
-def mesh(devices: Sequence[jax.Device] | None = None) -> Executor:
-    """Make the executor that lets the compiler split one program over the devices: the batch over the data axis."""
+def mesh(
+    devices: Sequence[jax.Device] | None = None,
+    shape: Mapping[str, int] | None = None,
+    names: Mapping[tuple[str, ...], tuple[str, ...]] | None = None,
+) -> Executor:
+    """Make the executor that lets the compiler split one program over the devices.
+
+    shape: axis -> devices along it; all along "data" if it is left out. The rows of a batch are split over "data" and
+           "fsdp", parameters and optimizer over "fsdp", and over "model" what `RULES` say of logical names.
+    names: path of a parameter -> the logical names of its dimensions (see `fdl.models.logical`).
+    """
     devices = tuple(devices or jax.devices())
-    grid = jax.make_mesh((len(devices),), (DATA,), devices=devices, axis_types=(AxisType.Auto,))
-    whole, rows = NamedSharding(grid, P()), NamedSharding(grid, P(None, DATA))
+    shape = dict(shape or {DATA: len(devices)})
+    grid = jax.make_mesh(tuple(shape.values()), tuple(shape), devices=devices, axis_types=(AxisType.Auto,) * len(shape))
+    by_rows = tuple(axis for axis in (DATA, FSDP) if axis in shape)
+    whole, rows = NamedSharding(grid, P()), NamedSharding(grid, P(None, by_rows))
 
-    def put(tree: PyTree) -> PyTree:
-        return jax.device_put(tree, whole)
+    def layout(state: PyTree) -> PyTree:
+        def at(path: tuple, leaf: Any) -> NamedSharding:
+            return NamedSharding(grid, divide(leaf.shape, named(path, names or {}), shape))
+
+        return jax.tree_util.tree_map_with_path(at, state)
 
     def lower(step: Step, state: PyTree, *rest: PyTree) -> Any:
         kept = jax.tree.map(lambda x: x.sharding, state)
@@ -95,20 +141,66 @@ def mesh(devices: Sequence[jax.Device] | None = None) -> Executor:
     return Executor(
         name="mesh",
         devices=devices,
-        put_state=put,
-        put_chunk=lambda tree: jax.device_put(tree, rows),
-        put_constant=put,
+        shares=math.prod(shape[axis] for axis in by_rows),
+        layout=layout,
+        put_state=lambda state: lay(state, layout(state)),
+        put_chunk=lambda tree: lay(tree, rows),
+        put_constant=lambda tree: lay(tree, whole),
         lower=lower,
     )
+
+
+def named(path: tuple, names: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the logical names of a leaf of a state: those of the parameter whose path its own ends with.
+
+    So the optimizer's moments and averages lie where their parameters do.
+    """
+    words = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+    return next((names[words[i:]] for i in range(len(words)) if words[i:] in names), ())
+
+
+def divide(shape: Sequence[int], names: Sequence[str], axes: Mapping[str, int]) -> P:
+    """Return how an array is split over the axes (name -> devices), given the logical names of its dimensions.
+
+    A name goes to the axis `RULES` say, once for each array and if it divides. Then the longest dimension left that
+    divides goes to "fsdp"; arrays too small to be worth an exchange stay whole.
+    """
+    split: list[str | None] = [None] * len(shape)
+    if len(names) == len(shape):
+        for i, name in enumerate(names):
+            axis = RULES.get(name, "")
+            if axis in axes and axis not in split and shape[i] % axes[axis] == 0:
+                split[i] = axis
+    free = [i for i, size in enumerate(shape) if split[i] is None and size % axes.get(FSDP, 1) == 0]
+    if FSDP in axes and free and math.prod(shape) >= SMALL:
+        split[max(free, key=lambda i: shape[i])] = FSDP
+    return P(*split)
+
+
+def lay(tree: PyTree, where: PyTree) -> PyTree:
+    """Place a tree by one sharding for all leaves or by a tree of them; each process places what its devices hold."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, where)
+    return jax.tree.map(_lay, tree, jax.tree.map(lambda _: where, tree) if isinstance(where, NamedSharding) else where)
+
+
+def _lay(leaf: Any, where: NamedSharding) -> jax.Array:
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_lay(jax.random.key_data(leaf), where))
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, where, lambda index: host[index])
 
 
 def members(devices: Sequence[jax.Device] | None = None) -> Executor:
     """Make the executor of a population: each device has members of its own, states [P, ...] and chunks [S, P, ...]."""
     shared = mesh(devices)
     grid = jax.make_mesh((len(shared.devices),), (DATA,), devices=shared.devices, axis_types=(AxisType.Auto,))
-    own = NamedSharding(grid, P(DATA))
-    placed = TrainState(NamedSharding(grid, P()), own, own, own, own)  # type: ignore[arg-type]
-    return replace(shared, name="members", put_state=lambda state: jax.device_put(state, placed))
+    whole, own = NamedSharding(grid, P()), NamedSharding(grid, P(DATA))
+
+    def layout(states: TrainState) -> PyTree:
+        return jax.tree.map(lambda _: own, states)._replace(step=whole)
+
+    return replace(shared, name="members", layout=layout, put_state=lambda states: lay(states, layout(states)))
 
 
 def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
@@ -117,6 +209,8 @@ def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
 
     def mapped(function: Callable[..., Any], in_axes: Any, out_axes: Any, **donate: Any) -> Any:
         return jax.pmap(function, axis_name=DATA, in_axes=in_axes, out_axes=out_axes, devices=devices, **donate)
+
+    whole = NamedSharding(jax.make_mesh((len(devices),), (DATA,), devices=devices), P())
 
     # An identity map leaves arrays placed as every later call wants them: nothing is broadcast twice.
     place = mapped(lambda _, tree: tree, (0, None), None)
@@ -131,7 +225,16 @@ def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
         axes = (None, 1, *(None for _ in constants))
         return mapped(step, axes, (None, None), donate_argnums=0).lower(state, chunk, *constants)
 
-    return Executor(name="pmap", devices=devices, put_state=put, put_chunk=split, put_constant=put, lower=lower)
+    return Executor(
+        name="pmap",
+        devices=devices,
+        shares=len(devices),
+        layout=lambda tree: jax.tree.map(lambda _: whole, tree),
+        put_state=put,
+        put_chunk=split,
+        put_constant=put,
+        lower=lower,
+    )
 
 
 EXECUTORS = {"jit": jit, "pmap": pmap, "mesh": mesh}

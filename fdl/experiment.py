@@ -15,6 +15,7 @@ from flax import linen as nn
 from fdl import executors, pages, steps
 from fdl.accelerator import Accelerator, find
 from fdl.data import Dataset
+from fdl.models import logical
 from fdl.types import Batch, PyTree, Task, TrainState
 
 
@@ -25,6 +26,7 @@ class Experiment:
     batch_size:     examples per step over all devices. steps: updates in all. seed: of everything random.
     accumulate:     micro-batches per step, for batches that do not fit.
     executor:       "auto" is jit on one device and mesh on several.
+    mesh:           axis ("data", "fsdp", "model") -> devices along it; empty is all along "data".
     steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
@@ -42,6 +44,7 @@ class Experiment:
 
     accelerator: Accelerator = "any"
     executor: Literal["auto", "jit", "pmap", "mesh"] = "auto"
+    mesh: Mapping[str, int] = field(default_factory=dict)
     feed: Literal["auto", "resident", "streamed"] = "auto"
     steps_per_call: int | None = None
     evaluate_batch_size: int | None = None
@@ -106,16 +109,29 @@ def maker(name: str) -> Callable[..., Experiment]:
 
 def place(experiment: Experiment) -> executors.Executor:
     """Make the executor an experiment asks for, on the accelerator it asks for."""
-    devices = find(experiment.accelerator)
-    name = experiment.executor
+    devices, name, shape = find(experiment.accelerator), experiment.executor, experiment.mesh
     if name == "auto":
-        name = "jit" if len(devices) == 1 else "mesh"
+        name = "jit" if len(devices) == 1 and not shape else "mesh"
     if name not in executors.EXECUTORS:
         raise ValueError(f"executor {name!r} is not one of auto, {', '.join(executors.EXECUTORS)}")
-    return executors.EXECUTORS[name](devices)
+    if not shape:
+        return executors.EXECUTORS[name](devices)
+    written = ",".join(f"{axis}:{size}" for axis, size in shape.items())
+    if name != "mesh":
+        raise ValueError(f"mesh {written} needs executor mesh, not {name}; leave out one of them")
+    for axis in shape:
+        if axis not in executors.AXES:
+            raise ValueError(f"mesh axis {axis!r} is not one of {', '.join(executors.AXES)}")
+    if math.prod(shape.values()) != len(devices):
+        raise ValueError(
+            f"mesh {written} takes {math.prod(shape.values())} devices and there are {len(devices)}; "
+            f"make the product of its axes {len(devices)}"
+        )
+    positional, by_name = steps.arguments(experiment.model, experiment.example())
+    return executors.mesh(devices, shape, logical.names(experiment.model, *positional, **by_name, train=False))
 
 
-def check(experiment: Experiment, device_count: int) -> None:
+def check(experiment: Experiment, shares: int) -> None:
     """Raise a ValueError in one line where the parts do not fit together; no data is read."""
     size, batch_size, parts = experiment.dataset.spec.sizes["train"], experiment.batch_size, experiment.accumulate
     for name in ("batch_size", "steps", "accumulate", "log_every"):
@@ -123,11 +139,11 @@ def check(experiment: Experiment, device_count: int) -> None:
             raise ValueError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
     if batch_size > size:
         raise ValueError(f"batch_size {batch_size} is larger than the {size} training examples; try {size} or less")
-    share = device_count * parts
+    share = shares * parts
     if batch_size % share:
         below = batch_size // share * share
         tries = " or ".join(str(n) for n in (below, below + share) if n)
-        over = f"{device_count} device{'s' * (device_count > 1)}" + f" x {parts} micro-batches" * (parts > 1)
+        over = f"{shares} device{'s' * (shares > 1)}" + f" x {parts} micro-batches" * (parts > 1)
         raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
     fit(experiment)
 
@@ -154,6 +170,6 @@ def fit(experiment: Experiment) -> PyTree:
     return outputs
 
 
-def evaluate_batch_size(experiment: Experiment, device_count: int) -> int:
+def evaluate_batch_size(experiment: Experiment, shares: int) -> int:
     """Return the evaluation batch: what the experiment says, else its batch size, rounded up to divide evenly."""
-    return math.ceil((experiment.evaluate_batch_size or experiment.batch_size) / device_count) * device_count
+    return math.ceil((experiment.evaluate_batch_size or experiment.batch_size) / shares) * shares

@@ -85,9 +85,7 @@ class Evaluation:
         source = experiment.dataset.load(split).resident()
         step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
         self.call = Call(executor, steps.fuse(steps.gather(step, source.take)), (source.arrays,))
-        batch_size = min(
-            evaluate_batch_size(experiment, len(executor.devices)), _ceil(len(source), len(executor.devices))
-        )
+        batch_size = min(evaluate_batch_size(experiment, executor.shares), _ceil(len(source), executor.shares))
         self.rows = feed.evaluation_rows(batch_size=batch_size, size=len(source))
 
     def __call__(self, state: TrainState) -> tuple[TrainState, dict]:

@@ -14,7 +14,7 @@ from fdl.program import step_of, steps_per_call
 def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
     executor = place(experiment)
-    check(experiment, len(executor.devices))
+    check(experiment, executor.shares)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
     parameters = sum(prod(leaf.shape) for _, leaf in table)
@@ -27,6 +27,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         "parameters": parameters,
         "parameter_bytes": nbytes(state.params),
         "state_bytes": nbytes((state.params, state.opt_state, state.extras)),
+        "state_bytes_per_device": executor.bytes_per_device((state.params, state.opt_state, state.extras)),
         "flops_per_step": work,
         "steps": experiment.steps,
         "epochs": experiment.epochs(experiment.steps),
@@ -43,7 +44,10 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     say(f"{'steps':16} {experiment.steps:,} of {experiment.batch_size} examples, {result['epochs']:.4g} epochs")
     say(f"{'work':16} {work / 1e6:,.3f} MFLOP a step, {work / experiment.batch_size / 1e6:,.3f} an example")
     mib = {name: result[f"{name}_bytes"] / 2**20 for name in ("state", "parameter")}
-    say(f"{'state':16} {mib['state']:,.2f} MiB, of which parameters {mib['parameter']:,.2f}")
+    say(
+        f"{'state':16} {mib['state']:,.2f} MiB, of which parameters {mib['parameter']:,.2f}; "
+        f"{result['state_bytes_per_device'] / 2**20:,.2f} MiB on each device"
+    )
     say(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
     return result
 

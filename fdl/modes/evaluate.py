@@ -21,7 +21,7 @@ def evaluate(
     """Return the metrics of every split at the last or best checkpoint of a run, and write evaluation.json."""
     workdir = Path(workdir)
     executor = place(experiment)
-    check(experiment, len(executor.devices))
+    check(experiment, executor.shares)
     if not (workdir / "experiment.json").exists():
         raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode=evaluate")
     run_folder.refuse_other(workdir, experiment.identity())

@@ -37,7 +37,7 @@ def train(
     """
     workdir = Path(workdir)
     executor = place(experiment)
-    check(experiment, len(executor.devices))
+    check(experiment, executor.shares)
     run_folder.refuse_stranger(workdir, experiment.identity())
     with lock.hold(workdir), on_request() as request:
         run_folder.claim(workdir, experiment.identity(), executor.devices)
