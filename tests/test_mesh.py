@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import tiny
 from jax.sharding import PartitionSpec as P
 
+import tiny
 from fdl import executors, optim
 from fdl.data.source import Dataset, Spec, columns, shape_of
 from fdl.experiment import Experiment, check, place

@@ -19,7 +19,7 @@ def losses(workdir):
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines(workdir / "metrics.jsonl")]
 
 
-class Killed(Exception):  # noqa: N818 (an event, not an error)
+class Killed(Exception):
     """What stands for SIGKILL inside one process: nothing after it runs."""
 
 
