@@ -23,8 +23,7 @@ class Killed(Exception):
     """What stands for SIGKILL inside one process: nothing after it runs."""
 
 
-@pytest.mark.parametrize("save_every", [2, 3])
-@pytest.mark.parametrize("saves", [1, 2, 3])
+@pytest.mark.parametrize(("saves", "save_every"), [(1, 3), (3, 2)])  # inside a log window, and at its end
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, saves, save_every):
     made = tiny.experiment(evaluate_every=4, save_every=save_every, executor="jit")
     fdl.train(made, tmp_path / "whole", say=lambda _: None)
@@ -83,7 +82,7 @@ def test_the_last_and_the_best_checkpoint_are_kept(tmp_path):
         (line["accuracy"], line["step"]) for line in lines(tmp_path / "metrics.jsonl") if line["split"] == "validation"
     )
     assert report["best_step"] == checkpoints.best() == best[1]
-    assert checkpoints.steps() == sorted({best[1], 12})
+    assert checkpoints.steps() == sorted({best[1], 10, 12})  # and one more, should the last be damaged
     measured = fdl.evaluate(made, tmp_path, say=lambda _: None)
     assert measured["metrics"]["test"] == report["metrics"]["test"]
     assert fdl.evaluate(made, tmp_path, checkpoint="best", say=lambda _: None)["step"] == best[1]
