@@ -125,12 +125,17 @@ class Dataset:
     def shapes(self, batch_size: int) -> Batch:
         """Return the `jax.ShapeDtypeStruct`s of a batch as the model and the task see it, without reading data."""
 
+        batch = self.raw_shapes(batch_size)
+        return batch if self.transform is None else jax.eval_shape(self.transform, batch)
+
+    def raw_shapes(self, batch_size: int) -> Batch:
+        """Return the `jax.ShapeDtypeStruct`s of a batch as a source gives it, before `transform`."""
+
         def batched(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((batch_size, *leaf.shape), leaf.dtype)
 
         weights: Any = jax.ShapeDtypeStruct((batch_size, *self.spec.weights), jnp.float32)
-        batch = Batch(jax.tree.map(batched, self.spec.inputs), jax.tree.map(batched, self.spec.targets), weights)
-        return batch if self.transform is None else jax.eval_shape(self.transform, batch)
+        return Batch(jax.tree.map(batched, self.spec.inputs), jax.tree.map(batched, self.spec.targets), weights)
 
 
 def columns(inputs: PyTree, targets: PyTree = None, weights: np.ndarray | None = None) -> Source:
@@ -147,7 +152,7 @@ def columns(inputs: PyTree, targets: PyTree = None, weights: np.ndarray | None =
 
 
 def take_columns(arrays: PyTree, indices: Array) -> Batch:
-    """Return the rows `indices: int[B]` of `(inputs, targets)`, each weighing one, or of those with weights beside them."""
+    """Return the rows `indices: int[B]` of `(inputs, targets)`, each weighing one unless weights stand beside them."""
     inputs, targets, *weights = jax.tree.map(lambda leaf: leaf[indices], arrays)
     return Batch(inputs, targets, weights[0] if weights else _numpy_of(indices).ones(indices.shape, np.float32))
 
