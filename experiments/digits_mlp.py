@@ -1,4 +1,11 @@
-"""Handwritten digits with a multi-layer perceptron (placeholder page)."""
+"""Handwritten digits with a multilayer perceptron: the first run of a newcomer.
+
+Data    1,797 images of 8×8 pixels (UCI, bundled with scikit-learn): 1,437 train, 180 validation, 180 test.
+Model   MLP 64 → 256 → 256 → 10, ReLU, dropout; AdamW with a warm-up cosine.
+Expect  a test accuracy above 0.97 in under a minute on two CPU cores; docs/results.md has what was measured
+Run     python launch.py
+Try     --width=32, --dropout=0 (it learns the training set by heart), --learning_rate=1 (it diverges)
+"""
 
 from fdl import optim
 from fdl.data.digits import digits
@@ -9,19 +16,24 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    width: int = 128,  # units per hidden layer
-    learning_rate: float = 1e-3,  # peak of the warm-up cosine
-    batch_size: int = 64,
-    epochs: float = 40,
-    seed: int = 0,
+    width: int = 256,  # neurons of each hidden layer
+    depth: int = 2,  # hidden layers
+    dropout: float = 0.3,  # share of neurons that rest in each training step
+    epochs: int = 40,  # how often every training example is seen
+    batch_size: int = 64,  # examples per step
+    learning_rate: float = 0.003,  # at its peak
+    weight_decay: float = 0.05,  # of AdamW
+    seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
-    data = digits()
-    steps = data.steps(epochs, batch_size)
+    """Return the experiment these knobs make."""
+    dataset = digits()
+    steps = dataset.steps(epochs, batch_size)
+    rate = optim.warmup_cosine(learning_rate, steps)
     return Experiment(
-        model=MLP(10, (width, width)),
-        dataset=data,
+        model=MLP(outputs=10, hidden=(width,) * depth, dropout=dropout),
+        dataset=dataset,
         task=classify(10),
-        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        optimizer=optim.adamw(rate, weight_decay=weight_decay),
         batch_size=batch_size,
         steps=steps,
         seed=seed,

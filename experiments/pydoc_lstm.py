@@ -1,0 +1,43 @@
+"""The next byte of Python's own help pages, predicted by an LSTM: the recurrent way to do what pydoc_gpt does.
+
+Data    pydoc_data.topics of the Python that runs this: some 460 kB of English and code, read byte by byte. Whole topics
+        are held out for validation and test, so nothing it is asked about was seen in training.
+Model   RNN: one layer of 256 LSTM cells over windows of 128 bytes, an answer at every step.
+Run     python launch.py --experiment=pydoc_lstm
+Try     --cell=rnn, --cell=gru
+"""
+
+from typing import Literal
+
+from fdl import optim
+from fdl.data.pydoc import pydoc
+from fdl.experiment import Experiment
+from fdl.models import RNN
+from fdl.tasks import next_token
+
+
+def experiment(
+    *,
+    width: int = 256,  # numbers in the state
+    depth: int = 1,  # layers
+    cell: Literal["lstm", "gru", "rnn"] = "lstm",  # what remembers
+    length: int = 128,  # bytes in a window
+    dropout: float = 0.0,  # share of numbers that rest in each training step
+    steps: int = 1500,  # updates
+    batch_size: int = 16,  # windows per step
+    learning_rate: float = 0.005,  # at its peak
+    weight_decay: float = 0.01,  # of AdamW
+    seed: int = 0,  # of the initial weights, the dropout and the order of the windows
+) -> Experiment:
+    """Return the experiment these knobs make."""
+    dataset = pydoc(length)
+    rate = optim.warmup_cosine(learning_rate, steps, warmup=0.05, end=0.05)
+    return Experiment(
+        model=RNN(outputs=256, vocabulary=256, width=width, depth=depth, cell=cell, every_step=True, dropout=dropout),
+        dataset=dataset,
+        task=next_token(),
+        optimizer=optim.adamw(rate, weight_decay=weight_decay),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+    )
