@@ -40,6 +40,9 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "mesh", None, "devices along axes data, fsdp and model, such as data:2,model:4 (all data)", **at
     )
+    flags.DEFINE_enum(
+        "feed", None, ["auto", "resident", "streamed"], "where the data waits: on the device or not (auto)", **at
+    )
     flags.DEFINE_integer("fake_devices", None, "simulate this many devices on the CPU", lower_bound=1, **at)
     flags.DEFINE_integer("steps_per_call", None, "steps that run as one program (chosen by model)", lower_bound=1, **at)
     flags.DEFINE_integer("log_every", None, "steps between lines of metrics.jsonl (50)", lower_bound=1, **at)

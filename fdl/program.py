@@ -8,23 +8,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from fdl import feed, flops, steps
+from fdl.data import LazySource, Source
+from fdl.data.check import check_source, check_values
 from fdl.due import Due
 from fdl.executors import Call, Executor
 from fdl.experiment import Experiment, evaluate_batch_size
-from fdl.types import Rows, Step, Sums, TrainState, add_up
+from fdl.types import Batch, Rows, Step, Sums, TrainState, add_up
 
 STEPS_PER_CALL = 50
 
 
 @dataclass(frozen=True)
 class Training:
-    """The training program: `call(state, rows(step, count)) -> (state, sums)`, and why it is made this way."""
+    """The training program: `call(state, rows(step, count)) -> (state, sums)`, and why it is made this way.
+
+    rows: what a call is sent: the rows' numbers where the data is resident, the rows themselves where it is streamed.
+    feed: which of the two, and why.
+    """
 
     call: Call
-    rows: Callable[[int, int], Rows]
+    rows: Callable[[int, int], Rows | Batch]
     steps_per_call: int
+    feed: str
 
 
 def step_of(experiment: Experiment) -> Step:
@@ -36,24 +44,49 @@ def step_of(experiment: Experiment) -> Step:
 
 def training(experiment: Experiment, executor: Executor) -> Training:
     """Bind the training step to the executor and the training split."""
-    source = experiment.dataset.load("train").resident()
+    source = experiment.dataset.load("train")
 
     def rows(step: int, count: int) -> Rows:
         return feed.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
 
-    call = Call(executor, steps.fuse(steps.gather(step_of(experiment), source.take)), (source.arrays,))
-    return Training(call, rows, experiment.steps_per_call or steps_per_call(experiment, executor))
+    call, send, chosen = bind(experiment, executor, step_of(experiment), "train", source, rows, experiment.steps)
+    return Training(call, send, experiment.steps_per_call or steps_per_call(experiment, executor), chosen)
+
+
+def bind(
+    experiment: Experiment,
+    executor: Executor,
+    step: Step,
+    split: str,
+    source: Source | LazySource,
+    rows: Callable[[int, int], Rows],
+    end: int,
+) -> tuple[Call, Callable[[int, int], Rows | Batch], str]:
+    """Return a step's call, what to send it, and which feed that is: `rows` of a resident source or streamed rows."""
+    chosen, why = feed.choose(experiment.feed, source, executor.devices[0])
+    spec, name = experiment.dataset.spec, experiment.dataset.name
+    if chosen == "streamed":
+
+        def look(batch: Batch, indices: np.ndarray) -> None:
+            check_values(batch, spec, name, split, indices)
+
+        check_source(source, spec, name, split)
+        return Call(executor, steps.fuse(step)), feed.Stream(source, rows, end, look), f"{chosen}: {why}"
+    kept = source.resident()
+    check_source(kept, spec, name, split)
+    return Call(executor, steps.fuse(steps.gather(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
 
 
 def steps_per_call(experiment: Experiment, executor: Executor) -> int:
     """Choose how many steps are one program: one where the loop would hurt, many where the call would."""
-    convolves = flops.mentions("conv_general_dilated", step_of(experiment), experiment.abstract(), experiment.example())
+    batch = experiment.dataset.raw_shapes(experiment.batch_size)
+    convolves = flops.mentions("conv_general_dilated", step_of(experiment), experiment.abstract(), batch)
     return 1 if convolves and executor.devices[0].platform == "cpu" else STEPS_PER_CALL
 
 
 def stretch(
     call: Call,
-    rows: Callable[[int, int], Rows],
+    rows: Callable[[int, int], Rows | Batch],
     state: TrainState,
     step: int,
     due: Due,
@@ -82,17 +115,22 @@ class Evaluation:
 
     def __init__(self, experiment: Experiment, executor: Executor, split: str):
         self.task = experiment.task
-        source = experiment.dataset.load(split).resident()
+        source = experiment.dataset.load(split)
         step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
-        self.call = Call(executor, steps.fuse(steps.gather(step, source.take)), (source.arrays,))
         batch_size = min(evaluate_batch_size(experiment, executor.shares), _ceil(len(source), executor.shares))
-        self.rows = feed.evaluation_rows(batch_size=batch_size, size=len(source))
+        every = feed.evaluation_rows(batch_size=batch_size, size=len(source))
+        self.calls = len(every.indices)
+
+        def rows(step: int, count: int) -> Rows:
+            return Rows(every.indices[step : step + count], every.weights[step : step + count])
+
+        self.call, self.rows, _ = bind(experiment, executor, step, split, source, rows, self.calls)
 
     def __call__(self, state: TrainState) -> tuple[TrainState, dict]:
         """Return the state and the metrics of the split, `n` among them."""
         sums: list[Sums] = []
-        for index in range(len(self.rows.indices)):
-            state, more = self.call(state, jax.tree.map(lambda x, i=index: x[i : i + 1], self.rows))
+        for index in range(self.calls):
+            state, more = self.call(state, self.rows(index, 1))
             sums.append(jax.device_get(more))
         added = add_up(sums)
         return state, {**self.task.finish(added), "n": round(float(added["n"].total))}

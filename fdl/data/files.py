@@ -170,11 +170,17 @@ def _read_npz(path: Path) -> Columns:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
+def _read_lines(path: Path) -> Columns:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {"text": [line for line in lines if line.strip()]}
+
+
 READERS: Mapping[str, Callable[[Path], Columns]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".parquet": _read_parquet,
     ".npz": _read_npz,
+    ".txt": _read_lines,
 }
 
 

@@ -125,20 +125,26 @@ class Dataset:
     def shapes(self, batch_size: int) -> Batch:
         """Return the `jax.ShapeDtypeStruct`s of a batch as the model and the task see it, without reading data."""
 
+        batch = self.raw_shapes(batch_size)
+        return batch if self.transform is None else jax.eval_shape(self.transform, batch)
+
+    def raw_shapes(self, batch_size: int) -> Batch:
+        """Return the `jax.ShapeDtypeStruct`s of a batch as a source gives it, before `transform`."""
+
         def batched(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((batch_size, *leaf.shape), leaf.dtype)
 
         weights: Any = jax.ShapeDtypeStruct((batch_size, *self.spec.weights), jnp.float32)
-        batch = Batch(jax.tree.map(batched, self.spec.inputs), jax.tree.map(batched, self.spec.targets), weights)
-        return batch if self.transform is None else jax.eval_shape(self.transform, batch)
+        return Batch(jax.tree.map(batched, self.spec.inputs), jax.tree.map(batched, self.spec.targets), weights)
 
 
-def columns(inputs: PyTree, targets: PyTree = None) -> Source:
+def columns(inputs: PyTree, targets: PyTree = None, weights: np.ndarray | None = None) -> Source:
     """Return a source over arrays whose first dimension counts the examples.
 
     inputs, targets: pytrees of [n, ...]; 64-bit numbers are narrowed to 32 bits and must survive it.
+    weights: f32[n, ...], where some of an example's targets count less than others; one for each example if None.
     """
-    arrays = jax.tree.map(narrow, (inputs, targets))
+    arrays = jax.tree.map(narrow, (inputs, targets) if weights is None else (inputs, targets, weights))
     lengths = {len(leaf) for leaf in jax.tree.leaves(arrays)}
     if len(lengths) != 1:
         raise ValueError(f"columns have {sorted(lengths)} rows; all must have the same number")
@@ -146,9 +152,9 @@ def columns(inputs: PyTree, targets: PyTree = None) -> Source:
 
 
 def take_columns(arrays: PyTree, indices: Array) -> Batch:
-    """Return the rows `indices: int[B]` of `(inputs, targets)`, each weighing one."""
-    inputs, targets = jax.tree.map(lambda leaf: leaf[indices], arrays)
-    return Batch(inputs, targets, _numpy_of(indices).ones(indices.shape, np.float32))
+    """Return the rows `indices: int[B]` of `(inputs, targets)`, each weighing one unless weights stand beside them."""
+    inputs, targets, *weights = jax.tree.map(lambda leaf: leaf[indices], arrays)
+    return Batch(inputs, targets, weights[0] if weights else _numpy_of(indices).ones(indices.shape, np.float32))
 
 
 def windows(values: np.ndarray, length: int, *, stride: int = 1) -> Source:

@@ -76,6 +76,7 @@ def language(
     }
     if len(running["train"]) <= length:
         raise ValueError(f"{records.name} has {len(running['train'])} training tokens, too few for length {length}")
+    spelled = sum(len(text.encode()) + 1 for text in clean(records, "train", column))
     strides = {split: 1 if split == "train" else length for split in running}
     spec = Spec(
         inputs=jax.ShapeDtypeStruct((length,), np.int32),
@@ -89,7 +90,7 @@ def language(
         name=records.name,
         spec=spec,
         load=lambda split: windows(pick(running, split), length, stride=strides[split]),
-        fitted={"tokens": tokenizer.fitted},
+        fitted={"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])},
     )
 
 

@@ -18,7 +18,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
     parameters = sum(prod(leaf.shape) for _, leaf in table)
-    work = flops.count(step_of(experiment), state, batch)
+    work = flops.count(step_of(experiment), state, experiment.dataset.raw_shapes(experiment.batch_size))
     result = {
         "experiment": experiment.name,
         "inputs": shapes(batch.inputs),

@@ -71,7 +71,7 @@ def run(
     say(
         f"{experiment.name}: {experiment.steps} steps ({experiment.epochs(experiment.steps):.4g} epochs) of "
         f"{experiment.batch_size} examples on {describe(executor.devices)} by {executor.name}, "
-        f"{due.steps_per_call} a call, data resident" + (f"; goes on from step {step}" if step else "")
+        f"{due.steps_per_call} a call, data {program.feed}" + (f"; goes on from step {step}" if step else "")
     )
 
     with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:

@@ -1,0 +1,70 @@
+"""Any pairs of texts: read the one, write the other (translation, spelling, arithmetic).
+
+--dataset is a TFDS name, a prepared TFDS folder, or a CSV, TSV or Parquet file with a source and a target column.
+
+    python launch.py --experiment=pairs --dataset=pairs.tsv --inputs=english --target=french
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+
+from fdl import optim
+from fdl.data.find import find, split_strings
+from fdl.data.pairs import pairs
+from fdl.experiment import Experiment
+from fdl.models import Seq2SeqRNN, Seq2SeqTransformer
+from fdl.tasks import seq2seq
+
+
+def experiment(
+    *,
+    dataset: str = "",  # TFDS name, prepared TFDS folder, or .csv, .tsv or .parquet file
+    inputs: str = "",  # the column to read
+    target: str = "",  # the column to write
+    train: str = "",  # TFDS split string, as in train[:90%]
+    validation: str = "",  # TFDS split string
+    test: str = "",  # TFDS split string
+    tokens: Literal["chars", "bytes", "words", "bpe"] = "chars",  # what a token is
+    vocabulary: int = 8192,  # at most so many tokens on each side
+    length: int = 0,  # source tokens; 0 holds 95 % of the training texts whole
+    target_length: int = 0,  # target tokens; likewise
+    model: Literal["transformer", "gru"] = "transformer",
+    width: int = 128,  # of embeddings and layers
+    depth: int = 2,  # layers on each side
+    dropout: float = 0.1,  # of hidden units
+    learning_rate: float = 1e-3,  # peak of the warm-up cosine
+    batch_size: int = 64,  # pairs per step
+    epochs: float = 10,  # passes over train
+    seed: int = 0,  # of everything random
+) -> Experiment:
+    """Make the experiment of this page."""
+    data = pairs(
+        find(dataset, splits=split_strings(train, validation, test)),
+        inputs=inputs,
+        target=target,
+        tokens=tokens,
+        vocabulary=vocabulary,
+        length=length,
+        target_length=target_length,
+    )
+    spec = data.spec
+    batch_size = min(batch_size, spec.sizes["train"])
+    steps = data.steps(epochs, batch_size)
+    writer: nn.Module
+    if model == "transformer":
+        context = max(spec.inputs["sources"].shape[0], spec.targets.shape[0])
+        writer = Seq2SeqTransformer(
+            spec.outputs, source_vocabulary=spec.vocabulary, width=width, depth=depth, context=context, dropout=dropout
+        )
+    else:
+        writer = Seq2SeqRNN(spec.outputs, source_vocabulary=spec.vocabulary, width=width, depth=depth, dropout=dropout)
+    return Experiment(
+        model=writer,
+        dataset=data,
+        task=seq2seq(),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+    )

@@ -1,0 +1,87 @@
+"""Any set of texts: a class or a number for each, or the next token where there is nothing else to predict.
+
+--dataset is a TFDS name, a prepared TFDS folder, a CSV, TSV or Parquet file, or a .txt file of one text per line.
+Tokens are fitted on train alone. Without a --target, and with no other column, the page trains a language model.
+
+    python launch.py --experiment=text --dataset=reviews.csv --inputs=review --target=stars
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+
+from fdl import optim
+from fdl.data.find import find, split_strings
+from fdl.data.texts import language, texts
+from fdl.experiment import Experiment
+from fdl.models import RNN, Transformer
+from fdl.tasks import classify, next_token, regress
+
+
+def experiment(
+    *,
+    dataset: str = "",  # TFDS name, prepared TFDS folder, or .csv, .tsv, .parquet or .txt file
+    inputs: str = "",  # the column of texts; guessed where there is one
+    target: str = "",  # the column to predict; guessed where there is one
+    goal: Literal["auto", "classify", "regress", "next_token"] = "auto",  # what to make of it
+    train: str = "",  # TFDS split string, as in train[:90%]
+    validation: str = "",  # TFDS split string
+    test: str = "",  # TFDS split string
+    tokens: Literal["words", "bytes", "chars", "bpe"] = "words",  # what a token is
+    vocabulary: int = 8192,  # at most so many tokens
+    length: int = 0,  # tokens per text; 0 holds 95 % of the training texts whole (128 for next_token)
+    model: Literal["transformer", "lstm", "gru"] = "transformer",
+    width: int = 128,  # of embeddings and layers
+    depth: int = 2,  # layers
+    dropout: float = 0.1,  # of hidden units
+    learning_rate: float = 1e-3,  # peak of the warm-up cosine
+    batch_size: int = 64,  # examples per step
+    epochs: float = 5,  # passes over train
+    seed: int = 0,  # of everything random
+) -> Experiment:
+    """Make the experiment of this page."""
+    records = find(dataset, splits=split_strings(train, validation, test))
+    running = goal == "next_token" or (goal == "auto" and not target and len(records.fields) == 1)
+    if running:
+        data = language(records, inputs=inputs, tokens=tokens, vocabulary=vocabulary, length=length or 128)
+    else:
+        kind: Literal["auto", "classify", "regress"] = "auto" if goal == "next_token" else goal
+        data = texts(
+            records, inputs=inputs, target=target, tokens=tokens, vocabulary=vocabulary, length=length, goal=kind
+        )
+    spec = data.spec
+    batch_size = min(batch_size, spec.sizes["train"])
+    steps = data.steps(epochs, batch_size)
+    reader: nn.Module
+    if model == "transformer":
+        context = spec.inputs.shape[0] if running else spec.inputs["inputs"].shape[0]
+        reader = Transformer(
+            spec.outputs,
+            vocabulary=spec.vocabulary,
+            width=width,
+            depth=depth,
+            context=context,
+            causal=running,
+            every_step=running,
+            dropout=dropout,
+        )
+    else:
+        reader = RNN(
+            spec.outputs,
+            vocabulary=spec.vocabulary,
+            width=width,
+            depth=depth,
+            cell=model,
+            every_step=running,
+            dropout=dropout,
+        )
+    task = classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale)
+    return Experiment(
+        model=reader,
+        dataset=data,
+        task=next_token(bytes_per_token=data.fitted["bytes_per_token"]) if running else task,
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+    )

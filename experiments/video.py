@@ -1,0 +1,67 @@
+"""Any set of videos: a class or a number for each, from frames.
+
+--dataset is a TFDS name, a prepared TFDS folder or an .npz file of u8[n, T, H, W, C]. Frames are spread evenly over
+each video. The convolutional net convolves over time as well; the recurrent one reads frame after frame.
+
+    python launch.py --experiment=video --dataset=~/tensorflow_datasets/ucf101 --frames=16 --size=64
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+
+from fdl import optim
+from fdl.data.augment import augment_images
+from fdl.data.find import find, split_strings
+from fdl.data.videos import videos
+from fdl.experiment import Experiment
+from fdl.models import CNN, RNN
+from fdl.tasks import classify, regress
+
+
+def experiment(
+    *,
+    dataset: str = "",  # TFDS name, prepared TFDS folder, or .npz file
+    inputs: str = "",  # the column of videos; guessed where there is one
+    target: str = "",  # the column to predict; guessed where there is one
+    goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
+    train: str = "",  # TFDS split string, as in train[:90%]
+    validation: str = "",  # TFDS split string
+    test: str = "",  # TFDS split string
+    frames: int = 0,  # of every video; 0: as many as the first has
+    size: int = 0,  # side to resize frames to; 0: as they are
+    model: Literal["cnn", "gru"] = "cnn",
+    width: int = 64,  # of hidden layers
+    augment: Literal["none", "shift", "shift_flip"] = "none",  # of training videos
+    learning_rate: float = 1e-3,  # peak of the warm-up cosine
+    batch_size: int = 16,  # examples per step
+    epochs: float = 10,  # passes over train
+    seed: int = 0,  # of everything random
+) -> Experiment:
+    """Make the experiment of this page."""
+    data = videos(
+        find(dataset, splits=split_strings(train, validation, test)),
+        inputs=inputs,
+        target=target,
+        goal=goal,
+        frames=frames,
+        size=size,
+        augment=augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"),
+    )
+    spec = data.spec
+    batch_size = min(batch_size, spec.sizes["train"])
+    steps = data.steps(epochs, batch_size)
+    blocks = max(1, min(spec.inputs.shape[:3]).bit_length() - 1)
+    models: dict[str, nn.Module] = {
+        "cnn": CNN(spec.outputs, channels=(16, 32, 64)[:blocks], hidden=(width,)),
+        "gru": RNN(spec.outputs, width=width, cell="gru"),
+    }
+    return Experiment(
+        model=models[model],
+        dataset=data,
+        task=classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+    )
