@@ -17,7 +17,7 @@ from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 if TYPE_CHECKING:
     from fdl.population import Population
 
-MODES = ("train", "evaluate", "describe", "doctor")
+MODES = ("train", "evaluate", "generate", "describe", "doctor")
 
 
 def listing() -> int:
@@ -50,10 +50,12 @@ def run(
     checkpoint: str = "last",
     seeds: int | None = None,
     population: str | None = None,
+    sampling: Mapping[str, Any] | None = None,
 ) -> int:
     """Run one mode of one page and return the exit code.
 
     settings: fields of Experiment that override the page's, and `fake_devices`.
+    sampling: arguments of `generate`.
     """
     settings = dict(settings)
     stop.leave_on_request()
@@ -87,6 +89,10 @@ def run(
             from fdl.modes.evaluate import evaluate
 
             evaluate(experiment, place, checkpoint="best" if checkpoint == "best" else "last")
+        elif mode == "generate":
+            from fdl.modes.generate import generate
+
+            generate(experiment, place, **(sampling or {}), checkpoint="best" if checkpoint == "best" else "last")
         else:
             from fdl.modes.describe import describe
 

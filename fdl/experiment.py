@@ -25,6 +25,7 @@ class Experiment:
 
     batch_size:     examples per step over all devices. steps: updates in all. seed: of everything random.
     accumulate:     micro-batches per step, for batches that do not fit.
+    start:          from the variables that were drawn, those to begin with: published weights (`fdl.weights`).
     executor:       "auto" is jit on one device and mesh on several.
     mesh:           axis ("data", "fsdp", "model") -> devices along it; empty is all along "data".
     steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
@@ -41,6 +42,7 @@ class Experiment:
     steps: int
     seed: int = 0
     accumulate: int = 1
+    start: Callable[[PyTree], PyTree] | None = None
 
     accelerator: Accelerator = "any"
     executor: Literal["auto", "jit", "pmap", "mesh"] = "auto"
@@ -78,7 +80,12 @@ class Experiment:
 
     def init(self) -> TrainState:
         """Return the state at step 0."""
-        return jax.jit(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))()
+        state = jax.jit(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))()
+        if self.start is None:
+            return state
+        extras = jax.tree.map(jnp.asarray, dict(self.start({"params": state.params, **state.extras})))
+        params = extras.pop("params")
+        return state._replace(params=params, opt_state=jax.jit(self.optimizer.init)(params), extras=extras)
 
     def abstract(self) -> TrainState:
         """Return the shapes of the state at step 0; nothing is allocated."""

@@ -52,7 +52,10 @@ class Population:
             made = self.make(**values)
             return steps.init(made.model, made.optimizer, example, made.seed)
 
-        example = self.member(0).example()
+        first = self.member(0)
+        example = first.example()
+        if first.start is not None:
+            raise ValueError("the members of a population begin as they are drawn; leave out published weights")
         try:
             return jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
         except TypeError as error:

@@ -9,6 +9,7 @@ import numpy as np
 from fdl.data.bundled import pick
 from fdl.data.source import Dataset, Source, Spec, window_count, windows
 from fdl.data.split import split_rows
+from fdl.data.tokens import plain_bytes
 from fdl.types import Batch
 
 
@@ -31,7 +32,7 @@ def pydoc(length: int = 128, *, seed: int = 0) -> Dataset:
         classes=256,
         vocabulary=256,
     )
-    return Dataset(name="pydoc", spec=spec, load=load, transform=bytes_to_tokens)
+    return Dataset(name="pydoc", spec=spec, load=load, transform=bytes_to_tokens, tokenizer=plain_bytes())
 
 
 def bytes_to_tokens(batch: Batch) -> Batch:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.data.tokens import Tokenizer
 from fdl.types import Array, Batch, PyTree
 
 Augment = Callable[[Array, Batch], Batch]
@@ -108,6 +109,7 @@ class Dataset:
 
     transform: pure JAX, `batch -> batch`, runs on the device in training and evaluation (casts, scales, log-mel).
     augment:   pure JAX, `(key, batch) -> batch`, runs on the device in training only, after `transform`.
+    tokenizer: how text becomes the tokens of the inputs and tokens text, where they are that.
     fitted:    what was learned from the training split (scales, vocabularies), in JSON's types; kept in the run folder.
     """
 
@@ -116,6 +118,7 @@ class Dataset:
     load: Callable[[str], Source | LazySource]
     transform: Callable[[Batch], Batch] | None = None
     augment: Augment | None = None
+    tokenizer: Tokenizer | None = None
     fitted: Mapping[str, Any] = field(default_factory=dict)
 
     def steps(self, epochs: float, batch_size: int) -> int:

@@ -90,6 +90,7 @@ def language(
         name=records.name,
         spec=spec,
         load=lambda split: windows(pick(running, split), length, stride=strides[split]),
+        tokenizer=tokenizer,
         fitted={"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])},
     )
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +44,27 @@ def fit_tokens(unit: Unit, texts: Sequence[str], vocabulary: int = 8192) -> Toke
     if unit == "bpe":
         return _bpe(texts, vocabulary)
     raise ValueError(f"unit {unit!r} is not one of bytes, chars, words, bpe")
+
+
+def plain_bytes() -> Tokenizer:
+    """Return the tokenizer whose 256 tokens are the bytes themselves, with none set apart for padding or ends."""
+
+    def encode(text: str) -> np.ndarray:
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+
+    return Tokenizer(size=256, encode=encode, decode=lambda tokens: bytes(tokens).decode("utf-8", "replace"))
+
+
+def published_tokens(file: str) -> Tokenizer:
+    """Return the tokenizer of a `tokenizer.json`, the file that Hugging Face keeps beside published weights."""
+    tokenizers = _tokenizers(file)
+    if not Path(file).expanduser().is_file():
+        raise ValueError(f"there is no file {file}; give the path of a tokenizer.json")
+    try:
+        model = tokenizers.Tokenizer.from_file(str(Path(file).expanduser()))
+    except Exception as error:  # the library raises nothing more precise
+        raise ValueError(f"{file} is no tokenizer.json ({error})") from error
+    return _of_library(model, {"unit": "published"})
 
 
 def padded(texts: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,10 +123,7 @@ def _listed(unit: str, pieces: list[str], cut: Callable[[str], list[str]], glue:
 
 
 def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise ValueError("tokens=bpe needs the tokenizers library; run: pip install tokenizers") from error
+    tokenizers = _tokenizers("tokens=bpe")
     # Specials first, so that their numbers are the same as everywhere; the 256 bytes make every text expressible.
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=max(vocabulary, 256 + PIECES),
@@ -116,10 +135,21 @@ def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
     model.train_from_iterator(texts, trainer)
+    return _of_library(model, {"unit": "bpe", "model": model.to_str()})
 
+
+def _tokenizers(what: str) -> Any:
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise ValueError(f"{what} needs the tokenizers library; run: pip install tokenizers") from error
+    return tokenizers
+
+
+def _of_library(model: Any, fitted: dict[str, Any]) -> Tokenizer:
     return Tokenizer(
         size=model.get_vocab_size(),
         encode=lambda text: np.array(model.encode(text, add_special_tokens=False).ids, np.int32),
         decode=lambda tokens: model.decode([int(token) for token in tokens], skip_special_tokens=True),
-        fitted={"unit": "bpe", "model": model.to_str()},
+        fitted=fitted,
     )

@@ -56,7 +56,7 @@ class Attention(nn.Module):
         if self.rotary:
             query, key = rotate(query, first), rotate(key, first)
         if offset is not None:
-            key, value = self._remember("key", key, first), self._remember("value", value, first)
+            key, value = self._remember("keys", key, first), self._remember("values", value, first)
         if self.is_mutable_collection("intermediates"):
             seen = attention_weights(query, key, causal=self.causal, lengths=lengths, offset=first)
             self.sow("intermediates", "attention", seen)

@@ -17,9 +17,9 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     check(experiment, executor.shares)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
-    parameters = sum(prod(leaf.shape) for _, leaf in table)
+    parameters = count(state.params)
     work = flops.count(step_of(experiment), state, experiment.dataset.raw_shapes(experiment.batch_size))
-    result = {
+    result: dict[str, Any] = {
         "experiment": experiment.name,
         "inputs": shapes(batch.inputs),
         "targets": shapes(batch.targets),
@@ -37,6 +37,9 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     }
     width = max((len(name) for name, _ in table), default=0)
     say("\n".join(f"{name:{width}}  {shape(leaf):24} {prod(leaf.shape):>14,}" for name, leaf in table))
+    for name, part in state.params.items():
+        if any(len(path) > 1 for path, _ in leaves(part)):  # a module of modules: its sum is worth a line
+            say(f"{name:{width}}  {'':24} {count(part):>14,}")
     say(f"{'parameters':{width}}  {'':24} {parameters:>14,}\n")
     for name in ("inputs", "targets", "outputs"):
         say(f"{name:16} {result[name]}")
@@ -55,6 +58,11 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
 def leaves(tree: Any) -> list[tuple[Any, Any]]:
     """Return the leaves of a tree with their paths."""
     return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def count(tree: Any) -> int:
+    """Return how many numbers arrays of these shapes hold."""
+    return sum(prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def nbytes(tree: Any) -> int:

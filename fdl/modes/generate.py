@@ -1,0 +1,84 @@
+"""Generation: a language model goes on where a prompt ends."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+
+from fdl import folder as run_folder
+from fdl.checkpoint import Checkpoints
+from fdl.experiment import Experiment, place
+from fdl.sampling import write
+from fdl.types import TrainState
+
+
+def generate(
+    experiment: Experiment,
+    workdir: Path | str,
+    prompt: str,
+    *,
+    max_tokens: int = 200,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    sample_seed: int = 0,
+    checkpoint: Literal["last", "best"] = "last",
+    say: Callable[[str], None] = print,
+) -> str:
+    """Return and print the prompt and what the model writes after it, `max_tokens` tokens.
+
+    The weights are those of the run's checkpoint, or the published ones that the experiment starts from.
+    A text longer than the model's context goes on from its latter half.
+    """
+    model, tokenizer = experiment.model, experiment.dataset.tokenizer
+    if "decode" not in inspect.signature(type(model).__call__).parameters:
+        raise ValueError(f"{type(model).__name__} of {experiment.name} does not write; try pydoc_gpt or gpt2")
+    if tokenizer is None:
+        raise ValueError(f"dataset {experiment.dataset.name!r} does not say how text becomes tokens; try pydoc_gpt")
+    if temperature < 0 or not 0 < top_p <= 1:
+        raise ValueError(f"temperature {temperature} must be 0 or more and top_p {top_p} above 0 and at most 1")
+    tokens = [int(token) for token in tokenizer.encode(prompt)]
+    if not tokens:
+        raise ValueError("--prompt is empty; give the model something to go on from")
+    place(experiment)  # an accelerator that is not there is refused before anything is read
+    state = weights(experiment, Path(workdir), checkpoint)
+    variables = {"params": state.params, **state.extras}
+    context = getattr(model, "context", None) or len(tokens) + max_tokens
+    key = jax.random.key(sample_seed)
+    written = 0
+    while written < max_tokens:
+        fits = len(tokens) + max_tokens - written - 1 <= context  # the last token is written and never read
+        window = tokens if fits else tokens[-max(1, context // 2) :]
+        count = min(max_tokens - written, context - len(window) + 1)
+        more = write(
+            model,
+            variables,
+            np.array([window], np.int32),
+            jax.random.fold_in(key, written),
+            count=count,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+        )
+        tokens += [int(token) for token in more[0]]
+        written += count
+    text = tokenizer.decode(tokens)
+    say(text)
+    return text
+
+
+def weights(experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"]) -> TrainState:
+    """Return the state of a run's last or best checkpoint, or the published one where there is no run."""
+    if (workdir / "experiment.json").exists():
+        run_folder.refuse_other(workdir, experiment.identity())
+        task = experiment.task
+        checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
+        step = checkpoints.best() if checkpoint == "best" else checkpoints.last()
+        if step is not None:
+            return checkpoints.restore(step, experiment.abstract())
+    if experiment.start is None:
+        raise ValueError(f"--workdir={workdir} holds no checkpoint; train first with the same command without --mode")
+    return experiment.init()

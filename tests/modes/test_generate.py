@@ -1,0 +1,71 @@
+"""Generation from a run's checkpoint or from published weights, longer than the context if need be."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import optax
+import pytest
+import tiny
+
+from fdl.data.synthetic import synthetic_tokens
+from fdl.data.tokens import plain_bytes
+from fdl.experiment import Experiment
+from fdl.models import gpt
+from fdl.modes.generate import generate
+from fdl.modes.train import train
+from fdl.tasks import next_token
+
+
+def experiment(**changes):
+    made = Experiment(
+        model=gpt(256, width=8, depth=1, heads=2, context=8),
+        dataset=replace(synthetic_tokens(8, size=32), tokenizer=plain_bytes()),
+        task=next_token(),
+        optimizer=optax.sgd(0.1),
+        batch_size=8,
+        steps=2,
+        name="tiny_gpt",
+    )
+    return replace(made, **changes)
+
+
+def silent(text):
+    pass
+
+
+def test_a_trained_model_writes_past_its_context_the_same_for_the_same_seed(tmp_path):
+    train(experiment(), tmp_path / "run", say=silent)
+    texts = [
+        generate(experiment(), tmp_path / "run", "abc", max_tokens=15, sample_seed=seed, say=silent)
+        for seed in (0, 0, 1)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+    assert texts[0].startswith("abc")
+
+
+def test_published_weights_need_no_run(tmp_path):
+    def start(drawn):
+        embedding = np.zeros((256, 8), np.float32)
+        embedding[ord("z")] = 1.0
+        params = jax.tree.map(np.zeros_like, drawn["params"])
+        params["embed"]["embedding"] = embedding
+        params["norm"]["bias"] = np.ones(8, np.float32)  # every position says z
+        return {**drawn, "params": params}
+
+    text = generate(experiment(start=start), tmp_path / "none", "ab", max_tokens=3, temperature=0.0, say=silent)
+    assert text == "abzzz"
+
+
+@pytest.mark.parametrize(
+    ("made", "prompt", "message"),
+    [
+        (experiment(), "ab", "holds no checkpoint; train first"),
+        (experiment(start=lambda drawn: drawn), "", "--prompt is empty"),
+        (tiny.experiment(), "ab", "MLP of tiny does not write"),
+        (experiment(dataset=synthetic_tokens(8, size=32)), "ab", "does not say how text becomes tokens"),
+    ],
+)
+def test_what_cannot_write_says_why(made, prompt, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        generate(made, tmp_path / "none", prompt)
