@@ -9,6 +9,7 @@ from fdl.checkpoint import Checkpoints
 from fdl.experiment import Experiment, check, place
 from fdl.program import Evaluation
 from fdl.progress import brief
+from fdl.types import TrainState
 
 
 def evaluate(
@@ -22,19 +23,7 @@ def evaluate(
     workdir = Path(workdir)
     executor = place(experiment)
     check(experiment, executor.shares)
-    if not (workdir / "experiment.json").exists():
-        raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode=evaluate")
-    run_folder.refuse_other(workdir, experiment.identity())
-    task = experiment.task
-    checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
-    like = experiment.abstract()
-    step = checkpoints.best() if checkpoint == "best" else None
-    if step is not None:
-        found = checkpoints.restore(step, like)
-    elif newest := checkpoints.newest(like, say):
-        step, found = newest.step, newest.state
-    else:
-        raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
+    step, found = trained(experiment, workdir, checkpoint, say)
     state = executor.put_state(found)
     metrics = {}
     for split in experiment.dataset.spec.sizes:
@@ -43,3 +32,21 @@ def evaluate(
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
     run_folder.write_json(workdir / "evaluation.json", result)
     return result
+
+
+def trained(
+    experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"], say: Callable[[str], None]
+) -> tuple[int, TrainState]:
+    """Return the step and the state of a run's last or best checkpoint; raise a ValueError where there is none."""
+    if not (workdir / "experiment.json").exists():
+        raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode")
+    run_folder.refuse_other(workdir, experiment.identity())
+    task = experiment.task
+    checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
+    like = experiment.abstract()
+    step = checkpoints.best() if checkpoint == "best" else None
+    if step is not None:
+        return step, checkpoints.restore(step, like)
+    if newest := checkpoints.newest(like, say):
+        return newest.step, newest.state
+    raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")

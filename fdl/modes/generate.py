@@ -8,11 +8,9 @@ from typing import Literal
 import jax
 import numpy as np
 
-from fdl import folder as run_folder
-from fdl.checkpoint import Checkpoints
 from fdl.experiment import Experiment, place
+from fdl.modes.evaluate import trained
 from fdl.sampling import write
-from fdl.types import TrainState
 
 
 def generate(
@@ -30,7 +28,7 @@ def generate(
 ) -> str:
     """Return and print the prompt and what the model writes after it, `max_tokens` tokens.
 
-    The weights are those of the run's checkpoint, or the published ones that the experiment starts from.
+    The weights are those of the run's checkpoint, or where there is no run the published ones that it would start from.
     A text longer than the model's context goes on from its latter half.
     """
     model, tokenizer = experiment.model, experiment.dataset.tokenizer
@@ -44,7 +42,11 @@ def generate(
     if not tokens:
         raise ValueError("--prompt is empty; give the model something to go on from")
     place(experiment)  # an accelerator that is not there is refused before anything is read
-    state = weights(experiment, Path(workdir), checkpoint)
+    workdir = Path(workdir)
+    if experiment.start is not None and not (workdir / "experiment.json").exists():
+        state = experiment.init()
+    else:
+        _, state = trained(experiment, workdir, checkpoint, say)
     variables = {"params": state.params, **state.extras}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sample_seed)
@@ -68,17 +70,3 @@ def generate(
     text = tokenizer.decode(tokens)
     say(text)
     return text
-
-
-def weights(experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"]) -> TrainState:
-    """Return the state of a run's last or best checkpoint, or the published one where there is no run."""
-    if (workdir / "experiment.json").exists():
-        run_folder.refuse_other(workdir, experiment.identity())
-        task = experiment.task
-        checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
-        step = checkpoints.best() if checkpoint == "best" else checkpoints.last()
-        if step is not None:
-            return checkpoints.restore(step, experiment.abstract())
-    if experiment.start is None:
-        raise ValueError(f"--workdir={workdir} holds no checkpoint; train first with the same command without --mode")
-    return experiment.init()

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import optax
 import pytest
-import tiny
 
+import tiny
 from fdl.data.synthetic import synthetic_tokens
 from fdl.data.tokens import plain_bytes
 from fdl.experiment import Experiment
@@ -60,7 +60,7 @@ def test_published_weights_need_no_run(tmp_path):
 @pytest.mark.parametrize(
     ("made", "prompt", "message"),
     [
-        (experiment(), "ab", "holds no checkpoint; train first"),
+        (experiment(), "ab", "holds no run; train first"),
         (experiment(start=lambda drawn: drawn), "", "--prompt is empty"),
         (tiny.experiment(), "ab", "MLP of tiny does not write"),
         (experiment(dataset=synthetic_tokens(8, size=32)), "ab", "does not say how text becomes tokens"),
