@@ -14,7 +14,8 @@ from typing import Any
 
 from absl import flags
 
-from fdl import cli, pages
+from fdl import cli, pages, stop
+from fdl.fault import STOPPED, Stopped
 
 DEFAULT = "digits_mlp"
 RUN, SAMPLING = "the run", "what --mode=generate writes"
@@ -147,6 +148,15 @@ def peek(argv: list[str], name: str) -> str | None:
 
 def main(argv: list[str]) -> int:
     """Parse the flags, run the mode and return the exit code."""
+    stop.leave_on_request()
+    try:
+        return launch(argv)
+    except Stopped as stopped:
+        return cli.end(stopped, STOPPED)
+
+
+def launch(argv: list[str]) -> int:
+    """Parse the flags, run the mode and return the exit code, whatever signals may say."""
     try:
         found = general_flags()
         page = pages.read(peek(argv[1:], "experiment") or DEFAULT)

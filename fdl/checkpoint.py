@@ -108,16 +108,9 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
-        commit = self._commit(step)
-        folder = self.folder / str(step)
+        commit, folder = self.verify(step), self.folder / str(step)
         want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
         _same_structure(folder, commit["leaves"], want)
-        # Orbax is never shown damage: it would read some of it, and leave a noise of threads over the rest.
-        for name, written in commit["files"].items():
-            if not (folder / name).is_file():
-                raise Damaged(f"{folder / name} is missing")
-            if digest_of_file(folder / name) != written:
-                raise Damaged(f"{folder / name} is damaged: its digest does not fit")
         try:
             with ocp.PyTreeCheckpointer() as checkpointer:
                 state = checkpointer.restore((folder / "state").absolute(), item=want)
@@ -127,6 +120,19 @@ class Checkpoints:
             if describe(leaf) != commit["leaves"].get(name):
                 raise Damaged(f"{folder / 'state'} is damaged: leaf {name} does not hold what was written")
         return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
+
+    def verify(self, step: int) -> dict[str, Any]:
+        """Return the commit of a step: meta, leaves and files; raise Damaged where a file is not what was written.
+
+        Orbax is never shown damage: it would read some of it, and leave a noise of threads over the rest.
+        """
+        commit, folder = self._commit(step), self.folder / str(step)
+        for name, written in commit["files"].items():
+            if not (folder / name).is_file():
+                raise Damaged(f"{folder / name} is missing")
+            if digest_of_file(folder / name) != written:
+                raise Damaged(f"{folder / name} is damaged: its digest does not fit")
+        return commit
 
     def newest(self, like: TrainState, say: Callable[[str], None]) -> Saved | None:
         """Return the newest sound checkpoint, or None where there is none at all; say what is damaged.

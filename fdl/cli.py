@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl import folder, lock, pages, stop
-from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
+from fdl import folder, lock, pages
+from fdl.fault import DONE, FAULT, WRONG_INPUT, Fault
 
 if TYPE_CHECKING:
     from fdl.population import Population
@@ -58,7 +58,6 @@ def run(
     sampling: arguments of `generate`.
     """
     settings = dict(settings)
-    stop.leave_on_request()
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
     changed |= {name: value for name, value in (("seeds", seeds), ("population", population)) if value}
     place = Path(workdir) if workdir else folder.default(page.name, changed)
@@ -101,8 +100,6 @@ def run(
         if not ours(error, page):
             raise
         return refuse(error)
-    except Stopped as stopped:
-        return end(stopped, STOPPED)
     except (Fault, OSError) as error:
         return end(error, FAULT)
     return DONE

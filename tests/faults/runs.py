@@ -1,0 +1,155 @@
+"""Starting real runs, and looking at what they leave: shared by the rows of the gate.
+
+A run is `launch.main` in a fork of this process, which has imported everything and started nothing of JAX: the moments
+at which a fault can hit are those of a real start, less the imports.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "fdl" / "faults"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+PAGE = str(HERE / "families.py")
+PLACES = {"jit": (), "pmap": ("--executor=pmap", "--fake_devices=8"), "mesh": ("--executor=mesh", "--fake_devices=8")}
+
+
+@dataclass
+class Row:
+    """A row of the gate's table: what was done, how often, what failed, and the worst time where one is bounded."""
+
+    number: int
+    fault: str
+    tries: int = 0
+    failures: list[str] = field(default_factory=list)
+    worst: float | None = None
+    note: str = ""
+
+    def attempt(self, problem: str | None, seconds: float | None = None) -> None:
+        """Count one try, with what went wrong and how long it took."""
+        self.tries += 1
+        if problem:
+            self.failures.append(problem)
+            print(f"row {self.number} try {self.tries}: {problem}", flush=True)
+        if seconds is not None:
+            self.worst = max(self.worst or 0.0, seconds)
+
+
+@dataclass
+class Ended:
+    """How a run ended: its exit code (negative: the signal that killed it), what it said, how long it took."""
+
+    code: int
+    said: str
+    seconds: float
+
+
+def warm() -> None:
+    """Import what every run imports."""
+    for name in ("launch", "fdl.modes.train", "fdl.modes.evaluate", "fdl.data.synthetic", "fdl.tasks", "fdl.models"):
+        importlib.import_module(name)
+    for name in ("orbax.checkpoint", "tensorboardX.event_file_writer", "tensorboardX.proto.event_pb2"):
+        importlib.import_module(name)
+
+
+def start(argv: Sequence[str], log: Path) -> int:
+    """Fork a run and return its process id; what it says goes to a file."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        import launch
+
+        code = launch.main(["launch.py", *argv])
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def finish(pid: int, log: Path, limit: float = 120.0, begun: float | None = None) -> Ended:
+    """Wait for a run; one that does not end within the limit is killed and has the code -9."""
+    begun = time.monotonic() if begun is None else begun
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() - begun > limit:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+    return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace"), time.monotonic() - begun)
+
+
+def run(argv: Sequence[str], log: Path, limit: float = 120.0) -> Ended:
+    """Run to the end."""
+    return finish(start(argv, log), log, limit)
+
+
+def strike(argv: Sequence[str], log: Path, after: float, number: int) -> Ended:
+    """Start a run, send it a signal after some seconds and wait for its end."""
+    begun = time.monotonic()
+    pid = start(argv, log)
+    while time.monotonic() - begun < after:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace"), time.monotonic() - begun)
+        time.sleep(0.002)
+    os.kill(pid, number)
+    return finish(pid, log)
+
+
+def command(workdir: Path, family: str, place: str, *more: str) -> list[str]:
+    """Return the flags of a run of one family in one place."""
+    return [f"--experiment={PAGE}", f"--workdir={workdir}", f"--family={family}", *PLACES[place], *more]
+
+
+def committed(workdir: Path) -> dict[int, dict]:
+    """Return every committed step with its commit, each verified file by file."""
+    from fdl.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    return {step: checkpoints.verify(step) for step in checkpoints.steps()}
+
+
+def final(workdir: Path) -> dict[str, str]:
+    """Return the digest of every leaf of the newest checkpoint."""
+    steps = committed(workdir)
+    return {name: leaf["digest"] for name, leaf in steps[max(steps)]["leaves"].items()}
+
+
+def record(workdir: Path) -> list[dict]:
+    """Return the lines of metrics.jsonl, less what is told by a clock."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def leftovers(workdir: Path) -> list[str]:
+    """Return the temporary files in a run folder."""
+    names = [str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.name.startswith(".")]
+    return [name for name in names if name != ".lock"]
+
+
+Attempt = Callable[[random.Random, Path], None]
