@@ -14,8 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from fdl import cli, pages, stop
-from fdl.fault import STOPPED, Stopped
+from fdl import cli, pages
 
 DEFAULT = "digits_mlp"
 RUN, SAMPLING = "the run", "what --mode=generate writes"
@@ -147,16 +146,12 @@ def peek(argv: list[str], name: str) -> str | None:
 
 
 def main(argv: list[str]) -> int:
-    """Parse the flags, run the mode and return the exit code."""
-    stop.leave_on_request()
-    try:
-        return launch(argv)
-    except Stopped as stopped:
-        return cli.end(stopped, STOPPED)
+    """Parse the flags, run the mode and return the exit code; a signal ends it with one line and 75."""
+    return cli.stoppable(lambda: launch(argv))
 
 
 def launch(argv: list[str]) -> int:
-    """Parse the flags, run the mode and return the exit code, whatever signals may say."""
+    """Parse the flags, run the mode and return the exit code."""
     try:
         found = general_flags()
         page = pages.read(peek(argv[1:], "experiment") or DEFAULT)

@@ -7,12 +7,12 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl import folder, lock, pages
-from fdl.fault import DONE, FAULT, WRONG_INPUT, Fault
+from fdl import folder, lock, pages, stop
+from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 
 if TYPE_CHECKING:
     from fdl.population import Population
@@ -38,6 +38,15 @@ def end(error: BaseException, code: int) -> int:
     """Print in one line what ended the program, and return the exit code."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
+
+
+def stoppable(run: Callable[[], int]) -> int:
+    """Return the exit code of a run; where a signal ends it, say so in one line."""
+    stop.leave_on_request()
+    try:
+        return run()
+    except Stopped as stopped:
+        return end(stopped, STOPPED)
 
 
 def run(
@@ -143,4 +152,16 @@ def prepare_jax(fake_devices: int | None, accelerator: str | None) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fdl" / "jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    hush()
+
+
+def hush() -> None:
+    """Keep Orbax's threads from telling at length, and beside the point, what a checkpoint's one line says."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def unraisable(seen: "sys.UnraisableHookArgs") -> None:
+        if str(seen.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(seen)
+
+    sys.unraisablehook = unraisable

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import disks
 import kills
 import runs
 from runs import Row
@@ -20,6 +21,7 @@ from runs import Row
 ROWS = {
     1: ("SIGKILL at a random moment, until the run finishes", 200, kills.kill),
     2: ("SIGTERM, SIGINT, SIGHUP at a random moment", 100, kills.stop),
+    5: ("disk full, in bytes or inodes, at a random point", 50, disks.fill),
 }
 
 

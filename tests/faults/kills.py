@@ -30,9 +30,8 @@ def compare(workdir: Path, whole: Path) -> str | None:
         return "the final state differs"
     ours, theirs = runs.record(workdir), runs.record(whole)
     if ours != theirs:
-        return (
-            f"the record differs: {[pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]][:1]}, {len(ours)} lines"
-        )
+        first = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), None)
+        return f"the record differs, in {len(ours)} lines of {len(theirs)}, first: {first}"
     return f"leftovers {left}" if (left := runs.leftovers(workdir)) else None
 
 
