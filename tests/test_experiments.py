@@ -38,7 +38,9 @@ def drawn(experiment: Experiment, batch_size: int) -> Batch:
         whole = not jnp.issubdtype(x.dtype, jnp.floating)
         return np.ones(x.shape, x.dtype) if whole else random.normal(size=x.shape).astype(x.dtype)
 
-    return Batch(jax.tree.map(leaf, shapes.inputs), jax.tree.map(leaf, shapes.targets), np.ones(shapes.weights.shape, "f"))
+    return Batch(
+        jax.tree.map(leaf, shapes.inputs), jax.tree.map(leaf, shapes.targets), np.ones(shapes.weights.shape, "f")
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -71,5 +71,35 @@ def synthetic_tokens(length: int = 128, *, vocabulary: int = 256, size: int = 10
     return Dataset(name="synthetic_tokens", spec=spec, load=load)
 
 
+def synthetic_texts(
+    length: int = 128, *, vocabulary: int = 256, classes: int = 2, size: int = 1024, seed: int = 0
+) -> Dataset:
+    """Return texts of several lengths with a class each: inputs `{"inputs": i32[B, T], "lengths": i32[B]}`.
+
+    Half of the tokens of a text are any, the other half are its class modulo the number of classes.
+    """
+    sizes = {"train": size, "validation": max(1, size // 4), "test": max(1, size // 4)}
+
+    @cache
+    def load(split: str) -> Source:
+        rng, rows = _generator(seed, split), sizes[split]
+        labels = rng.integers(0, classes, rows, np.int32)
+        tokens = rng.integers(0, vocabulary, (rows, length), np.int32)
+        telling = np.minimum(tokens // classes * classes + labels[:, None], vocabulary - 1)
+        lengths = rng.integers((length + 1) // 2, length + 1, rows, np.int32)
+        return columns(
+            {"inputs": np.where(rng.random((rows, length)) < 0.5, tokens, telling), "lengths": lengths}, labels
+        )
+
+    spec = Spec(
+        inputs={"inputs": jax.ShapeDtypeStruct((length,), np.int32), "lengths": jax.ShapeDtypeStruct((), np.int32)},
+        targets=jax.ShapeDtypeStruct((), np.int32),
+        sizes=sizes,
+        classes=classes,
+        vocabulary=vocabulary,
+    )
+    return Dataset(name="synthetic_texts", spec=spec, load=load)
+
+
 def _generator(seed: int, split: str) -> np.random.Generator:
     return np.random.default_rng([seed % 2**63, 1 + SPLITS.index(split)])

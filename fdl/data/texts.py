@@ -12,7 +12,7 @@ from fdl.data.bundled import pick
 from fdl.data.records import Column, Records, complete
 from fdl.data.source import Dataset, Source, Spec, columns, window_count, windows
 from fdl.data.targets import TARGETS, Goal, fit_target, missing
-from fdl.data.tokens import Unit, bucket, fit_tokens, packed, padded
+from fdl.data.tokens import Tokenizer, Unit, bucket, fit_tokens, packed, padded
 
 
 def texts(
@@ -20,7 +20,7 @@ def texts(
     *,
     inputs: str = "",
     target: str = "",
-    tokens: Unit = "words",
+    tokens: Unit | Tokenizer = "words",
     vocabulary: int = 8192,
     length: int = 0,
     goal: Goal = "auto",
@@ -62,7 +62,12 @@ def texts(
 
 
 def language(
-    records: Records, *, inputs: str = "", tokens: Unit = "bytes", vocabulary: int = 8192, length: int = 128
+    records: Records,
+    *,
+    inputs: str = "",
+    tokens: Unit | Tokenizer = "bytes",
+    vocabulary: int = 8192,
+    length: int = 128,
 ) -> Dataset:
     """Return windows of running text with the next tokens as targets: inputs and targets i32[B, T], weights f32[B, T].
 
@@ -72,7 +77,8 @@ def language(
     records = complete(records)
     tokenizer = fit_tokens(tokens, clean(records, "train", column), vocabulary)
     running = {
-        split: packed(tokenizer.encode(text) for text in clean(records, split, column)) for split in records.sizes
+        split: packed((tokenizer.encode(text) for text in clean(records, split, column)), tokenizer.end)
+        for split in records.sizes
     }
     if len(running["train"]) <= length:
         raise ValueError(f"{records.name} has {len(running['train'])} training tokens, too few for length {length}")

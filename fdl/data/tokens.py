@@ -24,17 +24,24 @@ class Tokenizer:
     """A two-way map between text and token numbers.
 
     size:   how many different tokens there are. encode: `text -> i32[n]`. decode: `tokens -> text`.
+    end:    the token that closes a text among others.
     fitted: what was learned from the training texts, in JSON's types.
     """
 
     size: int
     encode: Callable[[str], np.ndarray]
     decode: Callable[[Iterable[int]], str]
+    end: int = END
     fitted: dict[str, Any] = field(default_factory=dict)
 
 
-def fit_tokens(unit: Unit, texts: Sequence[str], vocabulary: int = 8192) -> Tokenizer:
-    """Return the tokenizer of this unit, fitted to the training texts with at most `vocabulary` tokens."""
+def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8192) -> Tokenizer:
+    """Return the tokenizer of this unit, fitted to the training texts with at most `vocabulary` tokens.
+
+    One that is published already is returned as it is.
+    """
+    if isinstance(unit, Tokenizer):
+        return unit
     if unit == "bytes":
         return _bytes()
     if unit == "chars":
@@ -55,8 +62,11 @@ def plain_bytes() -> Tokenizer:
     return Tokenizer(size=256, encode=encode, decode=lambda tokens: bytes(tokens).decode("utf-8", "replace"))
 
 
-def published_tokens(file: str) -> Tokenizer:
-    """Return the tokenizer of a `tokenizer.json`, the file that Hugging Face keeps beside published weights."""
+def published_tokens(file: str, *, frame: bool = False) -> Tokenizer:
+    """Return the tokenizer of a `tokenizer.json`, the file that Hugging Face keeps beside published weights.
+
+    frame: put the tokens around a text that its model wants there, BERT's [CLS] and [SEP].
+    """
     tokenizers = _tokenizers(file)
     if not Path(file).expanduser().is_file():
         raise ValueError(f"there is no file {file}; give the path of a tokenizer.json")
@@ -64,7 +74,9 @@ def published_tokens(file: str) -> Tokenizer:
         model = tokenizers.Tokenizer.from_file(str(Path(file).expanduser()))
     except Exception as error:  # the library raises nothing more precise
         raise ValueError(f"{file} is no tokenizer.json ({error})") from error
-    return _of_library(model, {"unit": "published"})
+    named = (model.token_to_id(name) for name in ("<|endoftext|>", "[SEP]", "</s>"))
+    end = next((number for number in named if number is not None), END)
+    return _of_library(model, {"unit": "published"}, end=end, frame=frame)
 
 
 def padded(texts: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,9 +87,9 @@ def padded(texts: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.nda
     return tokens, np.array([min(max(len(text), 1), length) for text in texts], np.int32)
 
 
-def packed(texts: Iterable[np.ndarray]) -> np.ndarray:
-    """Return i32[n]: the texts one after another, each closed by END, so that windows of them hold no padding."""
-    return np.concatenate([np.append(text, np.int32(END)) for text in texts]).astype(np.int32)
+def packed(texts: Iterable[np.ndarray], end: int = END) -> np.ndarray:
+    """Return i32[n]: the texts one after another, each closed by `end`, so that windows of them hold no padding."""
+    return np.concatenate([np.append(text, np.int32(end)) for text in texts]).astype(np.int32)
 
 
 def bucket(lengths: Sequence[int], share: float = 0.95) -> int:
@@ -146,10 +158,11 @@ def _tokenizers(what: str) -> Any:
     return tokenizers
 
 
-def _of_library(model: Any, fitted: dict[str, Any]) -> Tokenizer:
+def _of_library(model: Any, fitted: dict[str, Any], *, end: int = END, frame: bool = False) -> Tokenizer:
     return Tokenizer(
         size=model.get_vocab_size(),
-        encode=lambda text: np.array(model.encode(text, add_special_tokens=False).ids, np.int32),
+        encode=lambda text: np.array(model.encode(text, add_special_tokens=frame).ids, np.int32),
         decode=lambda tokens: model.decode([int(token) for token in tokens], skip_special_tokens=True),
+        end=end,
         fitted=fitted,
     )

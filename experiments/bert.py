@@ -1,0 +1,60 @@
+"""BERT, tiny to large, reading a text to classify it: 109,482,240 parameters at its base, besides the head.
+
+Data    --dataset=FILE.csv (or a TFDS name, …) of texts with a class, and --tokenizer=tokenizer.json, the file published
+        beside the weights; without them made-up texts, to measure speed
+Model   BERT (uncased English): post-norm blocks, a pooler over the first position, one dense layer for the classes
+Expect  the published weights give the published model's outputs to 1e-4 (tests/models/test_parity.py)
+Run     python launch.py --experiment=bert --size=large --mode=describe
+        python launch.py --experiment=bert --weights=model.safetensors --tokenizer=tokenizer.json --dataset=reviews.csv
+"""
+
+from functools import partial
+from typing import Literal
+
+from fdl import optim
+from fdl.data.find import find
+from fdl.data.synthetic import synthetic_texts
+from fdl.data.texts import texts
+from fdl.data.tokens import published_tokens
+from fdl.experiment import Experiment
+from fdl.models.bert import SequenceClassifier, bert, bert_variables
+from fdl.tasks import classify
+from fdl.weights import published
+
+
+def experiment(
+    *,
+    size: Literal["tiny", "mini", "small", "medium", "base", "large"] = "base",  # 4 to 335 million parameters
+    dataset: str = "",  # texts with a class: a file or a TFDS name; made-up texts without one
+    inputs: str = "",  # the column of texts; guessed where there is one
+    target: str = "",  # the column of classes; guessed where there is one
+    tokenizer: str | None = None,  # the published tokenizer.json
+    weights: str | None = None,  # a safetensors file by Hugging Face's names to begin with
+    length: int = 128,  # tokens of a text that are read, at most 512
+    dropout: float = 0.1,  # share of numbers that rest in each training step
+    epochs: float = 3,  # passes over the training texts
+    batch_size: int = 32,  # texts per step
+    learning_rate: float = 5e-5,  # at its peak
+    weight_decay: float = 0.01,  # of AdamW
+    seed: int = 0,  # of the head, the dropout and the order of the texts
+) -> Experiment:
+    """Return the experiment these knobs make."""
+    if not dataset:
+        data = synthetic_texts(length, vocabulary=30_522, seed=seed)
+    elif tokenizer is None:
+        raise ValueError(f"how do the texts of {dataset} become tokens? give --tokenizer=tokenizer.json")
+    else:
+        tokens = published_tokens(tokenizer, frame=True)
+        data = texts(find(dataset), inputs=inputs, target=target, tokens=tokens, length=length, goal="classify")
+    encoder = bert(size, dropout=dropout)
+    steps = data.steps(epochs, batch_size)
+    return Experiment(
+        model=SequenceClassifier(data.spec.outputs, encoder),
+        dataset=data,
+        task=classify(data.spec.outputs),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=weight_decay),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+        start=None if weights is None else published(weights, partial(bert_variables, encoder), fresh=("head",)),
+    )

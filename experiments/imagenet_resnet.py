@@ -1,0 +1,52 @@
+"""ResNet 18 to 152 on ImageNet: 25,557,032 parameters at depth 50, from scratch or from published weights.
+
+Data    --dataset=imagenet2012 (TFDS, prepared by hand since its archives are), or a folder of images by class; without
+        it made-up images, to measure speed
+Model   residual blocks on 224 pixels (v1.5: the stride in the 3-wide convolution); --pre_activation is v2
+Expect  published recipes of this kind at depth 50 reach 76 % of the validation images in 90 epochs; it was not run
+        here, it takes days of one GPU
+Run     python launch.py --experiment=imagenet_resnet --depth=50 --dataset=imagenet2012
+        python launch.py --experiment=imagenet_resnet --depth=152 --mode=describe
+        python launch.py --experiment=imagenet_resnet --weights=resnet50.safetensors --dataset=my_photos --epochs=5
+"""
+
+from functools import partial
+
+from fdl import optim
+from fdl.data.imagenet import imagenet
+from fdl.experiment import Experiment
+from fdl.models.resnet import resnet, resnet_variables
+from fdl.tasks import classify
+from fdl.weights import published
+
+
+def experiment(
+    *,
+    dataset: str = "",  # a TFDS name or a folder; made-up images without one
+    depth: int = 50,  # layers with weights: 18, 34, 50, 101 or 152
+    pre_activation: bool = False,  # normalise before each convolution (v2)
+    weights: str | None = None,  # a safetensors file by torchvision's names to begin with
+    size: int = 224,  # side of the images
+    smoothing: float = 0.1,  # share of each target spread over all classes
+    epochs: float = 90,  # passes over the training images
+    batch_size: int = 256,  # images per step
+    learning_rate: float = 0.1,  # at its peak, for 256 images a step
+    weight_decay: float = 1e-4,  # L2, of kernels alone
+    seed: int = 0,  # of the initial weights, the augmentation and the order of the images
+) -> Experiment:
+    """Return the experiment these knobs make."""
+    data = imagenet(dataset, size=size, seed=seed)
+    steps = data.steps(epochs, batch_size)
+    rate = optim.warmup_cosine(learning_rate * batch_size / 256, steps, warmup=0.05)
+    model = resnet(depth, data.spec.outputs, pre_activation=pre_activation)
+    fresh = () if data.spec.outputs == 1000 else ("head",)  # other classes need a head of their own
+    return Experiment(
+        model=model,
+        dataset=data,
+        task=classify(data.spec.outputs, smoothing=smoothing),
+        optimizer=optim.sgd(rate, weight_decay=weight_decay),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+        start=None if weights is None else published(weights, partial(resnet_variables, model), fresh=fresh),
+    )
