@@ -1,0 +1,13 @@
+"""Description counts what is never allocated."""
+
+from fdl.experiment import load
+from fdl.modes.describe import describe
+
+
+def test_published_sizes_are_described_exactly():
+    lines: list[str] = []
+    assert describe(load("imagenet_alexnet"), say=lines.append)["parameters"] == 61_100_840
+    assert describe(load("bert", size="tiny"), say=lines.append)["parameters"] == 4_386_178
+    said = [" ".join(line.split()) for text in lines for line in text.splitlines()]
+    assert "parameters 61,100,840" in said
+    assert "bert 4,385,920" in said  # the encoder besides its head
