@@ -111,10 +111,11 @@ def _knob(arg: ast.arg, default: ast.expr | None, path: Path, comment: str) -> K
         kind, optional = kind.left, True
     if isinstance(kind, ast.Subscript) and isinstance(kind.value, ast.Name):
         inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
-        if kind.value.id == "Literal":
+        generic = kind.value.id
+        if generic == "Literal":
             choices = tuple(x.value for x in inner if isinstance(x, ast.Constant) and isinstance(x.value, str))
             kind = ast.Name("str") if len(choices) == len(inner) else None
-        elif kind.value.id == "tuple":
+        elif generic == "tuple":
             kind, many = inner[0], True
     word = kind.id if isinstance(kind, ast.Name) else ""
     if word not in KINDS:
