@@ -10,8 +10,7 @@ Run     python launch.py --experiment=mnist_cnn
 
 from fdl import optim
 from fdl.data.augment import crop
-from fdl.data.find import find
-from fdl.data.images import images
+from fdl.data.mnist import mnist
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -29,7 +28,7 @@ def experiment(
     seed: int = 0,  # of the initial weights, the shifts, the dropout and the order of the examples
 ) -> Experiment:
     """Return the experiment these knobs make."""
-    dataset = images(find("mnist"), inputs="image", target="label", augment=crop(2 / 28))
+    dataset = mnist(augment=crop(2 / 28))
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)
     return Experiment(
