@@ -33,6 +33,10 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "population", None, "numbers to train side by side: learning_rate=1e-4..1e-2:log:16, or =1,2,3", **at
     )
+    flags.DEFINE_bool("distributed", False, "be one of several processes (the cluster tells which, or these:)", **at)
+    flags.DEFINE_string("coordinator", None, "host:port of the first process", **at)
+    flags.DEFINE_integer("processes", None, "how many there are", lower_bound=1, **at)
+    flags.DEFINE_integer("process", None, "which of them this is, from 0", lower_bound=0, **at)
     flags.DEFINE_bool("list", False, "show every experiment and leave", **at)
     flags.DEFINE_bool("help", False, "show these flags and leave", short_name="h", **at)
     at["module_name"] = SAMPLING

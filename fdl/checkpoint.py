@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl import processes
 from fdl.disk import delete, flush, free
 from fdl.fault import Damaged, Fault
 from fdl.types import Array, PyTree, TrainState
@@ -82,8 +83,8 @@ class Checkpoints:
         A step that is committed already stays as it is. Raises what the save before raised.
         """
         self.wait()
-        host = jax.device_get(plain(state))
-        if int(host.step) not in self.steps():
+        host = processes.fetch(plain(state))
+        if processes.first() and int(host.step) not in self.steps():
             self._thread = threading.Thread(target=self._save, args=(host, dict(meta)))
             self._thread.start()
 
@@ -106,13 +107,11 @@ class Checkpoints:
         Raises a ValueError that names what differs where the checkpoint holds another structure, and Damaged, with the
         leaf or the file, where it does not hold the very bytes that were saved.
         """
-        import orbax.checkpoint as ocp
-
         commit, folder = self.verify(step), self.folder / str(step)
         want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
         _same_structure(folder, commit["leaves"], want)
         try:
-            with ocp.PyTreeCheckpointer() as checkpointer:
+            with orbax() as checkpointer:
                 state = checkpointer.restore((folder / "state").absolute(), item=want)
         except Exception as error:  # whatever Orbax makes of damage
             raise Damaged(f"{folder / 'state'} does not read: {brief(error)}") from error
@@ -190,8 +189,6 @@ class Checkpoints:
             self._error.__cause__ = error
 
     def _write(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
-        import orbax.checkpoint as ocp
-
         held = dict(leaves(state))
         for name, leaf in held.items():
             # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
@@ -199,7 +196,7 @@ class Checkpoints:
                 raise Fault(f"{name} is not finite")
         delete(draft)
         draft.mkdir(parents=True)
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with orbax() as checkpointer:
             checkpointer.save((draft / "state").absolute(), state)
         files = {
             str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
@@ -218,6 +215,26 @@ class Checkpoints:
         steps = self.steps()
         for old in set(steps[:-KEPT]) - {self.best() if self.better else None}:
             free(self.folder / str(old))
+
+
+def orbax() -> Any:
+    """Make Orbax's checkpointer for this process alone: the first of several has what the others hold."""
+    import orbax.checkpoint as ocp
+
+    if processes.count() == 1:
+        return ocp.PyTreeCheckpointer()
+    alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="first")
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
+def shared(found: Saved | None, like: TrainState) -> Saved | None:
+    """Give every process the checkpoint that the first one found; `like` is its structure."""
+    told = processes.by_first(lambda: found and {"step": found.step, "meta": found.meta})
+    if told is None:
+        return None
+    state = processes.from_first(found and plain(found.state), jax.eval_shape(plain, like))
+    return Saved(told["step"], state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key))), told["meta"])
 
 
 def plain(state: TrainState) -> TrainState:

@@ -60,6 +60,10 @@ def run(
     seeds: int | None = None,
     population: str | None = None,
     sampling: Mapping[str, Any] | None = None,
+    distributed: bool = False,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
 ) -> int:
     """Run one mode of one page and return the exit code.
 
@@ -71,9 +75,13 @@ def run(
     changed |= {name: value for name, value in (("seeds", seeds), ("population", population)) if value}
     place = Path(workdir) if workdir else folder.default(page.name, changed)
     try:
-        if mode == "train":
+        if mode == "train" and not distributed:
             lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
         prepare_jax(settings.pop("fake_devices", None), settings.get("accelerator"))
+        if distributed:
+            from fdl.processes import join
+
+            join(coordinator, processes, process)
         if mode == "doctor":
             from fdl.modes.doctor import doctor
 

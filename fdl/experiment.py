@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from fdl import executors, pages, steps
+from fdl import executors, pages, processes, steps
 from fdl.accelerator import Accelerator, find
 from fdl.data import Dataset
 from fdl.models import logical
@@ -121,6 +121,8 @@ def place(experiment: Experiment) -> executors.Executor:
         name = "jit" if len(devices) == 1 and not shape else "mesh"
     if name not in executors.EXECUTORS:
         raise ValueError(f"executor {name!r} is not one of auto, {', '.join(executors.EXECUTORS)}")
+    if processes.count() > 1 and name != "mesh":
+        raise ValueError(f"executor {name} runs in one process and there are {processes.count()}; choose mesh")
     if not shape:
         return executors.EXECUTORS[name](devices)
     written = ",".join(f"{axis}:{size}" for axis, size in shape.items())

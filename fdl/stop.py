@@ -17,6 +17,18 @@ class Request:
 
     signal: str | None = None
 
+    def __init__(self, processes: int = 1):
+        self.processes = processes
+
+    def alone(self) -> bool:
+        """Say whether a stop was requested that nobody else need agree to."""
+        return self.made() and self.processes == 1
+
+    def agree(self, largest: Callable[[int], int]) -> None:
+        """Take over the signal that any process noted, so that all stop at the same step."""
+        number = largest(signal.Signals[self.signal] if self.signal else 0)
+        self.signal = signal.Signals(number).name if number else None
+
     def made(self) -> bool:
         """Say whether a stop was requested."""
         return self.signal is not None
@@ -39,9 +51,9 @@ class Request:
 
 
 @contextmanager
-def on_request() -> Iterator[Request]:
+def on_request(processes: int = 1) -> Iterator[Request]:
     """Note SIGTERM, SIGINT and SIGHUP instead of dying of them; outside the main thread nothing is noted."""
-    request = Request()
+    request = Request(processes)
     try:
         before = {number: signal.signal(number, request.note) for number in SIGNALS}
     except ValueError:  # signals belong to the main thread

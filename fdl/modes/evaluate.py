@@ -1,11 +1,12 @@
 """Evaluation of a finished or half-finished run from its checkpoints, on all three splits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from fdl import folder as run_folder
-from fdl.checkpoint import Checkpoints
+from fdl import processes
+from fdl.checkpoint import Checkpoints, Saved, shared
 from fdl.experiment import Experiment, check, place
 from fdl.program import Evaluation
 from fdl.progress import brief
@@ -30,7 +31,8 @@ def evaluate(
         state, metrics[split] = Evaluation(experiment, executor, split)(state)
         say(f"step {step} {split} {brief(metrics[split])}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
-    run_folder.write_json(workdir / "evaluation.json", result)
+    with processes.own(workdir) as own:
+        run_folder.write_json(own / "evaluation.json", result)
     return result
 
 
@@ -38,15 +40,20 @@ def trained(
     experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"], say: Callable[[str], None]
 ) -> tuple[int, TrainState]:
     """Return the step and the state of a run's last or best checkpoint; raise a ValueError where there is none."""
+    processes.by_first(lambda: refuse_strangers(workdir, experiment.identity()))
+    task, like = experiment.task, experiment.abstract()
+    with processes.own(workdir) as own:
+        checkpoints = Checkpoints(own / "checkpoints", task.metrics[task.primary].better)
+        step = checkpoints.best() if checkpoint == "best" else None
+        mine = checkpoints.newest(like, say) if step is None else Saved(step, checkpoints.restore(step, like), {})
+        found = shared(mine, like)
+    if found is None:
+        raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
+    return found.step, found.state
+
+
+def refuse_strangers(workdir: Path, identity: Mapping[str, Any]) -> None:
+    """Raise a ValueError where the folder holds no run, or another."""
     if not (workdir / "experiment.json").exists():
         raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode")
-    run_folder.refuse_other(workdir, experiment.identity())
-    task = experiment.task
-    checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
-    like = experiment.abstract()
-    step = checkpoints.best() if checkpoint == "best" else None
-    if step is not None:
-        return step, checkpoints.restore(step, like)
-    if newest := checkpoints.newest(like, say):
-        return newest.step, newest.state
-    raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
+    run_folder.refuse_other(workdir, identity)

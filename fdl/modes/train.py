@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fdl import folder as run_folder
-from fdl import lock
+from fdl import lock, processes
 from fdl.accelerator import describe, overlooked
-from fdl.checkpoint import Checkpoints
+from fdl.checkpoint import Checkpoints, shared
 from fdl.due import rhythm
 from fdl.executors import Executor
 from fdl.experiment import Experiment, check, place
@@ -38,12 +38,12 @@ def train(
     workdir = Path(workdir)
     executor = place(experiment)
     check(experiment, executor.shares)
-    run_folder.refuse_stranger(workdir, experiment.identity())
-    with lock.hold(workdir), on_request() as request:
-        run_folder.claim(workdir, experiment.identity(), executor.devices)
-        if report := run_folder.finished(workdir, say):
+    processes.by_first(lambda: run_folder.refuse_stranger(workdir, experiment.identity()))
+    with processes.own(workdir) as own, lock.hold(own), on_request(processes.count()) as request:
+        run_folder.claim(own, experiment.identity(), executor.devices)
+        if report := processes.by_first(lambda: run_folder.finished(own, say)):
             return report
-        return run(experiment, executor, workdir, request, say, clock)
+        return run(experiment, executor, own, request, say, clock)
 
 
 def run(
@@ -77,7 +77,8 @@ def run(
     with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
         while step < experiment.steps:
             begun, compiled = clock(), program.call.compile_seconds
-            state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update, request.made)
+            state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update, request.alone)
+            request.agree(processes.largest)
             story.window = add_up(sent, story.window)
             compiled = program.call.compile_seconds - compiled
             story.compile_seconds += compiled
@@ -150,7 +151,8 @@ def begin(
     experiment: Experiment, executor: Executor, checkpoints: Checkpoints, say: Callable[[str], None]
 ) -> tuple[TrainState, Story]:
     """Return the placed state and the story of the newest sound checkpoint, or of step 0 where there is none at all."""
-    found = checkpoints.resume(experiment.abstract(), say)
+    like = experiment.abstract()
+    found = shared(checkpoints.resume(like, say), like)
     if found is None:
         return executor.put_state(experiment.init()), Story()
     here = run_folder.machine(executor.name, executor.devices)

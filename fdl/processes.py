@@ -1,0 +1,106 @@
+"""Several processes as one run, by JAX's own distributed runtime: who speaks, who writes, and how all agree.
+
+The first process owns the run folder. It reads and writes checkpoints and records, and hands the others what it read:
+they need no common file system. All of this is nothing in a run of one process.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from fdl.types import PyTree
+
+
+def join(coordinator: str | None = None, count: int | None = None, index: int | None = None) -> None:
+    """Join the other processes; before anything else of JAX. Only the first goes on speaking on standard output.
+
+    coordinator: host:port of the first process, which listens there and on no other address. count: of processes.
+    index: which of them this is. SLURM, GKE, TPU pods and OpenMPI tell all three by themselves.
+    """
+    given = {"coordinator": coordinator, "processes": count, "process": index}
+    missing = [f"--{name}" for name, value in given.items() if value is None]
+    if 0 < len(missing) < len(given):
+        raise ValueError(f"--distributed lacks {' and '.join(missing)}; give --coordinator, --processes and --process")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(coordinator, count, index, coordinator_bind_address=coordinator)
+    except ValueError as error:
+        raise ValueError(
+            f"--distributed finds no cluster here ({str(error).splitlines()[0]}); "
+            "give --coordinator=host:port, --processes and --process"
+        ) from None
+    if not first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the life of the process)
+
+
+def count() -> int:
+    """Return how many processes there are."""
+    return jax.process_count()
+
+
+def first() -> bool:
+    """Say whether this is the process that speaks and writes."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def own(folder: Path) -> Iterator[Path]:
+    """Give the first process the run folder, and every other one of its own that nobody will read."""
+    if first():
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="fdl-") as elsewhere:
+            yield Path(elsewhere)
+
+
+def by_first(action: Callable[[], Any]) -> Any:
+    """Do something in the first process alone and return its result, of JSON's types, in all; a ValueError likewise."""
+    if count() == 1:
+        return action()
+    told: dict[str, Any] = {}
+    if first():
+        try:
+            told = {"result": action()}
+        except ValueError as error:
+            told = {"error": str(error)}
+    text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    buffer = np.zeros(multihost_utils.broadcast_one_to_all(np.int32(len(text))), np.uint8)
+    buffer[: len(text)] = text[: len(buffer)]
+    told = json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(buffer))))
+    if "error" in told:
+        raise ValueError(told["error"])
+    return told["result"]
+
+
+def from_first(tree: PyTree, like: PyTree) -> PyTree:
+    """Return in every process the arrays that the first has; `like` gives their shapes to the others."""
+    if count() == 1:
+        return tree
+    mine = tree if first() else jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
+    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(mine))
+
+
+def fetch(tree: PyTree) -> PyTree:
+    """Return a tree on the host, whole in every process, however it is split over them."""
+    if count() == 1:
+        return jax.device_get(tree)
+
+    def one(leaf: Any) -> Any:
+        whole = not isinstance(leaf, jax.Array) or leaf.is_fully_replicated or leaf.is_fully_addressable
+        return np.asarray(leaf if whole else multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(one, tree)
+
+
+def largest(number: int) -> int:
+    """Return the largest of the numbers that the processes give."""
+    return number if count() == 1 else int(multihost_utils.process_allgather(np.int32(number)).max())
