@@ -1,0 +1,32 @@
+"""One process of several: trains the tiny CNN in a folder and leaves after so many saves.
+
+python one_process.py WORKDIR SAVES PORT COUNT INDEX
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import tiny
+from fdl import processes, train
+from fdl.checkpoint import Checkpoints
+
+workdir, saves, port, count, index = Path(sys.argv[1]), *map(int, sys.argv[2:])
+if count > 1:
+    processes.join(f"127.0.0.1:{port}", count, index)
+save = Checkpoints.save
+
+
+def save_and_leave(self, *args) -> None:
+    global saves
+    save(self, *args)
+    saves -= 1
+    if not saves:
+        self.wait()
+        raise SystemExit
+
+
+Checkpoints.save = save_and_leave
+train(tiny.convolutional(steps=8, log_every=2, evaluate_every=2, mesh={"fsdp": count}), workdir)

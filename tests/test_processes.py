@@ -1,0 +1,76 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fdl import processes
+from fdl.record import lines
+
+HERE = Path(__file__).resolve().parent
+ALL = 99
+
+
+def run(workdir: Path, count: int, saves: int = ALL) -> None:
+    """Train in so many processes on loopback until the end, or until so many checkpoints are saved."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    paths = os.pathsep.join([str(HERE), str(HERE.parent)])
+    environment = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": ""}
+    started = [
+        subprocess.Popen(
+            [sys.executable, HERE / "one_process.py", *map(str, (workdir, saves, port, count, index))],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for index in range(count)
+    ]
+    try:
+        said = [process.communicate(timeout=240)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0] * count, "\n".join(said)
+    assert all("test " not in words for words in said[1:]), "only the first process speaks"
+
+
+def numbers(workdir: Path) -> list[float]:
+    """Every number of the record but the clock's."""
+    return [
+        value
+        for line in lines(workdir / "metrics.jsonl")
+        for name, value in line.items()
+        if isinstance(value, int | float) and name != "seconds"
+    ]
+
+
+def test_two_processes_equal_one(tmp_path) -> None:
+    run(tmp_path / "one", 1)
+    run(tmp_path / "two", 2)
+    np.testing.assert_allclose(numbers(tmp_path / "two"), numbers(tmp_path / "one"), rtol=1e-6, atol=1e-6)
+    assert [line["n"] for line in lines(tmp_path / "two" / "metrics.jsonl") if line["split"] == "test"] == [11]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_in_any_number_of_processes(tmp_path) -> None:
+    run(tmp_path / "one", 1)
+    for count in (1, 2, 4):
+        run(tmp_path / "many", count, saves=1)
+    run(tmp_path / "many", 1)
+    np.testing.assert_allclose(numbers(tmp_path / "many"), numbers(tmp_path / "one"), rtol=1e-6, atol=1e-6)
+
+
+def test_half_an_address_is_refused() -> None:
+    with pytest.raises(ValueError, match="--distributed lacks --processes and --process"):
+        processes.join("127.0.0.1:1")
+
+
+def test_without_a_cluster_it_says_what_to_give() -> None:
+    with pytest.raises(ValueError, match=r"finds no cluster here .* give --coordinator=host:port"):
+        processes.join()
