@@ -1,7 +1,11 @@
 """TFDS sets by name or prepared folder, read from array_record files without TensorFlow."""
 
+import contextlib
 import hashlib
+import importlib
 import io
+import logging
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -105,22 +109,40 @@ def _prepared_folder(name: str) -> Any:
 
 def _prepared_name(name: str, folder: str | None) -> Any:
     import tensorflow_datasets
+    from tensorflow_datasets.core.download import downloader
+
+    def named() -> Any:
+        return tensorflow_datasets.builder(name, data_dir=folder, file_format="array_record")
 
     try:
-        builder = tensorflow_datasets.builder(name, data_dir=folder, file_format="array_record")
+        try:
+            builder = named()
+        except tensorflow_datasets.core.registered.DatasetNotFoundError:
+            _register_all()
+            builder = named()
     except Exception as error:
-        raise ValueError(
-            f"no TFDS set {name!r} ({str(error).strip().splitlines()[0]}); bundled sets: {BUNDLED}"
-        ) from error
+        said = str(error).strip().splitlines()[0]
+        raise ValueError(f"no TFDS set {name!r} ({said}); bundled sets: {BUNDLED}") from error
+    downloader.MAX_RETRIES = 3  # ten, with waits that double, keep a machine without a network busy for minutes
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         builder.download_and_prepare(file_format="array_record")
     except Exception as error:
-        said = str(error).strip().splitlines()
+        said = (str(error).strip() or type(error).__name__).splitlines()[-1][:200]
         raise ValueError(
-            f"{name} is not prepared and preparing it failed ({said[-1] if said else type(error).__name__}); "
-            f"give a prepared folder, or a bundled set: {BUNDLED}"
+            f"{name} is not prepared and preparing it failed ({said}); give a prepared folder or a bundled set: {BUNDLED}"
         ) from error
     return builder
+
+
+def _register_all() -> None:
+    """Import every category of sets: TFDS does so lazily, and does not know their names before."""
+    import tensorflow_datasets
+
+    for module in pkgutil.iter_modules(tensorflow_datasets.__path__):
+        if module.ispkg and module.name not in ("core", "proto", "scripts", "testing"):
+            with contextlib.suppress(Exception):  # a category that needs TensorFlow or Beam to be imported
+                importlib.import_module(f"tensorflow_datasets.{module.name}")
 
 
 def _flatten(prefix: str, features: Any) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def run(
     due = rhythm(
         experiment.steps, experiment.log_every, experiment.evaluate_every, experiment.save_every, program.steps_per_call
     )
-    validation = Evaluation(experiment, executor, "validation")
+    validation, test = (Evaluation(experiment, executor, split) for split in ("validation", "test"))
     say(
         f"{experiment.name}: {experiment.steps} steps ({experiment.epochs(experiment.steps):.4g} epochs) of "
         f"{experiment.batch_size} examples on {describe(executor.devices)} by {executor.name}, "
@@ -101,7 +101,7 @@ def run(
             request.obey(step, experiment.steps, checkpoints.wait)
 
         checkpoints.wait()
-        state, story.metrics["test"] = Evaluation(experiment, executor, "test")(state)
+        state, story.metrics["test"] = test(state)
         record.write("test", step, experiment.epochs(step), story.metrics["test"])
 
     report = {
