@@ -130,7 +130,7 @@ def _prepared_name(name: str, folder: str | None) -> Any:
     except Exception as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[-1][:200]
         raise ValueError(
-            f"{name} is not prepared and preparing it failed ({said}); give a prepared folder or a bundled set: {BUNDLED}"
+            f"{name} is not prepared and preparing it failed ({said}); give a folder or a bundled set: {BUNDLED}"
         ) from error
     return builder
 
