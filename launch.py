@@ -1,4 +1,4 @@
-"""Train, evaluate, generate, describe: launch any experiment with flags.
+"""Train, evaluate, predict, generate, describe: launch any experiment with flags.
 
     python launch.py                                          trains the default experiment
     python launch.py --list                                   shows every experiment
@@ -17,7 +17,7 @@ from absl import flags
 from fdl import cli, pages
 
 DEFAULT = "digits_mlp"
-RUN, SAMPLING = "the run", "what --mode=generate writes"
+RUN, SAMPLING, PREDICTING = "the run", "what --mode=generate writes", "what --mode=predict answers"
 SETTINGS, KNOBS = "where and how often (never what is computed)", "knobs of the experiment"
 
 
@@ -28,7 +28,7 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_string("experiment", DEFAULT, "a page of experiments/ by name, or the path of a page", **at)
     flags.DEFINE_enum("mode", "train", list(cli.MODES), "what to do with it", **at)
     flags.DEFINE_string("workdir", None, "the run folder; by default runs/ and the page with its changed knobs", **at)
-    flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "which one to evaluate or generate with", **at)
+    flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "which one to evaluate, predict or generate with", **at)
     flags.DEFINE_integer("seeds", None, "train this many seeds as one program", lower_bound=1, **at)
     flags.DEFINE_string(
         "population", None, "numbers to train side by side: learning_rate=1e-4..1e-2:log:16, or =1,2,3", **at
@@ -46,6 +46,10 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_integer("top_k", None, "choose among so many likeliest tokens", lower_bound=1, **at)
     flags.DEFINE_float("top_p", 1.0, "choose among the likeliest that have this probability together", **at)
     flags.DEFINE_integer("sample_seed", 0, "another number, another text", **at)
+    at["module_name"] = PREDICTING
+    flags.DEFINE_string("split", "test", "the examples to answer for", **at)
+    flags.DEFINE_string("input", None, "instead, an .npy or .npz file of inputs", **at)
+    flags.DEFINE_string("output", None, "a .jsonl or .csv file; predictions-SPLIT.jsonl in the run folder", **at)
     at["module_name"] = SETTINGS
     flags.DEFINE_enum("accelerator", None, ["any", "cpu", "gpu", "tpu"], "never another than this (any)", **at)
     flags.DEFINE_enum("executor", None, ["auto", "jit", "pmap", "mesh"], "how devices share a step (auto)", **at)
@@ -129,7 +133,7 @@ def usage(found: flags.FlagValues, page: pages.Page) -> str:
     """Return the help: what this program is, the page, and every flag with its default."""
     parts = [__doc__ or "", f"experiment {page.name}: {page.doc}"]
     groups = found.flags_by_module_dict()
-    for title in (KNOBS, SETTINGS, RUN, SAMPLING):
+    for title in (KNOBS, SETTINGS, RUN, SAMPLING, PREDICTING):
         lines = [
             f"  --{flag.name}={flag.default_as_str or ''}  ({flag.parser.flag_type()})  {flag.help}"
             for flag in groups.get(title, ())
@@ -183,7 +187,8 @@ def launch(argv: list[str]) -> int:
     for name in ("experiment", "list", "help"):
         del run[name]
     sampling = {flag.name: flag.value for flag in found.flags_by_module_dict()[SAMPLING]}
-    return cli.run(page, knobs, settings, **run, sampling=sampling)
+    predicting = {flag.name: flag.value for flag in found.flags_by_module_dict()[PREDICTING]}
+    return cli.run(page, knobs, settings, **run, sampling=sampling, predicting=predicting)
 
 
 if __name__ == "__main__":

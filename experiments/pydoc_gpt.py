@@ -24,7 +24,7 @@ def experiment(
     positions: Literal["learned", "rotary"] = "rotary",  # how a position is known
     length: int = 128,  # bytes in a window
     dropout: float = 0.0,  # share of numbers that rest in each training step
-    steps: int = 1500,  # updates
+    steps: int = 1200,  # updates
     batch_size: int = 16,  # windows per step
     learning_rate: float = 0.003,  # at its peak
     weight_decay: float = 0.1,  # of AdamW

@@ -17,7 +17,7 @@ from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 if TYPE_CHECKING:
     from fdl.population import Population
 
-MODES = ("train", "evaluate", "generate", "describe", "doctor")
+MODES = ("train", "evaluate", "predict", "generate", "describe", "doctor")
 
 
 def listing() -> int:
@@ -60,6 +60,7 @@ def run(
     seeds: int | None = None,
     population: str | None = None,
     sampling: Mapping[str, Any] | None = None,
+    predicting: Mapping[str, Any] | None = None,
     distributed: bool = False,
     coordinator: str | None = None,
     processes: int | None = None,
@@ -68,7 +69,7 @@ def run(
     """Run one mode of one page and return the exit code.
 
     settings: fields of Experiment that override the page's, and `fake_devices`.
-    sampling: arguments of `generate`.
+    sampling, predicting: arguments of `generate` and of `predict`.
     """
     settings = dict(settings)
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
@@ -105,6 +106,10 @@ def run(
             from fdl.modes.evaluate import evaluate
 
             evaluate(experiment, place, checkpoint="best" if checkpoint == "best" else "last")
+        elif mode == "predict":
+            from fdl.modes.predict import predict
+
+            predict(experiment, place, **(predicting or {}), checkpoint="best" if checkpoint == "best" else "last")
         elif mode == "generate":
             from fdl.modes.generate import generate
 

@@ -140,6 +140,16 @@ def eval_step(model: nn.Module, task: Task) -> Step:
     return step
 
 
+def predict_step(model: nn.Module, task: Task) -> Step:
+    """Return the Step that answers and changes nothing: instead of sums, the task's columns array[B, ...]."""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
+        outputs, _ = forward(model, state.params, state.extras, batch)
+        return state, axis.gather({"output": outputs} if task.predict is None else task.predict(outputs))
+
+    return step
+
+
 def count(weights: Array) -> Sum:
     """Count the examples of a batch that weigh anything: its total is a number of examples, of weight 1 a shard."""
     present = (weights.reshape(weights.shape[0], -1) > 0).any(1)

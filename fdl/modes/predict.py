@@ -1,0 +1,125 @@
+"""Prediction: what a trained model says about every example of a split or of a file, one line each.
+
+Shape legend: B batch.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from fdl import feed, steps
+from fdl.data.source import LazySource, Source, columns
+from fdl.executors import Call
+from fdl.experiment import Experiment, check, evaluate_batch_size, place
+from fdl.modes.evaluate import trained
+
+WRITERS = (".jsonl", ".csv")
+
+
+def predict(
+    experiment: Experiment,
+    workdir: Path | str,
+    *,
+    split: str = "test",
+    input: str | None = None,
+    output: str | None = None,
+    checkpoint: Literal["last", "best"] = "last",
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Write the predictions of a run's checkpoint and return the file.
+
+    split:  the examples to answer for, each line with its target where that is one number.
+    input:  instead, an .npy file of inputs [n, ...] in the dataset's own form, or an .npz file of them by name.
+    output: a .jsonl or .csv file; predictions-SPLIT.jsonl in the run folder if not given.
+    A line holds the row and what the task makes of the outputs: a class, its name and the probabilities, or a value in
+    the units of the targets.
+    """
+    workdir = Path(workdir)
+    target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"
+    if target.suffix not in WRITERS:
+        raise ValueError(f"--output={output} has no known form; end it in {' or '.join(WRITERS)}")
+    executor = place(experiment)
+    check(experiment, executor.shares)
+    source = read(Path(input), experiment) if input else experiment.dataset.load(split)
+    step, state = trained(experiment, workdir, checkpoint, say)
+    state = executor.put_state(state)
+    answer = steps.prepare(steps.predict_step(experiment.model, experiment.task), experiment.dataset.transform)
+    call = Call(executor, steps.fuse(answer))
+
+    def lines() -> Iterator[dict[str, Any]]:
+        nonlocal state
+        every = feed.evaluation_rows(batch_size=evaluate_batch_size(experiment, executor.shares), size=len(source))
+        for indices, weights in zip(every.indices, every.weights, strict=True):
+            batch = source.fetch(indices)
+            state, found = call(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))
+            answers = {name: np.asarray(column[0]) for name, column in jax.device_get(found).items()}
+            targets = None if input else batch.targets
+            for i in np.flatnonzero(weights):
+                yield line(int(indices[i]), targets, answers, int(i), experiment.dataset.spec.names)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write(target, lines())
+    say(f"step {step}: {len(source)} predictions in {target}")
+    return target
+
+
+def read(file: Path, experiment: Experiment) -> Source | LazySource:
+    """Return the examples of an .npy or .npz file; raise where they have not the shapes of the dataset's inputs."""
+    if not file.is_file() or file.suffix not in (".npy", ".npz"):
+        raise ValueError(f"--input={file} is no .npy or .npz file; save the inputs as one with numpy.save")
+    loaded = np.load(file)
+    inputs: Any = dict(loaded) if file.suffix == ".npz" else loaded
+    wanted = experiment.dataset.spec.inputs
+    if isinstance(inputs, dict) and not isinstance(wanted, Mapping) and len(inputs) == 1:
+        (inputs,) = inputs.values()
+    seen = jax.tree.map(lambda x: x.shape[1:], inputs)
+    if seen != jax.tree.map(lambda x: x.shape, wanted):
+        raise ValueError(f"--input={file} holds examples of {seen}, {experiment.dataset.name} has {wanted}")
+    return columns(jax.tree.map(lambda x, like: x.astype(like.dtype), inputs, wanted))
+
+
+def line(
+    row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, names: tuple[str, ...] | None
+) -> dict[str, Any]:
+    """Return what is written of the i-th example of a batch."""
+    found: dict[str, Any] = {"row": row}
+    if isinstance(targets, np.ndarray) and targets.ndim == 1:
+        found["target"] = targets[i].item()
+    for name, column in answers.items():
+        found[name] = column[i].tolist()
+        if name == "class" and names and column.ndim == 1:
+            found["name"] = names[int(column[i])]
+    return found
+
+
+def write(file: Path, lines: Iterator[dict[str, Any]]) -> None:
+    """Write the lines as JSON, or as CSV with a column for each number of an array."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        if file.suffix == ".jsonl":
+            out.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in lines)
+            return
+        writer = None
+        for each in lines:
+            flat = dict(cells(each))
+            writer = writer or _started(out, flat)
+            writer.writerow(flat)
+
+
+def cells(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give every number of a line a name: `probabilities.3` is the fourth of `probabilities`."""
+    for name, value in line.items():
+        if isinstance(value, list):
+            yield from cells({f"{name}.{i}": part for i, part in enumerate(value)})
+        else:
+            yield name, value
+
+
+def _started(out: Any, first: Mapping[str, Any]) -> "csv.DictWriter[str]":
+    writer = csv.DictWriter(out, list(first))
+    writer.writeheader()
+    return writer

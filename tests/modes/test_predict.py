@@ -1,0 +1,82 @@
+"""Predictions of a run: every example once, on any executor, in a form that others read."""
+
+import csv
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+import tiny
+from fdl.modes.predict import cells, predict
+from fdl.modes.train import train
+from fdl.tasks import regress
+
+
+def silent(text):
+    pass
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predict") / "run"
+    report = train(tiny.experiment(steps=4), folder, say=silent)
+    return partial(predict, workdir=folder, say=silent), report
+
+
+def experiment(**changes):
+    return tiny.experiment(steps=4, **changes)
+
+
+def test_every_example_is_answered_once_and_as_often_right_as_evaluation_says(run):
+    predict, report = run
+    lines = [json.loads(text) for text in predict(experiment()).read_text().splitlines()]
+    assert [each["row"] for each in lines] == list(range(11))
+    right = np.mean([each["class"] == each["target"] for each in lines])
+    assert right == pytest.approx(report["metrics"]["test"]["accuracy"])
+    assert all(sum(each["probabilities"]) == pytest.approx(1, abs=1e-5) for each in lines)
+
+
+@pytest.mark.parametrize("executor", ["pmap", "mesh"])
+def test_eight_devices_predict_what_one_does(run, executor, tmp_path):
+    predict, _ = run
+    one = predict(experiment(), output=str(tmp_path / "one.jsonl")).read_text().splitlines()
+    eight = predict(experiment(executor=executor), output=str(tmp_path / "eight.jsonl")).read_text().splitlines()
+    for left, right in zip(map(json.loads, one), map(json.loads, eight), strict=True):
+        tiny.close(left, right, 1e-6)
+
+
+def test_a_file_of_inputs_is_answered_as_the_split_it_came_from(run, tmp_path):
+    predict, _ = run
+    np.save(tmp_path / "in.npy", experiment().dataset.load("test").arrays[0])
+    named = replace(experiment(), dataset=replace(experiment().dataset))
+    file = predict(named, input=str(tmp_path / "in.npy"), output=str(tmp_path / "out.csv"))
+    with file.open() as lines:
+        rows = list(csv.DictReader(lines))
+    expected = [json.loads(text) for text in predict(experiment()).read_text().splitlines()]
+    assert [int(row["class"]) for row in rows] == [each["class"] for each in expected]
+    assert "target" not in rows[0]
+    assert float(rows[0]["probabilities.2"]) == pytest.approx(expected[0]["probabilities"][2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": "a.txt"}, "end it in .jsonl or .csv"),
+        ({"split": "tset"}, "tset"),
+        ({"input": "missing.npy"}, "missing.npy"),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_clear_line(run, options, message):
+    predict, _ = run
+    with pytest.raises((ValueError, KeyError), match=message):
+        predict(experiment(), **options)
+
+
+def test_arrays_become_a_column_for_each_number():
+    assert dict(cells({"row": 1, "p": [[1, 2], [3, 4]]})) == {"row": 1, "p.0.0": 1, "p.0.1": 2, "p.1.0": 3, "p.1.1": 4}
+
+
+def test_a_regression_predicts_in_the_units_of_its_targets():
+    assert regress(center=10, scale=2).predict(np.ones((1, 1), np.float32))["value"] == 12
