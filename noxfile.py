@@ -10,14 +10,14 @@ nox.options.reuse_existing_virtualenvs = True
 def oldest(session: nox.Session) -> None:
     """Run on the oldest Python, with the newest JAX it takes."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
 
 @nox.session(python="3.12")
 def newest(session: nox.Session) -> None:
     """Run on the newest JAX."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
 
 @nox.session(python="3.13")
@@ -26,4 +26,4 @@ def colab(session: nox.Session) -> None:
     session.install("jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "orbax-checkpoint==0.12.4")
     session.install("-e", ".[test]")
     session.run("python", "-c", "import jax; assert jax.__version__ == '0.7.2', 'installing fdl moved jax'")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)

@@ -1,10 +1,11 @@
 """Plots as SVG text, written by hand: lines over steps, points over a number."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT, LEFT, BELOW, MARGIN = 640, 360, 70, 50, 15
 INK, PALE, STRONG = "#333", "#9bb8d8", "#1f4e8c"
+COLOURS = (STRONG, "#c8501e", "#3a7d44", "#7a4ea3")
 
 
 def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: str) -> str:
@@ -13,6 +14,18 @@ def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: 
     mean = [sum(column) / len(column) for column in zip(*series, strict=True)]
     drawn = [_line(xs, one, across, up, PALE, 1) for one in series]
     return _frame([*drawn, _line(xs, mean, across, up, STRONG, 3)], across, up, x, y)
+
+
+def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> str:
+    """Return one named line for each `(xs, ys)`."""
+    across, up = (_scale([value for pair in series.values() for value in pair[i]]) for i in (0, 1))
+    drawn = []
+    for i, (name, (xs, ys)) in enumerate(series.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        drawn.append(_line(xs, ys, across, up, colour, 2))
+        place = f'x="{WIDTH - MARGIN}" y="{MARGIN + 14 * (i + 1)}" text-anchor="end"'
+        drawn.append(f'<text {place} fill="{colour}" font-family="sans-serif" font-size="12">{name}</text>')
+    return _frame(drawn, across, up, x, y)
 
 
 def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:

@@ -1,4 +1,6 @@
 import os
+import tempfile
+from pathlib import Path
 
 # Eight simulated devices; and little time spent on optimising programs that run for a millisecond.
 os.environ["XLA_FLAGS"] = " ".join(
@@ -8,6 +10,12 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_backend_optimization_level=0",
     ]
 )
+
+# Many tests compile the same small programs, and so does the next run.
+CACHE = Path(tempfile.gettempdir()) / f"fdl-tests-{os.getuid()}"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 

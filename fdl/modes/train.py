@@ -12,12 +12,14 @@ from fdl import folder as run_folder
 from fdl import lock, processes
 from fdl.accelerator import describe, overlooked
 from fdl.checkpoint import Checkpoints, shared
+from fdl.disk import write_text
 from fdl.due import rhythm
 from fdl.executors import Executor
 from fdl.experiment import Experiment, check, place
 from fdl.program import Evaluation, stretch, training
 from fdl.progress import bar, brief
-from fdl.record import Record
+from fdl.record import Record, lines
+from fdl.report import html
 from fdl.stop import Request, on_request
 from fdl.types import Sum, Sums, TrainState, add_up
 
@@ -117,7 +119,8 @@ def run(
         "compile_seconds": story.compile_seconds,
         **run_folder.environment(executor.devices),
     }
-    run_folder.write_json(workdir / "report.json", report)
+    write_text(workdir / "report.html", html(report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names))
+    run_folder.write_json(workdir / "report.json", report)  # the last of all: it says that the run is finished
     say(conclusion(report, workdir))
     return report
 
