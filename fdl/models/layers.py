@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl import axis
+from fdl.ops import pool
+from fdl.ops.convolution import convolve
 from fdl.types import Array
 
 Activation = Callable[[Any], Any]
@@ -139,16 +141,6 @@ def counts(lengths: Array, time: int) -> jax.Array:
     return jnp.expand_dims(jnp.arange(time), 0) < jnp.expand_dims(lengths, 1)
 
 
-def convolve(
-    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: Literal["SAME", "VALID"] | int
-) -> jax.Array:
-    """Convolve `x: array[B, ..., C]` with `kernel: array[..., C, F]`: the one place where any model does."""
-    space = "".join("DHW"[-len(strides) :])
-    around = padding if isinstance(padding, str) else [(padding, padding)] * len(strides)
-    layout = (f"N{space}C", f"{space}IO", f"N{space}C")
-    return lax.conv_general_dilated(x, kernel, strides, around, dimension_numbers=layout)
-
-
 def max_pool(x: jax.Array, window: int = 2, stride: int | None = None, padding: int = 0) -> jax.Array:
     """Keep the largest of every window of `x: array[B, ..., C]`; the stride is the window's side unless told.
 
@@ -156,7 +148,7 @@ def max_pool(x: jax.Array, window: int = 2, stride: int | None = None, padding: 
     """
     count = x.ndim - 2
     sides = tuple(min(window, size + 2 * padding) for size in x.shape[1:-1])
-    return nn.max_pool(x, sides, (stride or window,) * count, [(padding, padding)] * count)
+    return pool.max_pool(x, sides, (stride,) * count if stride else sides, padding)
 
 
 def _each(size: int | tuple[int, ...], count: int) -> tuple[int, ...]:

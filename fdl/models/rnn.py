@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.models.layers import Dropout, Dtype, counts
+from fdl.ops import embedding, forms, lstm
 from fdl.types import Array
 
 Cell = Literal["lstm", "gru", "rnn"]
@@ -24,6 +25,7 @@ class RNN(nn.Module):
 
     outputs:       how many numbers an answer has; None gives the hidden state itself, [D] or [2D] if bidirectional.
     vocabulary:    the inputs are tokens below it, each to be embedded; None means that they are features.
+    embedding:     how wide a token's vector is; None means `width`.
     every_step:    answer at every step; else once, at the last step that `lengths` lets be seen.
     bidirectional: read backwards as well; such a net sees the future.
     """
@@ -31,6 +33,7 @@ class RNN(nn.Module):
     outputs: int | None
     vocabulary: int | None = None
     width: int = 128
+    embedding: int | None = None
     depth: int = 1
     cell: Cell = "lstm"
     every_step: bool = False
@@ -48,20 +51,28 @@ class RNN(nn.Module):
         lengths: i32[B], steps that count in each row; None means all. Later steps leave the state as it is.
         decode:  go on from the state in the collection "cache", and leave the new one there.
         """
+        tokens = None
         if self.vocabulary is None:
             x = jnp.reshape(inputs, (*inputs.shape[:2], -1))
         else:
-            x = nn.Embed(self.vocabulary, self.width, dtype=self.dtype)(inputs)
+            embed = nn.Embed(self.vocabulary, self.embedding or self.width, dtype=self.dtype)
+            if embedding.folds(self.vocabulary, inputs.size) and not self.dropout:
+                x, tokens = embed.embedding, inputs
+            else:
+                x = embed(inputs)
         for _ in range(self.depth):
             x = Dropout(self.dropout)(x, train=train)
             ways = [False, True] if self.bidirectional else [False]
             ends, steps = zip(
                 *(
-                    Recurrence(self.width, self.cell, reverse=way, dtype=self.dtype)(x, lengths, decode=decode)
+                    Recurrence(self.width, self.cell, reverse=way, dtype=self.dtype)(
+                        x, lengths, tokens=tokens, decode=decode
+                    )
                     for way in ways
                 ),
                 strict=True,
             )
+            tokens = None
             x = jnp.concatenate(steps, axis=-1)
         x = x if self.every_step else jnp.concatenate(ends, axis=-1)
         x = Dropout(self.dropout)(x, train=train)
@@ -88,20 +99,24 @@ class Recurrence(nn.Module):
         x: jax.Array,
         lengths: Array | None = None,
         *,
+        tokens: Array | None = None,
         start: jax.Array | None = None,
         decode: bool = False,
     ) -> tuple[jax.Array, jax.Array]:
         """Return the last state f32[B, D] and every state f32[B, T, D] for `x: f32[B, T, C]`.
 
+        tokens: i32[B, T]; then `x: f32[V, C]` is the table whose rows they are, and the product with the inputs'
+                kernel is taken once for each row of the table.
         start:  f32[B, D], the state before the first step; None is zeros.
         decode: start from the collection "cache" instead, and leave the last carry there.
         """
         if self.cell not in CELLS:
             raise ValueError(f"cell {self.cell!r} is unknown; choose {', '.join(CELLS)}")
         gates, carried, update = CELLS[self.cell]
-        batch, time, _ = x.shape
+        batch, time = x.shape[:2] if tokens is None else tokens.shape
         bias_init = _remember if self.cell == "lstm" else _zeros
         drive = nn.Dense(gates * self.width, dtype=self.dtype, bias_init=bias_init)(x)
+        drive = drive if tokens is None else embedding.rows(drive, jnp.asarray(tokens))
         kernel = self.param("recurrent", _orthogonal_gates, (self.width, gates * self.width))
         bias = self.param("recurrent_bias", _zeros, (gates * self.width,)) if self.cell == "gru" else None
         drive, kernel, bias = nn.dtypes.promote_dtype(drive, kernel, bias, dtype=self.dtype)
@@ -140,6 +155,9 @@ def walk(
         return new, new[0]
 
     over_time = jax.tree.map(lambda x: x.swapaxes(0, 1), (drive, alive))
+    if update is _lstm and forms.own("lstm"):
+        carry, states = lstm.walk(over_time[0], kernel, (start[0], start[1]), over_time[1], reverse)
+        return carry, states.swapaxes(0, 1)
     carry, states = lax.scan(step, start, over_time, reverse=reverse)
     return carry, states.swapaxes(0, 1)
 
