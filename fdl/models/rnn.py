@@ -156,8 +156,8 @@ def walk(
 
     over_time = jax.tree.map(lambda x: x.swapaxes(0, 1), (drive, alive))
     if update is _lstm and forms.own("lstm"):
-        carry, states = lstm.walk(over_time[0], kernel, (start[0], start[1]), over_time[1], reverse)
-        return carry, states.swapaxes(0, 1)
+        last, states = lstm.walk(over_time[0], kernel, (start[0], start[1]), over_time[1], reverse)
+        return last, states.swapaxes(0, 1)
     carry, states = lax.scan(step, start, over_time, reverse=reverse)
     return carry, states.swapaxes(0, 1)
 

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from fdl.models.attention import Attention
 from fdl.models.layers import Activation, Dropout, Dtype, counts
-from fdl.ops import residual
 from fdl.types import Array
 
 normal = nn.initializers.normal(0.02)
@@ -141,9 +140,7 @@ class Block(nn.Module):
         def add(x: jax.Array, part: Callable[[jax.Array], jax.Array], name: str) -> jax.Array:
             norm = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=f"{name}_norm")
             drop = Dropout(self.dropout)
-            if self.norm_first:
-                return residual.keep(x + drop(part(norm(x)), train=train))
-            return norm(residual.keep(x + drop(part(x), train=train)))
+            return x + drop(part(norm(x)), train=train) if self.norm_first else norm(x + drop(part(x), train=train))
 
         def attention(x: jax.Array) -> jax.Array:
             layer = Attention(

@@ -12,7 +12,6 @@ OPS = {
     "max_pool": "windows side by side remember their winner",
     "lstm": "one weight gradient after the loop, not one in every step",
     "embedding": "rows of a small table are added up by a matrix product",
-    "residual": "what blocks add is computed once, not again in every consumer",
 }
 FORMS = ("own", "plain")
 

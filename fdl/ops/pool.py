@@ -37,15 +37,14 @@ def _forward(x: jax.Array, sides: Sides) -> tuple[jax.Array, tuple[jax.Array, ja
     whole = tuple(slice(0, size // side * side) for size, side in zip(x.shape[1:-1], sides, strict=True))
     split = [n for size, side in zip(x.shape[1:-1], sides, strict=True) for n in (size // side, side)]
     windows = x[(slice(None), *whole)].reshape(x.shape[0], *split, x.shape[-1])
-    best, winner = None, None
-    for number, place in enumerate(np.ndindex(*sides)):
-        at = (slice(None), *(i for n in range(count) for i in (slice(None), place[n])))
-        here = windows[at]
-        if best is None:
-            best, winner = here, jnp.zeros(here.shape, jnp.uint8)
-        else:
-            winner = jnp.where(here > best, jnp.uint8(number), winner)
-            best = jnp.maximum(best, here)
+    first, *others = (
+        windows[(slice(None), *(i for n in range(count) for i in (slice(None), place[n])))]
+        for place in np.ndindex(*sides)
+    )
+    best, winner = first, jnp.zeros(first.shape, jnp.uint8)
+    for number, here in enumerate(others, 1):
+        winner = jnp.where(here > best, jnp.uint8(number), winner)
+        best = jnp.maximum(best, here)
     return best, (winner, jnp.zeros((0, *x.shape[1:-1], 0), x.dtype))  # the second keeps the shape and dtype alone
 
 
