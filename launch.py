@@ -61,6 +61,8 @@ def general_flags() -> flags.FlagValues:
     )
     flags.DEFINE_integer("fake_devices", None, "simulate this many devices on the CPU", lower_bound=1, **at)
     flags.DEFINE_integer("steps_per_call", None, "steps that run as one program (chosen by model)", lower_bound=1, **at)
+    flags.DEFINE_string("ops", None, "own or plain, or by name: lstm=plain,max_pool=own (own on the CPU)", **at)
+    flags.DEFINE_bool("keep_memory", None, "on the CPU, keep freed memory for the next step (true)", **at)
     flags.DEFINE_integer("log_every", None, "steps between lines of metrics.jsonl (50)", lower_bound=1, **at)
     flags.DEFINE_integer(
         "evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", lower_bound=0, **at

@@ -8,11 +8,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl import folder, lock, pages, stop
+from fdl import memory, folder, lock, pages, stop
 from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
+from fdl.ops import forms
 
 if TYPE_CHECKING:
     from fdl.population import Population
@@ -68,7 +70,7 @@ def run(
 ) -> int:
     """Run one mode of one page and return the exit code.
 
-    settings: fields of Experiment that override the page's, and `fake_devices`.
+    settings: fields of Experiment that override the page's, and `fake_devices`, `ops` and `keep_memory`.
     sampling, predicting: arguments of `generate` and of `predict`.
     """
     settings = dict(settings)
@@ -78,7 +80,10 @@ def run(
     try:
         if mode == "train" and not distributed:
             lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
-        prepare_jax(settings.pop("fake_devices", None), settings.get("accelerator"))
+        keep_memory = settings.pop("keep_memory", True)
+        prepare_jax(settings.pop("fake_devices", None), settings.get("accelerator"), settings.pop("ops", None))
+        if keep_memory:
+            memory.keep_freed()
         if distributed:
             from fdl.processes import join
 
@@ -152,14 +157,20 @@ def ours(error: ValueError, page: pages.Page) -> bool:
     return written_for_users and (last.line or "").startswith("raise ")
 
 
-def prepare_jax(fake_devices: int | None, accelerator: str | None) -> None:
-    """Set what JAX reads only once, before it starts: the platform, simulated devices, the compile cache."""
+def prepare_jax(fake_devices: int | None, accelerator: str | None, ops: str | None = None) -> None:
+    """Set what JAX reads only once, before it starts: the platform, simulated devices, the compile cache, ops."""
+    if ops is not None:
+        forms.parse(ops)
+        os.environ["FDL_OPS"] = ops
     if fake_devices:
         if accelerator not in (None, "any", "cpu"):
             raise ValueError(f"--fake_devices={fake_devices} are CPU devices; leave out --accelerator={accelerator}")
         os.environ["XLA_FLAGS"] = (
             f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={fake_devices}"
         )
+    if metadata.version("jaxlib").startswith("0.10."):  # alone, its new convolutions take a third longer
+        extra = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {extra}"
     if fake_devices or accelerator == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fdl" / "jax"

@@ -16,9 +16,11 @@ from fdl.data.check import check_source, check_values
 from fdl.due import Due
 from fdl.executors import Call, Executor
 from fdl.experiment import Experiment, evaluate_batch_size
+from fdl.ops.forms import own
 from fdl.types import Batch, Rows, Step, Sums, TrainState, add_up
 
-STEPS_PER_CALL = 50
+STEPS_PER_CALL = 100
+CALL_WORK = {"cpu": 1e10, "accelerator": 1e12}  # floating point operations that one call may hold
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,19 @@ def bind(
 
 
 def steps_per_call(experiment: Experiment, executor: Executor) -> int:
-    """Choose how many steps are one program: one where the loop would hurt, many where the call would."""
+    """Choose how many steps are one program: as many as make the cost of a call vanish beside its work.
+
+    A call costs some 0.2 ms. On two CPU cores CALL_WORK is about a tenth of a second; heavier steps go one by one,
+    which also spares them a loop. The count divides `log_every`, so that no steps are left over to be compiled alone.
+    """
+    platform = executor.devices[0].platform
     batch = experiment.dataset.raw_shapes(experiment.batch_size)
-    convolves = flops.mentions("conv_general_dilated", step_of(experiment), experiment.abstract(), batch)
-    return 1 if convolves and executor.devices[0].platform == "cpu" else STEPS_PER_CALL
+    program = step_of(experiment), experiment.abstract(), batch
+    if platform == "cpu" and not own("convolution") and flops.mentions("conv_general_dilated", *program):
+        return 1  # JAX's backward convolutions are twenty times slower in a loop
+    most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, flops.count(*program))
+    rhythm = experiment.log_every
+    return max(n for n in range(1, min(rhythm, STEPS_PER_CALL) + 1) if rhythm % n == 0 and (n == 1 or n <= most))
 
 
 def stretch(

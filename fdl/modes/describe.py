@@ -8,6 +8,7 @@ import jax
 
 from fdl import flops
 from fdl.experiment import Experiment, check, fit, place
+from fdl.ops import forms
 from fdl.program import step_of, steps_per_call
 
 
@@ -32,6 +33,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         "steps": experiment.steps,
         "epochs": experiment.epochs(experiment.steps),
         "steps_per_call": steps_per_call(experiment, executor),
+        "ops": forms.chosen(),
         "executor": executor.name,
         "devices": len(executor.devices),
     }
@@ -52,6 +54,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         f"{result['state_bytes_per_device'] / 2**20:,.2f} MiB on each device"
     )
     say(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
+    say(f"{'ops':16} {', '.join(f'{op} {form}' for op, form in result['ops'].items())}")
     return result
 
 

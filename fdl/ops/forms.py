@@ -5,8 +5,6 @@ The own forms mend what XLA does on the CPU, where they were measured (docs/perf
 
 import os
 
-import jax
-
 OPS = {
     "convolution": "backward convolutions in the form that XLA:CPU is fast at",
     "max_pool": "windows side by side remember their winner",
@@ -23,6 +21,8 @@ def own(op: str) -> bool:
 
 def chosen() -> dict[str, str]:
     """Return the form of every op: "own" on the CPU and "plain" elsewhere, unless forced."""
+    import jax  # not above: flags are checked before JAX is imported
+
     usual = "own" if jax.default_backend() == "cpu" else "plain"
     return dict.fromkeys(OPS, usual) | parse(os.environ.get("FDL_OPS", ""))
 
