@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl import memory, folder, lock, pages, stop
+from fdl import folder, lock, memory, pages, stop
 from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 from fdl.ops import forms
 
