@@ -23,7 +23,7 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: 
     for i, (name, (xs, ys)) in enumerate(series.items()):
         colour = COLOURS[i % len(COLOURS)]
         drawn.append(_line(xs, ys, across, up, colour, 2))
-        place = f'x="{WIDTH - MARGIN}" y="{MARGIN + 14 * (i + 1)}" text-anchor="end"'
+        place = f'x="{WIDTH - MARGIN}" y="{HEIGHT / 2 + 16 * i}" text-anchor="end"'
         drawn.append(f'<text {place} fill="{colour}" font-family="sans-serif" font-size="12">{name}</text>')
     return _frame(drawn, across, up, x, y)
 

@@ -13,7 +13,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right }
 th:first-child, td.words { text-align: left } td.words { overflow-wrap: anywhere }
 .curves { display: flex; flex-wrap: wrap; gap: 1rem } .curves svg { width: 34rem; max-width: 100% }
-.confusion td { min-width: 2.2rem; text-align: center }
+.confusion td, .confusion th { min-width: 2.2rem; text-align: center }
 """
 SPLITS = ("train", "validation", "test")
 CLOCKS = ("seconds",)  # what a line says of time and not of learning
@@ -81,7 +81,7 @@ def confusion(counts: Sequence[Sequence[float]], names: Sequence[str] | None) ->
     rows = []
     for label, row in zip(labels, counts, strict=True):
         whole = sum(row) or 1
-        cells = "".join(f'<td style="background:rgba(31,78,140,{n / whole:.2f})">{n:g}</td>' for n in row)
+        cells = "".join(f'<td style="background:rgba(31,78,140,{0.6 * n / whole:.2f})">{n:g}</td>' for n in row)
         rows.append(f"<tr><th>{label}</th>{cells}</tr>")
     head = "".join(f"<th>{label}</th>" for label in labels)
     return f'<table class="confusion"><tr><th>true \\ predicted</th>{head}</tr>{"".join(rows)}</table>'

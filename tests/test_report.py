@@ -49,5 +49,5 @@ def test_the_report_says_what_was_measured():
     assert "n=3" in page
     assert "<td>0.25</td>" in page
     assert page.count("<polyline") == 2
-    assert "rgba(31,78,140,1.00)" in page
+    assert "rgba(31,78,140,0.60)" in page
     assert "dog" in page
