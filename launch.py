@@ -18,6 +18,7 @@ from fdl import cli, pages
 
 DEFAULT = "digits_mlp"
 RUN, SAMPLING, PREDICTING = "the run", "what --mode=generate writes", "what --mode=predict answers"
+OPTIONS = "options of any experiment"
 SETTINGS, KNOBS = "where and how often (never what is computed)", "knobs of the experiment"
 
 
@@ -39,6 +40,10 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_integer("process", None, "which of them this is, from 0", lower_bound=0, **at)
     flags.DEFINE_bool("list", False, "show every experiment and leave", **at)
     flags.DEFINE_bool("help", False, "show these flags and leave", short_name="h", **at)
+    at["module_name"] = OPTIONS
+    flags.DEFINE_enum("precision", None, ["bfloat16", "float16"], "compute in 16 bits; parameters stay float32", **at)
+    flags.DEFINE_float("average", None, "evaluate with a moving average of the weights of this decay", **at)
+    flags.DEFINE_list("freeze", None, "module paths whose parameters stay as they are, Dense_0,Block_0/attention", **at)
     at["module_name"] = SAMPLING
     flags.DEFINE_string("prompt", "", "the text to go on from", **at)
     flags.DEFINE_integer("max_tokens", 200, "tokens to write", lower_bound=1, **at)
@@ -135,7 +140,7 @@ def usage(found: flags.FlagValues, page: pages.Page) -> str:
     """Return the help: what this program is, the page, and every flag with its default."""
     parts = [__doc__ or "", f"experiment {page.name}: {page.doc}"]
     groups = found.flags_by_module_dict()
-    for title in (KNOBS, SETTINGS, RUN, SAMPLING, PREDICTING):
+    for title in (KNOBS, SETTINGS, OPTIONS, RUN, SAMPLING, PREDICTING):
         lines = [
             f"  --{flag.name}={flag.default_as_str or ''}  ({flag.parser.flag_type()})  {flag.help}"
             for flag in groups.get(title, ())
@@ -190,7 +195,8 @@ def launch(argv: list[str]) -> int:
         del run[name]
     sampling = {flag.name: flag.value for flag in found.flags_by_module_dict()[SAMPLING]}
     predicting = {flag.name: flag.value for flag in found.flags_by_module_dict()[PREDICTING]}
-    return cli.run(page, knobs, settings, **run, sampling=sampling, predicting=predicting)
+    options = {flag.name: flag.value for flag in found.flags_by_module_dict()[OPTIONS]}
+    return cli.run(page, knobs, settings, **run, sampling=sampling, predicting=predicting, options=options)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def run(
     population: str | None = None,
     sampling: Mapping[str, Any] | None = None,
     predicting: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     distributed: bool = False,
     coordinator: str | None = None,
     processes: int | None = None,
@@ -71,11 +72,12 @@ def run(
     """Run one mode of one page and return the exit code.
 
     settings: fields of Experiment that override the page's, and `fake_devices`, `ops` and `keep_memory`.
-    sampling, predicting: arguments of `generate` and of `predict`.
+    sampling, predicting, options: arguments of `generate`, `predict` and `options.chosen`.
     """
     settings = dict(settings)
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
-    changed |= {name: value for name, value in (("seeds", seeds), ("population", population)) if value}
+    more = {"seeds": seeds, "population": population, **(options or {})}
+    changed |= {name: value for name, value in more.items() if value}
     place = Path(workdir) if workdir else folder.default(page.name, changed)
     try:
         if mode == "train" and not distributed:
@@ -95,14 +97,16 @@ def run(
         from dataclasses import replace
 
         from fdl.experiment import load
+        from fdl.options import chosen
 
-        experiment = replace(load(str(page.path), **knobs), **settings)
+        options = {name: value for name, value in (options or {}).items() if value}
+        experiment = chosen(replace(load(str(page.path), **knobs), **settings), **options)
         if seeds or population:
             from fdl.modes.population import train_population
 
             if mode != "train":
                 raise ValueError(f"--seeds and --population train; leave them out for --mode={mode}")
-            train_population(many(page, knobs, settings, seeds, population or ""), place)
+            train_population(many(page, knobs, settings, options, seeds, population or ""), place)
         elif mode == "train":
             from fdl.modes.train import train
 
@@ -133,18 +137,24 @@ def run(
 
 
 def many(
-    page: pages.Page, knobs: Mapping[str, Any], settings: Mapping[str, Any], seeds: int | None, numbers: str
+    page: pages.Page,
+    knobs: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+    seeds: int | None,
+    numbers: str,
 ) -> "Population":
     """Return the population of a page: its knobs and settings for all, some numbers for each."""
     from dataclasses import replace
 
     from fdl.experiment import Experiment, maker
+    from fdl.options import chosen
     from fdl.population import Population, members, parse
 
     function = maker(str(page.path))
 
     def make(**own: Any) -> Experiment:
-        return replace(function(**{**knobs, **own}), **settings)
+        return chosen(replace(function(**{**knobs, **own}), **settings), **options)
 
     return Population(make=make, values=members(seeds, parse(numbers)))
 

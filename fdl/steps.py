@@ -16,7 +16,7 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from fdl import axis
+from fdl import axis, optim
 from fdl.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState
 
 Gradient = Callable[[TrainState, Batch], tuple[PyTree, PyTree, Sums]]
@@ -77,7 +77,7 @@ def total_gradient(model: nn.Module, task: Task) -> Gradient:
             key = step_key(state, DROPOUT)
             outputs, extras = forward(model, params, state.extras, batch, key)
             sums = scalars(task(outputs, batch))
-            return sums["loss"].total, (extras, sums)
+            return sums["loss"].total * optim.loss_scale(state.opt_state), (extras, sums)
 
         grads, (extras, sums) = jax.grad(total, has_aux=True)(state.params)
         return grads, extras, sums
@@ -134,7 +134,7 @@ def eval_step(model: nn.Module, task: Task) -> Step:
     """Return the Step that measures and changes nothing; it adds "n", the count of examples that weigh anything."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        outputs, _ = forward(model, state.params, state.extras, batch)
+        outputs, _ = forward(model, optim.evaluated(state.params, state.opt_state), state.extras, batch)
         return state, axis.add({**task(outputs, batch), "n": count(batch.weights)})
 
     return step
@@ -144,7 +144,7 @@ def predict_step(model: nn.Module, task: Task) -> Step:
     """Return the Step that answers and changes nothing: instead of sums, the task's columns array[B, ...]."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
-        outputs, _ = forward(model, state.params, state.extras, batch)
+        outputs, _ = forward(model, optim.evaluated(state.params, state.opt_state), state.extras, batch)
         return state, axis.gather({"output": outputs} if task.predict is None else task.predict(outputs))
 
     return step

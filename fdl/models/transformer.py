@@ -3,6 +3,7 @@
 Shape legend: B batch, T positions, S positions of the memory, D width.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -14,6 +15,7 @@ from fdl.models.attention import Attention
 from fdl.models.layers import Activation, Dropout, Dtype, counts
 from fdl.types import Array
 
+Remat = Literal["none", "dots", "all"]
 normal = nn.initializers.normal(0.02)
 
 
@@ -28,6 +30,8 @@ class Transformer(nn.Module):
     every_step: answer at every position; else once, from the mean over the positions that `lengths` lets be seen.
     positions:  a learned vector for each, or queries and keys rotated by it.
     tied:       the outputs are the products with the embeddings of the tokens.
+    remat:      what the backward pass computes a second time instead of keeping it: nothing, all of a block but its
+                matrix products, or all of a block.
     """
 
     outputs: int | None
@@ -43,6 +47,7 @@ class Transformer(nn.Module):
     tied: bool = False
     dropout: float = 0.0
     dtype: Dtype | None = None
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(
@@ -80,7 +85,7 @@ class Transformer(nn.Module):
             x = x + places((0 if offset is None else offset) + jnp.arange(time)[None])
         x = Dropout(self.dropout)(x, train=train)
         for _ in range(self.depth):
-            x = Block(
+            block = Block(
                 self.heads,
                 self.hidden,
                 causal=self.causal,
@@ -89,7 +94,9 @@ class Transformer(nn.Module):
                 depth=self.depth,
                 dropout=self.dropout,
                 dtype=self.dtype,
-            )(x, lengths=lengths, offset=offset, train=train)
+            )
+            call = functools.partial(Block.__call__, lengths=lengths, offset=offset, train=train)
+            x = again(call, self.remat)(block, x)
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
         x = x if self.every_step else _mean(x, lengths)
         if self.outputs is None:
@@ -97,6 +104,13 @@ class Transformer(nn.Module):
         if self.tied:
             return tied_logits(x, embed.embedding)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x)
+
+
+def again(call: Callable[..., jax.Array], remat: Remat) -> Callable[..., jax.Array]:
+    """Return the call of a module, of which the backward pass computes some again: less memory, more time."""
+    if remat == "none":
+        return call
+    return nn.remat(call, policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None)
 
 
 class Block(nn.Module):

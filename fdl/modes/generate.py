@@ -8,6 +8,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from fdl import optim
 from fdl.experiment import Experiment, place
 from fdl.modes.evaluate import trained
 from fdl.sampling import write
@@ -47,7 +48,7 @@ def generate(
         state = experiment.init()
     else:
         _, state = trained(experiment, workdir, checkpoint, say)
-    variables = {"params": state.params, **state.extras}
+    variables = {"params": optim.evaluated(state.params, state.opt_state), **state.extras}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sample_seed)
     written = 0
