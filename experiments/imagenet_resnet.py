@@ -7,7 +7,8 @@ Expect  published recipes of this kind at depth 50 reach 76 % of the validation 
         here, it takes days of one GPU
 Run     python launch.py --experiment=imagenet_resnet --depth=50 --dataset=imagenet2012
         python launch.py --experiment=imagenet_resnet --depth=152 --mode=describe
-        python launch.py --experiment=imagenet_resnet --weights=resnet50.safetensors --dataset=my_photos --epochs=5
+        python launch.py --experiment=imagenet_resnet --weights=r50.safetensors --dataset=imagenet2012 --mode=evaluate
+        python launch.py --experiment=imagenet_resnet --weights=r50.safetensors --dataset=my_photos --epochs=5
 """
 
 from functools import partial

@@ -20,7 +20,7 @@ def evaluate(
     checkpoint: Literal["last", "best"] = "last",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Return the metrics of every split at the last or best checkpoint of a run, and write evaluation.json."""
+    """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
     workdir = Path(workdir)
     executor = place(experiment)
     check(experiment, executor.shares)
@@ -32,14 +32,20 @@ def evaluate(
         say(f"step {step} {split} {brief(metrics[split])}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
     with processes.own(workdir) as own:
-        run_folder.write_json(own / "evaluation.json", result)
+        if (own / "experiment.json").exists():  # not where published weights were measured and no run was begun
+            run_folder.write_json(own / "evaluation.json", result)
     return result
 
 
 def trained(
     experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"], say: Callable[[str], None]
 ) -> tuple[int, TrainState]:
-    """Return the step and the state of a run's last or best checkpoint; raise a ValueError where there is none."""
+    """Return the step and the state of a run's last or best checkpoint; raise a ValueError where there is none.
+
+    Published weights need no run: where there is none, they are step 0.
+    """
+    if experiment.start is not None and not processes.by_first(lambda: (workdir / "experiment.json").exists()):
+        return 0, experiment.init()
     processes.by_first(lambda: refuse_strangers(workdir, experiment.identity()))
     task, like = experiment.task, experiment.abstract()
     with processes.own(workdir) as own:

@@ -29,7 +29,7 @@ def generate(
 ) -> str:
     """Return and print the prompt and what the model writes after it, `max_tokens` tokens.
 
-    The weights are those of the run's checkpoint, or where there is no run the published ones that it would start from.
+    The weights are those of the run's checkpoint, or the published ones where there is no run.
     A text longer than the model's context goes on from its latter half.
     """
     model, tokenizer = experiment.model, experiment.dataset.tokenizer
@@ -43,11 +43,7 @@ def generate(
     if not tokens:
         raise ValueError("--prompt is empty; give the model something to go on from")
     place(experiment)  # an accelerator that is not there is refused before anything is read
-    workdir = Path(workdir)
-    if experiment.start is not None and not (workdir / "experiment.json").exists():
-        state = experiment.init()
-    else:
-        _, state = trained(experiment, workdir, checkpoint, say)
+    _, state = trained(experiment, Path(workdir), checkpoint, say)
     variables = {"params": optim.evaluated(state.params, state.opt_state), **state.extras}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sample_seed)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fdl.models import Transformer
+from fdl.models.attention import rotate
 from fdl.models.layers import counts
 
 KEY = jax.random.key(0)
@@ -52,3 +53,14 @@ def test_a_misfit_is_named():
         jax.eval_shape(Transformer(1, width=10, heads=4).init, KEY, X)
     with pytest.raises(ValueError, match="5 positions do not fit context 4; set context=5"):
         jax.eval_shape(Transformer(1, context=4).init, KEY, X)
+
+
+def test_rotated_products_depend_on_how_far_apart_positions_are_and_not_on_where():
+    query, key = jax.random.normal(KEY, (2, 1, 4, 1, 6))
+    scores = [np.einsum("btk,bsk->bts", *(rotate(x, first)[:, :, 0] for x in (query, key))) for first in (0, 100)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
+    plain = np.einsum("btk,bsk->bts", query[:, :, 0], key[:, :, 0])
+    np.testing.assert_allclose(
+        np.diagonal(scores[0], axis1=1, axis2=2), np.diagonal(plain, axis1=1, axis2=2), atol=1e-5
+    )
+    assert np.abs(scores[0] - plain).max() > 0.1

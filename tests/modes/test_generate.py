@@ -12,6 +12,7 @@ from fdl.data.synthetic import synthetic_tokens
 from fdl.data.tokens import plain_bytes
 from fdl.experiment import Experiment
 from fdl.models import gpt
+from fdl.modes.evaluate import evaluate
 from fdl.modes.generate import generate
 from fdl.modes.train import train
 from fdl.tasks import next_token
@@ -69,3 +70,11 @@ def test_published_weights_need_no_run(tmp_path):
 def test_what_cannot_write_says_why(made, prompt, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         generate(made, tmp_path / "none", prompt)
+
+
+def test_published_weights_are_measured_without_a_run(tmp_path):
+    made = experiment(start=lambda drawn: jax.tree.map(np.zeros_like, drawn))
+    result = evaluate(made, tmp_path / "none", say=silent)
+    assert result["step"] == 0
+    assert result["metrics"]["test"]["loss"] == pytest.approx(np.log(256))
+    assert not (tmp_path / "none").exists()  # a run may still begin there
