@@ -2,11 +2,13 @@
 
 import random
 import shutil
+import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import optax
+from runs import Row
 
 from fdl.checkpoint import Checkpoints, leaves, plain
 from fdl.fault import Fault
@@ -89,3 +91,13 @@ def attempt(pristine: Path, work: Path, rng: random.Random) -> str | None:
     if any(str(work / str(above)) not in "; ".join(said) for above in STEPS if above > found.step):
         return f"{done}: a step was passed over and not named: {said}"
     return None
+
+
+def hurt(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
+    """Damage checkpoints and restore what is left."""
+    pristine = folder / "pristine" / "checkpoints"
+    commit(pristine)
+    for _ in range(tries):
+        begun = time.monotonic()
+        row.attempt(attempt(pristine, folder / "work", rng), time.monotonic() - begun)
+    row.note = "one to three steps damaged of three, any file"

@@ -5,14 +5,19 @@ python tests/faults/gate.py --rows=1,2 --tries=20 --seed=7
 """
 
 import argparse
+import os
 import random
+import re
 import shutil
 import sys
 import tempfile
 import time
+import traceback
+from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import damage
 import disks
 import kills
 import runs
@@ -21,8 +26,25 @@ from runs import Row
 ROWS = {
     1: ("SIGKILL at a random moment, until the run finishes", 200, kills.kill),
     2: ("SIGTERM, SIGINT, SIGHUP at a random moment", 100, kills.stop),
+    3: ("a checkpoint damaged: bits, truncation, zeros, junk, files and folders deleted", 1000, damage.hurt),
     5: ("disk full, in bytes or inodes, at a random point", 50, disks.fill),
 }
+
+
+TABLE = runs.ROOT / "docs" / "reliability.md"
+MARK = "<!-- from here on written by tests/faults/gate.py -->\n"
+HEAD = ("#", "fault", "tries", "failures", "worst", "seed", "note", "when")
+
+
+def write(file: Path, row: Row, seed: int) -> None:
+    """Put a row into the table, in the place of what an earlier run of it said."""
+    text, _, table = file.read_text(encoding="utf-8").partition(MARK)
+    lines = {int(found[1]): line for line in table.splitlines() if (found := re.match(r"\| (\d+) \|", line))}
+    worst = f"{row.worst:.2f} s" if row.worst is not None else ""
+    cells = (row.number, row.fault, row.tries, len(row.failures), worst, seed, row.note, f"{datetime.now():%Y-%m-%d}")
+    lines[row.number] = f"| {' | '.join(map(str, cells))} |"
+    head = f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n"
+    file.write_text(text + MARK + "\n" + head + "\n".join(lines[n] for n in sorted(lines)) + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -31,23 +53,37 @@ def main() -> int:
     parser.add_argument("--rows", default=",".join(map(str, ROWS)))
     parser.add_argument("--tries", type=int, help="instead of each row's own number")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--table", type=Path, default=TABLE, help="where the rows are written")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     runs.warm()
-    rows = []
+    failed = False
     for number in map(int, options.rows.split(",")):
-        fault, tries, work = ROWS[number]
-        row, folder = Row(number, fault), Path(tempfile.mkdtemp(prefix="fdl-faults-"))
-        begun = time.monotonic()
-        work(row, options.tries or tries, random.Random(f"{options.seed} {number}"), folder)
-        shutil.rmtree(folder)
-        print(
-            f"row {number}: {row.tries} tries, {len(row.failures)} failures, worst {row.worst}, "
-            f"{time.monotonic() - begun:.0f} s",
-            flush=True,
-        )
-        rows.append(row)
-    return int(any(row.failures for row in rows))
+        # Each in a fork of its own: a row may start JAX, and a process that has started JAX must not fork.
+        pid = os.fork()
+        if not pid:
+            os._exit(try_row(number, options.tries, options.seed, options.table))
+        failed |= os.waitpid(pid, 0)[1] != 0
+    return int(failed)
+
+
+def try_row(number: int, tries: int | None, seed: int, table: Path) -> int:
+    """Run one row, write it into the table and return 1 where anything failed."""
+    fault, usual, work = ROWS[number]
+    row, folder = Row(number, fault), Path(tempfile.mkdtemp(prefix="fdl-faults-"))
+    begun = time.monotonic()
+    try:
+        work(row, tries or usual, random.Random(f"{seed} {number}"), folder)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    shutil.rmtree(folder)
+    seconds = time.monotonic() - begun
+    print(
+        f"row {number}: {row.tries} tries, {len(row.failures)} failures, worst {row.worst}, {seconds:.0f} s", flush=True
+    )
+    write(table, row, seed)
+    return int(bool(row.failures))
 
 
 if __name__ == "__main__":
