@@ -75,6 +75,7 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_integer(
         "save_every", None, "steps between checkpoints, 0: at the end (as evaluations)", lower_bound=0, **at
     )
+    flags.DEFINE_enum("nonfinite", None, ["stop", "skip"], "what to do with a step that is not finite (stop)", **at)
     return found
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from fdl import processes
 from fdl.disk import delete, flush, free
-from fdl.fault import Damaged, Fault
+from fdl.fault import Damaged, Fault, NotFinite
 from fdl.types import Array, PyTree, TrainState
 
 _FACTORS = np.arange(1, 4097, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
@@ -80,10 +80,14 @@ class Checkpoints:
     def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
         """Copy a state to the host, then commit it in the background; the save before is finished first.
 
-        A step that is committed already stays as it is. Raises what the save before raised.
+        A step that is committed already stays as it is. Raises what the save before raised, and NotFinite at once.
         """
         self.wait()
         host = processes.fetch(plain(state))
+        for name, leaf in leaves(host) if self.finite else ():
+            # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
+            if leaf.ndim and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
+                raise NotFinite(f"step {int(host.step)}: {name} is not finite; checkpoints hold {self.steps()}")
         if processes.first() and int(host.step) not in self.steps():
             self._thread = threading.Thread(target=self._save, args=(host, dict(meta)))
             self._thread.start()
@@ -190,10 +194,6 @@ class Checkpoints:
 
     def _write(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
         held = dict(leaves(state))
-        for name, leaf in held.items():
-            # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
-            if self.finite and leaf.ndim and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
-                raise Fault(f"{name} is not finite")
         delete(draft)
         draft.mkdir(parents=True)
         with orbax() as checkpointer:

@@ -5,6 +5,7 @@ Nothing heavy is imported before the input is known to be right.
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -133,7 +134,26 @@ def run(
         return refuse(error)
     except (Fault, OSError) as error:
         return end(error, FAULT)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return end(Fault(memory(error)), FAULT)
     return DONE
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Say whether this is XLA's or Python's way of saying that memory is out."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
+
+
+def memory(error: Exception) -> str:
+    """Return one line with what was asked for and what to change."""
+    said = re.search(r"(?i)out of memory[^.\n]*", str(error))
+    asked = said[0] if said else " ".join(str(error).split())[:200] or "out of memory"
+    return (
+        f"{asked}; lower batch_size or evaluate_batch_size, raise accumulate, use --feed=streamed or a smaller model; "
+        "what was saved stays"
+    )
 
 
 def many(

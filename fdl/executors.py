@@ -75,6 +75,7 @@ class Call:
         self.executor, self.step, self.clock = executor, step, clock
         self.constants = executor.put_constant(constants)
         self.compiled: dict[int, Step] = {}
+        self.shapes: dict[int, dict[str, str]] = {}
         self.compile_seconds = 0.0
 
     def __call__(self, state: TrainState, chunk: PyTree) -> tuple[TrainState, Sums]:
@@ -83,9 +84,33 @@ class Call:
         chunk = self.executor.put_chunk(chunk)
         if steps not in self.compiled:
             start = self.clock()
+            self.shapes[steps] = shapes({"state": state, "chunk": chunk})
             self.compiled[steps] = self.executor.compile(self.step, state, chunk, *self.constants)
             self.compile_seconds += self.clock() - start
-        return self.compiled[steps](state, chunk, *self.constants)
+        try:
+            return self.compiled[steps](state, chunk, *self.constants)
+        except TypeError as error:
+            differing = changed(self.shapes[steps], shapes({"state": state, "chunk": chunk}))
+            raise ValueError(f"the program would have to be compiled again: {differing or error}") from error
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return which leaves are not of the shape and dtype that a program was compiled for."""
+    differing = [
+        f"{name} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    return "; ".join(differing[:3])
+
+
+def shapes(tree: PyTree) -> dict[str, str]:
+    """Return the shape and dtype of each leaf of a tree, by its path."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype.name}{list(leaf.shape)}"
+        for path, leaf in leaves
+    }
 
 
 def jit(devices: Sequence[jax.Device] | None = None) -> Executor:

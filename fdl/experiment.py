@@ -31,6 +31,7 @@ class Experiment:
     steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
+    nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
     name, knobs:    set by `load`: which page made it, with which values.
     """
 
@@ -53,6 +54,7 @@ class Experiment:
     log_every: int = 50
     evaluate_every: int | None = None
     save_every: int | None = None
+    nonfinite: Literal["stop", "skip"] = "stop"
 
     name: str = "experiment"
     knobs: Mapping[str, Any] = field(default_factory=dict)

@@ -11,5 +11,9 @@ class Damaged(Fault):
     """A file does not hold what was written to it; the message names the file or the leaf."""
 
 
+class NotFinite(Fault):
+    """A state that is to be saved holds a number that is not finite."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal ended the run after everything was saved. Like Ctrl-C it passes through `except Exception`."""

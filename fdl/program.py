@@ -40,8 +40,10 @@ class Training:
 def step_of(experiment: Experiment) -> Step:
     """Return the pure training step of an experiment: no device is chosen yet."""
     gradient = steps.accumulate(steps.total_gradient(experiment.model, experiment.task), experiment.accumulate)
-    data = experiment.dataset
-    return steps.prepare(steps.train_step(gradient, experiment.optimizer), data.transform, data.augment)
+    data, step = experiment.dataset, steps.train_step(gradient, experiment.optimizer)
+    if experiment.nonfinite == "skip":
+        step = steps.skip_unsound(step)
+    return steps.prepare(step, data.transform, data.augment)
 
 
 def training(experiment: Experiment, executor: Executor) -> Training:

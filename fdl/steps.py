@@ -130,6 +130,39 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
     return step
 
 
+def sound(state: TrainState, sums: Sums) -> jax.Array:
+    """Say bool[]: whether the losses and every array of a state are finite.
+
+    The optimizer's scalars are left out: the best loss so far is infinite before there is any.
+    """
+    arrays = [leaf for leaf in jax.tree.leaves((state.params, state.opt_state, state.extras)) if jnp.ndim(leaf)]
+    numbers = [x for x in (*arrays, sums["loss"].total) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.stack([jnp.isfinite(x).all() for x in numbers]).all()
+
+
+def skip_unsound(step: Step) -> Step:
+    """Return the Step that leaves the state as it was, but for its count, where it would not stay finite.
+
+    The sums of such a step weigh nothing; "skipped" counts it.
+    """
+
+    def skipping(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        new, sums = step(state, batch)
+        good = sound(new, sums)
+
+        def keep(mine: Array, instead: Array) -> jax.Array:
+            return jnp.where(good, mine, instead)
+
+        params, opt_state, extras = jax.tree.map(keep, tuple(new)[1:4], tuple(state)[1:4])
+        sums = jax.tree.map(lambda x: keep(x, jnp.zeros_like(x)), dict(sums))
+        return TrainState(new.step, params, opt_state, extras, state.key), {
+            **sums,
+            "skipped": Sum(1.0 - good.astype(jnp.float32), jnp.ones(())),
+        }
+
+    return skipping
+
+
 def eval_step(model: nn.Module, task: Task) -> Step:
     """Return the Step that measures and changes nothing; it adds "n", the count of examples that weigh anything."""
 

@@ -102,5 +102,27 @@ def test_a_call_never_recompiles_silently():
     chunk = jax.tree.map(lambda x: x[None], tiny.batch(made, np.ones(8)))
     state, _ = call(executor.put_state(made.init()), chunk)
     smaller = jax.tree.map(lambda x: x[:, :4], chunk)
-    with pytest.raises(TypeError, match="float32\\[1,4"):
+    with pytest.raises(ValueError, match=r"chunk/\S+ was float32\[1, 8.* and is float32\[1, 4"):
         call(state, smaller)
+
+
+def test_a_leaf_that_changes_is_named_and_not_compiled_for():
+    def widening(state, batch):
+        return state._replace(params={"w": state.params["w"].astype(jnp.float32)}), {"loss": batch.sum()}
+
+    call = executors.Call(executors.jit(), steps.fuse(widening))
+    state = steps.TrainState(jnp.int32(0), {"w": jnp.zeros(3, jnp.bfloat16)}, (), {}, jax.random.key(0))
+    state, _ = call(state, np.ones((1, 4), np.float32))
+    with pytest.raises(ValueError, match=r"params/w was bfloat16\[3\] and is float32\[3\]"):
+        call(state, np.ones((1, 4), np.float32))
+
+
+def test_out_of_memory_is_one_line_that_says_what_to_change():
+    from fdl import cli
+
+    error = RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.\n  a long\n tale")
+    assert cli.out_of_memory(error)
+    assert "17179869184 bytes" in cli.memory(error)
+    assert "batch_size" in cli.memory(error)
+    assert "\n" not in cli.memory(error)
+    assert not cli.out_of_memory(RuntimeError("anything else"))

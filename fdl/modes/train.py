@@ -16,6 +16,8 @@ from fdl.disk import write_text
 from fdl.due import rhythm
 from fdl.executors import Executor
 from fdl.experiment import Experiment, check, place
+from fdl.fault import NotFinite
+from fdl.modes import blame
 from fdl.program import Evaluation, stretch, training
 from fdl.progress import bar, brief
 from fdl.record import Record, lines
@@ -81,6 +83,9 @@ def run(
             begun, compiled = clock(), program.call.compile_seconds
             state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update, request.alone)
             request.agree(processes.largest)
+            if experiment.nonfinite == "stop" and not all(np.isfinite(sums["loss"].total).all() for sums in sent):
+                checkpoints.wait()
+                raise blame.fault(experiment, checkpoints, workdir, step)
             story.window = add_up(sent, story.window)
             compiled = program.call.compile_seconds - compiled
             story.compile_seconds += compiled
@@ -88,7 +93,7 @@ def run(
 
             epoch = experiment.epochs(step)
             if due.logs(step):
-                story.metrics["train"] = task.finish(story.window)
+                story.metrics["train"] = {**task.finish(story.window), **skipped(story.window)}
                 story.window = {}
                 record.write("train", step, epoch, {**story.metrics["train"], "seconds": story.seconds})
                 shown.set_postfix_str(brief(story.metrics["train"]))
@@ -99,7 +104,10 @@ def run(
             if due.saves(step) or request.made():
                 record.flush()
                 score = story.metrics["validation"][task.primary] if due.evaluates(step) else None
-                checkpoints.save(state, {"score": score, "machine": machine, **story.as_json()})
+                try:
+                    checkpoints.save(state, {"score": score, "machine": machine, **story.as_json()})
+                except NotFinite:  # the gradient of a finite loss
+                    raise blame.fault(experiment, checkpoints, workdir, step) from None
             request.obey(step, experiment.steps, checkpoints.wait)
 
         checkpoints.wait()
@@ -123,6 +131,12 @@ def run(
     run_folder.write_json(workdir / "report.json", report)  # the last of all: it says that the run is finished
     say(conclusion(report, workdir))
     return report
+
+
+def skipped(window: Sums) -> dict[str, int]:
+    """Return how many steps were skipped for not being finite, where any were."""
+    count = int(window["skipped"].total) if "skipped" in window else 0
+    return {"skipped": count} if count else {}
 
 
 @dataclass
