@@ -137,7 +137,7 @@ def run(
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        return end(Fault(memory(error)), FAULT)
+        return end(Fault(remedy(error)), FAULT)
     return DONE
 
 
@@ -146,7 +146,7 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
 
 
-def memory(error: Exception) -> str:
+def remedy(error: Exception) -> str:
     """Return one line with what was asked for and what to change."""
     said = re.search(r"(?i)out of memory[^.\n]*", str(error))
     asked = said[0] if said else " ".join(str(error).split())[:200] or "out of memory"

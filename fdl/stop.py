@@ -27,7 +27,8 @@ class Request:
     def agree(self, largest: Callable[[int], int]) -> None:
         """Take over the signal that any process noted, so that all stop at the same step."""
         number = largest(signal.Signals[self.signal] if self.signal else 0)
-        self.signal = signal.Signals(number).name if number else None
+        if number:  # and else nothing: a signal may have been noted meanwhile
+            self.signal = signal.Signals(number).name
 
     def made(self) -> bool:
         """Say whether a stop was requested."""

@@ -122,7 +122,7 @@ def test_out_of_memory_is_one_line_that_says_what_to_change():
 
     error = RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.\n  a long\n tale")
     assert cli.out_of_memory(error)
-    assert "17179869184 bytes" in cli.memory(error)
-    assert "batch_size" in cli.memory(error)
-    assert "\n" not in cli.memory(error)
+    assert "17179869184 bytes" in cli.remedy(error)
+    assert "batch_size" in cli.remedy(error)
+    assert "\n" not in cli.remedy(error)
     assert not cli.out_of_memory(RuntimeError("anything else"))
