@@ -34,6 +34,7 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "population", None, "numbers to train side by side: learning_rate=1e-4..1e-2:log:16, or =1,2,3", **at
     )
+    flags.DEFINE_string("sweep", None, "flags to run one after another, each a run: width=64,128 seed=0,1", **at)
     flags.DEFINE_bool("distributed", False, "be one of several processes (the cluster tells which, or these:)", **at)
     flags.DEFINE_string("coordinator", None, "host:port of the first process", **at)
     flags.DEFINE_integer("processes", None, "how many there are", lower_bound=1, **at)

@@ -6,6 +6,9 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 
 
+COLAB = ("jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "orbax-checkpoint==0.12.4")
+
+
 @nox.session(python="3.11")
 def oldest(session: nox.Session) -> None:
     """Run on the oldest Python, with the newest JAX it takes."""
@@ -23,7 +26,14 @@ def newest(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def colab(session: nox.Session) -> None:
     """Run on what Colab's TPU runtime has."""
-    session.install("jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "orbax-checkpoint==0.12.4")
+    session.install(*COLAB)
     session.install("-e", ".[test]")
     session.run("python", "-c", "import jax; assert jax.__version__ == '0.7.2', 'installing fdl moved jax'")
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session(python="3.13", default=False)
+def notebook(session: nox.Session) -> None:
+    """Execute the Colab notebook, which installs fdl itself, on what Colab's TPU runtime has."""
+    session.install(*COLAB, "nbclient", "nbformat", "ipykernel", "pytest")
+    session.run("python", "-m", "pytest", "-m", "slow", "tests/test_notebook.py", *session.posargs)

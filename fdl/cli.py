@@ -62,6 +62,7 @@ def run(
     checkpoint: str = "last",
     seeds: int | None = None,
     population: str | None = None,
+    sweep: str | None = None,
     sampling: Mapping[str, Any] | None = None,
     predicting: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -77,10 +78,16 @@ def run(
     """
     settings = dict(settings)
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
-    more = {"seeds": seeds, "population": population, **(options or {})}
+    more = {"seeds": seeds, "population": population, "sweep": sweep, **(options or {})}
     changed |= {name: value for name, value in more.items() if value}
     place = Path(workdir) if workdir else folder.default(page.name, changed)
     try:
+        if sweep:
+            from fdl.modes import sweep as sweeping
+
+            command = sweeping.this_command(("sweep", "workdir"))
+            sweeping.sweep(command, sweeping.parse(sweep), Path(workdir) if workdir else place)
+            return DONE
         if mode == "train" and not distributed:
             lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
         keep_memory = settings.pop("keep_memory", True)

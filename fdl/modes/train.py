@@ -120,6 +120,8 @@ def run(
         "step": step,
         "epoch": experiment.epochs(step),
         "metrics": story.metrics,
+        "primary": task.primary,
+        "better": task.metrics[task.primary].better,
         "best_step": checkpoints.best(),
         "steps_per_second": step / story.seconds,
         "examples_per_second": step * experiment.batch_size / story.seconds,

@@ -1,0 +1,67 @@
+"""Sweeps: the same page with many settings, each in a process of its own, for what changes the program itself.
+
+Nothing is kept but the run folders. A sweep that is started again goes on with those that are not finished, and each
+goes on where it stopped.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from fdl import folder
+from fdl.fault import Fault
+
+
+def sweep(
+    command: Sequence[str], settings: Mapping[str, Sequence[str]], workdir: Path, *, say: Callable[[str], None] = print
+) -> list[dict[str, Any]]:
+    """Run a command once for every combination of flag values, one after another, and return the reports, best first.
+
+    command:  what launches one run, to which `--flag=value` and `--workdir` are added.
+    settings: flag -> its values, as text.
+    Raises a Fault that names the runs that failed, once all others are done.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    combinations = [dict(zip(settings, values, strict=True)) for values in product(*settings.values())]
+    found, failed = [], []
+    for number, chosen in enumerate(combinations):
+        name = ",".join(f"{flag}={value}" for flag, value in chosen.items())
+        place = workdir / name.replace("/", "-")
+        say(f"{number + 1} of {len(combinations)}: {name}")
+        flags = [f"--{flag}={value}" for flag, value in chosen.items()]
+        if subprocess.run([*command, *flags, f"--workdir={place}"]).returncode:
+            failed.append(name)
+        else:
+            found.append({"settings": chosen, **folder.read_json(place / "report.json")})
+    found.sort(key=_score, reverse=True)
+    folder.write_json(workdir / "sweep.json", found)
+    for report in found:
+        say(f"{report['settings']}: {report['primary']} {report['metrics']['validation'][report['primary']]:.4g}")
+    if failed:
+        raise Fault(f"{len(failed)} of {len(combinations)} runs failed: {'; '.join(failed)}; start the sweep again")
+    return found
+
+
+def parse(text: str) -> dict[str, list[str]]:
+    """Read `flag=value,value`, several separated by blanks; raise a ValueError on anything else."""
+    found = {}
+    for word in text.split():
+        flag, _, values = word.partition("=")
+        if not flag or not all(values.split(",")):
+            raise ValueError(f"sweep {word!r} is not understood; write flag=value,value such as width=64,128")
+        found[flag] = values.split(",")
+    return found
+
+
+def _score(report: Mapping[str, Any]) -> float:
+    value = report["metrics"]["validation"][report["primary"]]
+    return -value if report["better"] == "lower" else value
+
+
+def this_command(leave_out: Sequence[str]) -> list[str]:
+    """Return the command that this process was started with, without some of its flags."""
+    words = [word for word in sys.argv if not word.lstrip("-").startswith(tuple(f"{flag}=" for flag in leave_out))]
+    return [sys.executable, *words]
