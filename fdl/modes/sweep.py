@@ -63,5 +63,11 @@ def _score(report: Mapping[str, Any]) -> float:
 
 def this_command(leave_out: Sequence[str]) -> list[str]:
     """Return the command that this process was started with, without some of its flags."""
-    words = [word for word in sys.argv if not word.lstrip("-").startswith(tuple(f"{flag}=" for flag in leave_out))]
-    return [sys.executable, *words]
+    words, left_out = [sys.executable], False
+    for word in sys.argv:
+        flag, joined, _ = word.lstrip("-").partition("=")
+        if left_out or flag in leave_out:
+            left_out = not left_out and not joined  # then its value is the next word
+        else:
+            words.append(word)
+    return words

@@ -44,5 +44,5 @@ def test_settings_are_read_from_text() -> None:
 
 
 def test_the_command_is_this_one_less_what_the_sweep_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["launch.py", "--epochs=3", "--sweep=width=1,2", "--workdir=runs/s"])
-    assert this_command(("sweep", "workdir")) == [sys.executable, "launch.py", "--epochs=3"]
+    monkeypatch.setattr(sys, "argv", ["launch.py", "--epochs=3", "--sweep=width=1,2", "--workdir", "s", "--seed=1"])
+    assert this_command(("sweep", "workdir")) == [sys.executable, "launch.py", "--epochs=3", "--seed=1"]
