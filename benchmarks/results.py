@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.baselines import logistic_regression, ridge, seasonal_naive
+
 ROOT = Path(__file__).resolve().parent.parent
 JSON, TABLE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"
 
@@ -56,7 +58,7 @@ class Row:
     @property
     def name(self) -> str:
         """Return what tells this row from every other."""
-        return " ".join((self.page, *self.flags[1:], self.metric))
+        return " ".join((self.page, *self.flags[1:], self.metric, *([f"({self.against})"] if self.against else [])))
 
     def passes(self, value: float, bar: float) -> bool:
         """Say whether a value meets a bar; nan never does."""
@@ -70,8 +72,25 @@ ROWS = (
     Row(page="digits_lstm", metric="accuracy", bar=0.96),
     Row(page="cancer_mlp", metric="accuracy", bar=0.965, splits=True),
     Row(page="cancer_mlp", metric="auc", bar=0.99, splits=True),
+    Row(
+        page="cancer_mlp",
+        metric="auc",
+        bar=logistic_regression("cancer_mlp"),
+        splits=True,
+        against="logistic regression",
+    ),
     Row(page="wine_mlp", metric="accuracy", bar=0.96, splits=True),
     Row(page="diabetes_mlp", metric="rmse", bar=58.0, at_least=False, splits=True),
+    Row(page="diabetes_mlp", metric="rmse", bar=ridge("diabetes_mlp"), at_least=False, splits=True, against="ridge"),
+    Row(
+        page="affairs_mlp",
+        metric="auc",
+        bar=logistic_regression("affairs_mlp"),
+        splits=True,
+        against="logistic regression",
+    ),
+    Row(page="co2_mlp", metric="rmse", bar=seasonal_naive("co2_mlp"), at_least=False, against="seasonal naive"),
+    Row(page="digits_embedding", metric="retrieval", bar=0.90),
     Row(page="pydoc_gpt", metric="bits_per_byte", bar=2.1, at_least=False, seeds=(0,), slow=True),
 )
 

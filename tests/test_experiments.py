@@ -33,6 +33,10 @@ def made(name: str, tiny: bool = False) -> Experiment:
         return load(name, **(fits if tiny else {}))
     except ModuleNotFoundError as error:
         pytest.skip(f"needs {error.name}")
+    except ValueError as error:
+        if "not installed" not in str(error):
+            raise
+        pytest.skip(str(error))
 
 
 def drawn(experiment: Experiment, batch_size: int) -> Batch:

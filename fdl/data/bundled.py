@@ -21,19 +21,26 @@ def bundled_table(*files: str, loader: str, delimiter: str | None = ",", header:
     files:  in scikit-learn's data folder, read side by side.
     loader: the public function of `sklearn.datasets` that gives the same, used where the files are not there.
     """
-    found = importlib.util.find_spec("sklearn")
-    if found is None or found.origin is None:
-        raise ValueError(f"{files[0]} is part of scikit-learn, which is not installed; run: pip install scikit-learn")
-    folder = Path(found.origin).parent / "datasets" / "data"
-    if all((folder / file).is_file() for file in files):
-        return np.column_stack([_read(folder / file, delimiter, header) for file in files])
+    paths = [package_file("sklearn", "datasets", "data", file, distribution="scikit-learn") for file in files]
+    if all(path.is_file() for path in paths):
+        return np.column_stack([read_table(path, delimiter, header) for path in paths])
     import sklearn.datasets
 
     options = {"scaled": False} if loader == "load_diabetes" else {}
     return np.column_stack(getattr(sklearn.datasets, loader)(return_X_y=True, **options))
 
 
-def _read(path: Path, delimiter: str | None, header: int) -> np.ndarray:
+def package_file(package: str, *parts: str, distribution: str = "") -> Path:
+    """Return the path of a file that an installed package brings along, without importing it."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        name = distribution or package
+        raise ValueError(f"{parts[-1]} is part of {name}, which is not installed; run: pip install {name}")
+    return Path(found.origin).parent.joinpath(*parts)
+
+
+def read_table(path: Path, delimiter: str | None = ",", header: int = 1) -> np.ndarray:
+    """Return f64[n, columns] of a text file of numbers, without its first `header` lines."""
     with gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8") as lines:
         return np.loadtxt(lines, delimiter=delimiter, skiprows=header)
 

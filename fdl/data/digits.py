@@ -1,5 +1,6 @@
 """Handwritten digits, 1,797 images of 8×8: Alpaydin and Kaynak 1998, as bundled with scikit-learn."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -29,3 +30,27 @@ def digits(*, seed: int = 0) -> Dataset:
         names=tuple("0123456789"),
     )
     return Dataset(name="digits", spec=spec, load=lambda split: pick(sources(), split))
+
+
+def digits_apart() -> Dataset:
+    """Return the digits for learning likeness: the test holds every 7, 8 and 9, and no other split holds one.
+
+    Targets are {"label": i32[B], "row": i32[B]}, the class and the place in the split.
+    """
+    whole = digits()
+
+    @cache
+    def sources() -> dict[str, Source]:
+        found = {split: whole.load(split).resident().arrays for split in whole.spec.sizes}
+        images, labels = (np.concatenate([arrays[i] for arrays in found.values()]) for i in (0, 1))
+        held_out = images[labels >= 7], labels[labels >= 7]
+        kept = {split: (x[y < 7], y[y < 7]) for split, (x, y) in found.items()}
+        train = [np.concatenate([kept["train"][i], kept["test"][i]]) for i in (0, 1)]
+        parts = {"train": train, "validation": kept["validation"], "test": held_out}
+        return {split: columns(x, {"label": y, "row": np.arange(len(y))}) for split, (x, y) in parts.items()}
+
+    label = jax.ShapeDtypeStruct((), np.int32)
+    spec = replace(
+        whole.spec, targets={"label": label, "row": label}, sizes={"train": 1137, "validation": 127, "test": 533}
+    )
+    return Dataset(name="digits_apart", spec=spec, load=lambda split: pick(sources(), split))
