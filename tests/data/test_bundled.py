@@ -2,9 +2,10 @@ import jax
 import numpy as np
 import pytest
 
+from fdl.data.affairs import affairs
 from fdl.data.cancer import cancer
 from fdl.data.diabetes import diabetes
-from fdl.data.digits import digits
+from fdl.data.digits import digits, digits_apart
 from fdl.data.pydoc import pydoc
 from fdl.data.synthetic import synthetic, synthetic_tokens
 from fdl.data.wine import wine
@@ -78,3 +79,21 @@ def test_steps_show_every_example():
     dataset = digits()
     assert dataset.steps(2, 100) * 100 >= 2 * dataset.spec.sizes["train"]
     assert (dataset.steps(2, 100) - 1) * 100 < 2 * dataset.spec.sizes["train"]
+
+
+def test_digits_apart_meet_their_last_classes_in_the_test_alone():
+    dataset = digits_apart()
+    targets = {split: dataset.load(split).arrays[1] for split in dataset.spec.sizes}
+    assert {split: len(found["label"]) for split, found in targets.items()} == dataset.spec.sizes
+    assert set(targets["train"]["label"]) == set(targets["validation"]["label"]) == set(range(7))
+    assert set(targets["test"]["label"]) == {7, 8, 9}
+    assert all(np.array_equal(found["row"], np.arange(len(found["row"]))) for found in targets.values())
+
+
+def test_affairs_are_the_survey_with_both_answers():
+    pytest.importorskip("statsmodels")
+    dataset = affairs()
+    assert {split: len(dataset.load(split)) for split in dataset.spec.sizes} == dataset.spec.sizes
+    features, labels = dataset.load("test").arrays
+    assert features.shape == (637, 8)
+    assert np.mean(labels) == pytest.approx(2053 / 6366, abs=0.002)
