@@ -66,15 +66,16 @@ def test_batch_norm_is_the_same_on_eight_devices_two_of_them_all_padding():
     jax.tree.map(lambda whole, parts: close(whole, parts.sum(axis=0)), grads, split[3])
 
 
-@pytest.mark.parametrize("dimensions", [(), (4,), (3, 2)])
+@pytest.mark.parametrize("dimensions", [(), (3, 2)])
 def test_batch_norm_ignores_padding(dimensions):
     x = jax.random.normal(KEY, (6, *dimensions, 3))
     padded = jnp.concatenate([x, jnp.full((2, *dimensions, 3), 1e4)])
     norm = BatchNorm(momentum=0.0)
     variables = drawn.variables(norm, x, train=False)
-    y, stats = norm.apply(variables, x, train=True, mutable=["batch_stats"])
+    apply = jax.jit(lambda x, w: norm.apply(variables, x, weights=w, train=True, mutable=["batch_stats"]))
+    y, stats = apply(x, np.ones(6))
     weights = (jnp.arange(8) < 6).astype(jnp.float32)
-    z, padded_stats = norm.apply(variables, padded, weights=weights, train=True, mutable=["batch_stats"])
+    z, padded_stats = apply(padded, weights)
     np.testing.assert_allclose(y, z[:6], atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), stats, padded_stats)
     np.testing.assert_allclose(y.mean(axis=tuple(range(y.ndim - 1))), 0, atol=1e-5)
