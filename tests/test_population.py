@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -7,6 +8,7 @@ import pytest
 import tiny
 from fdl import optim, train, train_population
 from fdl.checkpoint import Checkpoints
+from fdl.data.source import columns
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.population import Population, members, parse
@@ -101,3 +103,13 @@ def test_a_number_that_shapes_the_program_is_sent_to_a_sweep() -> None:
 
     with pytest.raises(ValueError, match=r"leave the program as it is, and width do not: .* --sweep varies anything"):
         Population(make=wide, values={"width": np.array([4, 8])}).init()
+
+
+def test_a_number_that_draws_other_data_is_sent_to_a_sweep(tmp_path) -> None:
+    def own_data(*, seed: int) -> Experiment:
+        values = np.random.default_rng(0 if isinstance(seed, jax.Array) else seed).normal(size=(8, 5)).astype("f")
+        data = replace(tiny.dataset(), load=lambda split: columns(values, np.zeros(8, np.int32)))
+        return replace(of_numbers(), dataset=data, seed=seed)
+
+    with pytest.raises(ValueError, match="members share their data, and seed changes it; --sweep varies anything"):
+        train_population(Population(make=own_data, values=members(2, {})), tmp_path, say=str)

@@ -17,12 +17,12 @@ from fdl.due import rhythm
 from fdl.executors import Call
 from fdl.experiment import check
 from fdl.population import Population
-from fdl.program import STEPS_PER_CALL, stretch
+from fdl.program import steps_per_call, stretch
 from fdl.progress import bar
 from fdl.record import Record, lines
 from fdl.steps import fuse
 from fdl.stop import Request, on_request
-from fdl.types import Rows, Sum, Sums, Task, TrainState, add_up
+from fdl.types import PyTree, Rows, Sum, Sums, Task, TrainState, add_up
 
 Members = list[dict[str, Any]]
 
@@ -75,13 +75,13 @@ def run(
     step, seconds, window = int(state.step), told["seconds"], unpack(told["window"])
 
     source = alone.dataset.load("train").resident()
+    refuse_other_data(population, source.arrays)
     call = Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays))
     evaluate = {
         split: evaluation(population, executor, split) for split in alone.dataset.spec.sizes if split != "train"
     }
-    due = rhythm(
-        alone.steps, alone.log_every, alone.evaluate_every, alone.save_every, alone.steps_per_call or STEPS_PER_CALL
-    )
+    per_call = alone.steps_per_call or steps_per_call(alone, executor)
+    due = rhythm(alone.steps, alone.log_every, alone.evaluate_every, alone.save_every, per_call)
     say(
         f"{alone.name}: {size} members that differ in {', '.join(population.values)}, {alone.steps} steps of "
         f"{alone.batch_size} examples each, on {describe(executor.devices)}"
@@ -139,6 +139,18 @@ def run(
     draw(population, task, lines(workdir / "metrics.jsonl"), validated, workdir)
     say(conclusion(report, task, population, workdir))
     return report
+
+
+def refuse_other_data(population: Population, arrays: PyTree) -> None:
+    """Raise a ValueError where the last member, which differs in every number that varies, has data of its own."""
+    others = population.member(len(population) - 1).dataset.load("train").resident().arrays
+    same = jax.tree.map(
+        lambda a, b: a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), arrays, others
+    )
+    if not all(jax.tree.leaves(same)):
+        raise ValueError(
+            f"members share their data, and {' or '.join(population.values)} changes it; --sweep varies anything"
+        )
 
 
 def evaluation(
