@@ -35,6 +35,7 @@ class Executor:
     """The devices and the four verbs.
 
     shares: how many equal parts the rows of a batch are cut into.
+    own_rows: `B -> slice`, the rows of a batch that devices of this process hold; all of them in one process.
     layout: a state, or its shapes -> where each leaf lies (`jax.sharding.Sharding`).
     put_state, put_chunk, put_constant: place a state, a chunk [S, B, ...] (split over B), whole arrays for all steps.
     compile: `(step, state, chunk, *constants) -> call` ahead of time, for exactly these shapes: a call with other
@@ -49,6 +50,7 @@ class Executor:
     put_chunk: Put
     put_constant: Put
     lower: Callable[..., Any]
+    own_rows: Callable[[int], slice] = slice
 
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
         """Return the step compiled for these shapes and placements."""
@@ -153,6 +155,11 @@ def mesh(
     by_rows = tuple(axis for axis in (DATA, FSDP) if axis in shape)
     whole, rows = NamedSharding(grid, P()), NamedSharding(grid, P(None, by_rows))
 
+    def own_rows(size: int) -> slice:
+        indices = rows.addressable_devices_indices_map((1, size)).values()
+        held = [index[1].indices(size) for index in indices if index]
+        return slice(min(start for start, _, _ in held), max(stop for _, stop, _ in held))
+
     def layout(state: PyTree) -> PyTree:
         def at(path: tuple, leaf: Any) -> NamedSharding:
             return NamedSharding(grid, divide(leaf.shape, named(path, names or {}), shape))
@@ -172,6 +179,7 @@ def mesh(
         put_chunk=lambda tree: lay(tree, rows),
         put_constant=lambda tree: lay(tree, whole),
         lower=lower,
+        own_rows=own_rows,
     )
 
 

@@ -62,6 +62,7 @@ class Stream:
     rows: `(step, count) -> Rows` of the batches; since it is stateless, so is this, but for what it has begun.
     end:  the step at which nothing more is wanted.
     look: is shown every batch and its row numbers, and raises where something is wrong.
+    own:  `B -> slice`, the rows of a batch that the devices of this process hold; the others are left blank.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class Stream:
         rows: Callable[[int, int], Rows],
         end: int,
         look: Callable[[Batch, np.ndarray], None] = lambda batch, indices: None,
+        own: Callable[[int], slice] = slice,
     ):
-        self.source, self.rows, self.end, self.look = source, rows, end, look
+        self.source, self.rows, self.end, self.look, self.own = source, rows, end, look, own
         self.workers = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="decode")
         self.begun: dict[int, Future[Batch]] = {}
         self.batch_bytes = 0
@@ -91,8 +93,22 @@ class Stream:
     def fetch(self, step: int) -> Batch:
         """Return the batch [B, ...] of one step, its weights multiplied by those of its rows."""
         rows = self.rows(step, 1)
-        indices = np.asarray(rows.indices[0])
+        own = self.own(rows.indices.shape[1])
+        indices = np.asarray(rows.indices[0, own])
         batch = self.source.fetch(indices)
         self.look(batch, indices)
-        weights = rows.weights[0].reshape(-1, *(1,) * (batch.weights.ndim - 1))
-        return batch._replace(weights=batch.weights * weights)
+        weights = rows.weights[0, own].reshape(-1, *(1,) * (batch.weights.ndim - 1))
+        return blank_around(batch._replace(weights=batch.weights * weights), own, rows.indices.shape[1])
+
+
+def blank_around(batch: Batch, own: slice, size: int) -> Batch:
+    """Return a batch of `size` rows that holds these at `own` and zeros elsewhere, where nobody here will look."""
+    if len(batch.weights) == size:
+        return batch
+
+    def whole(leaf: np.ndarray) -> np.ndarray:
+        filled = np.zeros((size, *leaf.shape[1:]), leaf.dtype)
+        filled[own] = leaf
+        return filled
+
+    return jax.tree.map(whole, batch)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl import feed, flops, steps
+from fdl import feed, flops, processes, steps
 from fdl.data import LazySource, Source
 from fdl.data.check import check_source, check_values
 from fdl.due import Due
@@ -67,7 +67,7 @@ def bind(
     end: int,
 ) -> tuple[Call, Callable[[int, int], Rows | Batch], str]:
     """Return a step's call, what to send it, and which feed that is: `rows` of a resident source or streamed rows."""
-    chosen, why = feed.choose(experiment.feed, source, executor.devices[0])
+    chosen, why = processes.by_first(lambda: feed.choose(experiment.feed, source, executor.devices[0]))
     spec, name = experiment.dataset.spec, experiment.dataset.name
     if chosen == "streamed":
 
@@ -75,7 +75,11 @@ def bind(
             check_values(batch, spec, name, split, indices)
 
         check_source(source, spec, name, split)
-        return Call(executor, steps.fuse(step)), feed.Stream(source, rows, end, look), f"{chosen}: {why}"
+        return (
+            Call(executor, steps.fuse(step)),
+            feed.Stream(source, rows, end, look, executor.own_rows),
+            f"{chosen}: {why}",
+        )
     kept = source.resident()
     check_source(kept, spec, name, split)
     return Call(executor, steps.fuse(steps.gather(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"

@@ -12,6 +12,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import tiny
 from fdl import processes, train
 from fdl.checkpoint import Checkpoints
+from fdl.data.source import Source
 
 workdir, saves, port, count, index = Path(sys.argv[1]), *map(int, sys.argv[2:])
 if count > 1:
@@ -28,5 +29,12 @@ def save_and_leave(self, *args) -> None:
         raise SystemExit
 
 
+def fetch_own(self, indices):
+    assert len(indices) <= 16 // count, "a process decodes its own rows alone"
+    return fetch(self, indices)
+
+
 Checkpoints.save = save_and_leave
-train(tiny.convolutional(steps=8, log_every=2, evaluate_every=2, mesh={"fsdp": count}), workdir)
+fetch, Source.fetch = Source.fetch, fetch_own
+feed = "streamed" if count > 1 else "resident"
+train(tiny.convolutional(steps=8, log_every=2, evaluate_every=2, mesh={"fsdp": count}, feed=feed), workdir)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl import executors, feed, lock, plot
+from fdl import executors, feed, lock, plot, processes
 from fdl import folder as run_folder
 from fdl.accelerator import describe, find
 from fdl.checkpoint import Checkpoints
@@ -40,6 +40,8 @@ def train_population(
     its own. The data lives on the device, members are spread over devices, and no number passes between them.
     """
     workdir, alone, size = Path(workdir), population.member(0), len(population)
+    if processes.count() > 1:
+        raise ValueError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
     devices = find(alone.accelerator)
     executor = executors.members(devices[: math.gcd(size, len(devices))])
     check(alone, 1)
