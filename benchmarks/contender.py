@@ -1,0 +1,101 @@
+"""One contender in a process of its own: proves its losses, then times windows when told to on standard input."""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+warnings.filterwarnings("ignore")
+# name -> what it is
+CONTENDERS = {
+    "fdl": "fdl as launched",
+    "flax": "Flax linen, hand-written loop",
+    "flax_malloc": "the same, malloc tuned",
+    "keras": "Keras 3 on JAX",
+    "keras_32": "the same, steps_per_execution=32",
+    "torch": "PyTorch eager",
+    "torch_tuned": "the same, fused Adam, channels last, malloc tuned",
+    "lightning": "Lightning",
+    "equinox": "Equinox, hand-written loop",
+    "haiku": "Haiku, hand-written loop",
+}
+JAX_STOCK = ("flax", "keras", "keras_32", "equinox", "haiku")
+
+
+def build(name: str, work: Any, weights: Any, x: Any, y: Any) -> Any:
+    """Import one library and make its contender."""
+    if name == "fdl":
+        from benchmarks.contenders import fdl
+
+        return fdl.build(work, weights, x, y)
+    if name in ("flax", "flax_malloc"):
+        from benchmarks.contenders import flax
+
+        return flax.build(work, weights, x, y)
+    if name in ("equinox", "haiku"):
+        from importlib import import_module
+
+        return import_module(f"benchmarks.contenders.{name}").build(work, weights, x, y)
+    if name in ("keras", "keras_32"):
+        from benchmarks.contenders import keras
+
+        return keras.Fit(work, weights, x, y, 32 if name == "keras_32" else 1)
+    from benchmarks.contenders import torch
+
+    if name == "lightning":
+        return torch.Lightning(work, weights, x, y, tuned=False)
+    return torch.Loop(work, weights, x, y, tuned=name == "torch_tuned")
+
+
+def window(run: Any, seconds: float, rate: float) -> dict[str, float]:
+    """Run as many steps as take about `seconds` at `rate` steps/s, and return what was seen."""
+    steps = max(1, round(seconds * rate))
+    if steps >= 100:
+        steps = -(-steps // 100) * 100  # whole log intervals, as fdl runs
+    before, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    run(steps)
+    wall, after = time.perf_counter() - before, resource.getrusage(resource.RUSAGE_SELF)
+    used = after.ru_utime + after.ru_stime - cpu.ru_utime - cpu.ru_stime
+    return {"steps_per_second": steps / wall, "cpu_ms": used / steps * 1e3}
+
+
+def main() -> None:
+    """Serve windows until standard input ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workload")
+    parser.add_argument("name", choices=CONTENDERS)
+    asked = parser.parse_args()
+    out, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is not an answer
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if asked.name == "fdl":
+        from fdl import cli
+
+        cli.prepare_jax(None, "cpu")
+    if asked.name in ("fdl", "flax_malloc", "torch_tuned"):
+        from fdl import memory
+
+        memory.keep_freed()
+    from benchmarks import workloads
+
+    work = workloads.WORKLOADS[asked.workload]
+    x, y = workloads.data(work)
+    contender = build(asked.name, work, workloads.weights(work), x, y)
+    losses = contender.losses(workloads.proof_order(work))
+    rate = 2.0
+    for seconds in (0.5, 0.5):  # compiles what the windows run, and learns how many steps they hold
+        rate = window(contender.run, seconds, rate)["steps_per_second"]
+    print(json.dumps({"losses": losses}), file=out, flush=True)
+    for line in sys.stdin:
+        seen = window(contender.run, float(line), rate)
+        rate = seen["steps_per_second"]
+        print(json.dumps(seen), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""fdl: an Experiment, as any page makes one, driven by the training loop's own stretch."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from benchmarks.workloads import HEADS, LEARNING_RATE, N, Weights, Workload
+from fdl import models, tasks
+from fdl.data.source import Dataset, Source, Spec, columns
+from fdl.due import rhythm
+from fdl.executors import jit
+from fdl.experiment import Experiment
+from fdl.program import steps_per_call, stretch, training
+from fdl.types import Batch
+
+
+def experiment(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -> Experiment:
+    """Return the Experiment of a workload, which begins with the given weights."""
+    tokens = work.kind in ("lstm", "gpt")
+    source = columns(x, y)
+    if tokens:
+        source = replace(source, take=_take_tokens)
+
+    def load(split: str) -> Source:
+        return source
+
+    spec = Spec(
+        inputs=jax.ShapeDtypeStruct(x.shape[1:], x.dtype),
+        targets=jax.ShapeDtypeStruct(y.shape[1:], y.dtype),
+        sizes={"train": N, "validation": N, "test": N},
+        weights=y.shape[1:],
+        classes=work.sizes[0] if tokens else work.sizes[-1] if work.sizes[-1] > 1 else None,
+        vocabulary=work.sizes[0] if tokens else None,
+    )
+    model: Any
+    if work.kind == "mlp":
+        model = models.MLP(work.sizes[-1], work.sizes[1:-1])
+    elif work.kind == "cnn":
+        model = models.CNN(work.sizes[3], work.sizes[:2], work.sizes[2:3])
+    elif work.kind == "lstm":
+        vocabulary, embedding, width, _ = work.sizes
+        model = models.RNN(vocabulary, vocabulary=vocabulary, embedding=embedding, width=width, every_step=True)
+    else:
+        vocabulary, width, hidden, time = work.sizes
+        model = models.Transformer(
+            vocabulary, vocabulary, width, 6, HEADS, hidden, time, causal=True, every_step=True
+        )
+    task = tasks.next_token() if tokens else tasks.binary() if work.sizes[-1] == 1 else tasks.classify(work.sizes[-1])
+    return Experiment(
+        model=model,
+        dataset=Dataset(name=work.name, spec=spec, load=load),
+        task=task,
+        optimizer=optax.adam(LEARNING_RATE),
+        batch_size=work.batch,
+        steps=10**9,
+        log_every=100,
+        start=lambda variables: {"params": named(variables["params"], weights)},
+    )
+
+
+def named(params: Any, weights: Weights) -> Any:
+    """Return the weights in the places of fdl's parameters."""
+    words = {
+        "Embed_0/embedding": "embed", "embed/embedding": "embed", "positions/embedding": "positions",
+        "Recurrence_0/recurrent": "lstm.recurrent",
+    }  # fmt: skip
+    parts = {"attention_norm": "norm1", "mlp_norm": "norm2"}
+
+    def find(path: Any, leaf: jax.Array) -> np.ndarray:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        *rooms, last = name.split("/")
+        if name in words:
+            key = words[name]
+        elif rooms[0].startswith("Block_"):
+            key = f"{rooms[0][6:]}.{parts.get(rooms[-1], rooms[-1])}.{last}"
+        elif rooms[0] == "Recurrence_0":
+            key = f"lstm.{last}"
+        elif "Recurrence_0" in params:
+            key = f"head.{last}"
+        else:
+            key = f"{rooms[0].lower().replace('_', '')}.{last}"
+        return weights[key].reshape(leaf.shape)
+
+    return jax.tree_util.tree_map_with_path(find, params)
+
+
+def _take_tokens(arrays: Any, indices: Any) -> Batch:
+    inputs, targets = (array[indices] for array in arrays)
+    return Batch(inputs, targets, np.ones(targets.shape, np.float32))
+
+
+class Run:
+    """Holds the program and its state between windows."""
+
+    def __init__(self, what: Experiment):
+        self.executor = jit()
+        self.program = training(what, self.executor)
+        self.state = self.executor.put_state(what.init())
+        self.step = 0
+        self.due = rhythm(what.steps, 100, 0, 0, steps_per_call(what, self.executor))
+
+    def losses(self, order: np.ndarray) -> list[float]:
+        """Train the first steps, on fdl's own order, and return the loss of each."""
+        sent = []
+        for step in range(len(order)):
+            rows = self.program.rows(step, 1)
+            assert (np.asarray(rows.indices)[0] == order[step]).all()
+            self.state, sums = self.program.call(self.state, rows)
+            sent.append(float(sums["loss"].total[0] / sums["loss"].weight[0]))
+        return sent
+
+    def run(self, steps: int) -> None:
+        """Train so many steps (rounded up to a log point) as `train` does."""
+        end = -(-(self.step + steps) // 100) * 100 if self.due.steps_per_call > 1 else self.step + steps
+        stop_at = end
+
+        def stop() -> bool:
+            return self.step >= stop_at
+
+        def advance(count: int) -> None:
+            self.step += count
+
+        while self.step < end:
+            self.state, _, _ = stretch(
+                self.program.call, self.program.rows, self.state, self.step, self.due, advance, stop
+            )
+
+
+def build(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -> Run:
+    """Make the contender."""
+    return Run(experiment(work, weights, x, y))

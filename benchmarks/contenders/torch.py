@@ -1,0 +1,180 @@
+"""PyTorch, eager and tuned (fused Adam, channels last), and the same under Lightning."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.workloads import DEPTH, HEADS, LEARNING_RATE, Shuffle, Weights, Workload
+
+
+def tensor(a: np.ndarray) -> torch.Tensor:
+    """Return a tensor of a NumPy array's numbers."""
+    return torch.from_numpy(np.ascontiguousarray(a))
+
+
+def linear(weights: Weights, name: str) -> nn.Linear:
+    """Return a layer with the given weights."""
+    kernel = weights[f"{name}.kernel"]
+    layer = nn.Linear(*kernel.shape)
+    layer.weight.data, layer.bias.data = tensor(kernel.T), tensor(weights[f"{name}.bias"])
+    return layer
+
+
+class LSTM(nn.Module):
+    """Embedding, LSTM, head; the second bias that torch has is frozen at zero."""
+
+    def __init__(self, sizes: tuple[int, ...], weights: Weights):
+        super().__init__()
+        vocabulary, embedding, width, _ = sizes
+        self.embed = nn.Embedding.from_pretrained(tensor(weights["embed"]), freeze=False)
+        self.lstm = nn.LSTM(embedding, width, batch_first=True)
+        with torch.no_grad():
+            self.lstm.weight_ih_l0.copy_(tensor(weights["lstm.kernel"].T))
+            self.lstm.weight_hh_l0.copy_(tensor(weights["lstm.recurrent"].T))
+            self.lstm.bias_ih_l0.copy_(tensor(weights["lstm.bias"]))
+            self.lstm.bias_hh_l0.zero_()
+        self.lstm.bias_hh_l0.requires_grad_(False)
+        self.head = linear(weights, "head")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        return self.head(self.lstm(self.embed(x))[0])
+
+
+class Block(nn.Module):
+    """Pre-norm attention and two-layer net."""
+
+    def __init__(self, width: int, weights: Weights, i: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        qkv = [linear(weights, f"{i}.{part}") for part in ("query", "key", "value")]
+        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv.weight.data = torch.cat([part.weight.data for part in qkv])
+        self.qkv.bias.data = torch.cat([part.bias.data for part in qkv])
+        self.out, self.up, self.down = (linear(weights, f"{i}.{part}") for part in ("out", "up", "down"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [B, T, D]."""
+        batch, time, width = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(batch, time, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(found.transpose(1, 2).reshape(batch, time, width))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    """Blocks between embedding and head."""
+
+    def __init__(self, sizes: tuple[int, ...], weights: Weights):
+        super().__init__()
+        self.embed = nn.Embedding.from_pretrained(tensor(weights["embed"]), freeze=False)
+        self.positions = nn.Parameter(tensor(weights["positions"]))
+        self.blocks = nn.Sequential(*(Block(sizes[1], weights, i) for i in range(DEPTH)))
+        self.norm, self.head = nn.LayerNorm(sizes[1]), linear(weights, "head")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        return self.head(self.norm(self.blocks(self.embed(x) + self.positions)))
+
+
+class HeightWidthChannels(nn.Module):
+    """Flatten in the order of the other contenders, so that the dense weights mean the same."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [B, H * W * C] of [B, C, H, W]."""
+        return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)
+
+
+def model(work: Workload, weights: Weights) -> nn.Module:
+    """Return the network."""
+    if work.kind == "mlp":
+        layers: list[nn.Module] = []
+        for i in range(len(work.sizes) - 1):
+            layers += [linear(weights, f"dense{i}"), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+    if work.kind == "cnn":
+        layers = []
+        for i in range(2):
+            kernel = weights[f"conv{i}.kernel"]
+            conv = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
+            conv.weight.data, conv.bias.data = tensor(kernel.transpose(3, 2, 0, 1)), tensor(weights[f"conv{i}.bias"])
+            layers += [conv, nn.ReLU(), nn.MaxPool2d(2)]
+        return nn.Sequential(
+            *layers, HeightWidthChannels(), linear(weights, "dense0"), nn.ReLU(), linear(weights, "dense1")
+        )
+    return LSTM(work.sizes, weights) if work.kind == "lstm" else GPT(work.sizes, weights)
+
+
+def loss(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return the mean loss."""
+    if y.dtype == torch.float32:
+        return F.binary_cross_entropy_with_logits(outputs[:, 0], y)
+    return F.cross_entropy(outputs.flatten(0, -2), y.flatten())
+
+
+class Loop:
+    """The plain loop."""
+
+    def __init__(self, work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray, tuned: bool):
+        self.model, self.shuffle = model(work, weights), Shuffle(work.batch)
+        x = x.transpose(0, 3, 1, 2) if work.kind == "cnn" else x
+        self.x, self.y = tensor(x.astype(np.int64) if x.dtype == np.int32 else x), tensor(y)
+        self.y = self.y.long() if y.dtype == np.int32 else self.y
+        if tuned and work.kind == "cnn":
+            self.model = self.model.to(memory_format=torch.channels_last)
+            self.x = self.x.to(memory_format=torch.channels_last)
+        live = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(live, LEARNING_RATE, fused=tuned or None)
+
+    def losses(self, order: np.ndarray) -> list[float]:
+        """Train on these rows and return the loss of each step."""
+        return [self._one(rows).item() for rows in order]
+
+    def run(self, steps: int) -> None:
+        """Train so many steps."""
+        for _ in range(steps):
+            self._one(self.shuffle())
+
+    def _one(self, rows: np.ndarray) -> torch.Tensor:
+        at = torch.from_numpy(rows)
+        self.optimizer.zero_grad(set_to_none=True)
+        value = loss(self.model(self.x[at]), self.y[at])
+        value.backward()
+        self.optimizer.step()
+        return value
+
+
+class Lightning(Loop):
+    """The same model under a Trainer with logging, bars and checkpoints turned off."""
+
+    def run(self, steps: int) -> None:
+        """Fit so many steps."""
+        import lightning
+
+        outer = self
+
+        class Module(lightning.LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.model = outer.model
+
+            def training_step(self, batch: Any, index: int) -> torch.Tensor:
+                return loss(self.model(batch[0]), batch[1])
+
+            def configure_optimizers(self) -> Any:
+                return outer.optimizer
+
+        class Rows(torch.utils.data.IterableDataset):
+            def __iter__(self) -> Any:
+                while True:
+                    at = torch.from_numpy(outer.shuffle())
+                    yield outer.x[at], outer.y[at]
+
+        quiet = {name: False for name in ("logger", "enable_progress_bar", "enable_checkpointing")}
+        trainer = lightning.Trainer(
+            max_steps=steps, accelerator="cpu", enable_model_summary=False, barebones=False, **quiet
+        )
+        trainer.fit(Module(), torch.utils.data.DataLoader(Rows(), batch_size=None))

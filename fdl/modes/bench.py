@@ -1,0 +1,271 @@
+"""Benchmark: how fast an experiment trains here, what bounds it, and how far from that bound it is."""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl import flops
+from fdl import folder as run_folder
+from fdl.accelerator import describe
+from fdl.clockwork import Clock, compare, steady, summary, window
+from fdl.disk import write_json
+from fdl.executors import Executor
+from fdl.experiment import Experiment, check, place
+from fdl.ops import forms
+from fdl.program import step_of, training
+
+# Nominal matmul peaks of the makers' data sheets, dense bfloat16, in FLOP/s.
+NOMINAL = {
+    "A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12,
+    "TPU v4": 275e12, "TPU v5 lite": 197e12, "TPU v5p": 459e12, "TPU v6 lite": 918e12,
+}  # fmt: skip
+COMPILE, TRACE, LOWER = "backend_compile_duration", "jaxpr_trace_duration", "jaxpr_to_mlir_module_duration"
+
+
+def bench(
+    experiment: Experiment,
+    *,
+    seconds: float = 2.0,
+    windows: int = 5,
+    baseline: Path | None = None,
+    profile: Path | None = None,
+    out: Path | None = None,
+    say: Callable[[str], None] = print,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Any]:
+    """Return and print the speed of an experiment, and write it as JSON where `out` says.
+
+    seconds: length of a window. baseline: an earlier JSON to compare with. profile: a folder for a trace of one call.
+    Raises a ValueError under a profiler, whose own cost would be what is measured.
+    """
+    refuse_profilers()
+    before = json.loads(baseline.read_text()) if baseline else None
+    executor = place(experiment)
+    check(experiment, executor.shares)
+    state = executor.put_state(experiment.init())
+    program = training(experiment, executor)
+    count, batch_size, devices = program.steps_per_call, experiment.batch_size, len(executor.devices)
+    step, last = 0, None
+
+    def feed() -> Any:
+        nonlocal step
+        step += count
+        return program.rows(step - count, count)
+
+    def send(rows: Any) -> Any:
+        nonlocal state, last
+        state, last = program.call(state, rows)
+        return last
+
+    with listening() as events:
+        jax.block_until_ready(send(feed()))
+    warm = steady(lambda: window(send, feed, jax.block_until_ready, clock, seconds / 4))
+    with listening() as inside:
+        seen = [window(send, feed, jax.block_until_ready, clock, seconds) for _ in range(windows)]
+    speed = summary(seen, count)
+    peaks = calibrate(executor, clock)
+    work = flops.count(step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(batch_size))
+    compiled: Any = program.call.compiled[count]
+    moved, estimate = traffic(compiled)
+    rate = speed["steps_per_second"]
+    floors = {
+        "compute": work / devices / peaks["flops"],
+        "memory": moved / peaks["bytes"],
+        "launch": peaks["launch_seconds"] / count,
+        "input": speed["input_fraction"] / rate,
+    }
+    roof = max(floors, key=lambda name: floors[name])
+    kind = executor.devices[0].device_kind
+    nominal = next((peak for name, peak in NOMINAL.items() if name in kind), None)
+    result: dict[str, Any] = {
+        "experiment": experiment.name,
+        "devices": describe(executor.devices),
+        "executor": executor.name,
+        "dtype": str(getattr(experiment.model, "dtype", None) or "float32"),
+        "ops": forms.chosen(),
+        "feed": program.feed,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(experiment.abstract().params)),
+        "batch_size": batch_size,
+        "steps_per_call": count,
+        "warm_up_windows": warm,
+        **speed,
+        "examples_per_second": rate * batch_size,
+        "examples_per_second_per_device": rate * batch_size / devices,
+        **tokens(experiment, last, rate),
+        **{name: sum(events.get(event, [])) for name, event in
+           (("trace_seconds", TRACE), ("lower_seconds", LOWER), ("compile_seconds", COMPILE))},
+        "cache_hit": bool(events.get("cache_hits")),
+        "recompiled": len(inside.get(COMPILE, [])),
+        "flops_per_step": work,
+        "flops_per_second": work * rate,
+        "measured_peak": peaks,
+        "peak_fraction": work * rate / devices / peaks["flops"],
+        "mfu": work * rate / devices / nominal if nominal else None,
+        "bytes_per_step": moved,
+        "bandwidth_fraction": moved * rate / peaks["bytes"],
+        "floors_seconds": floors,
+        "roof": roof,
+        "times_the_roof": 1 / rate / floors[roof],
+        "memory_estimate_bytes": estimate,
+        "memory_peak_bytes": peak_memory(executor),
+        "versions": run_folder.environment(executor.devices)["versions"],
+    }  # fmt: skip
+    if before:
+        result["against_baseline"] = compare(speed, before)
+    if profile:
+        result["top_ops_ms"] = top_ops(lambda: jax.block_until_ready(send(feed())), profile)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(out, result)
+    report(result, say)
+    return result
+
+
+def report(result: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Print the result for a reader."""
+    say(f"{result['experiment']} on {result['devices']} by {result['executor']}, {result['dtype']}, data {result['feed']}")
+    say("ops " + ", ".join(f"{op} {form}" for op, form in result["ops"].items()))
+    say(
+        f"{result['steps_per_second']:,.4g} steps/s [{result['lowest']:,.4g}, {result['highest']:,.4g}], "
+        f"{result['examples_per_second']:,.4g} examples/s, {result['steps_per_call']} steps a call; "
+        f"a step {result['ms_p50']:.4g} ms (p50), {result['ms_p95']:.4g} ms (p95)"
+    )
+    if "tokens_per_second" in result:
+        say(f"{result['tokens_per_second']:,.4g} tokens/s, {result['tokens_per_second_with_padding']:,.4g} with padding")
+    say(
+        f"trace {result['trace_seconds']:.2f} s, lower {result['lower_seconds']:.2f} s, compile "
+        f"{result['compile_seconds']:.2f} s{' (from the cache)' if result['cache_hit'] else ''}"
+    )
+    if result["recompiled"]:
+        say(f"warning: {result['recompiled']} programs were compiled inside the windows; these numbers hold that too")
+    say(
+        f"{result['flops_per_step'] / 1e6:,.4g} MFLOP a step (every attention score counted, masked ones too), "
+        f"{result['flops_per_second'] / 1e9:,.4g} GFLOP/s, {result['peak_fraction']:.0%} of the matmul peak measured now"
+        + (f", MFU {result['mfu']:.1%} of the nominal bfloat16 peak" if result["mfu"] else "")
+    )
+    say(
+        f"{result['bytes_per_step'] / 1e6:,.4g} MB a step by the compiler's count, "
+        f"{result['bandwidth_fraction']:.0%} of the measured copy bandwidth"
+    )
+    say(f"bound by {result['roof']}: {result['times_the_roof']:.3g} times that floor; input {result['input_fraction']:.1%}")
+    estimate, peak = result["memory_estimate_bytes"] / 2**20, result["memory_peak_bytes"] / 2**20
+    say(f"memory {peak:,.0f} MiB at its peak, {estimate:,.0f} MiB by the compiler's estimate for one call")
+    for name, spent in result.get("top_ops_ms", {}).items():
+        say(f"{spent:10.3f} ms  {name}")
+    if "against_baseline" in result:
+        say(result["against_baseline"])
+
+
+def peak(experiment: Experiment, *, say: Callable[[str], None] = print, clock: Clock = time.perf_counter) -> dict:
+    """Measure and print what this device can do, without any model."""
+    executor = place(experiment)
+    found = calibrate(executor, clock)
+    say(f"{describe(executor.devices)}: {found['flops'] / 1e9:,.1f} GFLOP/s in a float32 matrix product, "
+        f"{found['bytes'] / 1e9:,.1f} GB/s in a copy, {found['launch_seconds'] * 1e6:,.0f} us for an empty call")  # fmt: skip
+    return found
+
+
+def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
+    """Return the best of several tries at a matrix product, a copy and an empty call on the first device."""
+    device = executor.devices[0]
+    side, length = (1024, 2**24) if device.platform == "cpu" else (8192, 2**28)
+    square = jax.device_put(np.ones((side, side), np.float32), device)
+    long = jax.device_put(np.ones(length, np.float32), device)
+    one = jax.device_put(np.ones((), np.float32), device)
+
+    def best(function: Callable[[Any], Any], x: Any, tries: int) -> float:
+        compiled = jax.jit(function)
+        jax.block_until_ready(compiled(x))
+        times = []
+        for _ in range(tries):
+            begun = clock()
+            jax.block_until_ready(compiled(x))
+            times.append(clock() - begun)
+        return max(min(times), 1e-9)
+
+    return {
+        "flops": 2.0 * side**3 / best(lambda a: a @ a, square, 10),
+        "bytes": 8.0 * length / best(lambda a: a + 1, long, 5),
+        "launch_seconds": best(lambda a: a + 1, one, 50),
+    }
+
+
+def tokens(experiment: Experiment, sums: Any, rate: float) -> dict[str, float]:
+    """Return tokens/s with and without padding where an example is a sequence, else nothing."""
+    length = int(np.prod(experiment.dataset.spec.weights)) if experiment.dataset.spec.weights else 0
+    if not length:
+        return {}
+    whole = rate * experiment.batch_size * length
+    counted = float(np.mean(jax.device_get(sums["loss"].weight)))
+    return {"tokens_per_second": rate * counted, "tokens_per_second_with_padding": whole}
+
+
+def traffic(compiled: Any) -> tuple[float, float]:
+    """Return the bytes that a step moves (the body of a loop counts once) and those that a call holds."""
+    cost = compiled.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) else cost
+    held = compiled.memory_analysis()
+    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    shared = getattr(held, "alias_size_in_bytes", 0)
+    return float((cost or {}).get("bytes accessed", 0.0)), float(sum(getattr(held, p, 0) for p in parts) - shared)
+
+
+def peak_memory(executor: Executor) -> int:
+    """Return the most bytes in use so far: on the device where it tells, else in this process."""
+    stats = executor.devices[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"])
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextmanager
+def listening() -> Iterator[dict[str, list[float]]]:
+    """Collect JAX's own events by the last word of their names: durations in seconds, and 1 for what only happens."""
+    heard: dict[str, list[float]] = {}
+    on = [True]
+
+    def hear(name: str, duration: float = 1.0, **_: Any) -> None:
+        if on:
+            heard.setdefault(name.rsplit("/", 1)[-1], []).append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    jax.monitoring.register_event_listener(hear)
+    try:
+        yield heard
+    finally:
+        on.clear()  # JAX has no public way to forget a listener
+
+
+def refuse_profilers() -> None:
+    """Raise a ValueError where Python or JAX is being profiled or traced."""
+    from jax._src import profiler
+
+    state = getattr(profiler, "_profile_state", None)
+    if sys.getprofile() or sys.gettrace() or getattr(state, "profile_session", None) is not None:
+        raise ValueError("a profiler is running and would be timed too; stop it, or use --profile after the windows")
+
+
+def top_ops(run: Callable[[], Any], folder: Path, most: int = 20) -> dict[str, float]:
+    """Trace one call into a folder and return its longest operations in ms."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with jax.profiler.trace(str(folder)):
+        run()
+    spent: Counter[str] = Counter()
+    for file in folder.rglob("*.xplane.pb"):
+        for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
+            for line in plane.lines:
+                if plane.name.startswith("/device") or "XLA" in line.name:
+                    for event in line.events:
+                        if "::" not in event.name:
+                            spent[event.name] += event.duration_ns / 1e6
+    return dict(spent.most_common(most))
