@@ -1,4 +1,4 @@
-"""Train, evaluate, predict, generate, describe: launch any experiment with flags.
+"""Train, evaluate, predict, generate, describe, bench: launch any experiment with flags.
 
     python launch.py                                          trains the default experiment
     python launch.py --list                                   shows every experiment
@@ -18,6 +18,7 @@ from fdl import cli, pages
 
 DEFAULT = "digits_mlp"
 RUN, SAMPLING, PREDICTING = "the run", "what --mode=generate writes", "what --mode=predict answers"
+MEASURING = "what --mode=bench measures"
 OPTIONS = "options of any experiment"
 SETTINGS, KNOBS = "where and how often (never what is computed)", "knobs of the experiment"
 
@@ -56,6 +57,11 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_string("split", "test", "the examples to answer for", **at)
     flags.DEFINE_string("input", None, "instead, an .npy or .npz file of inputs", **at)
     flags.DEFINE_string("output", None, "a .jsonl or .csv file; predictions-SPLIT.jsonl in the run folder", **at)
+    at["module_name"] = MEASURING
+    flags.DEFINE_bool("peak", False, "only what the device can do, without any model", **at)
+    flags.DEFINE_string("baseline", None, "the JSON of an earlier bench, to compare with", **at)
+    flags.DEFINE_string("profile", None, "a folder for a trace of one call, and show the longest operations", **at)
+    flags.DEFINE_string("out", None, "where the JSON goes; the run folder's name and .bench.json", **at)
     at["module_name"] = SETTINGS
     flags.DEFINE_enum("accelerator", None, ["any", "cpu", "gpu", "tpu"], "never another than this (any)", **at)
     flags.DEFINE_enum("executor", None, ["auto", "jit", "pmap", "mesh"], "how devices share a step (auto)", **at)
@@ -142,7 +148,7 @@ def usage(found: flags.FlagValues, page: pages.Page) -> str:
     """Return the help: what this program is, the page, and every flag with its default."""
     parts = [__doc__ or "", f"experiment {page.name}: {page.doc}"]
     groups = found.flags_by_module_dict()
-    for title in (KNOBS, SETTINGS, OPTIONS, RUN, SAMPLING, PREDICTING):
+    for title in (KNOBS, SETTINGS, OPTIONS, RUN, SAMPLING, PREDICTING, MEASURING):
         lines = [
             f"  --{flag.name}={flag.default_as_str or ''}  ({flag.parser.flag_type()})  {flag.help}"
             for flag in groups.get(title, ())
@@ -197,8 +203,11 @@ def launch(argv: list[str]) -> int:
         del run[name]
     sampling = {flag.name: flag.value for flag in found.flags_by_module_dict()[SAMPLING]}
     predicting = {flag.name: flag.value for flag in found.flags_by_module_dict()[PREDICTING]}
+    measuring = {flag.name: flag.value for flag in found.flags_by_module_dict()[MEASURING]}
     options = {flag.name: flag.value for flag in found.flags_by_module_dict()[OPTIONS]}
-    return cli.run(page, knobs, settings, **run, sampling=sampling, predicting=predicting, options=options)
+    return cli.run(
+        page, knobs, settings, **run, sampling=sampling, predicting=predicting, measuring=measuring, options=options
+    )
 
 
 if __name__ == "__main__":

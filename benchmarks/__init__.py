@@ -1,0 +1,1 @@
+"""Speed: fdl against its peers, side by side in one run."""

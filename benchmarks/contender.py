@@ -56,10 +56,8 @@ def build(name: str, work: Any, weights: Any, x: Any, y: Any) -> Any:
 def window(run: Any, seconds: float, rate: float) -> dict[str, float]:
     """Run as many steps as take about `seconds` at `rate` steps/s, and return what was seen."""
     steps = max(1, round(seconds * rate))
-    if steps >= 100:
-        steps = -(-steps // 100) * 100  # whole log intervals, as fdl runs
     before, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-    run(steps)
+    steps = run(steps) or steps
     wall, after = time.perf_counter() - before, resource.getrusage(resource.RUSAGE_SELF)
     used = after.ru_utime + after.ru_stime - cpu.ru_utime - cpu.ru_stime
     return {"steps_per_second": steps / wall, "cpu_ms": used / steps * 1e3}

@@ -134,13 +134,13 @@ def page(results: dict[str, Result], about: Result) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `python benchmarks/peers.py`, which sets up its peers by itself; do not edit. Every contender ran in a",
-        "process of its own, all took turns (A B C, A B C), and each first proved that its losses over the same 20 steps",
-        f"from the same weights are those of the others (to {TOLERANCE:g}). Float32, Adam, 50,000 examples, shuffled.",
-        "Cells: median steps/s [lowest, highest window], and the CPU time of a step in ms: the second is what a crowded",
-        "machine distorts least.",
+        "Written by `python benchmarks/peers.py`, which sets up its peers itself; do not edit. Every contender ran in",
+        "a process of its own, all took turns (A B C, A B C), and each first proved its losses: over 20 steps",
+        f"on the same rows and weights they are the others' (to {TOLERANCE:g}). Float32, Adam,",
+        "50,000 examples, shuffled. Cells: median steps/s [lowest, highest window] and CPU milliseconds a step, which a",
+        "crowded machine distorts less.",
         "",
-        f"{about['cpu']}, {about['cores']} cores, load {about['load']} while it ran; Python {about['python']}; "
+        f"{about['cpu']}, {about['cores']} cores, load {about['load']}; Python {about['python']}; "
         f"{about['date']}; {about['rounds']} rounds of {about['seconds']:g} s. {about['versions']}.",
         "",
         "| contender | " + " | ".join(results) + " |",
@@ -155,14 +155,24 @@ def page(results: dict[str, Result], about: Result) -> str:
             else:
                 cells.append(one.get("failed", "not run"))
         lines.append(f"| {what} | " + " | ".join(cells) + " |")
-    lines += ["", "## fdl against the others, in this run", "", "Above 1, fdl is faster: by the clock · by CPU time.", ""]
+    lines += [
+        "",
+        "## fdl against the others, in this run",
+        "",
+        "Above 1, fdl is faster: by the clock · by CPU time.",
+        "",
+    ]
     lines += ["| workload | bar | " + " | ".join(GROUPS) + " |", "|---|---|" + "---|" * len(GROUPS)]
     for workload, found in results.items():
         cells = []
         for names in GROUPS.values():
             rate, cpu, ours = best(found, names, "rate"), best(found, names, "cpu_ms"), found.get("fdl", {})
-            cells.append(f"{ours['rate'] / rate:.2f} · {cpu / ours['cpu_ms']:.2f}" if rate and cpu and "rate" in ours else "–")
-        lines.append(f"| {workload} {WORKLOADS[workload].what} | {WORKLOADS[workload].bar} | " + " | ".join(cells) + " |")
+            cells.append(
+                f"{ours['rate'] / rate:.2f} · {cpu / ours['cpu_ms']:.2f}" if rate and cpu and "rate" in ours else "–"
+            )
+        lines.append(
+            f"| {workload} {WORKLOADS[workload].what} | {WORKLOADS[workload].bar} | " + " | ".join(cells) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -18,9 +18,10 @@ from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 from fdl.ops import forms
 
 if TYPE_CHECKING:
+    from fdl.experiment import Experiment
     from fdl.population import Population
 
-MODES = ("train", "evaluate", "predict", "generate", "describe", "doctor")
+MODES = ("train", "evaluate", "predict", "generate", "describe", "bench", "doctor")
 
 
 def listing() -> int:
@@ -65,6 +66,7 @@ def run(
     sweep: str | None = None,
     sampling: Mapping[str, Any] | None = None,
     predicting: Mapping[str, Any] | None = None,
+    measuring: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     distributed: bool = False,
     coordinator: str | None = None,
@@ -74,7 +76,7 @@ def run(
     """Run one mode of one page and return the exit code.
 
     settings: fields of Experiment that override the page's, and `fake_devices`, `ops` and `keep_memory`.
-    sampling, predicting, options: arguments of `generate`, `predict` and `options.chosen`.
+    sampling, predicting, measuring, options: arguments of `generate`, `predict`, `measure` and `options.chosen`.
     """
     settings = dict(settings)
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
@@ -123,6 +125,8 @@ def run(
             from fdl.modes.evaluate import evaluate
 
             evaluate(experiment, place, checkpoint="best" if checkpoint == "best" else "last")
+        elif mode == "bench":
+            measure(experiment, place, **(measuring or {}))
         elif mode == "predict":
             from fdl.modes.predict import predict
 
@@ -160,6 +164,31 @@ def remedy(error: Exception) -> str:
     return (
         f"{asked}; lower batch_size or evaluate_batch_size, raise accumulate, use --feed=streamed or a smaller model; "
         "what was saved stays"
+    )
+
+
+def measure(
+    experiment: "Experiment",
+    place: Path,
+    *,
+    peak: bool = False,
+    baseline: str | None = None,
+    profile: str | None = None,
+    out: str | None = None,
+) -> None:
+    """Measure an experiment, or with `peak` the device alone."""
+    from fdl.modes import bench
+
+    if peak:
+        bench.peak(experiment)
+        return
+    if baseline and not Path(baseline).is_file():
+        raise ValueError(f"--baseline={baseline} is no file; --mode=bench writes one")
+    bench.bench(
+        experiment,
+        baseline=Path(baseline) if baseline else None,
+        profile=Path(profile) if profile else None,
+        out=Path(out) if out else place.with_name(f"{place.name}.bench.json"),
     )
 
 

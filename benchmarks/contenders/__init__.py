@@ -1,0 +1,1 @@
+"""The contenders, one file per library: `build` makes what proves its losses and then runs steps."""

@@ -45,9 +45,7 @@ def experiment(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -
         model = models.RNN(vocabulary, vocabulary=vocabulary, embedding=embedding, width=width, every_step=True)
     else:
         vocabulary, width, hidden, time = work.sizes
-        model = models.Transformer(
-            vocabulary, vocabulary, width, 6, HEADS, hidden, time, causal=True, every_step=True
-        )
+        model = models.Transformer(vocabulary, vocabulary, width, 6, HEADS, hidden, time, causal=True, every_step=True)
     task = tasks.next_token() if tokens else tasks.binary() if work.sizes[-1] == 1 else tasks.classify(work.sizes[-1])
     return Experiment(
         model=model,
@@ -109,24 +107,24 @@ class Run:
             rows = self.program.rows(step, 1)
             assert (np.asarray(rows.indices)[0] == order[step]).all()
             self.state, sums = self.program.call(self.state, rows)
+            self.step += 1
             sent.append(float(sums["loss"].total[0] / sums["loss"].weight[0]))
         return sent
 
-    def run(self, steps: int) -> None:
-        """Train so many steps (rounded up to a log point) as `train` does."""
-        end = -(-(self.step + steps) // 100) * 100 if self.due.steps_per_call > 1 else self.step + steps
-        stop_at = end
-
-        def stop() -> bool:
-            return self.step >= stop_at
+    def run(self, steps: int) -> int:
+        """Train so many steps, rounded up to whole log intervals where calls hold several; return how many."""
+        begun, end = self.step, self.step + steps
+        if self.due.steps_per_call > 1:
+            end = -(-end // 100) * 100
 
         def advance(count: int) -> None:
             self.step += count
 
         while self.step < end:
             self.state, _, _ = stretch(
-                self.program.call, self.program.rows, self.state, self.step, self.due, advance, stop
+                self.program.call, self.program.rows, self.state, self.step, self.due, advance, lambda: self.step >= end
             )
+        return self.step - begun
 
 
 def build(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -> Run:

@@ -62,7 +62,8 @@ def build(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -> Loo
     if work.kind == "lstm":
         # Haiku's gates lie i g f o, and it adds one to the forget gate.
         parts = [
-            [np.split(weights[f"lstm.{part}"], 4, -1)[k] for k in (0, 2, 1, 3)] for part in ("kernel", "recurrent", "bias")
+            [np.split(weights[f"lstm.{part}"], 4, -1)[k] for k in (0, 2, 1, 3)]
+            for part in ("kernel", "recurrent", "bias")
         ]
         kernel, recurrent, bias = (np.concatenate(part, -1) for part in parts)
         width = work.sizes[2]

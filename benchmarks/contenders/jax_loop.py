@@ -1,4 +1,4 @@
-"""What a careful user writes with JAX and one of its libraries: one jitted step with donated state, called in a loop."""
+"""What a careful user writes with a JAX library: one jitted step with donated state, called in a loop."""
 
 from collections.abc import Callable
 from typing import Any

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from benchmarks.workloads import DEPTH, HEADS, LEARNING_RATE, Shuffle, Weights, Workload
 
@@ -28,7 +28,7 @@ class LSTM(nn.Module):
 
     def __init__(self, sizes: tuple[int, ...], weights: Weights):
         super().__init__()
-        vocabulary, embedding, width, _ = sizes
+        _, embedding, width, _ = sizes
         self.embed = nn.Embedding.from_pretrained(tensor(weights["embed"]), freeze=False)
         self.lstm = nn.LSTM(embedding, width, batch_first=True)
         with torch.no_grad():
@@ -60,9 +60,9 @@ class Block(nn.Module):
         """Return [B, T, D]."""
         batch, time, width = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(batch, time, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-        found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        found = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(found.transpose(1, 2).reshape(batch, time, width))
-        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+        return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
 
 class GPT(nn.Module):
@@ -111,8 +111,8 @@ def model(work: Workload, weights: Weights) -> nn.Module:
 def loss(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return the mean loss."""
     if y.dtype == torch.float32:
-        return F.binary_cross_entropy_with_logits(outputs[:, 0], y)
-    return F.cross_entropy(outputs.flatten(0, -2), y.flatten())
+        return functional.binary_cross_entropy_with_logits(outputs[:, 0], y)
+    return functional.cross_entropy(outputs.flatten(0, -2), y.flatten())
 
 
 class Loop:
@@ -173,7 +173,7 @@ class Lightning(Loop):
                     at = torch.from_numpy(outer.shuffle())
                     yield outer.x[at], outer.y[at]
 
-        quiet = {name: False for name in ("logger", "enable_progress_bar", "enable_checkpointing")}
+        quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_checkpointing"), False)
         trainer = lightning.Trainer(
             max_steps=steps, accelerator="cpu", enable_model_summary=False, barebones=False, **quiet
         )

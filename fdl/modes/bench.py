@@ -16,7 +16,7 @@ from fdl import flops
 from fdl import folder as run_folder
 from fdl.accelerator import describe
 from fdl.clockwork import Clock, compare, steady, summary, window
-from fdl.disk import write_json
+from fdl.disk import write_text
 from fdl.executors import Executor
 from fdl.experiment import Experiment, check, place
 from fdl.ops import forms
@@ -124,14 +124,17 @@ def bench(
         result["top_ops_ms"] = top_ops(lambda: jax.block_until_ready(send(feed())), profile)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out, result)
+        write_text(out, json.dumps(result, indent=1, default=float))
     report(result, say)
     return result
 
 
 def report(result: dict[str, Any], say: Callable[[str], None]) -> None:
     """Print the result for a reader."""
-    say(f"{result['experiment']} on {result['devices']} by {result['executor']}, {result['dtype']}, data {result['feed']}")
+    say(
+        f"{result['experiment']} on {result['devices']} by {result['executor']}, {result['dtype']}, "
+        f"data {result['feed']}"
+    )
     say("ops " + ", ".join(f"{op} {form}" for op, form in result["ops"].items()))
     say(
         f"{result['steps_per_second']:,.4g} steps/s [{result['lowest']:,.4g}, {result['highest']:,.4g}], "
@@ -139,7 +142,9 @@ def report(result: dict[str, Any], say: Callable[[str], None]) -> None:
         f"a step {result['ms_p50']:.4g} ms (p50), {result['ms_p95']:.4g} ms (p95)"
     )
     if "tokens_per_second" in result:
-        say(f"{result['tokens_per_second']:,.4g} tokens/s, {result['tokens_per_second_with_padding']:,.4g} with padding")
+        say(
+            f"{result['tokens_per_second']:,.4g} tokens/s, {result['tokens_per_second_with_padding']:,.4g} with padding"
+        )
     say(
         f"trace {result['trace_seconds']:.2f} s, lower {result['lower_seconds']:.2f} s, compile "
         f"{result['compile_seconds']:.2f} s{' (from the cache)' if result['cache_hit'] else ''}"
@@ -148,14 +153,17 @@ def report(result: dict[str, Any], say: Callable[[str], None]) -> None:
         say(f"warning: {result['recompiled']} programs were compiled inside the windows; these numbers hold that too")
     say(
         f"{result['flops_per_step'] / 1e6:,.4g} MFLOP a step (every attention score counted, masked ones too), "
-        f"{result['flops_per_second'] / 1e9:,.4g} GFLOP/s, {result['peak_fraction']:.0%} of the matmul peak measured now"
-        + (f", MFU {result['mfu']:.1%} of the nominal bfloat16 peak" if result["mfu"] else "")
+        f"{result['flops_per_second'] / 1e9:,.4g} GFLOP/s, {result['peak_fraction']:.0%} of the matmul peak measured "
+        "in this run" + (f", MFU {result['mfu']:.1%} of the nominal bfloat16 peak" if result["mfu"] else "")
     )
     say(
         f"{result['bytes_per_step'] / 1e6:,.4g} MB a step by the compiler's count, "
         f"{result['bandwidth_fraction']:.0%} of the measured copy bandwidth"
     )
-    say(f"bound by {result['roof']}: {result['times_the_roof']:.3g} times that floor; input {result['input_fraction']:.1%}")
+    say(
+        f"bound by {result['roof']}: {result['times_the_roof']:.3g} times that floor; "
+        f"input {result['input_fraction']:.1%}"
+    )
     estimate, peak = result["memory_estimate_bytes"] / 2**20, result["memory_peak_bytes"] / 2**20
     say(f"memory {peak:,.0f} MiB at its peak, {estimate:,.0f} MiB by the compiler's estimate for one call")
     for name, spent in result.get("top_ops_ms", {}).items():
@@ -168,8 +176,10 @@ def peak(experiment: Experiment, *, say: Callable[[str], None] = print, clock: C
     """Measure and print what this device can do, without any model."""
     executor = place(experiment)
     found = calibrate(executor, clock)
-    say(f"{describe(executor.devices)}: {found['flops'] / 1e9:,.1f} GFLOP/s in a float32 matrix product, "
-        f"{found['bytes'] / 1e9:,.1f} GB/s in a copy, {found['launch_seconds'] * 1e6:,.0f} us for an empty call")  # fmt: skip
+    say(
+        f"{describe(executor.devices)}: {found['flops'] / 1e9:,.1f} GFLOP/s in a float32 matrix product, "
+        f"{found['bytes'] / 1e9:,.1f} GB/s in a copy, {found['launch_seconds'] * 1e6:,.0f} us for an empty call"
+    )
     return found
 
 
@@ -234,12 +244,15 @@ def listening() -> Iterator[dict[str, list[float]]]:
     heard: dict[str, list[float]] = {}
     on = [True]
 
-    def hear(name: str, duration: float = 1.0, **_: Any) -> None:
+    def hear(event: str, duration_secs: float, **_: Any) -> None:
         if on:
-            heard.setdefault(name.rsplit("/", 1)[-1], []).append(duration)
+            heard.setdefault(event.rsplit("/", 1)[-1], []).append(duration_secs)
+
+    def happen(event: str, **_: Any) -> None:
+        hear(event, 1.0)
 
     jax.monitoring.register_event_duration_secs_listener(hear)
-    jax.monitoring.register_event_listener(hear)
+    jax.monitoring.register_event_listener(happen)
     try:
         yield heard
     finally:

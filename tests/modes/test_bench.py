@@ -1,0 +1,69 @@
+"""The bench: known work is counted, everything promised is said, and a profiler is refused."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+import tiny
+from fdl import flops
+from fdl.modes import bench as module
+from fdl.modes.bench import bench, listening, peak
+
+
+def test_known_work_is_counted_through_loops():
+    a, b = jnp.ones((3, 4)), jnp.ones((4, 5))
+    assert flops.count(lambda a, b: a @ b, a, b) == 2 * 3 * 4 * 5
+    assert flops.count(lambda a, b: lax.scan(lambda c, _: (c, (a @ b).sum()), 0, None, length=7), a, b) == 7 * 120
+    image, kernel = jnp.ones((2, 6, 6, 3)), jnp.ones((3, 3, 3, 8))
+    layout = ("NHWC", "HWIO", "NHWC")
+    convolve = lambda x, k: lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=layout)  # noqa: E731
+    assert flops.count(convolve, image, kernel) == 2 * (2 * 6 * 6 * 8) * (3 * 3 * 3)
+
+
+def test_a_bench_says_what_it_promises_and_compares_itself(tmp_path):
+    said: list[str] = []
+    out = tmp_path / "a.json"
+    made = tiny.experiment(steps=10_000, executor="jit")
+    first = bench(made, seconds=0.02, windows=2, out=out, say=said.append)
+    assert json.loads(out.read_text())["steps_per_second"] == first["steps_per_second"] > 0
+    assert first["recompiled"] == 0
+    assert first["compile_seconds"] > 0
+    assert first["parameters"] == 5 * 8 + 8 + 8 * 3 + 3
+    assert first["flops_per_step"] == 8 * 2 * (5 * 8 + 8 * 3) + 8 * 2 * (5 * 8 + 2 * 8 * 3)  # no gradient of the inputs
+    assert first["roof"] in first["floors_seconds"]
+    assert first["memory_estimate_bytes"] > 0
+    assert any("steps/s" in line for line in said)
+    assert any(line.startswith("bound by") for line in said)
+    second = bench(made, seconds=0.02, windows=2, baseline=out, say=said.append)
+    assert "baseline" in second["against_baseline"]
+
+
+def test_compilation_inside_a_window_is_heard():
+    with listening() as heard:
+        jax.jit(lambda x: x * 3.25)(1.0)
+    assert heard[module.COMPILE]
+    count = len(heard[module.COMPILE])
+    jax.jit(lambda x: x * 4.25)(1.0)
+    assert len(heard[module.COMPILE]) == count, "it goes on listening"
+
+
+def test_a_profiler_is_refused():
+    sys.setprofile(lambda *_: None)
+    try:
+        with pytest.raises(ValueError, match="profiler"):
+            bench(tiny.experiment())
+    finally:
+        sys.setprofile(None)
+
+
+def test_a_device_is_measured_without_a_model(monkeypatch):
+    monkeypatch.setattr(module, "calibrate", lambda *_: {"flops": 2e9, "bytes": 3e9, "launch_seconds": 4e-6})
+    said: list[str] = []
+    peak(tiny.experiment(executor="jit"), say=said.append)
+    assert "2.0 GFLOP/s" in said[0]
+    assert "3.0 GB/s" in said[0]
+    assert "4 us" in said[0]
