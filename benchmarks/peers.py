@@ -137,8 +137,8 @@ def page(results: dict[str, Result], about: Result) -> str:
         "Written by `python benchmarks/peers.py`, which sets up its peers itself; do not edit. Every contender ran in",
         "a process of its own, all took turns (A B C, A B C), and each first proved its losses: over 20 steps",
         f"on the same rows and weights they are the others' (to {TOLERANCE:g}). Float32, Adam,",
-        "50,000 examples, shuffled. Cells: median steps/s [lowest, highest window] and CPU milliseconds a step, which a",
-        "crowded machine distorts less.",
+        "50,000 examples, shuffled. Cells: median steps/s [lowest, highest window] and CPU milliseconds a step, which",
+        "a crowded machine distorts less.",
         "",
         f"{about['cpu']}, {about['cores']} cores, load {about['load']}; Python {about['python']}; "
         f"{about['date']}; {about['rounds']} rounds of {about['seconds']:g} s. {about['versions']}.",
