@@ -42,6 +42,7 @@ def _cost(eqn: Any) -> float:
     if name == "conv_general_dilated":
         numbers = eqn.params["dimension_numbers"]
         kernel = eqn.invars[1].aval.shape
-        per_output = prod(kernel) / kernel[numbers.rhs_spec[0]]
+        # The gradient of a strided convolution spreads its input with zeros between, which are no work.
+        per_output = prod(kernel) / kernel[numbers.rhs_spec[0]] / prod(eqn.params["lhs_dilation"])
         return 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
     return 0.0
