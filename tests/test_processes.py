@@ -1,7 +1,9 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,16 @@ HERE = Path(__file__).resolve().parent
 ALL = 99
 
 
-def run(workdir: Path, count: int, saves: int = ALL) -> None:
-    """Train in so many processes on loopback until the end, or until so many checkpoints are saved."""
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def run(workdir: Path, count: int, saves: int = ALL) -> None:
+    """Train in so many processes on loopback until the end, or until so many checkpoints are saved."""
+    port = free_port()
     paths = os.pathsep.join([str(HERE), str(HERE.parent)])
     environment = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": ""}
     started = [
@@ -74,3 +81,38 @@ def test_half_an_address_is_refused() -> None:
 def test_without_a_cluster_it_says_what_to_give() -> None:
     with pytest.raises(ValueError, match=r"finds no cluster here .* give --coordinator=host:port"):
         processes.join()
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_at_the_same_step_with_everything_saved(tmp_path) -> None:
+    flags = [
+        f"--workdir={tmp_path / 'run'}",
+        "--accelerator=cpu",
+        "--width=8",
+        "--epochs=3000",
+        "--evaluate_every=9999",
+    ]
+    joined = [f"--coordinator=127.0.0.1:{free_port()}", "--distributed", "--processes=2"]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "launch.py", *flags, *joined, f"--process={index}"],
+            cwd=HERE.parent,
+            env={**os.environ, "XLA_FLAGS": ""},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for index in range(2)
+    ]
+    try:
+        while not lines(tmp_path / "run" / "metrics.jsonl"):
+            assert started[0].poll() is None, started[0].communicate()
+            time.sleep(0.1)
+        started[1].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=120)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [75, 75], said
+    (saved,) = (path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert all(f"SIGTERM at step {saved}: everything is saved" in words for words in said)
