@@ -53,7 +53,7 @@ def population(flags: list[str], members: int, runs: int) -> dict[str, Any]:
 def populations(members: int, runs: int) -> list[str]:
     """Return the table of populations."""
     rows = [
-        f"| family | {members} seeds as one command | one run, mean of {runs} | {members} one after another |"
+        f"| family | {members} seeds as one command | one run, mean of {runs} | {members} times that |"
         " pays | steps/s together | alone | pays |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -78,7 +79,11 @@ def test_half_an_address_is_refused() -> None:
         processes.join("127.0.0.1:1")
 
 
-def test_without_a_cluster_it_says_what_to_give() -> None:
+def test_without_a_cluster_it_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    def initialize(*args, **settings) -> None:
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(ValueError, match=r"finds no cluster here .* give --coordinator=host:port"):
         processes.join()
 
