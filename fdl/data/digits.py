@@ -1,6 +1,5 @@
 """Handwritten digits, 1,797 images of 8×8: Alpaydin and Kaynak 1998, as bundled with scikit-learn."""
 
-from dataclasses import replace
 from functools import cache
 
 import jax
@@ -50,7 +49,9 @@ def digits_apart() -> Dataset:
         return {split: columns(x, {"label": y, "row": np.arange(len(y))}) for split, (x, y) in parts.items()}
 
     label = jax.ShapeDtypeStruct((), np.int32)
-    spec = replace(
-        whole.spec, targets={"label": label, "row": label}, sizes={"train": 1137, "validation": 127, "test": 533}
+    spec = Spec(
+        inputs=whole.spec.inputs,
+        targets={"label": label, "row": label},
+        sizes={"train": 1137, "validation": 127, "test": 533},
     )
     return Dataset(name="digits_apart", spec=spec, load=lambda split: pick(sources(), split))

@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from fdl.data.adding import adding
 from fdl.data.affairs import affairs
 from fdl.data.cancer import cancer
 from fdl.data.diabetes import diabetes
@@ -97,3 +98,11 @@ def test_affairs_are_the_survey_with_both_answers():
     features, labels = dataset.load("test").arrays
     assert features.shape == (637, 8)
     assert np.mean(labels) == pytest.approx(2053 / 6366, abs=0.002)
+
+
+def test_the_answer_of_adding_is_the_sum_of_the_marked_numbers():
+    inputs, targets = adding(9).load("test").arrays
+    np.testing.assert_array_equal(inputs[..., 1].sum(1), 2)
+    np.testing.assert_array_equal(inputs[:, :4, 1].sum(1), 1)
+    np.testing.assert_allclose((inputs[..., 0] * inputs[..., 1]).sum(1), targets, rtol=1e-6)
+    assert np.sqrt(np.mean((targets - 1) ** 2)) == pytest.approx(0.408, abs=0.02)
