@@ -20,7 +20,6 @@ def of_numbers(*, seed: int = 0, learning_rate: float = 0.1) -> Experiment:
         model=MLP(outputs=3, hidden=(8,), norm="batch", dropout=0.2),
         optimizer=optim.sgd(optim.warmup_cosine(learning_rate, 12)),  # Adam makes much of a bias no gradient reaches
         seed=seed,
-        executor="jit",
     )
 
 
@@ -41,7 +40,7 @@ def state_of(made: Population | Experiment, folder: Path) -> TrainState:
 def test_a_member_equals_its_own_single_run(whole, tmp_path) -> None:
     report, folder = whole
     assert "2 cpu devices" in report["devices"]
-    alone = train(POPULATION.member(1), tmp_path, say=str)
+    alone = train(replace(POPULATION.member(1), executor="jit"), tmp_path, say=str)
     own, states = state_of(POPULATION.member(1), tmp_path), state_of(POPULATION, folder)
     for name in ("params", "extras"):
         tiny.close(getattr(own, name), jax.tree.map(lambda x: x[1], getattr(states, name)), 1e-5)
@@ -113,3 +112,10 @@ def test_a_number_that_draws_other_data_is_sent_to_a_sweep(tmp_path) -> None:
 
     with pytest.raises(ValueError, match="members share their data, and seed changes it; --sweep varies anything"):
         train_population(Population(make=own_data, values=members(2, {})), tmp_path, say=str)
+
+
+@pytest.mark.parametrize("changes", [{"executor": "pmap"}, {"mesh": {"data": 8}}])
+def test_members_are_what_is_spread_over_devices(tmp_path, changes) -> None:
+    population = Population(make=lambda seed: replace(of_numbers(seed=seed), **changes), values=members(2, {}))
+    with pytest.raises(ValueError, match="spread over devices by its members; leave out --executor=pmap and --mesh"):
+        train_population(population, tmp_path, say=str)

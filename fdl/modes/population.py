@@ -42,7 +42,9 @@ def train_population(
     workdir, alone, size = Path(workdir), population.member(0), len(population)
     if processes.count() > 1:
         raise ValueError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
-    devices = find(alone.accelerator)
+    if alone.executor == "pmap" or alone.mesh:
+        raise ValueError("a population is spread over devices by its members; leave out --executor=pmap and --mesh")
+    devices = find(alone.accelerator)[: 1 if alone.executor == "jit" else None]
     executor = executors.members(devices[: math.gcd(size, len(devices))])
     check(alone, 1)
     identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
