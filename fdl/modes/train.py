@@ -64,6 +64,8 @@ def run(
 
     task = experiment.task
     checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
+    if experiment.dataset.fitted:  # scales and vocabularies: what it takes to read new data the same way
+        run_folder.write_json(workdir / "dataset.json", dict(experiment.dataset.fitted))
     machine = run_folder.machine(executor.name, executor.devices)
     state, story = begin(experiment, executor, checkpoints, say)
     step = int(state.step)
