@@ -97,7 +97,7 @@ def hurt(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     """Damage checkpoints and restore what is left."""
     pristine = folder / "pristine" / "checkpoints"
     commit(pristine)
-    for _ in range(tries):
+    while not row.over(tries):
         begun = time.monotonic()
         row.attempt(attempt(pristine, folder / "work", rng), time.monotonic() - begun)
     row.note = "one to three steps damaged of three, any file"

@@ -22,7 +22,7 @@ def fill(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     whole, _ = kills.reference(folder, "mlp", "jit")
     need = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
     files = sum(1 for _ in whole.rglob("*"))
-    for _ in range(tries):
+    while not row.over(tries):
         inodes = rng.random() < 0.4
         limit = f"nr_inodes={rng.randint(4, files + 12)}" if inodes else f"size={rng.randint(4096, int(need * 1.6))}"
         try:

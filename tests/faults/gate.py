@@ -5,6 +5,7 @@ python tests/faults/gate.py --rows=1,2 --tries=20 --seed=7
 """
 
 import argparse
+import math
 import os
 import random
 import re
@@ -19,8 +20,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import damage
 import disks
+import inputs
 import kills
+import moves
 import runs
+import starts
 from runs import Row
 
 ROWS = {
@@ -28,6 +32,10 @@ ROWS = {
     2: ("SIGTERM, SIGINT, SIGHUP at a random moment", 100, kills.stop),
     3: ("a checkpoint damaged: bits, truncation, zeros, junk, files and folders deleted", 1000, damage.hurt),
     5: ("disk full, in bytes or inodes, at a random point", 50, disks.fill),
+    6: ("two starts on one folder", 50, starts.twice),
+    7: ("a run goes on with other devices or another executor", 40, moves.move),
+    11: ("wrong flags, pages, folders, shapes, labels, numbers", 300, inputs.wrong),
+    12: ("hostile text", 50, inputs.hostile),
 }
 
 
@@ -52,6 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default=",".join(map(str, ROWS)))
     parser.add_argument("--tries", type=int, help="instead of each row's own number")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="at most so long for a row")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--table", type=Path, default=TABLE, help="where the rows are written")
     options = parser.parse_args()
@@ -62,16 +71,16 @@ def main() -> int:
         # Each in a fork of its own: a row may start JAX, and a process that has started JAX must not fork.
         pid = os.fork()
         if not pid:
-            os._exit(try_row(number, options.tries, options.seed, options.table))
+            os._exit(try_row(number, options.tries, options.seed, options.table, options.minutes))
         failed |= os.waitpid(pid, 0)[1] != 0
     return int(failed)
 
 
-def try_row(number: int, tries: int | None, seed: int, table: Path) -> int:
+def try_row(number: int, tries: int | None, seed: int, table: Path, minutes: float) -> int:
     """Run one row, write it into the table and return 1 where anything failed."""
     fault, usual, work = ROWS[number]
-    row, folder = Row(number, fault), Path(tempfile.mkdtemp(prefix="fdl-faults-"))
-    begun = time.monotonic()
+    folder, begun = Path(tempfile.mkdtemp(prefix="fdl-faults-")), time.monotonic()
+    row = Row(number, fault, until=begun + 60 * minutes)
     try:
         work(row, tries or usual, random.Random(f"{seed} {number}"), folder)
     except BaseException:

@@ -37,10 +37,10 @@ def compare(workdir: Path, whole: Path) -> str | None:
 
 def kill(row: Row, tries: int, rng: random.Random, folder: Path, combinations=COMBINATIONS) -> None:
     """Kill runs of every combination in turn until `tries` kills have hit."""
-    hit, longest = 0, 0.0
+    finished = 0
     wholes: dict[tuple[str, str], tuple[Path, float]] = {}
     for family, place in cycle(combinations):
-        if hit >= tries:
+        if row.over(tries):
             break
         if (family, place) not in wholes:
             wholes[family, place] = reference(folder, family, place)
@@ -58,26 +58,23 @@ def kill(row: Row, tries: int, rng: random.Random, folder: Path, combinations=CO
             elif ended.code not in (0, -signal.SIGKILL):
                 problem = f"{family} {place}: exit {ended.code}: {ended.said[-300:]}"
             newest = max(steps, default=-1)
-            if ended.code == -signal.SIGKILL:
-                hit += 1
-                row.attempt(problem)
-            elif problem:
+            if ended.code == -signal.SIGKILL or problem:
                 row.attempt(problem)
             if ended.code == 0:
-                longest = max(longest, ended.seconds)
+                finished += 1
                 if problem := compare(workdir, whole):
                     row.failures.append(f"{family} {place}: {problem}")
                     print(row.failures[-1], flush=True)
                 break
-    row.note = f"{len(wholes)} combinations of family and executor"
+    row.note = f"{finished} runs finished, in {len(wholes)} combinations of family and executor, each compared"
 
 
 def stop(row: Row, tries: int, rng: random.Random, folder: Path, combinations=COMBINATIONS) -> None:
     """Ask runs to stop by SIGTERM, SIGINT or SIGHUP, half of the interrupted ones twice by Ctrl-C."""
-    hit = 0
+    finished = 0
     wholes: dict[tuple[str, str], tuple[Path, float]] = {}
     for family, place in cycle(combinations):
-        if hit >= tries:
+        if row.over(tries):
             break
         if (family, place) not in wholes:
             wholes[family, place] = reference(folder, family, place)
@@ -101,12 +98,13 @@ def stop(row: Row, tries: int, rng: random.Random, folder: Path, combinations=CO
                 problem = f"a traceback: {ended.said[-600:]}"
             newest = max(steps, default=-1)
             if after < 1e9 and ended.code != 0:
-                hit += 1
                 row.attempt(f"{family} {place}: {problem}" if problem else None, ended.seconds - after)
             elif problem:
                 row.attempt(f"{family} {place}: {problem}")
             if ended.code == 0:
+                finished += 1
                 if problem := compare(workdir, whole):
                     row.failures.append(f"{family} {place}: {problem}")
                     print(row.failures[-1], flush=True)
                 break
+    row.note = f"{finished} runs finished, in {len(wholes)} combinations of family and executor, each compared"

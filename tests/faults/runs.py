@@ -7,12 +7,12 @@ at which a fault can hit are those of a real start, less the imports.
 import contextlib
 import importlib
 import json
+import math
 import os
-import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class Row:
     failures: list[str] = field(default_factory=list)
     worst: float | None = None
     note: str = ""
+    until: float = math.inf
+
+    def over(self, tries: int) -> bool:
+        """Say whether enough was tried, or the time is up."""
+        return self.tries >= tries or time.monotonic() > self.until
 
     def attempt(self, problem: str | None, seconds: float | None = None) -> None:
         """Count one try, with what went wrong and how long it took."""
@@ -45,6 +50,8 @@ class Row:
         if problem:
             self.failures.append(problem)
             print(f"row {self.number} try {self.tries}: {problem}", flush=True)
+        if self.tries % 20 == 0:
+            print(f"row {self.number}: {self.tries} tries, {len(self.failures)} failures", flush=True)
         if seconds is not None:
             self.worst = max(self.worst or 0.0, seconds)
 
@@ -150,6 +157,3 @@ def leftovers(workdir: Path) -> list[str]:
     """Return the temporary files in a run folder."""
     names = [str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.name.startswith(".")]
     return [name for name in names if name != ".lock"]
-
-
-Attempt = Callable[[random.Random, Path], None]
