@@ -49,7 +49,8 @@ def write(file: Path, row: Row, seed: int) -> None:
     text, _, table = file.read_text(encoding="utf-8").partition(MARK)
     lines = {int(found[1]): line for line in table.splitlines() if (found := re.match(r"\| (\d+) \|", line))}
     worst = f"{row.worst:.2f} s" if row.worst is not None else ""
-    cells = (row.number, row.fault, row.tries, len(row.failures), worst, seed, row.note, f"{datetime.now():%Y-%m-%d}")
+    note = f"{row.note}; load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
+    cells = (row.number, row.fault, row.tries, len(row.failures), worst, seed, note, f"{datetime.now():%Y-%m-%d}")
     lines[row.number] = f"| {' | '.join(map(str, cells))} |"
     head = f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n"
     file.write_text(text + MARK + "\n" + head + "\n".join(lines[n] for n in sorted(lines)) + "\n", encoding="utf-8")

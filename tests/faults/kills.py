@@ -14,13 +14,10 @@ COMBINATIONS = [(family, place) for place in runs.PLACES for family in FAMILIES]
 
 
 def reference(folder: Path, family: str, place: str) -> tuple[Path, float]:
-    """Return the folder of an uninterrupted run, and how long one takes when its programs are compiled."""
+    """Return the folder of an uninterrupted run, and how long it took."""
     workdir = folder / f"{family}-{place}"
-    argv = runs.command(workdir, family, place)
-    for _ in range(2):
-        shutil.rmtree(workdir, ignore_errors=True)
-        ended = runs.run(argv, folder / "log")
-        assert ended.code == 0, ended.said
+    ended = runs.run(runs.command(workdir, family, place), folder / "log")
+    assert ended.code == 0, ended.said
     return workdir, ended.seconds
 
 

@@ -1,0 +1,44 @@
+import os
+import signal
+
+import pytest
+
+import fdl
+import tiny
+from fdl.checkpoint import Checkpoints
+from fdl.fault import Stopped
+from fdl.record import lines
+from fdl.stop import on_request
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_noted_and_handlers_come_back(number):
+    before = signal.getsignal(number)
+    with on_request() as request:
+        os.kill(os.getpid(), number)
+        assert request.signal == number.name
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # a second Ctrl-C leaves at once
+    assert signal.getsignal(number) == before
+
+
+def test_a_stopped_run_is_saved_and_goes_on_as_if_it_had_not_been(tmp_path):
+    made = tiny.experiment(executor="jit", steps_per_call=1)
+    whole = fdl.train(made, tmp_path / "whole", say=lambda _: None)
+    ticks = iter(range(10**6))
+
+    def clock() -> float:  # read twice a stretch: the signal comes in the second
+        if next(ticks) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 0.001 * next(ticks)
+
+    with pytest.raises(Stopped, match=r"SIGTERM at step [0-9]+: everything is saved"):
+        fdl.train(made, tmp_path / "stopped", say=lambda _: None, clock=clock)
+    last = Checkpoints(tmp_path / "stopped" / "checkpoints").last()
+    assert last is not None
+    assert 0 < last < made.steps
+    report = fdl.train(made, tmp_path / "stopped", say=lambda _: None)
+    assert report["metrics"] == whole["metrics"]
+    ours, theirs = (
+        [{**line, "seconds": 0} for line in lines(tmp_path / name / "metrics.jsonl")] for name in ("stopped", "whole")
+    )
+    assert ours == theirs
