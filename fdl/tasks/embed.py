@@ -34,8 +34,8 @@ def embed(
         unit = normalize(outputs)
         label, row = batch.targets["label"], batch.targets["row"]
         # Under pmap a shard meets the examples of all the others.
-        others, their_label, their_row, theirs = axis.gather((unit, label, row, batch.weights))
-        other = (row[:, None] != their_row[None]) & (theirs[None] > 0)
+        others, their_label, theirs = axis.gather((unit, label, batch.weights))
+        other = (axis.rows(len(unit))[:, None] != jnp.arange(len(others))[None]) & (theirs[None] > 0)
         same = other & (label[:, None] == their_label[None])
         different = other & ~same
         near = unit @ others.T
