@@ -127,6 +127,17 @@ GROUPS = {
 }
 
 
+def crowded(about: Result) -> list[str]:
+    """Return a warning where the machine had more to do than this race."""
+    if float(about["load"]) <= about["cores"] + 1:
+        return []
+    return [
+        "**The machine was crowded**: everyone was slower than alone, and threads that spin while they wait for",
+        "one another (PyTorch's) burn time that is not work. Ratios to such contenders say little here.",
+        "",
+    ]
+
+
 def page(results: dict[str, Result], about: Result) -> str:
     """Return docs/benchmarks.md."""
     from benchmarks.workloads import WORKLOADS
@@ -143,6 +154,7 @@ def page(results: dict[str, Result], about: Result) -> str:
         f"{about['cpu']}, {about['cores']} cores, load {about['load']}; Python {about['python']}; "
         f"{about['date']}; {about['rounds']} rounds of {about['seconds']:g} s. {about['versions']}.",
         "",
+        *crowded(about),
         "| contender | " + " | ".join(results) + " |",
         "|---|" + "---|" * len(results),
     ]
