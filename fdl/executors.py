@@ -56,6 +56,10 @@ class Executor:
         """Return the step compiled for these shapes and placements."""
         return self.lower(step, state, chunk, *constants).compile()
 
+    def make_state(self, init: Callable[[], PyTree]) -> PyTree:
+        """Return the state that `init` computes, of which each device computes and holds only its own part."""
+        return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init)))()
+
     def bytes_per_device(self, state: PyTree) -> int:
         """Return the bytes that a state, or its shapes, takes on each device."""
         held = jax.tree.map(

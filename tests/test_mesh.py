@@ -48,6 +48,14 @@ def test_axes_do_not_change_the_numbers(make) -> None:
     tiny.close(state, split, 1e-5)
 
 
+def test_each_device_makes_its_own_part_of_the_first_state() -> None:
+    made = writer()
+    executor = place(tiny.replace(made, mesh={"data": 2, "fsdp": 2, "model": 2}))
+    state = executor.make_state(made.init)
+    tiny.close(state, made.init(), 1e-6)
+    assert jax.tree.map(lambda x: x.sharding, state) == executor.layout(made.abstract())
+
+
 def held(state) -> int:
     """The bytes that the first device holds of a state."""
     return sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))

@@ -175,7 +175,9 @@ def begin(
     like = experiment.abstract()
     found = shared(checkpoints.resume(like, say), like)
     if found is None:
-        return executor.put_state(experiment.init()), Story()
+        split = experiment.mesh and experiment.start is None  # then no device need ever hold the whole
+        state = executor.make_state(experiment.init) if split else executor.put_state(experiment.init())
+        return state, Story()
     here = run_folder.machine(executor.name, executor.devices)
     if differing := run_folder.differing(found.meta["machine"], here):
         say(f"warning: not bitwise what an uninterrupted run gives: {differing}")
