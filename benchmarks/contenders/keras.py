@@ -32,7 +32,7 @@ def model(work: Workload) -> keras.Model:
         ])  # fmt: skip
     vocabulary, width, hidden, time = work.sizes
     tokens = layers.Input((time,), dtype="int32")
-    places = layers.Embedding(time, width)(keras.ops.arange(time)[None])
+    places = layers.Embedding(time, width)(keras.ops.zeros_like(tokens) + keras.ops.arange(time))
     x = layers.Embedding(vocabulary, width)(tokens) + places
     for _ in range(DEPTH):
         y = layers.LayerNormalization(epsilon=1e-5)(x)
