@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 a fault, 2 wrong input, 75 stopped by a signal after savin
 """
 
 import sys
+from itertools import pairwise
 from typing import Any
 
 from absl import flags
@@ -160,7 +161,7 @@ def usage(found: flags.FlagValues, page: pages.Page) -> str:
 def peek(argv: list[str], name: str) -> str | None:
     """Return the value of one flag before the flags are known, as `--name=value` or `--name value`."""
     value = None
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+    for word, after in pairwise([*argv, ""]):
         if word.lstrip("-") == name and word.startswith("-"):
             value = after
         elif word.startswith((f"--{name}=", f"-{name}=")):
