@@ -27,17 +27,16 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
         if outputs.size != batch.targets.size:
             raise ValueError(f"regress() wants one output per target, has {outputs.shape} for {batch.targets.shape}")
         outputs = outputs.reshape(size, -1).astype(jnp.float32)
-        unit = jnp.broadcast_to(jnp.asarray(scale, jnp.float32), outputs.shape[1:])
-        middle = jnp.broadcast_to(jnp.asarray(center, jnp.float32), outputs.shape[1:])
-        targets = (batch.targets.reshape(size, -1).astype(jnp.float32) - middle[None]) / unit[None]
+        unit, middle = each(scale, outputs), each(center, outputs)
+        targets = (batch.targets.reshape(size, -1).astype(jnp.float32) - middle) / unit
         weights = spread(batch.weights, outputs.shape)
         error = jnp.where(weights == 0, 0.0, outputs - targets)
         targets = jnp.where(weights == 0, 0.0, targets)
         per_value = jnp.stack([jnp.sum(weights * x, 0) for x in (error**2, targets, targets**2, jnp.ones_like(error))])
         return {
             "loss": weigh(error**2, weights),
-            "squared": weigh((error * unit[None]) ** 2, weights),
-            "absolute": weigh(jnp.abs(error * unit[None]), weights),
+            "squared": weigh((error * unit) ** 2, weights),
+            "absolute": weigh(jnp.abs(error * unit), weights),
             "per_value": Sum(per_value, jnp.sum(weights)),
         }
 
@@ -51,8 +50,13 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
             "r2": Metric(("per_value",), determination, "higher"),
         },
         primary="rmse",
-        predict=lambda outputs: {"value": outputs.astype(jnp.float32) * jnp.float32(scale) + jnp.float32(center)},
+        predict=lambda outputs: {"value": outputs.astype(jnp.float32) * each(scale, outputs) + each(center, outputs)},
     )
+
+
+def each(value: float | Sequence[float], outputs: Array) -> Array:
+    """Return f32[1] or f32[1, D]: one number, or one for each value of `outputs: [B]` or `[B, D]`."""
+    return jnp.broadcast_to(jnp.asarray(value, jnp.float32), outputs.shape[1:])[None]
 
 
 def determination(per_value: Sum) -> float:
