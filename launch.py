@@ -3,7 +3,7 @@
     python launch.py                                          trains the default experiment
     python launch.py --list                                   shows every experiment
     python launch.py --experiment=digits_cnn --help           shows its knobs
-    python launch.py --experiment=digits_cnn --width=64 --executor=mesh --fake_devices=8
+    python launch.py --experiment=digits_cnn --hidden=64 --executor=mesh --fake_devices=8
 
 The knobs of an experiment are flags of their own, typed and with defaults. The same command goes on where it stopped.
 Exit codes: 0 done, 1 a fault, 2 wrong input, 75 stopped by a signal after saving: the same command goes on.
