@@ -66,9 +66,7 @@ def general_flags() -> flags.FlagValues:
     at["module_name"] = SETTINGS
     flags.DEFINE_enum("accelerator", None, ["any", "cpu", "gpu", "tpu"], "never another than this (any)", **at)
     flags.DEFINE_enum("executor", None, ["auto", "jit", "pmap", "mesh"], "how devices share a step (auto)", **at)
-    flags.DEFINE_string(
-        "mesh", None, "devices along axes data, fsdp and model, such as data:2,model:4 (all data)", **at
-    )
+    flags.DEFINE(_Axes(), "mesh", None, "devices along data, fsdp and model, such as data:2,model:4 (all data)", **at)
     flags.DEFINE_enum(
         "feed", None, ["auto", "resident", "streamed"], "where the data waits: on the device or not (auto)", **at
     )

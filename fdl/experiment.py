@@ -1,6 +1,8 @@
 """Experiments: the value that names everything a run is a function of, and the check that its parts fit together."""
 
+import hashlib
 import importlib.util
+import json
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -64,10 +66,15 @@ class Experiment:
         return step * self.batch_size / self.dataset.spec.sizes["train"]
 
     def identity(self) -> dict[str, Any]:
-        """Return what a run folder belongs to: two experiments that differ in any of it do not share one."""
+        """Return what a run folder belongs to: two experiments that differ in any of it do not share one.
+
+        A file that has changed shows in the number of its examples, or in what was fitted on them.
+        """
         fixed = {
             "experiment": self.name,
             "dataset": self.dataset.name,
+            "examples": dict(self.dataset.spec.sizes),
+            "fitted": hashlib.sha256(json.dumps(dict(self.dataset.fitted), sort_keys=True).encode()).hexdigest()[:12],
             "task": self.task.name,
             "batch_size": self.batch_size,
             "steps": self.steps,
@@ -170,7 +177,7 @@ def fit(experiment: Experiment) -> PyTree:
 
     try:
         outputs, sums = jax.eval_shape(run)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
         reason = " ".join(str(error).split())[:300]
         raise ValueError(

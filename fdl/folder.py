@@ -44,6 +44,15 @@ def claim(path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device
         write_json(path / "experiment.json", {"identity": dict(identity), **environment(devices)})
 
 
+def disown(path: Path) -> None:
+    """Take back a claim under which nothing was saved: what was wrong can be mended, and the same folder used."""
+    if not (path / "checkpoints").exists():
+        for name in ("experiment.json", "dataset.json", "metrics.jsonl"):
+            (path / name).unlink(missing_ok=True)
+        for file in path.glob("events*"):
+            file.unlink()
+
+
 def finished(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     """Return the report of a finished run, or None; a damaged one counts for nothing and is written again."""
     file = path / "report.json"

@@ -48,6 +48,10 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
         (["--executor=warp"], "--executor=warp"),
         (["--mode=fly"], "--mode=fly"),
         (["digits_cnn"], "'digits_cnn' is no flag"),
+        (["--epochs=0"], "epochs 0 and batch_size 64 must be positive"),
+        (["--width=0"], "do not fit dataset"),
+        (["--mesh=data:3"], "mesh data:3 takes 3 devices and there are 1"),
+        (["--mesh=banana"], "write axis:devices, such as data:2,model:4"),
         (["--fake_devices=0"], "--fake_devices=0"),
         (["--fake_devices=2", "--accelerator=gpu"], "leave out --accelerator=gpu"),
         (["--accelerator=tpu"], "accelerator 'tpu' is not there: jax sees 1 cpu device"),
@@ -83,3 +87,32 @@ def test_a_fault_of_the_users_own_code_keeps_its_traceback(tmp_path):
     done = launch(f"--experiment={page}")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+def test_a_mesh_is_given_by_its_axes(tmp_path):
+    words = ["--mode=describe", "--fake_devices=4", "--mesh=data:2,fsdp:2"]
+    done = launch(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mesh" in done.stdout
+
+
+def test_a_table_that_is_mended_trains_where_it_failed_and_one_that_changed_is_refused(tmp_path):
+    table, words = tmp_path / "t.csv", ["--experiment=table", "--dataset=t.csv", "--target=y", "--epochs=2"]
+    rows = [f"{i},{(i * 7) % 13}" for i in range(60)]
+    table.write_text("\n".join(["x,y", *rows[:-1], "59,inf"]))
+    assert launch(*words, cwd=tmp_path).returncode == 2
+    table.write_text("\n".join(["x,y", *rows]))
+    mended = launch(*words, cwd=tmp_path)
+    assert mended.returncode == 0, mended.stderr
+    table.write_text("\n".join(["x,y", *rows[:-1], "59,4000"]))
+    changed = launch(*words, cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "holds another run" in changed.stderr
+
+
+def test_the_first_page_of_the_guide_runs_as_it_stands(tmp_path):
+    text = (ROOT / "docs" / "guide.md").read_text()
+    page = tmp_path / "page.py"
+    page.write_text(text.split("```python\n", 1)[1].split("```", 1)[0])
+    done = launch(f"--experiment={page}", "--epochs=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

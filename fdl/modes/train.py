@@ -47,7 +47,11 @@ def train(
         run_folder.claim(own, experiment.identity(), executor.devices)
         if report := processes.by_first(lambda: run_folder.finished(own, say)):
             return report
-        return run(experiment, executor, own, request, say, clock)
+        try:
+            return run(experiment, executor, own, request, say, clock)
+        except ValueError:
+            run_folder.disown(own)
+            raise
 
 
 def run(
