@@ -1,11 +1,17 @@
 import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
+
+# On a busy machine eight simulated devices may wait long for one another; older XLA does not know the flag.
+known = tuple(map(int, version("jaxlib").split(".")[:2])) >= (0, 10)
+PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds=600" if known else ""
 
 # Eight simulated devices; and little time spent on optimising programs that run for a millisecond.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
+        PATIENCE,
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
     ]
