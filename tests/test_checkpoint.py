@@ -11,7 +11,6 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent / "faults"))
 import damage
-
 from fdl.checkpoint import Checkpoints, digest, digest_of_json, leaves, plain
 from fdl.fault import Damaged, Fault, NotFinite
 

@@ -1,11 +1,11 @@
 """Writing: what may be chosen, and that a cache changes nothing but the time."""
 
-import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drawn
 from fdl.models import RNN, gpt
 from fdl.sampling import choose, write
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-from runs import Row
 
 from fdl.checkpoint import Checkpoints, leaves, plain
 from fdl.fault import Fault
 from fdl.types import TrainState
+from runs import Row
 
 STEPS = (10, 20, 30)
 

@@ -1,12 +1,12 @@
 """Layers: masks per example, statistics of the whole batch and of nothing else."""
 
-import drawn
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drawn
 from fdl.axis import DATA
 from fdl.models.layers import BatchNorm, Conv, Dropout, max_pool, normalise
 

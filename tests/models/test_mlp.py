@@ -1,9 +1,9 @@
-import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drawn
 from fdl.models import MLP
 
 NUMBERS = jnp.ones((3, 2))

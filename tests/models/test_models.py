@@ -1,12 +1,12 @@
 """Every model: shapes, the head in float32, learning."""
 
-import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+import drawn
 from fdl.models import (
     CNN,
     MLP,

@@ -3,12 +3,12 @@
 No download: small models are drawn here. `pip install fdl[parity]`, then `pytest tests/models/test_parity.py`.
 """
 
-import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drawn
 from fdl.models import BERT, MaskedLM, ResNet, SequenceClassifier, TokenClassifier, gpt
 from fdl.models.bert import bert_variables
 from fdl.models.gpt import gpt2_variables

@@ -1,8 +1,8 @@
-import drawn
 import jax
 import numpy as np
 import pytest
 
+import drawn
 from fdl.models import ResNet
 from fdl.models.resnet import Residual
 

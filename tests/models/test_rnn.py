@@ -1,10 +1,10 @@
 """Recurrent nets: the textbook's loop, padding that changes nothing, no look ahead."""
 
-import drawn
 import jax
 import numpy as np
 import pytest
 
+import drawn
 from fdl.models import RNN
 from fdl.models.rnn import CELLS
 

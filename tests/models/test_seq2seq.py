@@ -1,10 +1,10 @@
 """One sequence into another: the target's future and the source's padding are not seen; attention can be drawn."""
 
-import drawn
 import jax
 import numpy as np
 import pytest
 
+import drawn
 from fdl.models import Seq2SeqRNN, Seq2SeqTransformer
 
 SOURCES = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)

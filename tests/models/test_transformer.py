@@ -1,10 +1,10 @@
 """The Transformer: no look ahead, padding that changes nothing, attention that can be looked at."""
 
-import drawn
 import jax
 import numpy as np
 import pytest
 
+import drawn
 from fdl.models import Transformer
 from fdl.models.attention import rotate
 
