@@ -88,7 +88,7 @@ def run(
             from fdl.modes import sweep as sweeping
 
             command = sweeping.this_command(("sweep", "workdir"))
-            sweeping.sweep(command, sweeping.parse(sweep), Path(workdir) if workdir else place)
+            sweeping.sweep(command, sweeping.parse(sweep), place)
             return DONE
         if mode == "train" and not distributed:
             lock.refuse_held(place)  # before JAX is imported: a second start leaves at once

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.data.records import Records, complete
-from fdl.data.source import Augment, Dataset, LazySource, Spec
+from fdl.data.source import Augment, Dataset, LazySource
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
 from fdl.types import Batch
@@ -44,14 +44,9 @@ def images(
         targets = target_of.encode(rows[goal_column], split, indices)
         return Batch(np.stack(pictures), targets, np.ones(len(indices), np.float32))
 
-    spec = Spec(
-        inputs=jax.ShapeDtypeStruct(shape, field.dtype),
-        targets=target_of.shape,
-        sizes=records.sizes,
-        classes=target_of.classes,
-        names=target_of.names,
-        center=target_of.center,
-        scale=target_of.scale,
+    spec = target_of.spec(
+        jax.ShapeDtypeStruct(shape, field.dtype),
+        records.sizes,
     )
 
     def load(split: str) -> LazySource:

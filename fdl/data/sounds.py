@@ -9,7 +9,7 @@ import numpy as np
 
 from fdl.data.log_mel import log_mel
 from fdl.data.records import Records, complete
-from fdl.data.source import Augment, Dataset, LazySource, Spec
+from fdl.data.source import Augment, Dataset, LazySource
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
 from fdl.types import Batch
@@ -61,14 +61,9 @@ def sounds(
         mel = log_mel(waves, rate=rate, bands=bands)
         return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
 
-    spec = Spec(
-        inputs=jax.ShapeDtypeStruct((length,), dtype),
-        targets=target_of.shape,
-        sizes=records.sizes,
-        classes=target_of.classes,
-        names=target_of.names,
-        center=target_of.center,
-        scale=target_of.scale,
+    spec = target_of.spec(
+        jax.ShapeDtypeStruct((length,), dtype),
+        records.sizes,
     )
 
     def load(split: str) -> LazySource:

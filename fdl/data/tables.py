@@ -14,7 +14,7 @@ import numpy as np
 
 from fdl.data.bundled import pick, standardisation
 from fdl.data.records import Column, Records, complete
-from fdl.data.source import Dataset, Source, Spec, columns
+from fdl.data.source import Dataset, Source, columns
 from fdl.data.targets import TARGETS, Goal, fit_target, missing
 
 _RARE = 1000
@@ -86,14 +86,9 @@ def table(
         "numbers": {"columns": numeric, "mean": mean.tolist(), "scale": scale.tolist(), "holes": holes.tolist()},
         "categories": {name: list(known) for name, known in vocabularies.items()},
     }
-    spec = Spec(
-        inputs={"inputs": whole, "categories": codes} if vocabularies else whole,
-        targets=target_of.shape,
-        sizes=records.sizes,
-        classes=target_of.classes,
-        names=target_of.names,
-        center=target_of.center,
-        scale=target_of.scale,
+    spec = target_of.spec(
+        {"inputs": whole, "categories": codes} if vocabularies else whole,
+        records.sizes,
         categories=tuple(1 + len(known) for known in vocabularies.values()),
     )
     return Dataset(name=records.name, spec=spec, load=lambda split: pick(sources(), split), fitted=fitted)

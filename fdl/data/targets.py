@@ -1,6 +1,6 @@
 """Targets: what is to be predicted, worked out from a column's declaration or, where that says nothing, from train."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -8,6 +8,8 @@ import jax
 import numpy as np
 
 from fdl.data.records import Column, Field, Kind, Records
+from fdl.data.source import Spec
+from fdl.types import PyTree
 
 Goal = Literal["auto", "classify", "regress"]
 TARGETS: tuple[Kind, ...] = ("label", "number", "text", "array")
@@ -31,6 +33,27 @@ class Target:
     center: float = 0.0
     scale: float = 1.0
     fitted: dict[str, Any] = field(default_factory=dict)
+
+    def spec(
+        self,
+        inputs: PyTree,
+        sizes: Mapping[str, int],
+        *,
+        categories: tuple[int, ...] = (),
+        vocabulary: int | None = None,
+    ) -> Spec:
+        """Return the spec of a set with these inputs, and this column as its targets."""
+        return Spec(
+            inputs=inputs,
+            targets=self.shape,
+            sizes=sizes,
+            classes=self.classes,
+            names=self.names,
+            center=self.center,
+            scale=self.scale,
+            categories=categories,
+            vocabulary=vocabulary,
+        )
 
 
 def fit_target(records: Records, name: str, goal: Goal = "auto") -> Target:

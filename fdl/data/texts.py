@@ -47,14 +47,9 @@ def texts(
         targets = target_of.encode(records.column(split, goal_column), split, np.arange(len(rows)))
         return columns({"inputs": encoded, "lengths": lengths}, targets)
 
-    spec = Spec(
-        inputs={"inputs": jax.ShapeDtypeStruct((length,), np.int32), "lengths": jax.ShapeDtypeStruct((), np.int32)},
-        targets=target_of.shape,
-        sizes=records.sizes,
-        classes=target_of.classes,
-        names=target_of.names,
-        center=target_of.center,
-        scale=target_of.scale,
+    spec = target_of.spec(
+        {"inputs": jax.ShapeDtypeStruct((length,), np.int32), "lengths": jax.ShapeDtypeStruct((), np.int32)},
+        records.sizes,
         vocabulary=tokenizer.size,
     )
     fitted = {"tokens": tokenizer.fitted, "length": length, **target_of.fitted}

@@ -8,7 +8,7 @@ import numpy as np
 
 from fdl.data.images import center_bytes, fitted_image
 from fdl.data.records import Records, complete
-from fdl.data.source import Augment, Dataset, LazySource, Spec
+from fdl.data.source import Augment, Dataset, LazySource
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
 from fdl.types import Batch
@@ -53,14 +53,9 @@ def videos(
         targets = target_of.encode(rows[goal_column], split, indices)
         return Batch(np.stack(films), targets, np.ones(len(indices), np.float32))
 
-    spec = Spec(
-        inputs=jax.ShapeDtypeStruct((length, *shape), np.uint8),
-        targets=target_of.shape,
-        sizes=records.sizes,
-        classes=target_of.classes,
-        names=target_of.names,
-        center=target_of.center,
-        scale=target_of.scale,
+    spec = target_of.spec(
+        jax.ShapeDtypeStruct((length, *shape), np.uint8),
+        records.sizes,
     )
 
     def load(split: str) -> LazySource:
