@@ -93,6 +93,7 @@ ROWS = (
     Row(page="digits_embedding", metric="retrieval", bar=0.90),
     Row(page="adding_rnn", metric="rmse", bar=0.1, at_least=False),
     Row(page="adding_rnn", knobs={"cell": "rnn"}, metric="rmse", bar=0.2, seeds=(0,), against="(it forgets)"),
+    Row(page="addition_gru", metric="sequence_accuracy", bar=0.99),
     Row(page="moving_digits_cnn", metric="accuracy", bar=0.95, slow=True),
     Row(page="tones_cnn", metric="accuracy", bar=0.95, slow=True),
     Row(page="pydoc_gpt", metric="bits_per_byte", bar=2.1, at_least=False, slow=True),

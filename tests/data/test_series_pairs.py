@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fdl.data.addition import addition
 from fdl.data.pairs import pairs
 from fdl.data.records import Field, Records
 from fdl.data.series import series
@@ -77,3 +78,24 @@ def test_a_pair_is_taught_by_forcing():
     assert np.array_equal(written[:, 1:], targets[:, :-1])
     ends = np.argmax(targets == END, axis=1)
     assert weights.sum(1).tolist() == (ends + 1).tolist()
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_sums_are_right_and_none_is_both_learnt_and_asked(aligned):
+    records = addition(2, aligned=aligned, sizes={"train": 300, "validation": 50, "test": 100})
+    seen = {}
+    for split, size in records.sizes.items():
+        asked, answers = records.column(split, "sum"), records.column(split, "answer")
+        for text, answer in zip(asked, answers, strict=True):
+            columns = text.split()  # units first, the first number's digit above the second's
+            terms = ["".join(digits) for digits in zip(*columns[::-1], strict=True)] if aligned else text.split("+")
+            assert sum(map(int, terms)) == int(answer[::-1] if aligned else answer)
+            assert len(answer) == 3
+        seen[split] = set(asked)
+        assert len(seen[split]) == size
+    assert len(set.union(*seen.values())) == sum(records.sizes.values())
+
+
+def test_fewer_sums_than_are_wanted_are_refused():
+    with pytest.raises(ValueError, match="give 3 to 9"):
+        addition(2)
