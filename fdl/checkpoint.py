@@ -2,7 +2,8 @@
 
 `checkpoints/STEP/` is one commit: `state/` (Orbax) and `meta.json`, which holds what the run knows besides its state,
 the dtype, shape and digest of every leaf, and the digest of every file. All of it is flushed to the disk before the
-rename that gives it its name, so a step that is listed is whole, whatever the power did.
+rename that gives it its name, so a step that is listed is whole, whatever the power did. Where a state is split over
+processes that see one folder, each writes its own pieces, `pieces-PROCESS/` in the place of `state/`.
 
 `.saving-*` and `.removing-*` are what an interrupted save or removal left, swept at the next start. `damaged-*` is what
 did not hold what was written to it; it is kept for whoever wants to look, and never read again.
@@ -13,7 +14,7 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,9 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl import processes
+from fdl import pieces, processes
 from fdl.disk import delete, flush, free
 from fdl.fault import Damaged, Fault, NotFinite
+from fdl.pieces import Piece
 from fdl.types import Array, PyTree, TrainState
 
 _FACTORS = np.arange(1, 4097, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
@@ -81,15 +83,23 @@ class Checkpoints:
         """Copy a state to the host, then commit it in the background; the save before is finished first.
 
         A step that is committed already stays as it is. Raises what the save before raised, and NotFinite at once.
+        A state in pieces is committed before this returns, for its processes must meet to do it.
         """
         self.wait()
-        host = processes.fetch(plain(state))
-        for name, leaf in leaves(host) if self.finite else ():
-            # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
-            if leaf.ndim and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
-                raise NotFinite(f"step {int(host.step)}: {name} is not finite; checkpoints hold {self.steps()}")
-        if processes.first() and int(host.step) not in self.steps():
-            self._thread = threading.Thread(target=self._save, args=(host, dict(meta)))
+        step, state = int(state.step), plain(state)
+        if processes.by_first(lambda: step in self.steps()):
+            return
+        draft = self.folder / f".saving-{step}"
+        common = pieces.common(draft) if pieces.are_needed(state) else None
+        if common:
+            own = pieces.own(leaves(state))
+            self._refuse_nonfinite(step, [(piece.name, piece.array) for piece in own])
+            self._save_together(common, state, own, dict(meta))
+            return
+        host = processes.fetch(state)
+        self._refuse_nonfinite(step, leaves(host))
+        if processes.first():
+            self._thread = threading.Thread(target=self._save, args=(draft, host, dict(meta)))
             self._thread.start()
 
     def wait(self) -> None:
@@ -114,14 +124,10 @@ class Checkpoints:
         commit, folder = self.verify(step), self.folder / str(step)
         want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
         _same_structure(folder, commit["leaves"], want)
-        try:
-            with orbax() as checkpointer:
-                state = checkpointer.restore((folder / "state").absolute(), item=want)
-        except Exception as error:  # whatever Orbax makes of damage
-            raise Damaged(f"{folder / 'state'} does not read: {brief(error)}") from error
-        for name, leaf in leaves(state):
-            if describe(leaf) != commit["leaves"].get(name):
-                raise Damaged(f"{folder / 'state'} is damaged: leaf {name} does not hold what was written")
+        if "pieces" in commit:
+            state = _read_pieces(folder, want, commit["pieces"])
+        else:
+            state = _read(folder / "state", want, commit["leaves"])
         return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
     def verify(self, step: int) -> dict[str, Any]:
@@ -181,30 +187,62 @@ class Checkpoints:
             raise Damaged(f"{file} is damaged: its digest does not fit")
         return commit
 
-    def _save(self, state: TrainState, meta: dict[str, Any]) -> None:
+    def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
+        bad = None
+        for name, leaf in held if self.finite else ():
+            # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
+            if np.ndim(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
+                bad = name
+        if not processes.agreed(bad is None):
+            bad = bad or "a part that another process holds"
+            raise NotFinite(f"step {step}: {bad} is not finite; checkpoints hold {self.steps()}")
+
+    def _save(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
         step = int(state.step)
-        draft = self.folder / f".saving-{step}"
         try:
-            self._write(draft, state, meta)
+            delete(draft)
+            draft.mkdir(parents=True)
+            with orbax() as checkpointer:
+                checkpointer.save((draft / "state").absolute(), state)
+            self._publish(draft, step, meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
         except Exception as error:  # raised again by wait() or check(), in the run's own thread
-            shutil.rmtree(draft, ignore_errors=True)
-            kept = ", ".join(map(str, self.steps())) or "none"
-            self._error = Fault(f"checkpoint {step} was not saved: {reason(error)}; kept: {kept}")
+            self._error = self._failed(draft, step, error)
             self._error.__cause__ = error
 
-    def _write(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
-        held = dict(leaves(state))
-        delete(draft)
-        draft.mkdir(parents=True)
-        with orbax() as checkpointer:
-            checkpointer.save((draft / "state").absolute(), state)
+    def _save_together(self, draft: Path, state: TrainState, own: list[Piece], meta: dict[str, Any]) -> None:
+        """Commit what the processes hold together: each writes its own pieces, then the first publishes them all."""
+        part, step = f"pieces-{processes.index()}", int(state.step)
+
+        def write() -> None:
+            (draft / part).mkdir()
+            for i, piece in enumerate(own):
+                np.save(draft / part / f"{i}.npy", piece.array, allow_pickle=False)
+            told = [{"name": piece.name, "place": piece.place, **describe(piece.array)} for piece in own]
+            (draft / f"{part}.json").write_text(json.dumps({part: told}), encoding="utf-8")
+
+        def publish() -> None:
+            told = [json.loads(file.read_text(encoding="utf-8")) for file in draft.glob("pieces-*.json")]
+            whole = {name: {"dtype": leaf.dtype.name, "shape": list(leaf.shape)} for name, leaf in leaves(state)}
+            joined = {part: listed for one in told for part, listed in one.items()}
+            self._publish(draft, step, meta, {"leaves": whole, "pieces": joined})
+
+        try:
+            processes.together(write)
+            processes.together(publish if processes.first() else lambda: None)
+        except Exception as error:
+            raise self._failed(draft, step, error) from error
+
+    def _failed(self, draft: Path, step: int, error: Exception) -> Fault:
+        shutil.rmtree(draft, ignore_errors=True)
+        kept = ", ".join(map(str, self.steps())) or "none"
+        return Fault(f"checkpoint {step} was not saved: {reason(error)}; kept: {kept}")
+
+    def _publish(self, draft: Path, step: int, meta: Mapping[str, Any], proofs: Mapping[str, Any]) -> None:
         files = {
             str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
         }
-        step = int(state.step)
-        proofs = {name: describe(leaf) for name, leaf in held.items()}
         # Through JSON once, so that what is summed here is what will be read.
-        commit = json.loads(json.dumps({"step": step, "meta": meta, "leaves": proofs, "files": files}))
+        commit = json.loads(json.dumps({"step": step, "meta": meta, **proofs, "files": files}))
         text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
         (draft / "meta.json").write_text(text, encoding="utf-8")
         for path in [*draft.rglob("*"), draft]:
@@ -226,6 +264,35 @@ def orbax() -> Any:
     alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="first")
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
+def _read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]]) -> TrainState:
+    try:
+        with orbax() as checkpointer:
+            state = checkpointer.restore(folder.absolute(), item=want)
+    except Exception as error:  # whatever Orbax makes of damage
+        raise Damaged(f"{folder} does not read: {brief(error)}") from error
+    for name, leaf in leaves(state):
+        _prove(folder, name, leaf, proofs[name])
+    return state
+
+
+def _read_pieces(folder: Path, want: TrainState, parts: Mapping[str, list[Mapping[str, Any]]]) -> TrainState:
+    """Return `want`, an array for each leaf, filled with the pieces of all parts."""
+    arrays = dict(leaves(want))
+    for part, told in parts.items():
+        for i, one in enumerate(told):
+            leaf, file = arrays[one["name"]], folder / part / f"{i}.npy"
+            # NumPy's files do not know bfloat16 by name; the commit does.
+            piece = Piece(one["name"], one["place"], np.load(file, allow_pickle=False).view(leaf.dtype))
+            _prove(file, piece.name, piece.array, one)
+            piece.put(leaf)
+    return want
+
+
+def _prove(path: Path, name: str, array: np.ndarray, written: Mapping[str, Any]) -> None:
+    if any(written[kind] != seen for kind, seen in describe(array).items()):
+        raise Damaged(f"{path} is damaged: leaf {name} does not hold what was written")
 
 
 def shared(found: Saved | None, like: TrainState) -> Saved | None:

@@ -1,7 +1,8 @@
 """Several processes as one run, by JAX's own distributed runtime: who speaks, who writes, and how all agree.
 
-The first process owns the run folder. It reads and writes checkpoints and records, and hands the others what it read:
-they need no common file system. All of this is nothing in a run of one process.
+The first process owns the run folder: it reads checkpoints, writes records and hands the others what it read; they need
+no common file system. Where they have one, each writes its own part of a state that is split over them (`fdl.pieces`).
+All of this is nothing in a run of one process.
 """
 
 import json
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from fdl.fault import Fault
 from fdl.types import PyTree
 
 
@@ -47,9 +49,14 @@ def count() -> int:
     return jax.process_count()
 
 
+def index() -> int:
+    """Return which process this is, from 0."""
+    return jax.process_index()
+
+
 def first() -> bool:
     """Say whether this is the process that speaks and writes."""
-    return jax.process_index() == 0
+    return index() == 0
 
 
 @contextmanager
@@ -81,6 +88,17 @@ def by_first(action: Callable[[], Any]) -> Any:
     return told["result"]
 
 
+def together(action: Callable[[], None]) -> None:
+    """Do something in every process; where it fails in one, raise in all."""
+    failed: Exception | None = None
+    try:
+        action()
+    except Exception as error:
+        failed = error
+    if not agreed(failed is None):
+        raise failed or Fault("another process failed; its own words say how")
+
+
 def from_first(tree: PyTree, like: PyTree) -> PyTree:
     """Return in every process the arrays that the first has; `like` gives their shapes to the others."""
     if count() == 1:
@@ -99,6 +117,11 @@ def fetch(tree: PyTree) -> PyTree:
         return np.asarray(leaf if whole else multihost_utils.process_allgather(leaf, tiled=True))
 
     return jax.tree.map(one, tree)
+
+
+def agreed(yes: bool) -> bool:
+    """Say whether every process says yes."""
+    return not largest(int(not yes))
 
 
 def largest(number: int) -> int:

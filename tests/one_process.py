@@ -10,7 +10,7 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import tiny
-from fdl import processes, train
+from fdl import executors, pieces, processes, train
 from fdl.checkpoint import Checkpoints
 from fdl.data.source import Source
 
@@ -34,6 +34,9 @@ def fetch_own(self, indices):
     return fetch(self, indices)
 
 
+executors.SMALL = 1  # so that tiny parameters are split as well
+if os.environ.get("FOLDERS") == "apart":
+    pieces.common = lambda folder: None
 Checkpoints.save = save_and_leave
 fetch, Source.fetch = Source.fetch, fetch_own
 feed = "streamed" if count > 1 else "resident"

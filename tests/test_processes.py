@@ -24,11 +24,11 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run(workdir: Path, count: int, saves: int = ALL) -> None:
+def run(workdir: Path, count: int, saves: int = ALL, folders: str = "common") -> None:
     """Train in so many processes on loopback until the end, or until so many checkpoints are saved."""
     port = free_port()
     paths = os.pathsep.join([str(HERE), str(HERE.parent)])
-    environment = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": ""}
+    environment = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": "", "FOLDERS": folders}
     started = [
         subprocess.Popen(
             [sys.executable, HERE / "one_process.py", *map(str, (workdir, saves, port, count, index))],
@@ -58,9 +58,17 @@ def numbers(workdir: Path) -> list[float]:
     ]
 
 
-def test_two_processes_equal_one(tmp_path) -> None:
+def writers(workdir: Path) -> set[str]:
+    """What the newest checkpoint is made of: the state in one, or the pieces of each process."""
+    (*_, newest) = sorted((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    return {path.name for path in newest.iterdir() if path.is_dir()}
+
+
+def test_two_processes_equal_one_and_write_together(tmp_path) -> None:
     run(tmp_path / "one", 1)
     run(tmp_path / "two", 2)
+    assert writers(tmp_path / "one") == {"state"}
+    assert writers(tmp_path / "two") == {"pieces-0", "pieces-1"}
     np.testing.assert_allclose(numbers(tmp_path / "two"), numbers(tmp_path / "one"), rtol=1e-6, atol=1e-6)
     assert [line["n"] for line in lines(tmp_path / "two" / "metrics.jsonl") if line["split"] == "test"] == [11]
 
@@ -68,8 +76,10 @@ def test_two_processes_equal_one(tmp_path) -> None:
 @pytest.mark.slow
 def test_a_run_goes_on_in_any_number_of_processes(tmp_path) -> None:
     run(tmp_path / "one", 1)
-    for count in (1, 2, 4):
-        run(tmp_path / "many", count, saves=1)
+    for count, folders in ((1, "common"), (2, "common"), (4, "apart"), (4, "common")):
+        run(tmp_path / "many", count, 1, folders)
+        apart = count == 1 or folders == "apart"
+        assert writers(tmp_path / "many") == ({"state"} if apart else {f"pieces-{i}" for i in range(count)})
     run(tmp_path / "many", 1)
     np.testing.assert_allclose(numbers(tmp_path / "many"), numbers(tmp_path / "one"), rtol=1e-6, atol=1e-6)
 
