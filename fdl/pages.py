@@ -16,6 +16,8 @@ from typing import Any
 
 SHIPPED = Path(__file__).resolve().parent.parent / "experiments"
 KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+TYPES: dict[type, Any] = {int: int, float: (int, float), str: str, bool: bool}
+KIND = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,31 @@ class Knob:
     optional: bool = False
     help: str = ""
 
+    def check(self, value: Any) -> None:
+        """Raise a ValueError where a value is not one of this knob's.
+
+        No number is NaN, and a whole number whose default counts something (0 or more) counts something as well.
+        An array, or what JAX is tracing, is taken as it is.
+        """
+        if hasattr(value, "dtype") or (value is None and self.optional):
+            return
+        if self.many and not isinstance(value, tuple | list):
+            raise ValueError(f"{self.name}={value!r} is not several; give a tuple of {self.kind.__name__}")
+        for one in value if self.many else [value]:
+            if not isinstance(one, TYPES[self.kind]) or (isinstance(one, bool) and self.kind is not bool):
+                raise ValueError(f"{self.name}={value!r} is not {KIND[self.kind]}; its default is {self.default!r}")
+            if self.choices and one not in self.choices:
+                raise ValueError(f"{self.name}={value!r} is not one of {', '.join(self.choices)}")
+            if one != one:
+                raise ValueError(f"{self.name}={value} is no number to compute with; its default is {self.default!r}")
+            if self.kind is int and one < 0 and self._counts():
+                raise ValueError(f"{self.name}={value} is below 0, yet it counts; its default is {self.default!r}")
+
+    def _counts(self) -> bool:
+        if self.default is None:
+            return False
+        return min(self.default if self.many else [self.default], default=0) >= 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
@@ -50,11 +77,13 @@ class Page:
         return self.doc.strip().split("\n", 1)[0]
 
     def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
-        """Return every knob with its value, the given ones over the defaults; raise on one the page lacks."""
+        """Return every knob with its value, the given ones over the defaults; raise on one that does not fit."""
         known = {knob.name: knob.default for knob in self.knobs}
         for name in knobs:
             if name not in known:
                 raise ValueError(f"{self.name} has no knob {name!r}{meant(name, known)}; it has {', '.join(known)}")
+        for knob in self.knobs:
+            knob.check(knobs.get(knob.name, knob.default))
         return known | knobs
 
 

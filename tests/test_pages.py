@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from fdl import pages
@@ -83,3 +84,27 @@ def test_every_shipped_page_says_what_it_is():
         read = pages.read(name)
         assert read.summary
         assert {"seed", "batch_size"} <= {knob.name for knob in read.knobs}, name
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"width": "x"}, "width='x' is not a whole number; its default is 8"),
+        ({"width": 2.5}, "width=2.5 is not a whole number"),
+        ({"width": True}, "width=True is not a whole number"),
+        ({"width": -1}, "width=-1 is below 0"),
+        ({"widths": (1, -2)}, "is below 0"),
+        ({"widths": 3}, "widths=3 is not several"),
+        ({"rate": float("nan")}, "rate=nan is no number"),
+        ({"cell": "rnn"}, "cell='rnn' is not one of lstm, gru"),
+        ({"fast": 1}, "fast=1 is not true or false"),
+    ],
+)
+def test_a_value_that_is_not_the_knobs_is_refused(page, knobs, message):
+    with pytest.raises(ValueError, match=message):
+        page(PAGE).complete(knobs)
+
+
+def test_values_that_fit_are_taken(page):
+    taken = {"width": np.int64(3), "rate": 1, "widths": (), "cell": "lstm", "limit": -1, "fast": True}
+    assert page(PAGE).complete(taken) == taken
