@@ -10,18 +10,32 @@ Exit codes: 0 done, 1 a fault, 2 wrong input, 75 stopped by a signal after savin
 """
 
 import sys
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from absl import flags
 
 from fdl import cli, pages
+from fdl.modes import sweep
 
 DEFAULT = "digits_mlp"
-RUN, SAMPLING, PREDICTING = "the run", "what --mode=generate writes", "what --mode=predict answers"
-MEASURING = "what --mode=bench measures"
-OPTIONS = "options of any experiment"
-SETTINGS, KNOBS = "where and how often (never what is computed)", "knobs of the experiment"
+KNOBS, SETTINGS = "knobs of the experiment", "where and how often (never what is computed)"
+OPTIONS, RUN, MANY = "options of any experiment", "the run", "many runs"
+PROCESSES, READING = "several processes as one run", "which weights are read"
+SAMPLING, PREDICTING, MEASURING = (
+    "what --mode=generate writes",
+    "what --mode=predict answers",
+    "what --mode=bench measures",
+)
+TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING)
+MODES = {  # of the flags that some modes alone have
+    MANY: ("train",),
+    READING: ("evaluate", "predict", "generate"),
+    SAMPLING: ("generate",),
+    PREDICTING: ("predict",),
+    MEASURING: ("bench",),
+}
 
 
 def general_flags() -> flags.FlagValues:
@@ -31,18 +45,21 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_string("experiment", DEFAULT, "a page of experiments/ by name, or the path of a page", **at)
     flags.DEFINE_enum("mode", "train", list(cli.MODES), "what to do with it", **at)
     flags.DEFINE_string("workdir", None, "the run folder; by default runs/ and the page with its changed knobs", **at)
-    flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "which one to evaluate, predict or generate with", **at)
+    flags.DEFINE_bool("list", False, "show every experiment and leave", **at)
+    flags.DEFINE_bool("help", False, "show these flags and leave", short_name="h", **at)
+    at["module_name"] = MANY
     flags.DEFINE_integer("seeds", None, "train this many seeds as one program", lower_bound=1, **at)
     flags.DEFINE_string(
         "population", None, "numbers to train side by side: learning_rate=1e-4..1e-2:log:16, or =1,2,3", **at
     )
     flags.DEFINE_string("sweep", None, "flags to run one after another, each a run: width=64,128 seed=0,1", **at)
+    at["module_name"] = PROCESSES
     flags.DEFINE_bool("distributed", False, "be one of several processes (the cluster tells which, or these:)", **at)
     flags.DEFINE_string("coordinator", None, "host:port of the first process", **at)
     flags.DEFINE_integer("processes", None, "how many there are", lower_bound=1, **at)
     flags.DEFINE_integer("process", None, "which of them this is, from 0", lower_bound=0, **at)
-    flags.DEFINE_bool("list", False, "show every experiment and leave", **at)
-    flags.DEFINE_bool("help", False, "show these flags and leave", short_name="h", **at)
+    at["module_name"] = READING
+    flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "the newest, or the best by validation", **at)
     at["module_name"] = OPTIONS
     flags.DEFINE_enum("precision", None, ["bfloat16", "float16"], "compute in 16 bits; parameters stay float32", **at)
     flags.DEFINE_float("average", None, "evaluate with a moving average of the weights of this decay", **at)
@@ -102,7 +119,7 @@ def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
             flags.DEFINE(_Many(knob.kind), knob.name, _joined(knob.default), help_text, serializer=serializer, **at)
         else:
             define: dict[type, Any] = {
-                int: flags.DEFINE_integer,
+                int: partial(flags.DEFINE, _Whole()),
                 float: flags.DEFINE_float,
                 bool: flags.DEFINE_bool,
                 str: flags.DEFINE_string,
@@ -129,6 +146,16 @@ class _Many(flags.ArgumentParser):
         return f"{self.kind.__name__},..."
 
 
+class _Whole(flags.IntegerParser):
+    """Parses a whole number."""
+
+    def convert(self, argument: str | int) -> int:
+        try:
+            return super().convert(argument)
+        except (ValueError, TypeError):
+            raise ValueError("write a whole number") from None
+
+
 class _Axes(flags.ArgumentParser):
     """Parses `data:2,model:4` into a mapping."""
 
@@ -147,7 +174,7 @@ def usage(found: flags.FlagValues, page: pages.Page) -> str:
     """Return the help: what this program is, the page, and every flag with its default."""
     parts = [__doc__ or "", f"experiment {page.name}: {page.doc}"]
     groups = found.flags_by_module_dict()
-    for title in (KNOBS, SETTINGS, OPTIONS, RUN, SAMPLING, PREDICTING, MEASURING):
+    for title in TITLES:
         lines = [
             f"  --{flag.name}={flag.default_as_str or ''}  ({flag.parser.flag_type()})  {flag.help}"
             for flag in groups.get(title, ())
@@ -186,27 +213,66 @@ def launch(argv: list[str]) -> int:
         if found["help"].value:
             print(usage(found, page))
             return 0
-        knobs = {knob.name: found[knob.name].value for knob in page.knobs}
-        settings = {
-            flag.name: flag.value
-            for flag in found.flags_by_module_dict()[SETTINGS]
-            if flag.value is not None and flag.name not in knobs
-        }
+        knobs = page.complete({knob.name: found[knob.name].value for knob in page.knobs})
+        values = {title: {flag.name: flag.value for flag in group} for title, group in groups(found).items()}
+        refuse_idle(found)
+        many = values[MANY]
+        if many["sweep"]:
+            many["sweep"] = swept(many["sweep"], found, page)
     except flags.UnrecognizedFlagError as error:
-        near = pages.meant(error.flagname, list(found))
-        return cli.refuse(ValueError(f"{page.name} has no flag --{error.flagname}{near}; --help shows them all"))
+        return cli.refuse(ValueError(unknown(error.flagname, found, page)))
     except (flags.Error, ValueError) as error:
         return cli.refuse(error)
-    run: dict[str, Any] = {flag.name: flag.value for flag in found.flags_by_module_dict()[RUN]}
-    for name in ("experiment", "list", "help"):
-        del run[name]
-    sampling = {flag.name: flag.value for flag in found.flags_by_module_dict()[SAMPLING]}
-    predicting = {flag.name: flag.value for flag in found.flags_by_module_dict()[PREDICTING]}
-    measuring = {flag.name: flag.value for flag in found.flags_by_module_dict()[MEASURING]}
-    options = {flag.name: flag.value for flag in found.flags_by_module_dict()[OPTIONS]}
+    mode, distributed = found["mode"].value, values[PROCESSES].pop("distributed")
+    titles = [title for title, modes in MODES.items() if mode in modes and title != MANY]
     return cli.run(
-        page, knobs, settings, **run, sampling=sampling, predicting=predicting, measuring=measuring, options=options
+        page,
+        knobs,
+        {name: value for name, value in values[SETTINGS].items() if value is not None},
+        mode=mode,
+        workdir=found["workdir"].value,
+        own={name: value for title in titles for name, value in values[title].items()},
+        options=values[OPTIONS],
+        many=many,
+        distributed=values[PROCESSES] if distributed else None,
     )
+
+
+def groups(found: flags.FlagValues) -> dict[str, list[flags.Flag]]:
+    """Return the flags by title."""
+    return {title: found.flags_by_module_dict().get(title, []) for title in TITLES}
+
+
+def unknown(name: str, found: flags.FlagValues, page: pages.Page) -> str:
+    """Return what to say of a flag that the page and launch.py lack."""
+    return f"{page.name} has no flag --{name}{pages.meant(name, list(found))}; --help shows them all"
+
+
+def refuse_idle(found: flags.FlagValues) -> None:
+    """Raise a ValueError for a flag that was given and would do nothing in this mode."""
+    mode, by_title = found["mode"].value, groups(found)
+    for title, modes in MODES.items():
+        for flag in by_title[title]:
+            if flag.present and mode not in modes:
+                fitting = " or ".join(f"--mode={one}" for one in modes)
+                raise ValueError(f"--{flag.name} is for {fitting} and this is --mode={mode}; leave it out")
+    for flag in by_title[PROCESSES]:
+        if flag.present and not found["distributed"].value:
+            raise ValueError(f"--{flag.name} is for --distributed; add that, or leave it out")
+
+
+def swept(text: str, found: flags.FlagValues, page: pages.Page) -> dict[str, list[str]]:
+    """Return the flags of a sweep with their values; raise a ValueError where one does not fit, before any run."""
+    settings = sweep.parse(text)
+    for name, words in settings.items():
+        if name not in found:
+            raise ValueError(unknown(name, found, page))
+        for word in words:
+            try:
+                found[name].parser.parse(word)
+            except ValueError as error:
+                raise ValueError(f"--sweep: {name}={word}: {error}") from None
+    return settings
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def main() -> None:
     if asked.name == "fdl":
         from fdl import cli
 
-        cli.prepare_jax(None, "cpu")
+        cli.prepare_jax({"accelerator": "cpu"}, None)
     if asked.name in ("fdl", "flax_malloc", "torch_tuned"):
         from fdl import memory
 

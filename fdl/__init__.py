@@ -9,24 +9,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fdl.experiment import Experiment as Experiment
     from fdl.experiment import load as load
+    from fdl.modes.bench import bench as bench
     from fdl.modes.describe import describe as describe
     from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
+    from fdl.modes.generate import generate as generate
     from fdl.modes.population import train_population as train_population
+    from fdl.modes.predict import predict as predict
     from fdl.modes.train import train as train
     from fdl.population import Population as Population
 
 _HOMES = {
-    "Population": "fdl.population",
-    "train_population": "fdl.modes.population",
     "Experiment": "fdl.experiment",
-    "load": "fdl.experiment",
+    "Population": "fdl.population",
+    "bench": "fdl.modes.bench",
     "describe": "fdl.modes.describe",
     "doctor": "fdl.modes.doctor",
     "evaluate": "fdl.modes.evaluate",
+    "generate": "fdl.modes.generate",
+    "load": "fdl.experiment",
+    "predict": "fdl.modes.predict",
     "train": "fdl.modes.train",
+    "train_population": "fdl.modes.population",
 }
-__all__ = ["Experiment", "Population", "describe", "doctor", "evaluate", "load", "train", "train_population"]
+__all__ = [
+    "Experiment",
+    "Population",
+    "bench",
+    "describe",
+    "doctor",
+    "evaluate",
+    "generate",
+    "load",
+    "predict",
+    "train",
+    "train_population",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fdl
 from fdl import folder, lock, memory, pages, stop
 from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 from fdl.ops import forms
@@ -20,8 +21,6 @@ from fdl.ops import forms
 if TYPE_CHECKING:
     from fdl.experiment import Experiment
     from fdl.population import Population
-
-MODES = ("train", "evaluate", "predict", "generate", "describe", "bench", "doctor")
 
 
 def listing() -> int:
@@ -60,85 +59,36 @@ def run(
     *,
     mode: str,
     workdir: str | None,
-    checkpoint: str = "last",
-    seeds: int | None = None,
-    population: str | None = None,
-    sweep: str | None = None,
-    sampling: Mapping[str, Any] | None = None,
-    predicting: Mapping[str, Any] | None = None,
-    measuring: Mapping[str, Any] | None = None,
+    own: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
-    distributed: bool = False,
-    coordinator: str | None = None,
-    processes: int | None = None,
-    process: int | None = None,
+    many: Mapping[str, Any] | None = None,
+    distributed: Mapping[str, Any] | None = None,
 ) -> int:
     """Run one mode of one page and return the exit code.
 
     settings: fields of Experiment that override the page's, and `fake_devices`, `ops` and `keep_memory`.
-    sampling, predicting, measuring, options: arguments of `generate`, `predict`, `measure` and `options.chosen`.
+    own: arguments of the mode itself. options: of `options.chosen`. many: `seeds`, `population` or `sweep`, where one
+    run is not all. distributed: arguments of `processes.join`, where this is one of several processes.
     """
     settings = dict(settings)
+    options, many = ({k: v for k, v in (given or {}).items() if v} for given in (options, many))
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
-    more = {"seeds": seeds, "population": population, "sweep": sweep, **(options or {})}
-    changed |= {name: value for name, value in more.items() if value}
-    place = Path(workdir) if workdir else folder.default(page.name, changed)
+    place = Path(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
     try:
-        if sweep:
+        if "sweep" in many:
             from fdl.modes import sweep as sweeping
 
-            command = sweeping.this_command(("sweep", "workdir"))
-            sweeping.sweep(command, sweeping.parse(sweep), place)
+            sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], place)
             return DONE
-        if mode == "train" and not distributed:
+        if mode == "train" and distributed is None:
             lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
-        keep_memory = settings.pop("keep_memory", True)
-        prepare_jax(settings.pop("fake_devices", None), settings.get("accelerator"), settings.pop("ops", None))
-        if keep_memory:
-            memory.keep_freed()
-        if distributed:
-            from fdl.processes import join
-
-            join(coordinator, processes, process)
+        prepare_jax(settings, distributed)
         if mode == "doctor":
-            from fdl.modes.doctor import doctor
-
-            return int(any(finding.remedy for finding in doctor()))
-        from dataclasses import replace
-
-        from fdl.experiment import load
-        from fdl.options import chosen
-
-        options = {name: value for name, value in (options or {}).items() if value}
-        experiment = chosen(replace(load(str(page.path), **knobs), **settings), **options)
-        if seeds or population:
-            from fdl.modes.population import train_population
-
-            if mode != "train":
-                raise ValueError(f"--seeds and --population train; leave them out for --mode={mode}")
-            train_population(many(page, knobs, settings, options, seeds, population or ""), place)
-        elif mode == "train":
-            from fdl.modes.train import train
-
-            train(experiment, place)
-        elif mode == "evaluate":
-            from fdl.modes.evaluate import evaluate
-
-            evaluate(experiment, place, checkpoint="best" if checkpoint == "best" else "last")
-        elif mode == "bench":
-            measure(experiment, place, **(measuring or {}))
-        elif mode == "predict":
-            from fdl.modes.predict import predict
-
-            predict(experiment, place, **(predicting or {}), checkpoint="best" if checkpoint == "best" else "last")
-        elif mode == "generate":
-            from fdl.modes.generate import generate
-
-            generate(experiment, place, **(sampling or {}), checkpoint="best" if checkpoint == "best" else "last")
+            return int(any(finding.remedy for finding in fdl.doctor(settings.get("accelerator", "any"))))
+        if many:
+            fdl.train_population(family(page, knobs, settings, options, **many), place)
         else:
-            from fdl.modes.describe import describe
-
-            describe(experiment)
+            MODES[mode](made(page, knobs, settings, options), place, **(own or {}))
     except ValueError as error:
         if not ours(error, page):
             raise
@@ -150,6 +100,41 @@ def run(
             raise
         return end(Fault(remedy(error)), FAULT)
     return DONE
+
+
+def made(
+    page: pages.Page, knobs: Mapping[str, Any], settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> "Experiment":
+    """Return the experiment of a page with its knobs, settings and options."""
+    from dataclasses import replace
+
+    from fdl.experiment import maker
+    from fdl.options import chosen
+
+    return chosen(replace(maker(str(page.path))(**knobs), **settings), **options)
+
+
+def family(
+    page: pages.Page,
+    knobs: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+    seeds: int | None = None,
+    population: str = "",
+) -> "Population":
+    """Return the population of a page: its knobs and settings for all, some numbers for each."""
+    from dataclasses import replace
+
+    from fdl.experiment import Experiment, maker
+    from fdl.options import chosen
+    from fdl.population import Population, members, parse
+
+    function = maker(str(page.path))
+
+    def make(**numbers: Any) -> Experiment:
+        return chosen(replace(function(**{**knobs, **numbers}), **settings), **options)
+
+    return Population(make=make, values=members(seeds, parse(population)))
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -192,27 +177,16 @@ def measure(
     )
 
 
-def many(
-    page: pages.Page,
-    knobs: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    options: Mapping[str, Any],
-    seeds: int | None,
-    numbers: str,
-) -> "Population":
-    """Return the population of a page: its knobs and settings for all, some numbers for each."""
-    from dataclasses import replace
-
-    from fdl.experiment import Experiment, maker
-    from fdl.options import chosen
-    from fdl.population import Population, members, parse
-
-    function = maker(str(page.path))
-
-    def make(**own: Any) -> Experiment:
-        return chosen(replace(function(**{**knobs, **own}), **settings), **options)
-
-    return Population(make=make, values=members(seeds, parse(numbers)))
+# What each mode does with the experiment, the run folder and the mode's own flags; fdl imports when it is asked.
+MODES: Mapping[str, Callable[..., object]] = {
+    "train": lambda experiment, place: fdl.train(experiment, place),
+    "evaluate": lambda experiment, place, **own: fdl.evaluate(experiment, place, **own),
+    "predict": lambda experiment, place, **own: fdl.predict(experiment, place, **own),
+    "generate": lambda experiment, place, **own: fdl.generate(experiment, place, **own),
+    "describe": lambda experiment, place: fdl.describe(experiment),
+    "bench": measure,
+    "doctor": lambda experiment, place: None,
+}
 
 
 def ours(error: ValueError, page: pages.Page) -> bool:
@@ -223,8 +197,13 @@ def ours(error: ValueError, page: pages.Page) -> bool:
     return written_for_users and (last.line or "").startswith("raise ")
 
 
-def prepare_jax(fake_devices: int | None, accelerator: str | None, ops: str | None = None) -> None:
-    """Set what JAX reads only once, before it starts: the platform, simulated devices, the compile cache, ops."""
+def prepare_jax(settings: dict[str, Any], distributed: Mapping[str, Any] | None) -> None:
+    """Set what JAX reads only once, before it starts: ops, platform, devices, memory, compile cache, processes.
+
+    Takes out of the settings those that are no part of an experiment.
+    """
+    fake_devices, ops = settings.pop("fake_devices", None), settings.pop("ops", None)
+    keep_memory, accelerator = settings.pop("keep_memory", True), settings.get("accelerator")
     if ops is not None:
         forms.parse(ops)
         os.environ["FDL_OPS"] = ops
@@ -243,6 +222,12 @@ def prepare_jax(fake_devices: int | None, accelerator: str | None, ops: str | No
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     hush()
+    if keep_memory:
+        memory.keep_freed()
+    if distributed is not None:
+        from fdl.processes import join
+
+        join(**distributed)
 
 
 def hush() -> None:

@@ -34,6 +34,8 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Return array[B, ...] of the shape of `x: array[B, ...]`, the survivors divided by `1 - rate`."""
+        if isinstance(self.rate, int | float) and not 0 <= self.rate < 1:
+            raise ValueError(f"dropout {self.rate} is not a share of numbers; give 0 or more and less than 1")
         if not train or self.rate == 0.0:
             return x
         keys = axis.row_keys(self.make_rng("dropout"), x.shape[0])

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +29,10 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def doctor(*, say: Callable[[str], None] = print) -> list[Finding]:
-    """Return and print every finding; those with a remedy are wrong."""
+def doctor(accelerator: str = "any", *, say: Callable[[str], None] = print) -> list[Finding]:
+    """Return and print every finding; those with a remedy are wrong, as it is where this accelerator is not here."""
     found = []
-    for look in (software, devices, memory, tensorflow, folders):
+    for look in (software, partial(devices, accelerator), memory, tensorflow, folders):
         for finding in look():
             found.append(finding)
             say(f"{'wrong' if finding.remedy else 'ok':6} {finding.name:22} {finding.seen}")
@@ -54,16 +55,16 @@ def software() -> Iterator[Finding]:
             yield Finding(name, "is missing", f"pip install {name}")
 
 
-def devices() -> Iterator[Finding]:
-    """Look at what JAX computes on, and let every device compute something."""
+def devices(kind: str) -> Iterator[Finding]:
+    """Look at what JAX computes on, and let every device of this kind compute something."""
     try:
         import jax
         import jax.numpy as jnp
 
         from fdl import accelerator
 
-        found = jax.devices()
-    except (ImportError, RuntimeError) as error:
+        found = accelerator.find(kind)
+    except (ImportError, ValueError) as error:
         yield Finding("devices", _one_line(error), "unset JAX_PLATFORMS, or reinstall jax for this accelerator")
         return
     yield Finding("devices", accelerator.describe(found), accelerator.overlooked() or "")
