@@ -223,7 +223,7 @@ def launch(argv: list[str]) -> int:
         return cli.refuse(ValueError(unknown(error.flagname, found, page)))
     except (flags.Error, ValueError) as error:
         return cli.refuse(error)
-    mode, distributed = found["mode"].value, values[PROCESSES].pop("distributed")
+    mode, distributed = str(found["mode"].value), values[PROCESSES].pop("distributed")
     titles = [title for title, modes in MODES.items() if mode in modes and title != MANY]
     return cli.run(
         page,

@@ -50,4 +50,5 @@ def test_the_notebook_runs(tmp_path) -> None:
     assert "all is well" in said or "need you" in said
     assert "8 cpu devices" in said
     assert said.count("finished already") == 2
+    assert "bound by" in said
     assert "over 8 members" in said

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fdl.accelerator import Accelerator
 
 GIB = 2**30
 PYTHON = (3, 11)
@@ -29,7 +32,7 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def doctor(accelerator: str = "any", *, say: Callable[[str], None] = print) -> list[Finding]:
+def doctor(accelerator: "Accelerator" = "any", *, say: Callable[[str], None] = print) -> list[Finding]:
     """Return and print every finding; those with a remedy are wrong, as it is where this accelerator is not here."""
     found = []
     for look in (software, partial(devices, accelerator), memory, tensorflow, folders):
@@ -55,7 +58,7 @@ def software() -> Iterator[Finding]:
             yield Finding(name, "is missing", f"pip install {name}")
 
 
-def devices(kind: str) -> Iterator[Finding]:
+def devices(kind: "Accelerator") -> Iterator[Finding]:
     """Look at what JAX computes on, and let every device of this kind compute something."""
     try:
         import jax
