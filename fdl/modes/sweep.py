@@ -28,7 +28,7 @@ def sweep(
     combinations = [dict(zip(settings, values, strict=True)) for values in product(*settings.values())]
     found, failed = [], []
     for number, chosen in enumerate(combinations):
-        name = ",".join(f"{flag}={value}" for flag, value in chosen.items())
+        name = _name(chosen)
         place = workdir / name.replace("/", "-")
         say(f"{number + 1} of {len(combinations)}: {name}")
         flags = [f"--{flag}={value}" for flag, value in chosen.items()]
@@ -39,7 +39,8 @@ def sweep(
     found.sort(key=_score, reverse=True)
     folder.write_json(workdir / "sweep.json", found)
     for report in found:
-        say(f"{report['settings']}: {report['primary']} {report['metrics']['validation'][report['primary']]:.4g}")
+        value = report["metrics"]["validation"][report["primary"]]
+        say(f"{_name(report['settings'])}: validation {report['primary']} {value:.4g}")
     if failed:
         raise Fault(f"{len(failed)} of {len(combinations)} runs failed: {'; '.join(failed)}; start the sweep again")
     return found
@@ -54,6 +55,10 @@ def parse(text: str) -> dict[str, list[str]]:
             raise ValueError(f"sweep {word!r} is not understood; write flag=value,value such as width=64,128")
         found[flag] = values.split(",")
     return found
+
+
+def _name(chosen: Mapping[str, str]) -> str:
+    return ",".join(f"{flag}={value}" for flag, value in chosen.items())
 
 
 def _score(report: Mapping[str, Any]) -> float:
