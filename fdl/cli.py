@@ -68,7 +68,7 @@ def run(
 
     settings: fields of Experiment that override the page's, and `fake_devices`, `ops` and `keep_memory`.
     own: arguments of the mode itself. options: of `options.chosen`. many: `seeds`, `population` or `sweep`, where one
-    run is not all. distributed: arguments of `processes.join`, where this is one of several processes.
+    run is not all. distributed: coordinator, processes and process, where this is one of several.
     """
     settings = dict(settings)
     options, many = ({k: v for k, v in (given or {}).items() if v} for given in (options, many))
@@ -227,7 +227,7 @@ def prepare_jax(settings: dict[str, Any], distributed: Mapping[str, Any] | None)
     if distributed is not None:
         from fdl.processes import join
 
-        join(**distributed)
+        join(distributed["coordinator"], distributed["processes"], distributed["process"])
 
 
 def hush() -> None:

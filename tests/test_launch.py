@@ -56,6 +56,7 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
         (["--dropout=1.5"], "dropout 1.5 is not a share"),
         (["--prompt=a"], "--prompt is for --mode=generate and this is --mode=train; leave it out"),
         (["--process=1"], "--process is for --distributed"),
+        (["--distributed", "--processes=2"], "--distributed lacks --coordinator and --process"),
         (["--sweep=widht=3"], "has no flag --widht; did you mean 'width'"),
         (["--sweep=width=3,x"], "--sweep: width=x: write a whole number"),
         (["--mesh=data:3"], "mesh data:3 takes 3 devices and there are 1"),
