@@ -2,8 +2,9 @@
 
 Data    scikit-learn's digits drifting through a 16×16 frame for six frames: 1,437 train, 180 validation, 180 test.
 Model   a small CNN that convolves over time as well.
-Expect  a test accuracy of 1.0 on its 180 videos
+Expect  a test accuracy of 1.0 on its 180 videos, after seconds; one frame shows no movement: 0.24, where chance is 0.25
 Run     python launch.py --experiment=moving_digits_cnn
+Try     --frames=1
 """
 
 from fdl import optim
@@ -16,7 +17,7 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    frames: int = 6,  # per video
+    frames: int = 6,  # per video; 1 shows no movement
     channels: tuple[int, ...] = (8, 16),  # feature maps of each stage
     learning_rate: float = 2e-3,  # peak of the warm-up cosine
     batch_size: int = 32,  # videos per step

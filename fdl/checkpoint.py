@@ -130,6 +130,19 @@ class Checkpoints:
             state = _read(folder / "state", want, commit["leaves"])
         return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
+    def variables(self, step: int) -> dict[str, Any]:
+        """Return the variables of a step as host arrays, whatever the optimizer beside them was; raise Damaged."""
+        if "pieces" in self.verify(step):
+            raise ValueError(
+                f"{self.folder / str(step)} is in pieces, of several processes; evaluate it with its own page"
+            )
+        try:
+            with orbax() as checkpointer:
+                state = checkpointer.restore((self.folder / str(step) / "state").absolute())
+        except Exception as error:  # whatever Orbax makes of damage
+            raise Damaged(f"{self.folder / str(step)} does not read: {brief(error)}") from error
+        return {"params": state["params"], **state["extras"]}
+
     def verify(self, step: int) -> dict[str, Any]:
         """Return the commit of a step: meta, leaves and files; raise Damaged where a file is not what was written.
 

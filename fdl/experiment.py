@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import jax
@@ -98,6 +99,10 @@ class Experiment:
 
     def abstract(self) -> TrainState:
         """Return the shapes of the state at step 0; nothing is allocated."""
+        return self._abstract
+
+    @cached_property  # a deep model takes seconds to trace, and its shapes are asked for several times
+    def _abstract(self) -> TrainState:
         return jax.eval_shape(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))
 
 
@@ -149,8 +154,11 @@ def place(experiment: Experiment) -> executors.Executor:
     return executors.mesh(devices, shape, logical.names(experiment.model, *positional, **by_name, train=False))
 
 
-def check(experiment: Experiment, shares: int) -> None:
-    """Raise a ValueError in one line where the parts do not fit together; no data is read."""
+def check(experiment: Experiment, shares: int) -> PyTree:
+    """Return the shapes of the model's outputs; raise a ValueError in one line where the parts do not fit together.
+
+    No data is read.
+    """
     size, batch_size, parts = experiment.dataset.spec.sizes["train"], experiment.batch_size, experiment.accumulate
     for name in ("batch_size", "steps", "accumulate", "log_every"):
         if getattr(experiment, name) < 1:
@@ -163,20 +171,19 @@ def check(experiment: Experiment, shares: int) -> None:
         tries = " or ".join(str(n) for n in (below, below + share) if n)
         over = f"{shares} device{'s' * (shares > 1)}" + f" x {parts} micro-batches" * (parts > 1)
         raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
-    fit(experiment)
+    return fit(experiment)
 
 
 def fit(experiment: Experiment) -> PyTree:
     """Return the shapes of the model's outputs; raise where model, data and task do not fit."""
 
-    def run() -> PyTree:
+    def run(state: TrainState) -> PyTree:
         batch = experiment.example(2)
-        state = steps.init(experiment.model, experiment.optimizer, batch, experiment.seed)
         outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch)
         return outputs, experiment.task(outputs, batch)
 
     try:
-        outputs, sums = jax.eval_shape(run)
+        outputs, sums = jax.eval_shape(run, experiment.abstract())
     except (TypeError, ValueError, ArithmeticError) as error:
         inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
         reason = " ".join(str(error).split())[:300]

@@ -85,18 +85,26 @@ def bind(
     return Call(executor, steps.fuse(steps.gather(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
 
 
-def steps_per_call(experiment: Experiment, executor: Executor) -> int:
+def work_of(experiment: Experiment) -> float:
+    """Return the floating point operations of one training step."""
+    batch = experiment.dataset.raw_shapes(experiment.batch_size)
+    return flops.count(step_of(experiment), experiment.abstract(), batch)
+
+
+def steps_per_call(experiment: Experiment, executor: Executor, work: float | None = None) -> int:
     """Choose how many steps are one program: as many as make the cost of a call vanish beside its work.
 
     A call costs some 0.2 ms. On two CPU cores CALL_WORK is about a tenth of a second; heavier steps go one by one,
     which also spares them a loop. The count divides `log_every`, so that no steps are left over to be compiled alone.
+    work: what `work_of` says, where it is known already.
     """
     platform = executor.devices[0].platform
-    batch = experiment.dataset.raw_shapes(experiment.batch_size)
-    program = step_of(experiment), experiment.abstract(), batch
-    if platform == "cpu" and not own("convolution") and flops.mentions("conv_general_dilated", *program):
-        return 1  # JAX's backward convolutions are twenty times slower in a loop
-    most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, flops.count(*program))
+    if platform == "cpu" and not own("convolution"):
+        program = step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(experiment.batch_size)
+        if flops.mentions("conv_general_dilated", *program):
+            return 1  # JAX's backward convolutions are twenty times slower in a loop
+    work = work_of(experiment) if work is None else work
+    most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, work)
     rhythm = experiment.log_every
     return max(n for n in range(1, min(rhythm, STEPS_PER_CALL) + 1) if rhythm % n == 0 and (n == 1 or n <= most))
 

@@ -1,4 +1,4 @@
-"""Published weights: a safetensors file becomes arrays by name, and these take the place of what init drew.
+"""Weights to begin with, from a published file or from another run: they take the place of what init drew.
 
 How the names of a file map to those of a model stands beside the model (`gpt2_variables`, `bert_variables`, …).
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from fdl.checkpoint import Checkpoints
 from fdl.types import PyTree
 
 
@@ -25,6 +26,22 @@ def published(
             return fill(drawn, named(read(file)), fresh=fresh)
         except KeyError as error:
             raise ValueError(f"{file} has no tensor {error}: it is of another model or another size") from error
+
+    return start
+
+
+def of_run(folder: Path | str, *, fresh: Collection[str] = ()) -> Callable[[PyTree], PyTree]:
+    """Return the function that takes drawn variables and returns those of a run's newest checkpoint, as `published`.
+
+    What the run has besides, another head or its optimizer's state, is left out. fresh: as in `fill`.
+    """
+
+    def start(drawn: PyTree) -> PyTree:
+        checkpoints = Checkpoints(Path(folder).expanduser() / "checkpoints")
+        step = checkpoints.last()
+        if step is None:
+            raise ValueError(f"{folder} holds no checkpoint to begin with; give the folder of a run that was trained")
+        return fill(drawn, checkpoints.variables(step), fresh=fresh)
 
     return start
 
@@ -47,7 +64,7 @@ def fill(drawn: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> Py
     """Return `drawn` with each leaf replaced by the published one of the same path, in the dtype that was drawn.
 
     drawn, published: variables as `model.init` gives them; what only `published` has, other heads, is left out.
-    fresh:            modules that stay as drawn, a head that is to be learnt, by name within their collection.
+    fresh:            modules that stay as drawn, a head that is to be learnt, by path within their collection.
     """
     there = {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
@@ -55,8 +72,8 @@ def fill(drawn: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> Py
     }
 
     def leaf(path: tuple, ours: jax.Array) -> jax.Array | np.ndarray:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        if jax.tree_util.keystr(path[1:2], simple=True) in fresh:
+        name, inside = (jax.tree_util.keystr(part, simple=True, separator="/") for part in (path, path[1:]))
+        if any(f"{inside}/".startswith(f"{module}/") for module in fresh):
             return ours
         if name not in there:
             raise ValueError(f"the weights have nothing for {name}; they are another model's, or it must stay as drawn")

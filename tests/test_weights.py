@@ -1,13 +1,16 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from fdl.checkpoint import Checkpoints
 from fdl.models import BERT, ResNet, gpt
 from fdl.models.bert import bert_variables
 from fdl.models.gpt import gpt2_variables
 from fdl.models.resnet import resnet_variables
-from fdl.weights import fill, published, read
+from fdl.types import TrainState
+from fdl.weights import fill, of_run, published, read
 
 DRAWN = {"params": {"body": {"kernel": jnp.zeros((2, 3))}, "head": {"bias": jnp.ones(4)}}}
 
@@ -32,6 +35,22 @@ def test_published_leaves_take_the_place_of_drawn_ones():
     np.testing.assert_array_equal(filled["params"]["body"]["kernel"], np.full((2, 3), 7))
     assert filled["params"]["body"]["kernel"].dtype == np.float32
     assert filled["params"]["head"]["bias"] is DRAWN["params"]["head"]["bias"]
+
+
+def test_a_run_begins_where_another_ended(tmp_path):
+    params = {"body": {"kernel": jnp.full((2, 3), 5.0), "pooler": {"bias": jnp.ones(2)}}, "other_head": jnp.ones(7)}
+    state = TrainState(jnp.int32(3), params, (jnp.ones(2),), {"batch_stats": {"mean": jnp.ones(4)}}, jax.random.key(0))
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(state, {})
+    checkpoints.wait()
+    drawn = {"params": {"body": {"kernel": jnp.zeros((2, 3)), "pooler": {"bias": jnp.zeros(9)}}, "head": jnp.zeros(1)}}
+    drawn["batch_stats"] = {"mean": jnp.zeros(4)}
+    begun = of_run(tmp_path, fresh=["head", "body/pooler"])(drawn)
+    np.testing.assert_array_equal(begun["params"]["body"]["kernel"], np.full((2, 3), 5.0))
+    np.testing.assert_array_equal(begun["batch_stats"]["mean"], np.ones(4))
+    assert begun["params"]["body"]["pooler"]["bias"] is drawn["params"]["body"]["pooler"]["bias"]
+    with pytest.raises(ValueError, match="holds no checkpoint to begin with"):
+        of_run(tmp_path / "absent")(drawn)
 
 
 def test_what_is_missing_or_misshapen_is_named():

@@ -6,7 +6,7 @@ Numbers 0 to 3 are the same for all: padding, unknown, start, end; pieces follow
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +77,15 @@ def published_tokens(file: str, *, frame: bool = False) -> Tokenizer:
     named = (model.token_to_id(name) for name in ("<|endoftext|>", "[SEP]", "</s>"))
     end = next((number for number in named if number is not None), END)
     return _of_library(model, {"unit": "published"}, end=end, frame=frame)
+
+
+def opened(tokenizer: Tokenizer) -> Tokenizer:
+    """Return the tokenizer that begins each text with START, a place for what is said of the whole."""
+
+    def encode(text: str) -> np.ndarray:
+        return np.insert(tokenizer.encode(text), 0, START)
+
+    return replace(tokenizer, encode=encode, fitted={**tokenizer.fitted, "opened": True})
 
 
 def padded(texts: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:

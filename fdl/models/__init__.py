@@ -1,6 +1,7 @@
 """Models: pure linen modules, inputs to outputs. None knows a task, a dataset or a device."""
 
 from fdl.models.alexnet import AlexNet
+from fdl.models.bag import Bag
 from fdl.models.bert import BERT, MaskedLM, SequenceClassifier, TokenClassifier, bert
 from fdl.models.cnn import CNN
 from fdl.models.gpt import gpt, gpt2
@@ -20,6 +21,7 @@ __all__ = [
     "RNN",
     "VGG",
     "AlexNet",
+    "Bag",
     "MaskedLM",
     "Perceptron",
     "ResNet",

@@ -6,25 +6,24 @@ from typing import Any
 
 import jax
 
-from fdl import flops
-from fdl.experiment import Experiment, check, fit, place
+from fdl.experiment import Experiment, check, place
 from fdl.ops import forms
-from fdl.program import step_of, steps_per_call
+from fdl.program import steps_per_call, work_of
 
 
 def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
     executor = place(experiment)
-    check(experiment, executor.shares)
+    outputs = check(experiment, executor.shares)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
     parameters = count(state.params)
-    work = flops.count(step_of(experiment), state, experiment.dataset.raw_shapes(experiment.batch_size))
+    work = work_of(experiment)
     result: dict[str, Any] = {
         "experiment": experiment.name,
         "inputs": shapes(batch.inputs),
         "targets": shapes(batch.targets),
-        "outputs": shapes(fit(experiment)),
+        "outputs": shapes(outputs),
         "parameters": parameters,
         "parameter_bytes": nbytes(state.params),
         "state_bytes": nbytes((state.params, state.opt_state, state.extras)),
@@ -32,7 +31,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         "flops_per_step": work,
         "steps": experiment.steps,
         "epochs": experiment.epochs(experiment.steps),
-        "steps_per_call": steps_per_call(experiment, executor),
+        "steps_per_call": steps_per_call(experiment, executor, work),
         "ops": forms.chosen(),
         "executor": executor.name,
         "devices": len(executor.devices),

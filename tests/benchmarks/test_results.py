@@ -8,6 +8,7 @@ from fdl import pages
 REPORT = {
     "metrics": {"test": {"accuracy": 0.9, "rmse": 3.0, "n": 18}},
     "seconds": 7.0,
+    "cpu_seconds": 9.0,
     "training_seconds": 2.0,
     "step": 40,
     "devices": "1 cpu device (cpu)",

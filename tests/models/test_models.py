@@ -13,6 +13,7 @@ from fdl.models import (
     RNN,
     VGG,
     AlexNet,
+    Bag,
     Perceptron,
     Transformer,
     ViT,
@@ -33,6 +34,7 @@ CASES = [
     (CNN(4, channels=(16,), hidden=(32,), norm="batch"), IMAGES, (8, 4)),
     (CNN(4, channels=(8,), hidden=(), norm="group"), IMAGES[:, :, 0], (8, 4)),
     (CNN(4, channels=(8,), hidden=(), norm="layer"), IMAGES[..., None], (8, 4)),
+    (Bag(4, buckets=64), TOKENS, (8, 4)),
     (RNN(4, width=16), IMAGES, (8, 4)),
     (RNN(4, width=16, cell="gru", bidirectional=True), IMAGES, (8, 4)),
     (RNN(4, vocabulary=11, width=16, cell="rnn"), TOKENS, (8, 4)),
@@ -65,7 +67,7 @@ def test_bfloat16_keeps_float32_parameters_and_outputs(model, inputs, shape):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-LEARNERS = [CASES[i] for i in (0, 2, 4, 7, 9, 12)]
+LEARNERS = [CASES[i] for i in (0, 2, 4, 8, 10, 13)]
 
 
 @pytest.mark.parametrize(("model", "inputs", "shape"), LEARNERS, ids=[type(m).__name__ for m, *_ in LEARNERS])

@@ -1,0 +1,48 @@
+"""Which module wrote this line, when few labels are known? BERT from scratch, or from what library_masked has learned.
+
+Data    lines of 16 packages of the standard library; of the training lines only 5 % are taken, with their package.
+Model   BERT: 2 blocks of width 96 over 2,048 byte-pair pieces; what stands at the beginning of the line answers.
+Expect  ?
+Run     python launch.py --experiment=library_masked --workdir=runs/library_masked
+        python launch.py --experiment=library_bert --init=runs/library_masked
+"""
+
+from fdl import optim
+from fdl.data.library import library_lines, library_tokens
+from fdl.data.texts import texts
+from fdl.experiment import Experiment
+from fdl.models import BERT, SequenceClassifier
+from fdl.tasks import classify
+from fdl.weights import of_run
+
+
+def experiment(
+    *,
+    init: str | None = None,  # the run folder of library_masked to begin with
+    labels: float = 0.05,  # share of the training lines that are taken
+    width: int = 96,  # numbers per position
+    depth: int = 2,  # blocks
+    heads: int = 4,  # of attention
+    length: int = 26,  # pieces of a line that are read
+    dropout: float = 0.1,  # share of numbers that rest in each training step
+    epochs: float = 12,  # passes over train
+    batch_size: int = 32,  # lines per step
+    learning_rate: float = 0.0005,  # at its peak
+    weight_decay: float = 0.01,  # of AdamW
+    seed: int = 0,  # of the labels, the initial weights, the dropout and the order of the lines
+) -> Experiment:
+    """Return the experiment these knobs make."""
+    tokens = library_tokens()
+    dataset = texts(library_lines(labels, seed=seed), tokens=tokens, length=length)
+    encoder = BERT(tokens.size, width, depth, heads, context=length, types=1, dropout=dropout)
+    steps = dataset.steps(epochs, batch_size)
+    return Experiment(
+        model=SequenceClassifier(dataset.spec.outputs, encoder),
+        dataset=dataset,
+        task=classify(dataset.spec.outputs),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=weight_decay),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+        start=None if init is None else of_run(init, fresh=("bert/pooler", "head")),
+    )
