@@ -23,9 +23,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from benchmarks.baselines import logistic_regression, ridge, seasonal_naive, tf_idf
+from benchmarks.baselines import five_gram, logistic_regression, ridge, seasonal_naive, tf_idf
 
 ROOT = Path(__file__).resolve().parent.parent
 JSON, TABLE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"
@@ -35,7 +36,9 @@ JSON, TABLE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"
 class Row:
     """One promise: a metric of a page on its test split, against a bar.
 
-    bar:      a number, or a function of the seed that measures what is to be beaten on the same split.
+    bar:      a number, a function of the seed that measures what is to be beaten on the same split, or another row,
+              whose recorded value is to be beaten.
+    after:    the flags of the run that this one begins with; it is trained first where that was not done yet.
     at_least: the metric should not be below the bar; else it should not be above.
     splits:   the data are so few that each seed draws its own split as well, and the mean is over three splits.
     against:  what the bar is, where it is measured.
@@ -43,12 +46,13 @@ class Row:
 
     page: str
     metric: str
-    bar: float | Callable[[int], float]
+    bar: "float | Callable[[int], float] | Row"
     at_least: bool = True
     knobs: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
     splits: bool = False
     slow: bool = False
+    after: tuple[str, ...] = ()
     against: str = ""
 
     @property
@@ -65,6 +69,23 @@ class Row:
         """Say whether a value meets a bar; nan never does."""
         return value >= bar if self.at_least else value <= bar
 
+
+# The ladder: language models of one text, each given about the processor time of the GPT.
+_RNN = Row(
+    page="pydoc_lstm",
+    knobs={"cell": "rnn", "steps": 6000, "learning_rate": 0.003},
+    metric="bits_per_byte",
+    bar=five_gram("pydoc_lstm"),
+    at_least=False,
+    seeds=(0,),
+    slow=True,
+    against="interpolated 5-gram",
+)
+_LSTM = Row(
+    page="pydoc_lstm", metric="bits_per_byte", bar=_RNN, at_least=False, seeds=(0,), slow=True, against="the RNN"
+)
+_GPT = Row(page="pydoc_gpt", metric="bits_per_byte", bar=_LSTM, at_least=False, slow=True, against="the LSTM")
+_SCRATCH = Row(page="library_bert", metric="accuracy", bar=0.13, slow=True, against="always the largest package")
 
 ROWS = (
     Row(page="digits_perceptron", metric="accuracy", bar=0.95),
@@ -106,13 +127,28 @@ ROWS = (
     ),
     Row(page="tones_cnn", metric="accuracy", bar=0.95),
     Row(page="library_bag", metric="accuracy", bar=tf_idf("words"), slow=True, against="tf-idf of words"),
+    _SCRATCH,
+    Row(
+        page="library_bert",
+        knobs={"init": "runs/library_masked"},
+        metric="accuracy",
+        bar=_SCRATCH,
+        slow=True,
+        after=("--experiment=library_masked", "--workdir=runs/library_masked"),
+        against="from scratch",
+    ),
     Row(page="pydoc_gpt", metric="bits_per_byte", bar=2.1, at_least=False, slow=True),
+    _RNN,
+    _LSTM,
+    _GPT,
 )
 
 
 def measure(row: Row, seed: int) -> dict[str, Any]:
     """Run the row's command once and return its report, with the seconds and CPU seconds of the whole command."""
     flags = [*row.flags, f"--seed={seed}", *([f"--fold={seed}"] if row.splits else [])]
+    if row.after:
+        subprocess.run([sys.executable, "launch.py", *row.after], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory() as folder:
         begun, worked = time.perf_counter(), processor_seconds()
         subprocess.run([sys.executable, "launch.py", *flags, f"--workdir={folder}/run"], cwd=ROOT, check=True)
@@ -127,11 +163,21 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def result(row: Row, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the table keeps of a row."""
+def bars(row: Row, results: Mapping[str, Any]) -> list[float]:
+    """Return the bar, or one for each seed; `results` holds what other rows have reached."""
+    if isinstance(row.bar, Row):
+        if row.bar.name not in results:
+            raise SystemExit(f"{row.name} is held against {row.bar.name}, which is not measured; measure that first")
+        return [results[row.bar.name]["value"]]
+    return [row.bar(seed) for seed in row.seeds] if callable(row.bar) else [row.bar]
+
+
+def result(
+    row: Row, reports: list[dict[str, Any]], results: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return what the table keeps of a row; `results` holds those of the rows it is held against."""
     values = [report["metrics"]["test"][row.metric] for report in reports]
-    bars = [row.bar(seed) for seed in row.seeds] if callable(row.bar) else [row.bar]
-    value, bar, last = statistics.fmean(values), statistics.fmean(bars), reports[-1]
+    value, bar, last = statistics.fmean(values), statistics.fmean(bars(row, results)), reports[-1]
     return {
         "command": " ".join(("python launch.py", *row.flags)),
         "metric": row.metric,
@@ -170,7 +216,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         f"| `{r['command'].removeprefix('python launch.py ')}` | {r['metric']} | {spread(r['values'])} "
         f"| {'≥' if r['at_least'] else '≤'} {r['bar']:.4g}{' ' + r['against'] if r['against'] else ''} "
         f"| {'yes' if r['passed'] else '**no**'} | {r['n']} | {', '.join(map(str, r['seeds']))}"
-        f"{' (own split each)' if r['splits'] else ''} | {r['seconds']:.0f} | {r['steps']} |"
+        f"{' (own split each)' if r['splits'] else ''} | {r['seconds']:.0f} "
+        f"| {'{:.0f}'.format(r['cpu_seconds']) if 'cpu_seconds' in r else ''} | {r['steps']} |"
         for r in results.values()
     ]
     places = sorted(
@@ -188,11 +235,12 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
             "",
             "A value is the mean over the seeds on the **test** split, with the least and the greatest in brackets;",
             "`n` is the number of test examples, each counted once. Seconds are of the whole command (start, compile,",
-            "train, evaluate, save), on a machine that was not always idle. *Own split each*: the data are so few",
-            "that every seed also draws its own split (`--fold=`), so that the mean does not hang on a lucky one.",
+            "train, evaluate, save), on a machine that was not always idle; its CPU seconds hang less on",
+            "that. *Own split each*: the data are so few that every seed also draws its own split (`--fold=`), so that",
+            "the mean does not hang on a lucky one.",
             "",
-            "| `python launch.py` | metric | value | bar | met | n | seeds | seconds | steps |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| `python launch.py` | metric | value | bar | met | n | seeds | seconds | CPU | steps |",
+            "|---|---|---|---|---|---|---|---|---|---|",
             *rows,
             "",
             "Measured on:",
@@ -237,7 +285,7 @@ def main() -> int:
         run = (row.flags, row.seeds)
         if run not in reports:
             reports[run] = [measure(row, seed) for seed in row.seeds]
-        results = merge({row.name: result(row, reports[run])}, results, [row.name for row in ROWS])
+        results = merge({row.name: result(row, reports[run], results)}, results, [row.name for row in ROWS])
         JSON.parent.mkdir(exist_ok=True)
         JSON.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         # What follows the first marker belongs to other benchmarks, such as benchmarks/feed.py.

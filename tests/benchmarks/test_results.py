@@ -37,6 +37,16 @@ def test_a_bar_may_be_measured_on_the_split_of_each_seed() -> None:
     assert results.result(row, reports(0.9, 0.9, 0.9))["bar"] == pytest.approx(0.91)
 
 
+def test_a_bar_may_be_what_another_row_has_reached() -> None:
+    other = results.Row(page="b", metric="accuracy", bar=0.5)
+    row = results.Row(page="a", metric="accuracy", bar=other)
+    record = {other.name: results.result(other, reports(0.8))}
+    assert results.result(row, reports(0.81), record)["passed"]
+    assert not results.result(row, reports(0.79), record)["passed"]
+    with pytest.raises(SystemExit, match="measure that first"):
+        results.result(row, reports(0.9))
+
+
 def test_rows_replace_themselves_and_keep_the_others() -> None:
     kept = {"a": 1, "b": 2, "gone": 3}
     assert list(results.merge({"c": 4, "a": 5}, kept, ["a", "b", "c", "d"]).items()) == [("a", 5), ("b", 2), ("c", 4)]
