@@ -22,7 +22,7 @@ def experiment(
     heads: int = 4,  # of attention
     length: int = 26,  # pieces of a line that are read
     share: float = 0.15,  # of the pieces that are to be restored
-    epochs: float = 3,  # passes over train
+    epochs: float = 2,  # passes over train
     batch_size: int = 128,  # lines per step
     learning_rate: float = 0.002,  # at its peak
     weight_decay: float = 0.01,  # of AdamW
