@@ -3,7 +3,7 @@
 Data    the sources of the Python that runs this: some 49,000 different lines of 16 packages. Blocks of 20 lines are
         held out together, and a line that two packages share is left out.
 Model   Bag: the sum of the vectors of all runs of one to five bytes, then one hidden layer.
-Expect  ?
+Expect  a test accuracy of 0.75 (seed 0), after 25 seconds of processor time
 Run     python launch.py --experiment=library_bag
 """
 

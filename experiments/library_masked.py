@@ -3,7 +3,7 @@
 Data    every line of the sources of the Python that runs this, some 135,000, but for those that library_bert is judged
         on. Of each, 15 % of the pieces are to be restored: at each step others, drawn on the device.
 Model   BERT: 2 blocks of width 96 over 2,048 byte-pair pieces, and the head of the masked language model.
-Expect  ?
+Expect  not measured to its end yet: 0.349 of the hidden pieces of validation lines restored at step 1,600 of 2,112
 Run     python launch.py --experiment=library_masked --workdir=runs/library_masked
 """
 
