@@ -60,7 +60,7 @@ def window(run: Any, seconds: float, rate: float) -> dict[str, float]:
     steps = run(steps) or steps
     wall, after = time.perf_counter() - before, resource.getrusage(resource.RUSAGE_SELF)
     used = after.ru_utime + after.ru_stime - cpu.ru_utime - cpu.ru_stime
-    return {"steps_per_second": steps / wall, "cpu_ms": used / steps * 1e3}
+    return {"steps_per_second": steps / wall, "cpu_ms": used / steps * 1e3, "cpu_seconds": used}
 
 
 def main() -> None:
@@ -71,6 +71,7 @@ def main() -> None:
     asked = parser.parse_args()
     out, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is not an answer
     os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "fdl" / "peers"))
     if asked.name == "fdl":
         from fdl import cli
 
@@ -79,12 +80,13 @@ def main() -> None:
         from fdl import memory
 
         memory.keep_freed()
-    from benchmarks import workloads
+    from benchmarks import inputs
+    from benchmarks.workloads import WORKLOADS
 
-    work = workloads.WORKLOADS[asked.workload]
-    x, y = workloads.data(work)
-    contender = build(asked.name, work, workloads.weights(work), x, y)
-    losses = contender.losses(workloads.proof_order(work))
+    work = WORKLOADS[asked.workload]
+    x, y = inputs.data(work)
+    contender = build(asked.name, work, inputs.weights(work), x, y)
+    losses = contender.losses(inputs.proof_order(work))
     rate = 2.0
     for seconds in (0.5, 0.5):  # compiles what the windows run, and learns how many steps they hold
         rate = window(contender.run, seconds, rate)["steps_per_second"]

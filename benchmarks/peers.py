@@ -1,7 +1,8 @@
-"""Race fdl against its peers, side by side in one run, and write docs/benchmarks.md.
+"""Race fdl against its peers, side by side in one run, and write its section of docs/benchmarks.md.
 
     python benchmarks/peers.py                        sets up benchmarks/.venv at first, then races everything
-    python benchmarks/peers.py --workloads=W1 --contenders=fdl,flax --seconds=2 --rounds=3
+    python benchmarks/peers.py --only=W1,W2           races these workloads and keeps the record of the others
+    python benchmarks/peers.py --only=W1 --contenders=fdl,flax --seconds=1 --rounds=2 --try
 
 Every contender runs in a process of its own and all take turns: A B C, A B C. Each begins with the same weights; the
 losses of the first 20 steps on the same rows must agree before anything is timed. Needs Python 3.11 and nothing else.
@@ -9,11 +10,8 @@ losses of the first 20 steps on the same rows must agree before anything is time
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
-import time
 import venv
 from pathlib import Path
 from statistics import median
@@ -22,10 +20,25 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import page  # noqa: E402
 from benchmarks.contender import CONTENDERS, JAX_STOCK  # noqa: E402
+from benchmarks.workloads import PROOF, WORKLOADS, Workload  # noqa: E402
 
 TOLERANCE = 2e-3  # relative; optimizers place epsilon differently, and sums are added up in other orders
+CROWDED = 0.1  # of the cores, kept busy by others: then the page warns
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "keras", "torch", "lightning", "equinox", "dm-haiku")
 Result = dict[str, Any]
+
+PEERS = tuple(name for name in CONTENDERS if name != "fdl")
+# what a bar names -> the contenders it means, of which the fastest counts
+GROUPS = {
+    "best peer": PEERS,
+    "best JAX peer": JAX_STOCK,
+    "best stock peer": (*JAX_STOCK, "torch", "lightning"),
+    "flax, malloc tuned": ("flax_malloc",),
+    "torch": ("torch",),
+    "torch tuned": ("torch_tuned",),
+}
 
 
 def environment(folder: Path) -> Path:
@@ -73,160 +86,168 @@ def agree(losses: list[float], to: list[float]) -> bool:
     return all(abs(a - b) <= TOLERANCE * max(abs(a), abs(b), 0.1) for a, b in zip(losses, to, strict=True))
 
 
-def race(python: Path, workload: str, names: list[str], seconds: float, rounds: int, log: IO[str]) -> Result:
-    """Return, for each contender of a workload, the windows it ran, or why it ran none."""
+def race(
+    python: Path, work: Workload, names: list[str], seconds: float, rounds: int, log: IO[str], pause: bool
+) -> Result:
+    """Return, for each contender of a workload, the windows it ran, or why it ran none, and how busy others were."""
     ready: dict[str, Contender] = {}
     found: Result = {}
     reference: list[float] | None = None
     for name in names:
-        contender = Contender(python, workload, name, log)
+        contender = Contender(python, work.name, name, log)
         proof = contender.answer()
         if proof is None:
             found[name] = {"failed": "did not start; see benchmarks/peers.log"}
-            print(f"{workload} {name}: did not start", flush=True)
+            print(f"{work.name} {name}: did not start", flush=True)
             continue
         losses = proof["losses"]
         reference = reference or losses
         if not agree(losses, reference):
             worst = max(abs(a - b) for a, b in zip(losses, reference, strict=True))
             found[name] = {"failed": f"losses of the first {len(losses)} steps differ by up to {worst:.3g}"}
-            print(f"{workload} {name}: {found[name]['failed']}", losses[:3], reference[:3], flush=True)
+            print(f"{work.name} {name}: {found[name]['failed']}", losses, reference, flush=True)
             contender.end()
             continue
         ready[name] = contender
         found[name] = {"windows": [], "losses": losses}
-        print(f"{workload} {name}: losses agree ({losses[0]:.4f} … {losses[-1]:.4f})", flush=True)
-    for _ in range(rounds):
-        for name, contender in ready.items():
-            seen = contender.ask(seconds)
-            if seen:
-                found[name]["windows"].append(seen)
+        print(f"{work.name} {name}: losses agree ({losses[0]:.4f} … {losses[-1]:.4f})", flush=True)
+    if pause:
+        input(f"{work.name}: press Enter when the machine is quiet ")
+    with page.Others() as others:
+        for _ in range(rounds):
+            for name, contender in ready.items():
+                seen = contender.ask(seconds)
+                if seen:
+                    found[name]["windows"].append(seen)
+                    others.own += seen["cpu_seconds"]
     for contender in ready.values():
         contender.end()
     for name, result in found.items():
         if result.get("windows"):
-            rates = sorted(w["steps_per_second"] for w in result["windows"])
-            result |= {"rate": median(rates), "low": rates[0], "high": rates[-1]}
-            result["cpu_ms"] = median(w["cpu_ms"] for w in result["windows"])
-            print(f"{workload} {name}: {result['rate']:.4g} steps/s, {result['cpu_ms']:.4g} CPU ms/step", flush=True)
-    return found
+            result |= summary(result["windows"])
+            print(f"{work.name} {name}: {result['rate']:.4g} steps/s, {result['cpu_ms']:.4g} CPU ms/step", flush=True)
+    return {"contenders": found, "others": others.share, "rounds": rounds, "seconds": seconds}
 
 
-def best(found: Result, names: tuple[str, ...], key: str) -> float | None:
-    """Return the best of some contenders: the highest rate or the least CPU time."""
-    values = [found[name][key] for name in names if name in found and key in found[name]]
-    return (max if key == "rate" else min)(values, default=None)
+def summary(windows: list[Result]) -> Result:
+    """Return the median, lowest and highest rate of some windows, and the median CPU time of a step."""
+    rates = sorted(w["steps_per_second"] for w in windows)
+    cpu = median(w["cpu_ms"] for w in windows)
+    return {"rate": median(rates), "low": rates[0], "high": rates[-1], "cpu_ms": cpu}
 
 
-GROUPS = {
-    "best JAX peer": JAX_STOCK,
-    "flax, malloc tuned": ("flax_malloc",),
-    "torch eager": ("torch",),
-    "torch tuned": ("torch_tuned",),
-    "best of all": tuple(name for name in CONTENDERS if name != "fdl"),
-}
+def against(found: Result, group: str) -> Result | None:
+    """Return how fdl stands beside the fastest of a group: by medians, and round by round from the worst to the best.
 
-
-def crowded(about: Result) -> list[str]:
-    """Return a warning where the machine had more to do than this race."""
-    if float(about["load"]) <= about["cores"] + 1:
-        return []
-    return [
-        "**The machine was crowded**: everyone was slower than alone, and threads that spin while they wait for",
-        "one another (PyTorch's) burn time that is not work. Ratios to such contenders say little here.",
-        "",
+    None where either did not run.
+    """
+    ours = found.get("fdl", {})
+    running = [name for name in GROUPS[group] if "rate" in found.get(name, {})]
+    if "rate" not in ours or not running:
+        return None
+    name = max(running, key=lambda name: found[name]["rate"])
+    theirs = found[name]
+    ratios = [
+        a["steps_per_second"] / b["steps_per_second"] for a, b in zip(ours["windows"], theirs["windows"], strict=False)
     ]
+    return {
+        "name": name,
+        "ratio": ours["rate"] / theirs["rate"],
+        "low": min(ratios),
+        "high": max(ratios),
+        "cpu": theirs["cpu_ms"] / ours["cpu_ms"],
+    }
 
 
-def page(results: dict[str, Result], about: Result) -> str:
-    """Return docs/benchmarks.md."""
-    from benchmarks.workloads import WORKLOADS
+def verdicts(work: Workload, found: Result) -> list[str]:
+    """Return a row of the table for each bar and goal of a workload."""
+    rows = []
+    for kind, wanted in (("bar", work.bars), ("goal", work.goals)):
+        for group, factor in wanted:
+            seen = against(found, group)
+            row = f"| {work.name} | {kind} ≥ {factor:g} × {group} | "
+            if seen is None:
+                rows.append(row + "– | – | – | not run |")
+                continue
+            says = "holds" if seen["ratio"] >= factor else f"**misses by {1 - seen['ratio'] / factor:.0%}**"
+            rows.append(
+                f"{row}{CONTENDERS[seen['name']]} | {seen['ratio']:.2f} [{seen['low']:.2f}, {seen['high']:.2f}] | "
+                f"{seen['cpu']:.2f} | {says} |"
+            )
+    return rows
 
+
+def section(record: Result) -> list[str]:
+    """Return the lines of the race."""
+    raced = {name: record["workloads"][name] for name in WORKLOADS if name in record["workloads"]}
     lines = [
-        "# Benchmarks",
+        "## The race",
         "",
-        "Written by `python benchmarks/peers.py`, which sets up its peers itself; do not edit. Every contender ran in",
-        "a process of its own, all took turns (A B C, A B C), and each first proved its losses: over 20 steps",
-        f"on the same rows and weights they are the others' (to {TOLERANCE:g}). Float32, Adam,",
-        "50,000 examples, shuffled. Cells: median steps/s [lowest, highest window] and CPU milliseconds a step, which",
-        "a crowded machine distorts less.",
+        "Written by `python benchmarks/peers.py`, which sets up its peers itself. Every contender runs in a process of",
+        f"its own, all take turns (A B C, A B C), and each first proves its losses: over {PROOF} steps from the same",
+        f"weights on the same rows they are the others' (to {TOLERANCE:g}). Float32, Adam, 50,000 examples, shuffled.",
+        "Steps/s: the median of the windows [lowest, highest].",
         "",
-        f"{about['cpu']}, {about['cores']} cores, load {about['load']}; Python {about['python']}; "
-        f"{about['date']}; {about['rounds']} rounds of {about['seconds']:g} s. {about['versions']}.",
+        page.where(record["machine"]),
         "",
-        *crowded(about),
-        "| contender | " + " | ".join(results) + " |",
-        "|---|" + "---|" * len(results),
+        "| contender | " + " | ".join(raced) + " |",
+        "|---|" + "---|" * len(raced),
     ]
     for name, what in CONTENDERS.items():
         cells = []
-        for found in results.values():
-            one = found.get(name, {})
-            if "rate" in one:
-                cells.append(f"{one['rate']:.4g} [{one['low']:.4g}, {one['high']:.4g}] · {one['cpu_ms']:.3g} ms")
+        for one in raced.values():
+            seen = one["contenders"].get(name, {})
+            if "rate" in seen:
+                cells.append(f"{seen['rate']:.4g} [{seen['low']:.4g}, {seen['high']:.4g}]")
             else:
-                cells.append(one.get("failed", "not run"))
+                cells.append(seen.get("failed", "not run"))
         lines.append(f"| {what} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"- {name}: {about(WORKLOADS[name], one)}" for name, one in raced.items())]
     lines += [
         "",
-        "## fdl against the others, in this run",
+        "Ratios above 1: fdl is faster, by the clock [from the worst round to the best] and by CPU time.",
         "",
-        "Above 1, fdl is faster: by the clock · by CPU time.",
-        "",
+        "| | asked | the fastest of these | by the clock | by CPU time | |",
+        "|---|---|---|---|---|---|",
     ]
-    lines += ["| workload | bar | " + " | ".join(GROUPS) + " |", "|---|---|" + "---|" * len(GROUPS)]
-    for workload, found in results.items():
-        cells = []
-        for names in GROUPS.values():
-            rate, cpu, ours = best(found, names, "rate"), best(found, names, "cpu_ms"), found.get("fdl", {})
-            cells.append(
-                f"{ours['rate'] / rate:.2f} · {cpu / ours['cpu_ms']:.2f}" if rate and cpu and "rate" in ours else "–"
-            )
-        lines.append(
-            f"| {workload} {WORKLOADS[workload].what} | {WORKLOADS[workload].bar} | " + " | ".join(cells) + " |"
-        )
-    return "\n".join(lines) + "\n"
+    return [*lines, *(row for name, one in raced.items() for row in verdicts(WORKLOADS[name], one["contenders"]))]
+
+
+def about(work: Workload, one: Result) -> str:
+    """Return what a workload is and how it was raced, in one line."""
+    said = f"{work.what}; {one['rounds']} rounds of {one['seconds']:g} s, others: {one['others']:.0%} of the cores"
+    if one["others"] <= CROWDED:
+        return said
+    return f"{said}. **Crowded**: threads that wait for one another suffer most, so these ratios say little"
 
 
 def main() -> None:
     """Parse the words, race, write."""
-    from benchmarks.workloads import WORKLOADS
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--only", default=",".join(WORKLOADS), help="workloads; the record of the others is kept")
     parser.add_argument("--contenders", default=",".join(CONTENDERS))
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a window")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--venv", type=Path, default=ROOT / "benchmarks" / ".venv", help="where the peers live")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--pause", action="store_true", help="between proof and race, wait for Enter")
+    parser.add_argument("--try", dest="trial", action="store_true", help="print and write nothing")
+    parser.add_argument("--draw", action="store_true", help="draw the page again from its record, and race nothing")
     asked = parser.parse_args()
+    record = page.kept("race") or {"workloads": {}}
+    if asked.draw:
+        page.keep("race", record, section(record))
+        return
     python = environment(asked.venv)
     names = asked.contenders.split(",")
-    results = {}
     with (ROOT / "benchmarks" / "peers.log").open("w") as log:
-        for workload in asked.workloads.split(","):
-            results[workload] = race(python, workload, names, asked.seconds, asked.rounds, log)
-            asked.out.parent.mkdir(exist_ok=True)
-            asked.out.write_text(page(results, describe(python, asked)))
-            asked.out.with_suffix(".json").write_text(json.dumps(results, indent=1))
-    print(asked.out)
-
-
-def describe(python: Path, asked: argparse.Namespace) -> Result:
-    """Return what is needed to say where the numbers came from."""
-    listed = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout.split()
-    wanted = ("jax==", "jaxlib==", "flax==", "keras==", "torch==", "lightning==", "equinox==", "dm-haiku==")
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": model[0].split(":")[1].strip() if model else platform.processor(),
-        "cores": os.cpu_count(),
-        "load": f"{os.getloadavg()[1]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-        "rounds": asked.rounds,
-        "seconds": asked.seconds,
-        "versions": ", ".join(line for line in listed if line.startswith(wanted)),
-    }
+        for name in asked.only.split(","):
+            seen = race(python, WORKLOADS[name], names, asked.seconds, asked.rounds, log, asked.pause)
+            record["workloads"][name] = seen
+            record["machine"] = page.machine(python, PACKAGES)
+            if asked.trial:
+                print("\n".join(verdicts(WORKLOADS[name], seen["contenders"])))
+            else:
+                page.keep("race", record, section(record))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import optax
 
-from benchmarks.workloads import HEADS, LEARNING_RATE, N, Weights, Workload
+from benchmarks.inputs import Weights
+from benchmarks.workloads import LEARNING_RATE, N, Workload
 from fdl import models, tasks
 from fdl.data.source import Dataset, Source, Spec, columns
 from fdl.due import rhythm
@@ -40,12 +41,17 @@ def experiment(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -
         model = models.MLP(work.sizes[-1], work.sizes[1:-1])
     elif work.kind == "cnn":
         model = models.CNN(work.sizes[3], work.sizes[:2], work.sizes[2:3])
+    elif work.kind == "resnet":
+        *stages, classes = work.sizes
+        model = models.ResNet(classes, (work.depth,) * len(stages), stages[0], stem="small", shortcut="pad")
     elif work.kind == "lstm":
         vocabulary, embedding, width, _ = work.sizes
-        model = models.RNN(vocabulary, vocabulary=vocabulary, embedding=embedding, width=width, every_step=True)
+        model = models.RNN(vocabulary, vocabulary, width, embedding, work.depth, every_step=True)
     else:
         vocabulary, width, hidden, time = work.sizes
-        model = models.Transformer(vocabulary, vocabulary, width, 6, HEADS, hidden, time, causal=True, every_step=True)
+        model = models.Transformer(
+            vocabulary, vocabulary, width, work.depth, work.heads, hidden, time, causal=True, every_step=True
+        )
     task = tasks.next_token() if tokens else tasks.binary() if work.sizes[-1] == 1 else tasks.classify(work.sizes[-1])
     return Experiment(
         model=model,
@@ -55,16 +61,13 @@ def experiment(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -
         batch_size=work.batch,
         steps=10**9,
         log_every=100,
-        start=lambda variables: {"params": named(variables["params"], weights)},
+        start=lambda variables: {**variables, "params": named(variables["params"], weights)},
     )
 
 
 def named(params: Any, weights: Weights) -> Any:
     """Return the weights in the places of fdl's parameters."""
-    words = {
-        "Embed_0/embedding": "embed", "embed/embedding": "embed", "positions/embedding": "positions",
-        "Recurrence_0/recurrent": "lstm.recurrent",
-    }  # fmt: skip
+    words = {"Embed_0/embedding": "embed", "embed/embedding": "embed", "positions/embedding": "positions"}
     parts = {"attention_norm": "norm1", "mlp_norm": "norm2"}
 
     def find(path: Any, leaf: jax.Array) -> np.ndarray:
@@ -74,8 +77,11 @@ def named(params: Any, weights: Weights) -> Any:
             key = words[name]
         elif rooms[0].startswith("Block_"):
             key = f"{rooms[0][6:]}.{parts.get(rooms[-1], rooms[-1])}.{last}"
-        elif rooms[0] == "Recurrence_0":
-            key = f"lstm.{last}"
+        elif rooms[0].startswith("stage"):
+            stage, block = rooms[0][5:].split("_")
+            key = f"{int(stage) - 1}_{block}.{rooms[-1]}.{last}"
+        elif rooms[0].startswith("Recurrence_"):
+            key = f"lstm{rooms[0][11:]}.{last}"
         elif "Recurrence_0" in params:
             key = f"head.{last}"
         else:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.contenders.jax_loop import Loop
-from benchmarks.workloads import DEPTH, HEADS, Weights, Workload
+from benchmarks.inputs import Weights
+from benchmarks.workloads import Workload, blocks
 
 
 class MLP(nn.Module):
@@ -37,32 +38,57 @@ class LeNet(nn.Module):
         return MLP(self.sizes[2:])(x.reshape(len(x), -1))
 
 
-class LSTM(nn.Module):
-    """Embedding, LSTM, head."""
+class ResNet(nn.Module):
+    """Blocks of two convolutions, as in the paper; shortcuts that change shape are thinned and padded with zeros."""
 
-    sizes: tuple[int, ...]
+    work: Workload
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return logits."""
-        vocabulary, embedding, width, _ = self.sizes
+
+        def norm(x: jax.Array, name: str) -> jax.Array:
+            return nn.BatchNorm(use_running_average=False, momentum=0.9, name=name)(x)
+
+        def conv(x: jax.Array, channels: int, stride: int, name: str) -> jax.Array:
+            return nn.Conv(channels, (3, 3), stride, padding=1, use_bias=False, name=name)(x)
+
+        x = nn.relu(norm(conv(x, self.work.sizes[0], 1, "stem"), "norm"))
+        for block, before, width, stride in blocks(self.work):
+            y = nn.relu(norm(conv(x, width, stride, f"{block}.conv1"), f"{block}.norm1"))
+            y = norm(conv(y, width, 1, f"{block}.conv2"), f"{block}.norm2")
+            x = nn.relu(y + jnp.pad(x[:, ::stride, ::stride], [(0, 0)] * 3 + [(0, width - before)]))
+        return nn.Dense(self.work.sizes[-1], name="head")(x.mean((1, 2)))
+
+
+class LSTM(nn.Module):
+    """Embedding, layers of LSTM, head."""
+
+    work: Workload
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return logits."""
+        vocabulary, embedding, width, _ = self.work.sizes
         x = nn.Embed(vocabulary, embedding)(x)
-        return nn.Dense(vocabulary)(nn.RNN(nn.OptimizedLSTMCell(width, name="cell"))(x))
+        for i in range(self.work.depth):
+            x = nn.RNN(nn.OptimizedLSTMCell(width, name=f"cell{i}"))(x)
+        return nn.Dense(vocabulary)(x)
 
 
 class GPT(nn.Module):
     """Pre-norm blocks."""
 
-    sizes: tuple[int, ...]
+    work: Workload
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return logits."""
-        vocabulary, width, hidden, time = self.sizes
+        vocabulary, width, hidden, time = self.work.sizes
         x = nn.Embed(vocabulary, width)(x) + nn.Embed(time, width)(jnp.arange(time))
         mask = nn.make_causal_mask(jnp.zeros((1, time)))
-        for i in range(DEPTH):
-            attend = nn.MultiHeadDotProductAttention(HEADS, name=f"attention{i}")
+        for i in range(self.work.depth):
+            attend = nn.MultiHeadDotProductAttention(self.work.heads, name=f"attention{i}")
             x = x + attend(nn.LayerNorm(epsilon=1e-5, name=f"norm1_{i}")(x), mask=mask)
             y = nn.gelu(nn.Dense(hidden, name=f"up{i}")(nn.LayerNorm(epsilon=1e-5, name=f"norm2_{i}")(x)))
             x = x + nn.Dense(width, name=f"down{i}")(y)
@@ -88,25 +114,42 @@ def build(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -> Loo
         model = LeNet(work.sizes)
         params = {f"Conv_{i}": pair(f"conv{i}") for i in range(2)}
         params["MLP_0"] = {f"Dense_{i}": pair(f"dense{i}") for i in range(2)}
+    elif work.kind == "resnet":
+        model, params = ResNet(work), {}
+        for name, value in weights.items():
+            room, _, last = name.rpartition(".")
+            params.setdefault(room, {})[last] = value
+        statistics = {
+            room: {"mean": np.zeros_like(norm["bias"]), "var": np.ones_like(norm["bias"])}
+            for room, norm in params.items()
+            if "scale" in norm
+        }
+
+        def forward(params: Any, statistics: Any, x: jax.Array) -> tuple[jax.Array, Any]:
+            outputs, changed = model.apply({"params": params, "batch_stats": statistics}, x, mutable=["batch_stats"])
+            return outputs, changed["batch_stats"]
+
+        return Loop(work, forward, params, x, y, statistics)
     elif work.kind == "lstm":
-        model = LSTM(work.sizes)
-        cell: dict[str, Any] = {}
-        kernels, recurrents, biases = (
-            np.split(weights[f"lstm.{part}"], 4, -1) for part in ("kernel", "recurrent", "bias")
-        )
-        for gate, a, b, c in zip("ifgo", kernels, recurrents, biases, strict=True):
-            cell[f"i{gate}"], cell[f"h{gate}"] = {"kernel": a}, {"kernel": b, "bias": c}
-        params = {"Embed_0": {"embedding": weights["embed"]}, "Dense_0": pair("head"), "cell": cell}
+        model = LSTM(work)
+        params = {"Embed_0": {"embedding": weights["embed"]}, "Dense_0": pair("head")}
+        for i in range(work.depth):
+            kernels, recurrents, biases = (
+                np.split(weights[f"lstm{i}.{part}"], 4, -1) for part in ("kernel", "recurrent", "bias")
+            )
+            cell = params[f"cell{i}"] = {}
+            for gate, a, b, c in zip("ifgo", kernels, recurrents, biases, strict=True):
+                cell[f"i{gate}"], cell[f"h{gate}"] = {"kernel": a}, {"kernel": b, "bias": c}
     else:
-        model = GPT(work.sizes)
-        width, each = work.sizes[1], work.sizes[1] // HEADS
+        model = GPT(work)
+        heads, width, each = work.heads, work.sizes[1], work.sizes[1] // work.heads
         params = {"Embed_0": {"embedding": weights["embed"]}, "Embed_1": {"embedding": weights["positions"]}}
         params |= {"LayerNorm_0": norm("norm"), "Dense_0": pair("head")}
-        for i in range(DEPTH):
+        for i in range(work.depth):
             params[f"norm1_{i}"], params[f"norm2_{i}"] = norm(f"{i}.norm1"), norm(f"{i}.norm2")
             params[f"up{i}"], params[f"down{i}"] = pair(f"{i}.up"), pair(f"{i}.down")
-            attend = {part: pair(f"{i}.{part}", width, HEADS, each) for part in ("query", "key", "value")}
+            attend = {part: pair(f"{i}.{part}", width, heads, each) for part in ("query", "key", "value")}
             for part in attend.values():
-                part["bias"] = part["bias"].reshape(HEADS, each)
-            params[f"attention{i}"] = attend | {"out": pair(f"{i}.out", HEADS, each, width)}
-    return Loop(work, lambda p, x: model.apply({"params": p}, x), params, x, y)
+                part["bias"] = part["bias"].reshape(heads, each)
+            params[f"attention{i}"] = attend | {"out": pair(f"{i}.out", heads, each, width)}
+    return Loop(work, lambda p, s, x: (model.apply({"params": p}, x), s), params, x, y)

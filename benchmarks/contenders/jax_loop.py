@@ -8,32 +8,36 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.workloads import LEARNING_RATE, Shuffle, Workload
+from benchmarks.inputs import Shuffle
+from benchmarks.workloads import LEARNING_RATE, Workload
 
-Forward = Callable[[Any, jax.Array], jax.Array]
+Forward = Callable[[Any, Any, jax.Array], tuple[jax.Array, Any]]
 
 
 class Loop:
-    """forward: `(params, inputs) -> outputs`, pure."""
+    """forward: `(params, statistics, inputs) -> (outputs, statistics)`, pure."""
 
-    def __init__(self, work: Workload, forward: Forward, params: Any, x: np.ndarray, y: np.ndarray):
+    def __init__(
+        self, work: Workload, forward: Forward, params: Any, x: np.ndarray, y: np.ndarray, statistics: Any = None
+    ):
         self.x, self.y, self.shuffle = x, y, Shuffle(work.batch)
         optimizer = optax.adam(LEARNING_RATE)
 
-        def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-            outputs = forward(params, x)
+        def loss(params: Any, statistics: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Any]:
+            outputs, statistics = forward(params, statistics, x)
             if work.sizes[-1] == 1:
-                return optax.sigmoid_binary_cross_entropy(outputs[:, 0], y).mean()
-            return optax.softmax_cross_entropy_with_integer_labels(outputs, y).mean()
+                return optax.sigmoid_binary_cross_entropy(outputs[:, 0], y).mean(), statistics
+            return optax.softmax_cross_entropy_with_integer_labels(outputs, y).mean(), statistics
 
-        def step(params: Any, opt_state: Any, x: jax.Array, y: jax.Array) -> tuple[Any, Any, jax.Array]:
-            value, grads = jax.value_and_grad(loss)(params, x, y)
+        def step(state: Any, x: jax.Array, y: jax.Array) -> tuple[Any, jax.Array]:
+            params, statistics, opt_state = state
+            (value, statistics), grads = jax.value_and_grad(loss, has_aux=True)(params, statistics, x, y)
             updates, opt_state = optimizer.update(grads, opt_state, params)
-            return optax.apply_updates(params, updates), opt_state, value
+            return (optax.apply_updates(params, updates), statistics, opt_state), value
 
-        self.params = jax.tree.map(jnp.asarray, params)
-        self.opt_state = optimizer.init(self.params)
-        self.step = jax.jit(step, donate_argnums=(0, 1))
+        params, statistics = jax.tree.map(jnp.asarray, (params, statistics))
+        self.state = (params, statistics, optimizer.init(params))
+        self.step = jax.jit(step, donate_argnums=0)
 
     def losses(self, order: np.ndarray) -> list[float]:
         """Train on these rows and return the loss of each step."""
@@ -46,7 +50,7 @@ class Loop:
         jax.block_until_ready(value)
 
     def _one(self, rows: np.ndarray) -> jax.Array:
-        self.params, self.opt_state, value = self.step(self.params, self.opt_state, self.x[rows], self.y[rows])
+        self.state, value = self.step(self.state, self.x[rows], self.y[rows])
         return value
 
 

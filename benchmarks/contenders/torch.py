@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.workloads import DEPTH, HEADS, LEARNING_RATE, Shuffle, Weights, Workload
+from benchmarks.inputs import Shuffle, Weights
+from benchmarks.workloads import LEARNING_RATE, Workload, blocks
 
 
 def tensor(a: np.ndarray) -> torch.Tensor:
@@ -23,20 +24,29 @@ def linear(weights: Weights, name: str) -> nn.Linear:
     return layer
 
 
+def convolution(weights: Weights, name: str, stride: int = 1) -> nn.Conv2d:
+    """Return a 3-wide convolution with the given weights, and a bias where there is one."""
+    kernel, bias = weights[f"{name}.kernel"], weights.get(f"{name}.bias")
+    layer = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, stride, 1, bias=bias is not None)
+    layer.weight.data = tensor(kernel.transpose(3, 2, 0, 1))
+    if bias is not None:
+        layer.bias.data = tensor(bias)
+    return layer
+
+
 class LSTM(nn.Module):
     """Embedding, LSTM, head; the second bias that torch has is frozen at zero."""
 
-    def __init__(self, sizes: tuple[int, ...], weights: Weights):
+    def __init__(self, work: Workload, weights: Weights):
         super().__init__()
-        _, embedding, width, _ = sizes
+        _, embedding, width, _ = work.sizes
         self.embed = nn.Embedding.from_pretrained(tensor(weights["embed"]), freeze=False)
-        self.lstm = nn.LSTM(embedding, width, batch_first=True)
+        self.lstm = nn.LSTM(embedding, width, work.depth, batch_first=True)
         with torch.no_grad():
-            self.lstm.weight_ih_l0.copy_(tensor(weights["lstm.kernel"].T))
-            self.lstm.weight_hh_l0.copy_(tensor(weights["lstm.recurrent"].T))
-            self.lstm.bias_ih_l0.copy_(tensor(weights["lstm.bias"]))
-            self.lstm.bias_hh_l0.zero_()
-        self.lstm.bias_hh_l0.requires_grad_(False)
+            for i in range(work.depth):
+                for name, part in (("weight_ih", "kernel"), ("weight_hh", "recurrent"), ("bias_ih", "bias")):
+                    getattr(self.lstm, f"{name}_l{i}").copy_(tensor(weights[f"lstm{i}.{part}"].T))
+                getattr(self.lstm, f"bias_hh_l{i}").zero_().requires_grad_(False)
         self.head = linear(weights, "head")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -44,11 +54,29 @@ class LSTM(nn.Module):
         return self.head(self.lstm(self.embed(x))[0])
 
 
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut that is thinned and padded with zeros where shapes change."""
+
+    def __init__(self, weights: Weights, name: str, before: int, width: int, stride: int):
+        super().__init__()
+        self.conv1, self.norm1 = convolution(weights, f"{name}.conv1", stride), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = convolution(weights, f"{name}.conv2"), nn.BatchNorm2d(width)
+        self.more, self.stride = width - before, stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [B, C, H, W]."""
+        y = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
+        if self.more:
+            x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+        return functional.relu(x + y)
+
+
 class Block(nn.Module):
     """Pre-norm attention and two-layer net."""
 
-    def __init__(self, width: int, weights: Weights, i: int):
+    def __init__(self, work: Workload, weights: Weights, i: int):
         super().__init__()
+        width, self.heads = work.sizes[1], work.heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         qkv = [linear(weights, f"{i}.{part}") for part in ("query", "key", "value")]
         self.qkv = nn.Linear(width, 3 * width)
@@ -59,7 +87,7 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [B, T, D]."""
         batch, time, width = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(batch, time, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(self.norm1(x)).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         found = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(found.transpose(1, 2).reshape(batch, time, width))
         return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
@@ -68,12 +96,12 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Blocks between embedding and head."""
 
-    def __init__(self, sizes: tuple[int, ...], weights: Weights):
+    def __init__(self, work: Workload, weights: Weights):
         super().__init__()
         self.embed = nn.Embedding.from_pretrained(tensor(weights["embed"]), freeze=False)
         self.positions = nn.Parameter(tensor(weights["positions"]))
-        self.blocks = nn.Sequential(*(Block(sizes[1], weights, i) for i in range(DEPTH)))
-        self.norm, self.head = nn.LayerNorm(sizes[1]), linear(weights, "head")
+        self.blocks = nn.Sequential(*(Block(work, weights, i) for i in range(work.depth)))
+        self.norm, self.head = nn.LayerNorm(work.sizes[1]), linear(weights, "head")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits."""
@@ -98,14 +126,16 @@ def model(work: Workload, weights: Weights) -> nn.Module:
     if work.kind == "cnn":
         layers = []
         for i in range(2):
-            kernel = weights[f"conv{i}.kernel"]
-            conv = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
-            conv.weight.data, conv.bias.data = tensor(kernel.transpose(3, 2, 0, 1)), tensor(weights[f"conv{i}.bias"])
-            layers += [conv, nn.ReLU(), nn.MaxPool2d(2)]
+            layers += [convolution(weights, f"conv{i}"), nn.ReLU(), nn.MaxPool2d(2)]
         return nn.Sequential(
             *layers, HeightWidthChannels(), linear(weights, "dense0"), nn.ReLU(), linear(weights, "dense1")
         )
-    return LSTM(work.sizes, weights) if work.kind == "lstm" else GPT(work.sizes, weights)
+    if work.kind == "resnet":
+        first = work.sizes[0]
+        every = [Residual(weights, *block) for block in blocks(work)]
+        last = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear(weights, "head")]
+        return nn.Sequential(convolution(weights, "stem"), nn.BatchNorm2d(first), nn.ReLU(), *every, *last)
+    return LSTM(work, weights) if work.kind == "lstm" else GPT(work, weights)
 
 
 def loss(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -120,10 +150,10 @@ class Loop:
 
     def __init__(self, work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray, tuned: bool):
         self.model, self.shuffle = model(work, weights), Shuffle(work.batch)
-        x = x.transpose(0, 3, 1, 2) if work.kind == "cnn" else x
+        x = x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
         self.x, self.y = tensor(x.astype(np.int64) if x.dtype == np.int32 else x), tensor(y)
         self.y = self.y.long() if y.dtype == np.int32 else self.y
-        if tuned and work.kind == "cnn":
+        if tuned and x.ndim == 4:
             self.model = self.model.to(memory_format=torch.channels_last)
             self.x = self.x.to(memory_format=torch.channels_last)
         live = [p for p in self.model.parameters() if p.requires_grad]
