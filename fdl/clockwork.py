@@ -1,9 +1,12 @@
 """Timing: windows of calls, warmed up until they agree, with one call ahead and never more.
 
+The end of a call is seen by a thread that does nothing but wait for it, so that neither it nor the loop is late.
+
 Nothing here knows what a call does; the clock is given, so that tests bring their own.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -30,22 +33,26 @@ def window(
     send: Callable[[Any], Any], feed: Callable[[], Any], wait: Callable[[Any], Any], clock: Clock, seconds: float
 ) -> Window:
     """Run calls for about so many seconds: feed, send, then wait for the call before."""
-    begun = clock()
-    ends, feeding, flying = [begun], 0.0, None
-    while True:
-        at = clock()
-        fed = feed()
-        feeding += clock() - at
-        sent = send(fed)
-        if flying is not None:
-            wait(flying)
-            ends.append(clock())
-        flying = sent
-        if clock() - begun >= seconds:
-            break
-    wait(flying)
-    ends.append(clock())
-    return Window(len(ends) - 1, ends[-1] - begun, feeding, tuple(np.diff(ends).tolist()))
+
+    def finish(sent: Any) -> float:
+        wait(sent)
+        return clock()
+
+    ends: list[Future[float]] = []
+    feeding = 0.0
+    with ThreadPoolExecutor(1, thread_name_prefix="stopwatch") as watcher:
+        begun = clock()
+        while True:
+            at = clock()
+            fed = feed()
+            feeding += clock() - at
+            ends.append(watcher.submit(finish, send(fed)))
+            if len(ends) > 1:
+                ends[-2].result()
+            if clock() - begun >= seconds:
+                break
+        times = [end.result() for end in ends]
+    return Window(len(times), times[-1] - begun, feeding, tuple(np.diff([begun, *times]).tolist()))
 
 
 def steady(run: Callable[[], Window], *, within: float = 0.05, most: int = 10) -> int:

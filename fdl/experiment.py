@@ -154,6 +154,13 @@ def place(experiment: Experiment) -> executors.Executor:
     return executors.mesh(devices, shape, logical.names(experiment.model, *positional, **by_name, train=False))
 
 
+def first_state(experiment: Experiment, executor: executors.Executor) -> TrainState:
+    """Return the placed state at step 0; where it is split over devices, none of them ever holds the whole."""
+    if experiment.mesh and experiment.start is None:
+        return executor.make_state(experiment.init)
+    return executor.put_state(experiment.init())
+
+
 def check(experiment: Experiment, shares: int) -> PyTree:
     """Return the shapes of the model's outputs; raise a ValueError in one line where the parts do not fit together.
 

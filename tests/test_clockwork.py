@@ -1,5 +1,7 @@
 """Timing agrees with a stopwatch, and says so only where it may."""
 
+import threading
+
 import pytest
 
 from fdl.clockwork import Window, compare, steady, summary, window
@@ -47,6 +49,27 @@ def test_a_known_sleep_is_measured_exactly():
     assert told["steps_per_second"] == pytest.approx(4.0)
     assert told["input_fraction"] == pytest.approx(0.25)
     assert told["ms_p50"] == pytest.approx(250.0)
+
+
+def test_the_stopwatch_sees_the_end_of_a_call_while_the_loop_is_elsewhere():
+    clock, done = Stopwatch(), threading.Event()
+
+    def send(number: int) -> int:
+        return number
+
+    def feed() -> int:
+        if clock.now:  # the loop is kept here until the first call has ended and been seen
+            assert done.wait(10)
+            clock.sleep(5.0)
+        return 0
+
+    def wait(_: int) -> None:
+        if not done.is_set():
+            clock.sleep(1.0)
+            done.set()
+
+    seen = window(send, feed, wait, clock, 1.0)
+    assert seen.per_call[0] == 1.0, "the loop's own delay was timed"
 
 
 def test_slow_calls_show_in_the_tail():

@@ -1,6 +1,7 @@
 """Benchmark: how fast an experiment trains here, what bounds it, and how far from that bound it is."""
 
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -12,21 +13,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl import flops
+from fdl import chips, flops
 from fdl import folder as run_folder
 from fdl.accelerator import describe
 from fdl.clockwork import Clock, compare, steady, summary, window
 from fdl.disk import write_text
 from fdl.executors import Executor
-from fdl.experiment import Experiment, check, place
+from fdl.experiment import Experiment, check, first_state, place
 from fdl.ops import forms
 from fdl.program import step_of, training
 
-# Nominal matmul peaks of the makers' data sheets, dense bfloat16, in FLOP/s.
-NOMINAL = {
-    "A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12,
-    "TPU v4": 275e12, "TPU v5 lite": 197e12, "TPU v5p": 459e12, "TPU v6 lite": 918e12,
-}  # fmt: skip
+SCAFFOLD = ("jit(fused)", "while", "body", "closed_call")  # what every step is inside of
 COMPILE, TRACE, LOWER = "backend_compile_duration", "jaxpr_trace_duration", "jaxpr_to_mlir_module_duration"
 
 
@@ -50,7 +47,7 @@ def bench(
     before = json.loads(baseline.read_text()) if baseline else None
     executor = place(experiment)
     check(experiment, executor.shares)
-    state = executor.put_state(experiment.init())
+    state = first_state(experiment, executor)
     program = training(experiment, executor)
     count, batch_size, devices = program.steps_per_call, experiment.batch_size, len(executor.devices)
     step, last = 0, None
@@ -84,8 +81,7 @@ def bench(
     }
     # Where more is "moved" than memory could, caches serve it, and memory is no floor.
     roof = max((name for name in floors if floors[name] <= 1 / rate), key=lambda name: floors[name])
-    kind = executor.devices[0].device_kind
-    nominal = next((peak for name, peak in NOMINAL.items() if name in kind), None)
+    chip = chips.known(executor.devices[0].device_kind)
     result: dict[str, Any] = {
         "experiment": experiment.name,
         "devices": describe(executor.devices),
@@ -109,7 +105,7 @@ def bench(
         "flops_per_second": work * rate,
         "measured_peak": peaks,
         "peak_fraction": work * rate / devices / peaks["flops"],
-        "mfu": work * rate / devices / nominal if nominal else None,
+        "mfu": work * rate / devices / chip.flops if chip else None,
         "bytes_per_step": moved,
         "bandwidth_fraction": moved * rate / peaks["bytes"],
         "floors_seconds": floors,
@@ -122,7 +118,9 @@ def bench(
     if before:
         result["against_baseline"] = compare(speed, before)
     if profile:
-        result["top_ops_ms"] = top_ops(lambda: jax.block_until_ready(send(feed())), profile)
+        spent = top_ops(lambda: jax.block_until_ready(send(feed())), profile)
+        places = origins(compiled.as_text())
+        result["top_ops"] = [{"ms": ms, "op": op, "from": places.get(op, "")} for op, ms in spent.items()]
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, json.dumps(result, indent=1, default=float))
@@ -168,8 +166,10 @@ def report(result: dict[str, Any], say: Callable[[str], None]) -> None:
     )
     estimate, peak = result["memory_estimate_bytes"] / 2**20, result["memory_peak_bytes"] / 2**20
     say(f"memory {peak:,.0f} MiB at its peak, {estimate:,.0f} MiB by the compiler's estimate for one call")
-    for name, spent in result.get("top_ops_ms", {}).items():
-        say(f"{spent:10.3f} ms  {name}")
+    if "top_ops" in result:
+        say(f"the longest operations of one call ({result['steps_per_call']} steps); the trace has them all")
+    for one in result.get("top_ops", ()):
+        say(f"{one['ms']:10.3f} ms  {one['op']:32} {one['from']}")
     if "against_baseline" in result:
         say(result["against_baseline"])
 
@@ -271,16 +271,22 @@ def refuse_profilers() -> None:
 
 
 def top_ops(run: Callable[[], Any], folder: Path, most: int = 20) -> dict[str, float]:
-    """Trace one call into a folder and return its longest operations in ms."""
+    """Trace one call into a folder and return its longest operations in ms; loops are left out, not their bodies."""
     folder.mkdir(parents=True, exist_ok=True)
     with jax.profiler.trace(str(folder)):
         run()
+    newest = max(folder.rglob("*.xplane.pb"), key=lambda file: file.stat().st_mtime)
     spent: Counter[str] = Counter()
-    for file in folder.rglob("*.xplane.pb"):
-        for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
-            for line in plane.lines:
-                if plane.name.startswith("/device") or "XLA" in line.name:
-                    for event in line.events:
-                        if "::" not in event.name:
-                            spent[event.name] += event.duration_ns / 1e6
+    for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
+        for line in plane.lines:
+            if plane.name.startswith("/device") or "XLA" in line.name:
+                for event in line.events:
+                    if "::" not in event.name and not event.name.startswith(("while", "call", "conditional")):
+                        spent[event.name] += event.duration_ns / 1e6
     return dict(spent.most_common(most))
+
+
+def origins(program: str) -> dict[str, str]:
+    """Return, for each operation of a compiled program's text, where in the model and its step it came from."""
+    named = re.findall(r"%([\w.-]+) = .*?op_name=\"([^\"]*)\"", program)
+    return {op: "/".join(w for w in name.split("/") if w not in SCAFFOLD) for op, name in named}

@@ -15,7 +15,7 @@ from fdl.checkpoint import Checkpoints, shared
 from fdl.disk import write_text
 from fdl.due import rhythm
 from fdl.executors import Executor
-from fdl.experiment import Experiment, check, place
+from fdl.experiment import Experiment, check, first_state, place
 from fdl.fault import NotFinite
 from fdl.modes import blame
 from fdl.program import Evaluation, stretch, training
@@ -179,9 +179,7 @@ def begin(
     like = experiment.abstract()
     found = shared(checkpoints.resume(like, say), like)
     if found is None:
-        split = experiment.mesh and experiment.start is None  # then no device need ever hold the whole
-        state = executor.make_state(experiment.init) if split else executor.put_state(experiment.init())
-        return state, Story()
+        return first_state(experiment, executor), Story()
     here = run_folder.machine(executor.name, executor.devices)
     if differing := run_folder.differing(found.meta["machine"], here):
         say(f"warning: not bitwise what an uninterrupted run gives: {differing}")

@@ -3,13 +3,14 @@
 import json
 import sys
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 from jax import lax
 
 import tiny
-from fdl import flops
+from fdl import chips, flops
 from fdl.modes import bench as module
 from fdl.modes.bench import bench, listening, peak
 
@@ -40,6 +41,63 @@ def test_a_bench_says_what_it_promises_and_compares_itself(tmp_path):
     assert any(line.startswith("bound by") for line in said)
     second = bench(made, seconds=0.02, windows=2, baseline=out, say=said.append)
     assert "baseline" in second["against_baseline"]
+
+
+class Stopwatch:
+    """A clock that only steps move."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Sleeper(nn.Module):
+    """A dense layer whose every step takes a quarter of a second by the stopwatch."""
+
+    stopwatch: Stopwatch
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False):
+        def sleep(x):
+            self.stopwatch.now += 0.25
+            return x
+
+        x = nn.Dense(3)(inputs)
+        return x + lax.stop_gradient(jax.pure_callback(sleep, jax.ShapeDtypeStruct((), x.dtype), inputs.sum()))
+
+
+def test_the_bench_agrees_with_a_stopwatch_about_a_known_sleep_and_known_work(monkeypatch):
+    stopwatch = Stopwatch()
+    monkeypatch.setattr(module, "calibrate", lambda *_: {"flops": 1e4, "bytes": 1e9, "launch_seconds": 1e-6})
+    made = tiny.experiment(model=Sleeper(stopwatch), steps=10_000, executor="jit", steps_per_call=2)
+    seen = bench(made, seconds=3.0, windows=2, clock=stopwatch, say=lambda _: None)
+    assert seen["steps_per_second"] == pytest.approx(4.0)
+    assert (seen["lowest"], seen["highest"]) == (seen["steps_per_second"],) * 2
+    assert seen["examples_per_second"] == pytest.approx(4.0 * 8)
+    work = 8 * 2 * (5 * 3) * 2  # forward and the kernel's gradient
+    assert seen["flops_per_second"] == pytest.approx(4.0 * work)
+    assert seen["peak_fraction"] == pytest.approx(4.0 * work / 1e4)
+    assert seen["ms_p95"] <= 2 * 250.0 + 1e-6
+
+
+def test_a_profile_names_operations_and_where_they_came_from(tmp_path):
+    said: list[str] = []
+    made = tiny.experiment(steps=10_000, executor="jit")
+    seen = bench(made, seconds=0.01, windows=1, profile=tmp_path / "trace", say=said.append)
+    assert list((tmp_path / "trace").rglob("*.xplane.pb"))
+    assert any("Dense_0" in one["from"] for one in seen["top_ops"])
+    assert not any(one["op"].startswith("while") for one in seen["top_ops"])
+
+
+def test_chips_are_known_by_what_their_devices_call_themselves():
+    assert chips.known("NVIDIA A100-SXM4-40GB") == chips.CHIPS["A100"]
+    assert chips.known("TPU v5 lite") == chips.CHIPS["TPU v5 lite"]
+    assert chips.known("NVIDIA L40S") is None
+    assert chips.known("cpu") is None
+    assert chips.floors(989e12, 0.0)["H100"] == (1.0, "compute")
+    assert chips.floors(0.0, 3.35e12)["H100"] == (1.0, "memory")
 
 
 def test_compilation_inside_a_window_is_heard():
