@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 warnings.filterwarnings("ignore")
@@ -63,6 +63,18 @@ def window(run: Any, seconds: float, rate: float) -> dict[str, float]:
     return {"steps_per_second": steps / wall, "cpu_ms": used / steps * 1e3, "cpu_seconds": used}
 
 
+def serve(run: Any, proof: dict[str, Any], out: IO[str]) -> None:
+    """Warm up, give the proof, then run windows of as many seconds as each line of standard input says."""
+    rate = 2.0
+    for seconds in (0.5, 0.5):  # compiles what the windows run, and learns how many steps they hold
+        rate = window(run, seconds, rate)["steps_per_second"]
+    print(json.dumps(proof), file=out, flush=True)
+    for line in sys.stdin:
+        seen = window(run, float(line), rate)
+        rate = seen["steps_per_second"]
+        print(json.dumps(seen), file=out, flush=True)
+
+
 def main() -> None:
     """Serve windows until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -86,15 +98,7 @@ def main() -> None:
     work = WORKLOADS[asked.workload]
     x, y = inputs.data(work)
     contender = build(asked.name, work, inputs.weights(work), x, y)
-    losses = contender.losses(inputs.proof_order(work))
-    rate = 2.0
-    for seconds in (0.5, 0.5):  # compiles what the windows run, and learns how many steps they hold
-        rate = window(contender.run, seconds, rate)["steps_per_second"]
-    print(json.dumps({"losses": losses}), file=out, flush=True)
-    for line in sys.stdin:
-        seen = window(contender.run, float(line), rate)
-        rate = seen["steps_per_second"]
-        print(json.dumps(seen), file=out, flush=True)
+    serve(contender.run, {"losses": contender.losses(inputs.proof_order(work))}, out)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from benchmarks import page  # noqa: E402
 from benchmarks.contender import CONTENDERS, JAX_STOCK  # noqa: E402
 from benchmarks.workloads import PROOF, WORKLOADS, Workload  # noqa: E402
 
-TOLERANCE = 2e-3  # relative; optimizers place epsilon differently, and sums are added up in other orders
 CROWDED = 0.1  # of the cores, kept busy by others: then the page warns
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "keras", "torch", "lightning", "equinox", "dm-haiku")
 Result = dict[str, Any]
@@ -55,8 +54,7 @@ def environment(folder: Path) -> Path:
 class Contender:
     """A process that runs windows when asked."""
 
-    def __init__(self, python: Path, workload: str, name: str, log: IO[str]):
-        command = [str(python), str(ROOT / "benchmarks" / "contender.py"), workload, name]
+    def __init__(self, name: str, command: list[str], log: IO[str] | None):
         self.name = name
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT
@@ -81,9 +79,9 @@ class Contender:
         self.process.wait(60)
 
 
-def agree(losses: list[float], to: list[float]) -> bool:
+def agree(losses: list[float], to: list[float], tolerance: float = 2e-3) -> bool:
     """Say whether two runs took the same steps."""
-    return all(abs(a - b) <= TOLERANCE * max(abs(a), abs(b), 0.1) for a, b in zip(losses, to, strict=True))
+    return all(abs(a - b) <= tolerance * max(abs(a), abs(b), 0.1) for a, b in zip(losses, to, strict=True))
 
 
 def race(
@@ -94,7 +92,7 @@ def race(
     found: Result = {}
     reference: list[float] | None = None
     for name in names:
-        contender = Contender(python, work.name, name, log)
+        contender = Contender(name, [str(python), str(ROOT / "benchmarks" / "contender.py"), work.name, name], log)
         proof = contender.answer()
         if proof is None:
             found[name] = {"failed": "did not start; see benchmarks/peers.log"}
@@ -102,7 +100,7 @@ def race(
             continue
         losses = proof["losses"]
         reference = reference or losses
-        if not agree(losses, reference):
+        if not agree(losses, reference, work.tolerance):
             worst = max(abs(a - b) for a, b in zip(losses, reference, strict=True))
             found[name] = {"failed": f"losses of the first {len(losses)} steps differ by up to {worst:.3g}"}
             print(f"{work.name} {name}: {found[name]['failed']}", losses, reference, flush=True)
@@ -185,7 +183,7 @@ def section(record: Result) -> list[str]:
         "",
         "Written by `python benchmarks/peers.py`, which sets up its peers itself. Every contender runs in a process of",
         f"its own, all take turns (A B C, A B C), and each first proves its losses: over {PROOF} steps from the same",
-        f"weights on the same rows they are the others' (to {TOLERANCE:g}). Float32, Adam, 50,000 examples, shuffled.",
+        "weights on the same rows they are the others'. Float32, Adam, 50,000 examples, shuffled.",
         "Steps/s: the median of the windows [lowest, highest].",
         "",
         page.where(record["machine"]),
@@ -215,7 +213,8 @@ def section(record: Result) -> list[str]:
 
 def about(work: Workload, one: Result) -> str:
     """Return what a workload is and how it was raced, in one line."""
-    said = f"{work.what}; {one['rounds']} rounds of {one['seconds']:g} s, others: {one['others']:.0%} of the cores"
+    how = f"{one['rounds']} rounds of {one['seconds']:g} s, others: {one['others']:.0%} of the cores"
+    said = f"{work.what}; losses to {work.tolerance:g}, {how}"
     if one["others"] <= CROWDED:
         return said
     return f"{said}. **Crowded**: threads that wait for one another suffer most, so these ratios say little"

@@ -13,6 +13,8 @@ class Workload:
 
     kind:  mlp, cnn, resnet, lstm or gpt. sizes: layer widths; channels and classes; or vocabulary, widths and T.
     bars:  which peers fdl is to beat, and by what factor; goals: what would be more than asked.
+    tolerance: of the first losses, relative: optimizers place epsilon differently and sums are added in other orders,
+    which batch normalisation makes the most of.
     depth: blocks of each stage of a ResNet, layers of an LSTM, blocks of a GPT.
     """
 
@@ -25,6 +27,7 @@ class Workload:
     goals: tuple[tuple[str, float], ...] = ()
     depth: int = 1
     heads: int = 8
+    tolerance: float = 2e-3
 
 
 _lstm = (("best JAX peer", 1.7), ("torch tuned", 1.0))
@@ -39,7 +42,7 @@ WORKLOADS = {
         ),
         Workload(
             "W2b", "ResNet-20, 32x32, batch 128", "resnet", 128, (16, 32, 64, 10),
-            (("best JAX peer", 1.4),), (("torch", 0.7),), depth=3,
+            (("best JAX peer", 1.4),), (("torch", 0.7),), depth=3, tolerance=1e-2,
         ),
         Workload("W3", "LSTM 128-256-512, T 64, batch 32", "lstm", 32, (128, 256, 512, 64), _lstm),
         Workload("W3b", "the same LSTM with two layers", "lstm", 32, (128, 256, 512, 64), _lstm, depth=2),

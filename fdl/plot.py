@@ -39,6 +39,16 @@ def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
     return _frame(dots, across, up, x, y)
 
 
+def growth(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
+    """Return a line with a dot for each pair on two logarithmic axes; in proportion is a slope of one."""
+    across, up = _scale(xs, logarithmic=True), _scale(ys, logarithmic=True)
+    dots = [
+        f'<circle cx="{_x(across, a):.1f}" cy="{_y(up, b):.1f}" r="4" fill="{STRONG}"/>'
+        for a, b in zip(xs, ys, strict=True)
+    ]
+    return _frame([_line(xs, ys, across, up, STRONG, 2), *dots], across, up, x, y)
+
+
 class _Scale:
     """Where numbers lie between the least and the greatest, from 0 to 1."""
 

@@ -1,0 +1,181 @@
+"""What fdl costs besides the steps, and how soon it starts: measures and writes its section of docs/benchmarks.md.
+
+    python -m benchmarks.overheads
+
+The costs of the loop, of logging and of saving are measured by themselves, since one percent of a step drowns in the
+noise of the step. They are told as shares of a step of 5 ms. Starts are the commands a reader would type.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import page
+
+STEP = 5e-3  # seconds: the bars hold for steps that take at least so long
+REPEATS = 5
+
+
+def costs() -> dict[str, float]:
+    """Return the seconds that a step's round through the loop takes, that a log line takes, and a checkpoint."""
+    import jax
+
+    from benchmarks import inputs
+    from benchmarks.contenders.fdl import experiment
+    from benchmarks.workloads import WORKLOADS
+    from fdl.checkpoint import Checkpoints
+    from fdl.due import rhythm
+    from fdl.executors import jit
+    from fdl.program import stretch, training
+    from fdl.progress import bar, brief
+    from fdl.record import Record
+    from fdl.types import add_up
+
+    work = WORKLOADS["W1"]
+    made, executor = experiment(work, inputs.weights(work), *inputs.data(work)), jit()
+    program = training(made, executor)
+    state = executor.put_state(made.init())
+    state, sums = program.call(state, program.rows(0, 1))
+    due, task = rhythm(10**9, 1000, 0, 0, 1), made.task
+
+    def nothing(state: Any, rows: Any) -> Any:
+        executor.put_chunk(rows)
+        return state, sums
+
+    with tempfile.TemporaryDirectory() as folder, bar(10**9, 0, "step", "loop") as shown:
+
+        def loop() -> None:
+            stretch(nothing, program.rows, state, 1000, due, shown.update, lambda: False)
+
+        with Record(Path(folder), 0) as record:
+
+            def log() -> None:
+                for step in range(100):
+                    values = task.finish(add_up([jax.device_get(sums)]))
+                    record.write("train", step, 0.5, {**values, "seconds": 1.0})
+                    shown.set_postfix_str(brief(values))
+
+            looping, logging = timed(loop) / 1000, timed(log) / 100
+        checkpoints = Checkpoints(Path(folder, "checkpoints"))
+        steps = count(1)
+
+        def save() -> None:
+            step = jax.numpy.asarray(next(steps))
+            checkpoints.save(state._replace(step=step), {"score": None})
+            checkpoints.wait()
+
+        saving = timed(save)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.opt_state)))
+    return {"loop": looping, "log": logging, "save": saving, "bytes": size}
+
+
+def timed(run: Callable[[], None]) -> float:
+    """Return the median seconds of a few runs, after one that warms up."""
+    run()
+    seen = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        run()
+        seen.append(time.perf_counter() - begun)
+    return median(seen)
+
+
+def start(cache: Path) -> float:
+    """Return the seconds from the start of the process to the first finished step of digits_mlp."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder, "run", "metrics.jsonl")
+        flags = ["--experiment=digits_mlp", "--log_every=1", f"--workdir={lines.parent}"]
+        begun = time.perf_counter()
+        running = subprocess.Popen(
+            [sys.executable, "launch.py", *flags],
+            cwd=page.ROOT,
+            env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not (lines.exists() and lines.stat().st_size):
+            assert running.poll() is None, "it ended before its first step"
+            time.sleep(0.005)
+        seen = time.perf_counter() - begun
+        running.kill()
+        running.wait()
+    return seen
+
+
+def starts() -> dict[str, list[float]]:
+    """Return the seconds of cold and warm starts, and of the answers that need no JAX."""
+    found: dict[str, list[float]] = {"cold": [], "warm": []}
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as cache:
+            found["cold"].append(start(Path(cache)))
+            found["warm"].append(start(Path(cache)))
+    for flag in ("--help", "--list", "--widht=3"):
+        found[flag] = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            command = [sys.executable, "-X", "importtime", "launch.py", flag]
+            done = subprocess.run(command, cwd=page.ROOT, capture_output=True, text=True, check=False)
+            found[flag].append(time.perf_counter() - begun)
+            assert not any(line.split("|")[-1].strip() == "jax" for line in done.stderr.splitlines()), "imports jax"
+    return found
+
+
+def section(record: page.Record) -> list[str]:
+    """Return the lines of the overheads."""
+    costs, starts = record["costs"], record["starts"]
+    mib = costs["bytes"] / 2**20
+
+    def row(what: str, cost: str, seen: float, bar: float, form: str) -> str:
+        says = "holds" if seen <= bar else f"**misses by {seen / bar - 1:.0%}**"
+        return f"| {what} | {cost} | {form.format(seen)} | {form.format(bar)} | {says} |"
+
+    lines = [
+        "## Overheads and start",
+        "",
+        "Written by `python -m benchmarks.overheads`. What the loop, a log line and a checkpoint cost is measured by",
+        f"itself and told as a share of a step of {STEP * 1e3:g} ms: the loop with a program that does nothing, a",
+        f"checkpoint of {mib:.1f} MiB until it lies on the disk, as if nothing of it ran beside the steps. Starts are",
+        "medians of three, from the start of the process to the first finished step of `digits_mlp`, with an empty",
+        "compile cache and with a full one.",
+        "",
+        page.where(record["machine"]) + f" Others: {record['others']:.0%} of the cores.",
+        "",
+        "| | cost | seen | bar | |",
+        "|---|---|---|---|---|",
+        row("loop", f"{costs['loop'] * 1e6:.0f} µs a step", costs["loop"] / STEP, 0.01, "{:.2%}"),
+        row("a log line every step", f"{costs['log'] * 1e6:.0f} µs", costs["log"] / STEP, 0.01, "{:.2%}"),
+        row(
+            "a checkpoint every 100 steps", f"{costs['save'] * 1e3:.1f} ms",
+            costs["save"] / (100 * STEP), 0.02, "{:.2%}",
+        ),
+    ]  # fmt: skip
+    bars = {"cold": 6.0, "warm": 3.0}
+    for name, seen in starts.items():
+        what = f"{name} start" if name in bars else f"`launch.py {name}`, without importing jax"
+        spread = f"{min(seen):.2f} to {max(seen):.2f} s"
+        lines.append(row(what, spread, median(seen), bars.get(name, 1.0), "{:.2f} s"))
+    return lines
+
+
+def main() -> None:
+    """Measure and write."""
+    with page.Others() as others:
+        begun = os.times()
+        record: page.Record = {"costs": costs(), "starts": starts()}
+        ended = os.times()
+        others.own = sum(ended[:4]) - sum(begun[:4])
+    record |= {"others": others.share, "machine": page.machine()}
+    lines = section(record)
+    page.keep("overheads", record, lines)
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
