@@ -79,7 +79,6 @@ def test_the_bench_agrees_with_a_stopwatch_about_a_known_sleep_and_known_work(mo
     work = 8 * 2 * (5 * 3) * 2  # forward and the kernel's gradient
     assert seen["flops_per_second"] == pytest.approx(4.0 * work)
     assert seen["peak_fraction"] == pytest.approx(4.0 * work / 1e4)
-    assert seen["ms_p95"] <= 2 * 250.0 + 1e-6
 
 
 def test_a_profile_names_operations_and_where_they_came_from(tmp_path):
