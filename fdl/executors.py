@@ -7,14 +7,16 @@ Several processes are one executor over all their devices. Each calls the same v
 part that its own devices hold.
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
@@ -54,11 +56,13 @@ class Executor:
 
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
         """Return the step compiled for these shapes and placements."""
-        return self.lower(step, state, chunk, *constants).compile()
+        with _in_order(self.devices):
+            return self.lower(step, state, chunk, *constants).compile()
 
     def make_state(self, init: Callable[[], PyTree]) -> PyTree:
         """Return the state that `init` computes, of which each device computes and holds only its own part."""
-        return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init)))()
+        with _in_order(self.devices):
+            return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init)))()
 
     def bytes_per_device(self, state: PyTree) -> int:
         """Return the bytes that a state, or its shapes, takes on each device."""
@@ -66,6 +70,25 @@ class Executor:
             lambda x, at: math.prod(at.shard_shape(x.shape)) * x.dtype.itemsize, state, self.layout(state)
         )
         return sum(jax.tree.leaves(held))
+
+
+@contextlib.contextmanager
+def _in_order(devices: Sequence[jax.Device]) -> Iterator[None]:
+    """Compile here without the compile cache, where several CPU devices run one program.
+
+    What lets them enter the collectives of a program in one order (XLA:CPU's communicator resource) is lost when it is
+    written to the cache: loaded again, its devices may wait for one another for ever.
+    """
+    if len(devices) == 1 or devices[0].platform != "cpu" or not jax.config.jax_enable_compilation_cache:
+        yield
+        return
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # JAX asks only once whether there is one
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+        compilation_cache.reset_cache()
 
 
 class Call:

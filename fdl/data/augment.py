@@ -163,7 +163,7 @@ def _partners(key: Array, batch: Batch, alpha: float) -> tuple[jax.Array, Batch]
     meet it meets itself.
     """
     count = len(batch.weights)
-    everyone = jax.tree.map(lambda x: lax.all_gather(x, axis.DATA, tiled=True), batch) if axis.mapped() else batch
+    everyone: Batch = axis.gather(batch)
     whole = len(everyone.weights)
     distance = jax.random.randint(jax.random.fold_in(key, 0), (), 1, max(whole, 2))
     others = (axis.rows(count) + distance) % whole
