@@ -1,7 +1,8 @@
 """Feeds: which rows each step and each evaluation sees, and how they come to the device.
 
 Two feeds give the same batches, bit for bit. *Resident*: the data lives on the device and the host sends row numbers.
-*Streamed*: the host decodes rows ahead of time on several threads and sends them as they are stored (bytes stay bytes).
+*Streamed*: the host decodes rows ahead of time, in several processes where there is much to decode and in threads where
+there is little, and sends them as they are stored (bytes stay bytes).
 
 Shape legend: B batch, S steps per call.
 """
@@ -9,6 +10,7 @@ Shape legend: B batch, S steps per call.
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Literal
 
 import jax
@@ -16,10 +18,14 @@ import numpy as np
 
 from fdl.data.order import orders
 from fdl.data.source import LazySource, Source
+from fdl.decoder import Decoder, Read
 from fdl.types import Batch, Rows
 
 _AHEAD = 2**28  # bytes that are decoded before they are wanted
+_BLOCK, _MOST = 2**20, 32  # bytes and steps that are read together
+_MUCH = 2**28  # bytes to decode that are worth starting processes, which takes some seconds
 _MIB = 2**20
+WORKERS = max(2, os.cpu_count() or 2)
 
 
 def training_rows(seed: int, first_step: int, steps: int, *, batch_size: int, size: int) -> Rows:
@@ -57,12 +63,14 @@ def free_memory(device: jax.Device) -> int:
 
 
 class Stream:
-    """Rows on their way to the device: decoded by threads, a few batches ahead of the step that wants them.
+    """Rows on their way to the device: decoded beside the steps, a little ahead of the one that wants them.
 
     rows: `(step, count) -> Rows` of the batches; since it is stateless, so is this, but for what it has begun.
     end:  the step at which nothing more is wanted.
-    look: is shown every batch and its row numbers, and raises where something is wrong.
-    own:  `B -> slice`, the rows of a batch that the devices of this process hold; the others are left blank.
+    look: is shown all rows that are read and their numbers, and raises where something is wrong.
+    own:  `B -> slice`, the rows of a batch that devices of this process hold; the others are left blank.
+
+    Small batches are read several at once, as one block: the readers of record files are slow at many small requests.
     """
 
     def __init__(
@@ -73,42 +81,79 @@ class Stream:
         look: Callable[[Batch, np.ndarray], None] = lambda batch, indices: None,
         own: Callable[[int], slice] = slice,
     ):
-        self.source, self.rows, self.end, self.look, self.own = source, rows, end, look, own
-        self.workers = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="decode")
+        self.source, self.rows, self.end, self.own = source, rows, end, own
+        self.read = looked_at(source.fetch, look)
+        self.threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="decode")
+        self.decoders: SimpleQueue[Read] = SimpleQueue()
         self.begun: dict[int, Future[Batch]] = {}
-        self.batch_bytes = 0
+        self.block = self.block_bytes = 0
 
     def __call__(self, step: int, count: int) -> Batch:
         """Return the batches [S, B, ...] of `count` steps from `step` on."""
-        for gone in [other for other in self.begun if other < step]:
+        if not self.block:
+            self.start(step)
+        first, last = step // self.block, (step + count - 1) // self.block
+        for gone in [other for other in self.begun if other < first]:
             self.begun.pop(gone).cancel()
-        ahead = min(2 * count, max(2, _AHEAD // self.batch_bytes)) if self.batch_bytes else 1
-        for wanted in range(step, max(step + count, min(step + count + ahead, self.end))):
+        ahead = min(max(WORKERS, 2 * (last + 1 - first)), max(2, _AHEAD // self.block_bytes))
+        for wanted in range(first, max(last + 1, min(last + 1 + ahead, -(-self.end // self.block)))):
             if wanted not in self.begun:
-                self.begun[wanted] = self.workers.submit(self.fetch, wanted)
-        batches = [self.begun.pop(wanted).result() for wanted in range(step, step + count)]
-        self.batch_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(batches[0]))
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+                self.begun[wanted] = self.threads.submit(self.fetch, wanted)
+        parts = []
+        for number in range(first, last + 1):
+            begin = number * self.block
+            part = slice(max(step - begin, 0), step + count - begin)
+            parts.append(jax.tree.map(lambda leaf, part=part: leaf[part], self.begun[number].result()))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
-    def fetch(self, step: int) -> Batch:
-        """Return the batch [B, ...] of one step, its weights multiplied by those of its rows."""
-        rows = self.rows(step, 1)
-        own = self.own(rows.indices.shape[1])
-        indices = np.asarray(rows.indices[0, own])
-        batch = self.source.fetch(indices)
-        self.look(batch, indices)
-        weights = rows.weights[0, own].reshape(-1, *(1,) * (batch.weights.ndim - 1))
-        return blank_around(batch._replace(weights=batch.weights * weights), own, rows.indices.shape[1])
+    def start(self, step: int) -> None:
+        """Choose how many batches are one block, and where they are decoded: by processes if there is much to do."""
+        first = self.rows(step, 1).indices[0]
+        batch_bytes = first[self.own(len(first))].size * sum(
+            leaf.nbytes for leaf in jax.tree.leaves(self.source.fetch(np.arange(1)))
+        )
+        self.block = max(1, min(_BLOCK // batch_bytes, _MOST))
+        self.block_bytes = self.block * batch_bytes
+        apart = isinstance(self.source, LazySource) and self.source.portable
+        much = (self.end - step) * batch_bytes > _MUCH
+        for _ in range(WORKERS):
+            self.decoders.put(Decoder(self.read) if apart and much else self.read)
+
+    def fetch(self, number: int) -> Batch:
+        """Return the batches [S, B, ...] of one block, their weights multiplied by those of their rows."""
+        rows = self.rows(number * self.block, self.block)
+        size = rows.indices.shape[1]
+        own = self.own(size)
+        indices = np.asarray(rows.indices[:, own])
+        decode = self.decoders.get()
+        try:
+            flat = decode(indices.reshape(-1))
+        finally:
+            self.decoders.put(decode)
+        batch: Batch = jax.tree.map(lambda leaf: leaf.reshape(*indices.shape, *leaf.shape[1:]), flat)
+        weights = rows.weights[:, own].reshape(*indices.shape, *(1,) * (batch.weights.ndim - 2))
+        return blank_around(batch._replace(weights=batch.weights * weights), own, size)
+
+
+def looked_at(read: Read, look: Callable[[Batch, np.ndarray], None]) -> Read:
+    """Return the function that reads rows and shows them to `look` before anybody else sees them."""
+
+    def read_and_look(indices: np.ndarray) -> Batch:
+        batch = read(indices)
+        look(batch, indices)
+        return batch
+
+    return read_and_look
 
 
 def blank_around(batch: Batch, own: slice, size: int) -> Batch:
-    """Return a batch of `size` rows that holds these at `own` and zeros elsewhere, where nobody here will look."""
-    if len(batch.weights) == size:
+    """Return batches [S, `size`, ...] that hold these at `own` and zeros elsewhere, where nobody here will look."""
+    if batch.weights.shape[1] == size:
         return batch
 
     def whole(leaf: np.ndarray) -> np.ndarray:
-        filled = np.zeros((size, *leaf.shape[1:]), leaf.dtype)
-        filled[own] = leaf
+        filled = np.zeros((len(leaf), size, *leaf.shape[2:]), leaf.dtype)
+        filled[:, own] = leaf
         return filled
 
     return jax.tree.map(whole, batch)

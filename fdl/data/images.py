@@ -38,7 +38,7 @@ def images(
     def read(split: str, indices: np.ndarray) -> Batch:
         rows = records.read(split, indices, (column, goal_column))
         pictures = [
-            fitted_image(image, shape, f"{records.name} split {split!r} example {i}")
+            image if image.shape == shape else fitted_image(image, shape, records.at(split, i))
             for image, i in zip(rows[column], indices, strict=True)
         ]
         targets = target_of.encode(rows[goal_column], split, indices)
@@ -54,7 +54,13 @@ def images(
 
     transform = center_bytes if field.dtype == np.uint8 else None
     return Dataset(
-        name=records.name, spec=spec, load=load, transform=transform, augment=augment, fitted=target_of.fitted
+        name=records.name,
+        spec=spec,
+        load=load,
+        transform=transform,
+        augment=augment,
+        fitted=target_of.fitted,
+        contents=records.contents,
     )
 
 

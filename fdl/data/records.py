@@ -39,6 +39,9 @@ class Records:
     read:        `(split, indices: i64[n], names) -> {name: n values}`; images arrive decoded, text as str.
     supervised:  the (input, target) that the set itself declares.
     fingerprint: changes with the content; costs reading the files once.
+    contents:    changes with the content as far as can be seen at once: names and sizes of many files, all of a table.
+    where:       `(split, index) -> file and line`, where a user would look for the example.
+    portable:    `read` holds names of files and not what is in them, so that other processes can do it as well.
     """
 
     name: str
@@ -47,10 +50,17 @@ class Records:
     read: Callable[[str, np.ndarray, Sequence[str]], dict[str, Column]]
     supervised: tuple[str, str] | None = None
     fingerprint: Callable[[], str] = lambda: ""
+    contents: Callable[[], str] = lambda: ""
+    where: Callable[[str, int], str] | None = None
+    portable: bool = False
 
     def column(self, split: str, name: str) -> Column:
         """Return one whole column of a split."""
         return self.read(split, np.arange(self.sizes[split]), (name,))[name]
+
+    def at(self, split: str, index: int) -> str:
+        """Return where an example is to be found, as errors begin."""
+        return self.where(split, index) if self.where else f"{self.name} split {split!r} example {index}"
 
     def choose(self, asked: str, role: str, kinds: Sequence[Kind], *, besides: Sequence[str] = ()) -> str:
         """Return the one field of these kinds that is asked for, declared by the set, or the only one there is."""
@@ -107,4 +117,8 @@ def complete(records: Records, *, seed: int = 0, labels: Column | None = None) -
             return records.read("train", rows[split][indices], names)
         return records.read(split, indices, names)
 
-    return replace(records, sizes={**records.sizes, **{name: len(index) for name, index in rows.items()}}, read=read)
+    def where(split: str, index: int) -> str:
+        return records.at("train", int(rows[split][index])) if split in rows else records.at(split, index)
+
+    sizes = {**records.sizes, **{name: len(index) for name, index in rows.items()}}
+    return replace(records, sizes=sizes, read=read, where=where if records.where else None)

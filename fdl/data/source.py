@@ -84,12 +84,14 @@ class LazySource:
     read:   `(indices: i64[B]) -> Batch` of NumPy arrays; safe to call from several threads.
     load:   decodes everything into a `Source` with the same rows.
     nbytes: what that would take in memory.
+    portable: `read` can be sent to other processes (by cloudpickle) and is small.
     """
 
     size: int
     read: Callable[[np.ndarray], Batch]
     load: Callable[[], Source]
     nbytes: int
+    portable: bool = False
 
     def __len__(self) -> int:
         return self.size
@@ -111,6 +113,7 @@ class Dataset:
     augment:   pure JAX, `(key, batch) -> batch`, runs on the device in training only, after `transform`.
     tokenizer: how text becomes the tokens of the inputs and tokens text, where they are that.
     fitted:    what was learned from the training split (scales, vocabularies), in JSON's types; kept in the run folder.
+    contents:  changes with the files, as far as can be seen at once; empty where the data is not a user's.
     """
 
     name: str
@@ -120,6 +123,7 @@ class Dataset:
     augment: Augment | None = None
     tokenizer: Tokenizer | None = None
     fitted: Mapping[str, Any] = field(default_factory=dict)
+    contents: Callable[[], str] = lambda: ""
 
     def steps(self, epochs: float, batch_size: int) -> int:
         """Return how many steps show every training example at least `epochs` times."""

@@ -39,7 +39,9 @@ def stored(
             )
         return Source(arrays=arrays, size=size, take=take_columns)
 
-    return LazySource(size=size, read=lambda indices: read(split, indices), load=load, nbytes=nbytes)
+    return LazySource(
+        size=size, read=lambda indices: read(split, indices), load=load, nbytes=nbytes, portable=records.portable
+    )
 
 
 def cache_folder() -> Path:

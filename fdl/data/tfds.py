@@ -6,8 +6,7 @@ import importlib
 import io
 import logging
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
     folder: where TFDS keeps its data; its default where None.
     """
     install()
-    import tensorflow_datasets
-
     builder = _prepared_folder(name) if Path(name).is_dir() else _prepared_name(name, folder)
     info = builder.info
     strings = dict(splits or {split: split for split in info.splits if split in ("train", "validation", "test")})
@@ -43,40 +40,64 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
             raise ValueError(
                 f"{info.name} has no split {string!r}; it has {have}; slices are like train[:90%]"
             ) from error
-    flat = _flatten("", info.features)
-    fields = {field: _field(feature) for field, feature in flat.items()}
-    readers = {field: _reader(field, feature) for field, feature in flat.items()}
+    keys, place = info.supervised_keys, Path(builder.data_dir)
+    return Records(
+        name=info.name,
+        fields={field: _field(feature) for field, feature in _flatten("", info.features).items()},
+        sizes=sizes,
+        read=_Opened(builder, strings).read,
+        portable=True,
+        supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
+        fingerprint=lambda: _fingerprint(place, strings),
+        contents=lambda: names_and_sizes(_files(place)),
+    )
 
-    @cache
-    def source(split: str) -> Any:
-        raw = tensorflow_datasets.decode.DeserializeMethod.RAW_BYTES
-        return builder.as_data_source(split=strings[split], deserialize_method=raw)
 
-    def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+class _Opened:
+    """The files of a prepared set, which another process opens again by the name of their folder.
+
+    strings: our split -> a TFDS split string.
+    """
+
+    def __init__(self, builder: Any, strings: Mapping[str, str]):
+        self.builder, self.strings = builder, strings
+        flat = _flatten("", builder.info.features)
+        self.readers = {field: _reader(field, feature) for field, feature in flat.items()}
+        self.rows: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open, (str(self.builder.data_dir), dict(self.strings))
+
+    def read(self, split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+        """Return these columns of these rows, as `Records.read` does."""
         columns: dict[str, Any] = {field: [] for field in names}
         try:
-            rows = source(split).__getitems__(indices.tolist())
+            rows = self._rows(split).__getitems__(indices.tolist())
         except Exception as error:
-            raise ValueError(f"{_damaged(builder)}; copy it or prepare it again") from error
+            raise ValueError(f"{_damaged(self.builder)}; copy it or prepare it again") from error
+        readers = [(columns[field].append, self.readers[field]) for field in names]
         for index, row in zip(indices, rows, strict=True):
             try:
                 parsed = _example(row)
-                for field in names:
-                    columns[field].append(readers[field](parsed, row))
+                for keep, reader in readers:
+                    keep(reader(parsed, row))
             except Exception as error:
                 where = f"split {split!r} example {index} cannot be read"
-                raise ValueError(f"{_damaged(builder)}: {where}; copy it or prepare it again") from error
+                raise ValueError(f"{_damaged(self.builder)}: {where}; copy it or prepare it again") from error
         return columns
 
-    keys = info.supervised_keys
-    return Records(
-        name=info.name,
-        fields=fields,
-        sizes=sizes,
-        read=read,
-        supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
-        fingerprint=lambda: _fingerprint(Path(builder.data_dir), strings),
-    )
+    def _rows(self, split: str) -> Any:
+        from tensorflow_datasets import decode
+
+        if split not in self.rows:
+            raw = decode.DeserializeMethod.RAW_BYTES
+            self.rows[split] = self.builder.as_data_source(split=self.strings[split], deserialize_method=raw)
+        return self.rows[split]
+
+
+def _open(folder: str, strings: Mapping[str, str]) -> _Opened:
+    install()
+    return _Opened(_prepared_folder(folder), strings)
 
 
 def _prepared_folder(name: str) -> Any:
@@ -231,6 +252,14 @@ def decode_image(data: bytes, channels: int | None, dtype: np.dtype = BYTE) -> n
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def names_and_sizes(files: Iterable[Path]) -> str:
+    """Return a digest of what a listing shows of files: their folders, names and sizes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in files:
+        digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
 def _fingerprint(folder: Path, strings: Mapping[str, str]) -> str:
