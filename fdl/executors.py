@@ -79,7 +79,8 @@ def _in_order(devices: Sequence[jax.Device]) -> Iterator[None]:
     What lets them enter the collectives of a program in one order (XLA:CPU's communicator resource) is lost when it is
     written to the cache: loaded again, its devices may wait for one another for ever.
     """
-    if len(devices) == 1 or devices[0].platform != "cpu" or not jax.config.jax_enable_compilation_cache:
+    used = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
+    if len(devices) == 1 or devices[0].platform != "cpu" or not used:
         yield
         return
     jax.config.update("jax_enable_compilation_cache", False)

@@ -69,13 +69,14 @@ class Experiment:
     def identity(self) -> dict[str, Any]:
         """Return what a run folder belongs to: two experiments that differ in any of it do not share one.
 
-        A file that has changed shows in the number of its examples, or in what was fitted on them.
+        Files that have changed show in the number of their examples, in what was fitted on them, or in their sizes.
         """
         fixed = {
             "experiment": self.name,
             "dataset": self.dataset.name,
             "examples": dict(self.dataset.spec.sizes),
             "fitted": hashlib.sha256(json.dumps(dict(self.dataset.fitted), sort_keys=True).encode()).hexdigest()[:12],
+            "files": self.dataset.contents(),
             "task": self.task.name,
             "batch_size": self.batch_size,
             "steps": self.steps,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fdl.data.records import Column, Field, Kind, Records
-from fdl.data.tfds import decode_image
+from fdl.data.tfds import decode_image, names_and_sizes
 
 SPLITS = ("train", "validation", "test")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -28,7 +28,10 @@ def table_file(path: Path) -> Records:
     )
     if not files:
         raise ValueError(f"{path} holds no train.csv, train.parquet or train.npz; give the file itself")
-    tables = {split: READERS[file.suffix](file) for split, file in files.items()}
+    lines: dict[str, list[int]] = {}
+    tables = {}
+    for split, file in files.items():
+        tables[split], lines[split] = READERS[file.suffix](file)
     if path.is_file() and path.suffix == ".npz":
         tables = _splits_by_suffix(tables["train"])
     for split, table in tables.items():
@@ -41,12 +44,19 @@ def table_file(path: Path) -> Records:
             )
         if not lengths or not next(iter(lengths.values())):
             raise ValueError(f"{files.get(split, path)} holds no rows")
+
+    def where(split: str, index: int) -> str:
+        file = files.get(split, path)
+        return f"{file} line {lines[split][index]}" if lines.get(split) else f"{file} split {split!r} row {index}"
+
     return Records(
         name=path.stem,
         fields={name: _guess(column) for name, column in tables["train"].items()},
         sizes={split: len(next(iter(table.values()))) for split, table in tables.items()},
         read=lambda split, indices, names: {name: _rows(tables[split][name], indices) for name in names},
         fingerprint=lambda: _fingerprint(files.values()),
+        contents=lambda: _fingerprint(files.values()),
+        where=where,
     )
 
 
@@ -93,7 +103,10 @@ def image_folder(path: Path) -> Records:
         sizes={split: len(files) for split, files in found.items()},
         read=read,
         supervised=("image", "label"),
+        portable=True,
         fingerprint=lambda: _fingerprint(file for files in found.values() for file, _ in files),
+        contents=lambda: names_and_sizes(file for files in found.values() for file, _ in files),
+        where=lambda split, index: str(found[split][index][0]),
     )
 
 
@@ -101,7 +114,7 @@ def _table_in(folder: Path, split: str) -> Path | None:
     return next((folder / (split + suffix) for suffix in READERS if (folder / (split + suffix)).is_file()), None)
 
 
-def _read_csv(path: Path) -> Columns:
+def _read_csv(path: Path) -> tuple[Columns, list[int]]:
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         start = file.read(65536)
         file.seek(0)
@@ -112,16 +125,19 @@ def _read_csv(path: Path) -> Columns:
         if not header or len(set(header)) < len(header):
             raise ValueError(f"{path} needs a first line that names each column once, has {header}")
         cells: list[list[str]] = [[] for _ in header]
+        lines, last = [], rows.line_num
         for row in rows:
+            begin, last = last + 1, rows.line_num  # a quoted cell may hold several lines
             if not row:
                 continue
+            lines.append(begin)
             if len(row) != len(header):
                 raise ValueError(
                     f"{path} line {rows.line_num} has {len(row)} values for {len(header)} columns; mend the line"
                 )
             for column, cell in zip(cells, row, strict=True):
                 column.append(cell.strip())
-    return {name: _typed(column) for name, column in zip(header, cells, strict=True)}
+    return {name: _typed(column) for name, column in zip(header, cells, strict=True)}, lines
 
 
 def _typed(cells: list[str]) -> Column:
@@ -135,7 +151,7 @@ def _typed(cells: list[str]) -> Column:
     return numbers.astype(np.int64) if whole and bool(np.all(np.abs(numbers) < 2**53)) else numbers
 
 
-def _read_parquet(path: Path) -> Columns:
+def _read_parquet(path: Path) -> tuple[Columns, list[int]]:
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -153,7 +169,7 @@ def _read_parquet(path: Path) -> Columns:
             columns[name] = np.array([np.nan if value is None else float(value) for value in values.to_pylist()])
         else:
             columns[name] = values.to_pylist()
-    return columns
+    return columns, []
 
 
 def _numeric(kind: Any) -> bool:
@@ -162,20 +178,22 @@ def _numeric(kind: Any) -> bool:
     return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_decimal(kind))
 
 
-def _read_npz(path: Path) -> Columns:
+def _read_npz(path: Path) -> tuple[Columns, list[int]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return {name: file[name] for name in file.files}, []
     except Exception as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _read_lines(path: Path) -> Columns:
+def _read_lines(path: Path) -> tuple[Columns, list[int]]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return {"text": [line for line in lines if line.strip()]}
+    kept = [number for number, line in enumerate(lines, start=1) if line.strip()]
+    return {"text": [lines[number - 1] for number in kept]}, kept
 
 
-READERS: Mapping[str, Callable[[Path], Columns]] = {
+# Each returns the columns and, where the file has lines, the line of each row.
+READERS: Mapping[str, Callable[[Path], tuple[Columns, list[int]]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".parquet": _read_parquet,

@@ -61,4 +61,10 @@ def pairs(
         vocabulary=read.size,
     )
     fitted = {"source": read.fitted, "target": write.fitted, "length": length, "target_length": target_length}
-    return Dataset(name=records.name, spec=spec, load=lambda split: load(known(records, split)), fitted=fitted)
+    return Dataset(
+        name=records.name,
+        spec=spec,
+        load=lambda split: load(known(records, split)),
+        fitted=fitted,
+        contents=records.contents,
+    )

@@ -89,7 +89,13 @@ def series(
         sizes={split: len(starts) for split, starts in begins.items()},
         scale=float(train_change.std()) or 1.0,
     )
-    return Dataset(name=records.name, spec=spec, load=lambda split: pick(sources(), split), fitted=fitted)
+    return Dataset(
+        name=records.name,
+        spec=spec,
+        load=lambda split: pick(sources(), split),
+        fitted=fitted,
+        contents=records.contents,
+    )
 
 
 def _whole(records: Records, name: str) -> np.ndarray:

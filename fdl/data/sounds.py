@@ -47,7 +47,7 @@ def sounds(
         waves = np.zeros((len(indices), length), dtype)
         for wave, sound, index in zip(waves, rows[column], indices, strict=True):
             sound = np.asarray(sound)
-            where = f"{records.name} split {split!r} example {index}"
+            where = records.at(split, index)
             if sound.dtype.kind == "f" and not np.isfinite(sound).all():
                 raise ValueError(f"{where}: {column} is not finite; leave such examples out")
             if sound.dtype.kind in "iu" and len(sound) and np.abs(sound.astype(np.int64)).max() > 2**15:
@@ -70,4 +70,12 @@ def sounds(
         return stored(records, spec, split, read, key=f"{column} {goal_column} {length} {target_of.fitted}")
 
     fitted = {"rate": rate, "length": length, **target_of.fitted}
-    return Dataset(name=records.name, spec=spec, load=load, transform=transform, augment=augment, fitted=fitted)
+    return Dataset(
+        name=records.name,
+        spec=spec,
+        load=load,
+        transform=transform,
+        augment=augment,
+        fitted=fitted,
+        contents=records.contents,
+    )

@@ -43,6 +43,13 @@ def table(
         labels = records.column("train", goal_column)
     records = complete(records, seed=seed, labels=labels)
     target_of = fit_target(records, goal_column, goal)
+
+    def finite(numbers: np.ndarray, split: str) -> np.ndarray:
+        endless = np.argwhere(np.isinf(numbers))
+        if len(endless):
+            raise ValueError(f"{records.at(split, endless[0][0])}: a number is infinite; leave it empty")
+        return numbers
+
     train = records.read("train", np.arange(records.sizes["train"]), used)
     numeric = [name for name in used if records.fields[name].kind in ("number", "array") and _is_numeric(records, name)]
     vocabularies = {
@@ -50,20 +57,15 @@ def table(
     }
     if not numeric and not vocabularies:
         raise ValueError(f"{records.name} has no column to learn from besides {goal_column}; give --inputs")
-    block = _numbers(train, numeric)
+    block = finite(_numbers(train, numeric), "train")
     mean, scale = standardisation(block)
     holes = np.isnan(block).any(0)
     mean = np.where(np.isnan(mean), 0.0, mean)
     width = block.shape[1] + int(holes.sum())
 
     def encode(rows: dict[str, Column], split: str) -> Any:
-        numbers = (_numbers(rows, numeric) - mean) / scale
+        numbers = (finite(_numbers(rows, numeric), split) - mean) / scale
         gone = np.isnan(numbers)
-        endless = np.argwhere(np.isinf(numbers))
-        if len(endless):
-            raise ValueError(
-                f"{records.name} split {split!r} example {endless[0][0]}: a number is infinite; leave it empty"
-            )
         whole = np.concatenate([np.where(gone, 0.0, numbers), gone[:, holes]], axis=1).astype(np.float32)
         if not vocabularies:
             return whole
@@ -91,7 +93,13 @@ def table(
         records.sizes,
         categories=tuple(1 + len(known) for known in vocabularies.values()),
     )
-    return Dataset(name=records.name, spec=spec, load=lambda split: pick(sources(), split), fitted=fitted)
+    return Dataset(
+        name=records.name,
+        spec=spec,
+        load=lambda split: pick(sources(), split),
+        fitted=fitted,
+        contents=records.contents,
+    )
 
 
 def _is_numeric(records: Records, name: str) -> bool:

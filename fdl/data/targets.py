@@ -97,7 +97,7 @@ def _declared(records: Records, name: str, column: Field) -> Target:
         wrong = np.flatnonzero((labels < 0) | (labels >= classes))
         if len(wrong):
             raise ValueError(
-                f"{records.name} split {split!r} example {indices[wrong[0]]}: {name} is {labels[wrong[0]]}, "
+                f"{records.at(split, indices[wrong[0]])}: {name} is {labels[wrong[0]]}, "
                 f"outside [0, {classes}); leave such examples out"
             )
         return labels.astype(np.int32)
@@ -120,9 +120,7 @@ def _fitted(records: Records, name: str, values: Column) -> Target:
         for value, index in zip(values, indices, strict=True):
             if missing(value) or _text(value) not in number:
                 seen = "missing" if missing(value) else f"{value!r}, which train does not have"
-                raise ValueError(
-                    f"{records.name} split {split!r} example {index}: {name} is {seen}; leave such examples out"
-                )
+                raise ValueError(f"{records.at(split, index)}: {name} is {seen}; leave such examples out")
         return np.array([number[_text(value)] for value in values], np.int32)
 
     shape = jax.ShapeDtypeStruct((), np.int32)
@@ -131,19 +129,19 @@ def _fitted(records: Records, name: str, values: Column) -> Target:
 
 
 def _numbers(records: Records, name: str, column: Field) -> Target:
-    train = np.asarray(records.column("train", name), np.float64)
-    center, scale = float(np.nanmean(train)), float(np.nanstd(train)) or 1.0
-
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
         numbers = np.asarray(values, np.float32)
         wrong = np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(1))
         if len(wrong):
             raise ValueError(
-                f"{records.name} split {split!r} example {indices[wrong[0]]}: {name} is {numbers[wrong[0]]}, not "
+                f"{records.at(split, indices[wrong[0]])}: {name} is {numbers[wrong[0]]}, not "
                 "finite; leave such examples out"
             )
         return numbers
 
+    train = np.asarray(records.column("train", name), np.float64)
+    train = train[np.isfinite(train)]  # what is not is named when it is read
+    center, scale = (float(train.mean()), float(train.std()) or 1.0) if len(train) else (0.0, 1.0)
     shape = jax.ShapeDtypeStruct(tuple(int(size or 0) for size in column.shape), np.float32)
     fitted = {"target": name, "center": center, "scale": scale}
     return Target(name=name, shape=shape, encode=encode, center=center, scale=scale, fitted=fitted)

@@ -53,7 +53,13 @@ def texts(
         vocabulary=tokenizer.size,
     )
     fitted = {"tokens": tokenizer.fitted, "length": length, **target_of.fitted}
-    return Dataset(name=records.name, spec=spec, load=lambda split: load(known(records, split)), fitted=fitted)
+    return Dataset(
+        name=records.name,
+        spec=spec,
+        load=lambda split: load(known(records, split)),
+        fitted=fitted,
+        contents=records.contents,
+    )
 
 
 def language(
@@ -93,6 +99,7 @@ def language(
         load=lambda split: windows(pick(running, split), length, stride=strides[split]),
         tokenizer=tokenizer,
         fitted={"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])},
+        contents=records.contents,
     )
 
 
@@ -101,9 +108,7 @@ def clean(records: Records, split: str, column: str) -> list[str]:
     rows: Column = records.column(split, column)
     for index, text in enumerate(rows):
         if missing(text):
-            raise ValueError(
-                f"{records.name} split {split!r} example {index}: {column} is empty; leave such examples out"
-            )
+            raise ValueError(f"{records.at(split, index)}: {column} is empty; leave such examples out")
     return [str(text) for text in rows]
 
 

@@ -45,7 +45,7 @@ def videos(
         rows = records.read(split, indices, (column, goal_column))
         films = []
         for film, index in zip(rows[column], indices, strict=True):
-            where = f"{records.name} split {split!r} example {index}"
+            where = records.at(split, index)
             if not len(film):
                 raise ValueError(f"{where}: {column} has no frames; leave such examples out")
             chosen = np.linspace(0, len(film) - 1, length).round().astype(int)
@@ -62,4 +62,12 @@ def videos(
         return stored(records, spec, split, read, key=f"{column} {goal_column} {length} {shape} {target_of.fitted}")
 
     fitted = target_of.fitted
-    return Dataset(name=records.name, spec=spec, load=load, transform=center_bytes, augment=augment, fitted=fitted)
+    return Dataset(
+        name=records.name,
+        spec=spec,
+        load=load,
+        transform=center_bytes,
+        augment=augment,
+        fitted=fitted,
+        contents=records.contents,
+    )

@@ -27,6 +27,10 @@ class CNN(nn.Module):
     def __call__(self, inputs: Array, *, weights: Array | None = None, train: bool = False) -> jax.Array:
         """Return f32[B, outputs] from `inputs: f32[B, ..., C]`, for an image f32[B, height, width, C]."""
         x = jnp.asarray(inputs)
+        if x.ndim < 3:
+            raise ValueError(
+                f"inputs of shape {x.shape} have nothing to convolve over; give [B, ..., C], or use an MLP"
+            )
         for channels in self.channels:
             x = Conv(channels, self.kernel, bias=self.norm == "none", dtype=self.dtype)(x)
             x = max_pool(self.activation(normalise(x, self.norm, weights=weights, train=train, dtype=self.dtype)))

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from fdl import feed, steps
+from fdl.data.check import check_values
 from fdl.data.source import LazySource, Source, columns
 from fdl.executors import Call
 from fdl.experiment import Experiment, check, evaluate_batch_size, place
@@ -80,7 +81,10 @@ def read(file: Path, experiment: Experiment) -> Source | LazySource:
     seen = jax.tree.map(lambda x: x.shape[1:], inputs)
     if seen != jax.tree.map(lambda x: x.shape, wanted):
         raise ValueError(f"--input={file} holds examples of {seen}, {experiment.dataset.name} has {wanted}")
-    return columns(jax.tree.map(lambda x, like: x.astype(like.dtype), inputs, wanted))
+    source = columns(jax.tree.map(lambda x, like: x.astype(like.dtype), inputs, wanted))
+    everything = np.arange(len(source))
+    check_values(source.fetch(everything), experiment.dataset.spec, f"--input={file}", "input", everything)
+    return source
 
 
 def line(

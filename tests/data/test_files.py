@@ -114,6 +114,8 @@ def test_a_folder_of_images_by_class_is_a_dataset(tmp_path, shapes, expected):
         ("a,b\n" + "".join(f"1,name{i}\n" for i in range(3000)), "over 1000 classes"),
         ("a,b\n1,2\n", "too few"),
         ("a,b\n" + "1,x\n2,y\n" * 9 + "1,\n" * 20, "b is missing"),
+        ("a,b\n" + "1,x\n2,y\n" * 9 + '\n"3\n",\n', r"a.csv line 21: b is missing"),
+        ("a,b\n" + "1,x\n2,y\n" * 9 + "1e999,x\n", r"a.csv line 20: a number is infinite"),
     ],
 )
 def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
@@ -126,6 +128,17 @@ def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
     with pytest.raises(ValueError, match=said) as error:
         whole()
     assert "\n" not in str(error.value)
+
+
+def test_changed_files_show_even_where_their_number_does_not(tmp_path):
+    path = write_mixed(tmp_path / "a.csv")
+    before, folder = find(str(path)).contents(), write_images(tmp_path / "pets", [(6, 5)])
+    path.write_text(path.read_text().replace("cat", "cow"))
+    assert find(str(path)).contents() != before
+    before = image_folder(folder).contents()
+    assert image_folder(folder).contents() == before
+    Image.fromarray(np.arange(30, dtype=np.uint8).reshape(6, 5)).save(folder / "cat" / "0.png")
+    assert image_folder(folder).contents() != before
 
 
 @pytest.mark.parametrize("name", ["", "/nowhere/a.csv", "README.md"])

@@ -67,6 +67,11 @@ def test_bfloat16_keeps_float32_parameters_and_outputs(model, inputs, shape):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+def test_a_convolution_needs_something_to_convolve_over():
+    with pytest.raises(ValueError, match="nothing to convolve over"):
+        jax.eval_shape(lambda: CNN(2).init(KEY, jnp.zeros((3, 4))))
+
+
 LEARNERS = [CASES[i] for i in (0, 2, 4, 8, 10, 13)]
 
 

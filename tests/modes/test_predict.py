@@ -74,6 +74,15 @@ def test_what_cannot_be_predicted_is_one_clear_line(run, options, message):
         predict(experiment(), **options)
 
 
+def test_a_file_with_a_hole_is_refused_as_training_data_would_be(run, tmp_path):
+    predict, _ = run
+    inputs = np.array(experiment().dataset.load("test").arrays[0], np.float32)
+    inputs[3].flat[0] = np.nan
+    np.save(tmp_path / "in.npy", inputs)
+    with pytest.raises(ValueError, match="example 3: inputs are not finite"):
+        predict(experiment(), input=str(tmp_path / "in.npy"))
+
+
 def test_arrays_become_a_column_for_each_number():
     assert dict(cells({"row": 1, "p": [[1, 2], [3, 4]]})) == {"row": 1, "p.0.0": 1, "p.0.1": 2, "p.1.0": 3, "p.1.1": 4}
 
