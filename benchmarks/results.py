@@ -216,7 +216,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         f"| `{r['command'].removeprefix('python launch.py ')}` | {r['metric']} | {spread(r['values'])} "
         f"| {'≥' if r['at_least'] else '≤'} {r['bar']:.4g}{' ' + r['against'] if r['against'] else ''} "
         f"| {'yes' if r['passed'] else '**no**'} | {r['n']} | {', '.join(map(str, r['seeds']))}"
-        f"{' (own split each)' if r['splits'] else ''} | {r['seconds']:.0f} | {r['steps']} |"
+        f"{' (own split each)' if r['splits'] else ''} | {r['seconds']:.0f} "
+        f"| {'{:.0f}'.format(r['cpu_seconds']) if 'cpu_seconds' in r else ''} | {r['steps']} |"
         for r in results.values()
     ]
     places = sorted(
@@ -234,11 +235,12 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
             "",
             "A value is the mean over the seeds on the **test** split, with the least and the greatest in brackets;",
             "`n` is the number of test examples, each counted once. Seconds are of the whole command (start, compile,",
-            "train, evaluate, save), on a machine that was not always idle. *Own split each*: the data are so few",
-            "that every seed also draws its own split (`--fold=`), so that the mean does not hang on a lucky one.",
+            "train, evaluate, save), on a machine that was not always idle; its CPU seconds hang less on",
+            "that. *Own split each*: the data are so few that every seed also draws its own split (`--fold=`), so that",
+            "the mean does not hang on a lucky one.",
             "",
-            "| `python launch.py` | metric | value | bar | met | n | seeds | seconds | steps |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| `python launch.py` | metric | value | bar | met | n | seeds | seconds | CPU | steps |",
+            "|---|---|---|---|---|---|---|---|---|---|",
             *rows,
             "",
             "Measured on:",
