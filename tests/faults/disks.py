@@ -3,6 +3,7 @@
 import contextlib
 import random
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import kills
@@ -10,31 +11,37 @@ import runs
 from runs import Row
 
 
-def mount(folder: Path, limit: str) -> None:
+@contextlib.contextmanager
+def small(folder: Path, limit: str) -> Iterator[Path]:
     """Mount a small file system in memory; needs root."""
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", limit, "fdl-faults", str(folder)], check=True, capture_output=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def limit(rng: random.Random, whole: Path) -> str:
+    """Draw a number of bytes or of files that is sometimes too few for a run like this one."""
+    need = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+    if rng.random() < 0.4:
+        return f"nr_inodes={rng.randint(4, sum(1 for _ in whole.rglob('*')) + 12)}"
+    return f"size={rng.randint(4096, int(need * 1.6))}"
 
 
 def fill(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     """Run on a file system that is too small, then give it room and run the same command again."""
-    disk = folder / "disk"
     whole, _ = kills.reference(folder, "mlp", "jit")
-    need = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
-    files = sum(1 for _ in whole.rglob("*"))
+    row.note = "tmpfs with few bytes or few inodes"
     while not row.over(tries):
-        inodes = rng.random() < 0.4
-        limit = f"nr_inodes={rng.randint(4, files + 12)}" if inodes else f"size={rng.randint(4096, int(need * 1.6))}"
+        few = limit(rng, whole)
         try:
-            mount(disk, limit)
+            with small(folder / "disk", few) as disk:
+                row.attempt(attempt(disk, folder / "log", whole, few))
         except (OSError, subprocess.CalledProcessError) as error:
             row.note = f"not run: no file system can be mounted here ({error})"
             return
-        try:
-            row.attempt(attempt(disk, folder / "log", whole, limit))
-        finally:
-            subprocess.run(["umount", str(disk)], check=True)
-    row.note = "tmpfs with few bytes or few inodes"
 
 
 def attempt(disk: Path, log: Path, whole: Path, limit: str) -> str | None:

@@ -17,6 +17,7 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import damage
 import disks
@@ -24,6 +25,7 @@ import inputs
 import kills
 import moves
 import runs
+import soak
 import starts
 from runs import Row
 
@@ -36,6 +38,7 @@ ROWS = {
     7: ("a run goes on with other devices or another executor", 40, moves.move),
     11: ("wrong flags, pages, folders, shapes, labels, numbers", 300, inputs.wrong),
     12: ("hostile text", 50, inputs.hostile),
+    15: ("two hours of all of these at random, and a long run frozen and thawed beside them", 10**6, soak.soak),
 }
 
 

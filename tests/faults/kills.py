@@ -3,21 +3,24 @@
 import random
 import shutil
 import signal
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
 import runs
-from runs import Row
+from runs import Ended, Row
 
 FAMILIES = ("mlp", "cnn", "lstm", "transformer")
 COMBINATIONS = [(family, place) for place in runs.PLACES for family in FAMILIES]
 
 
 def reference(folder: Path, family: str, place: str) -> tuple[Path, float]:
-    """Return the folder of an uninterrupted run, and how long it took."""
+    """Return the folder of an uninterrupted run, and how long one takes when its programs are compiled already."""
     workdir = folder / f"{family}-{place}"
-    ended = runs.run(runs.command(workdir, family, place), folder / "log")
-    assert ended.code == 0, ended.said
+    for _ in range(2):
+        shutil.rmtree(workdir, ignore_errors=True)
+        ended = runs.run(runs.command(workdir, family, place), folder / "log")
+        assert ended.code == 0, ended.said
     return workdir, ended.seconds
 
 
@@ -32,11 +35,32 @@ def compare(workdir: Path, whole: Path) -> str | None:
     return f"leftovers {left}" if (left := runs.leftovers(workdir)) else None
 
 
-def kill(row: Row, tries: int, rng: random.Random, folder: Path, combinations=COMBINATIONS) -> None:
+def kill(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     """Kill runs of every combination in turn until `tries` kills have hit."""
+    interrupt(row, tries, rng, folder, lambda: (signal.SIGKILL,))
+    row.worst = None  # nobody waits for a killed process
+
+
+def stop(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
+    """Ask runs to stop by SIGTERM, SIGINT or SIGHUP; half of those that get Ctrl-C get it twice."""
+    drawn: list[tuple[signal.Signals, ...]] = []
+
+    def draw() -> tuple[signal.Signals, ...]:
+        sent = rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+        drawn.append((sent, sent) if sent is signal.SIGINT and rng.random() < 0.5 else (sent,))
+        return drawn[-1]
+
+    interrupt(row, tries, rng, folder, draw)
+    row.note += f"; {sum(len(sent) > 1 for sent in drawn)} times Ctrl-C twice"
+
+
+def interrupt(
+    row: Row, tries: int, rng: random.Random, folder: Path, draw: Callable[[], tuple[signal.Signals, ...]]
+) -> None:
+    """Send runs of every combination in turn the drawn signals at random moments, until each finishes."""
     finished = 0
     wholes: dict[tuple[str, str], tuple[Path, float]] = {}
-    for family, place in cycle(combinations):
+    for family, place in cycle(COMBINATIONS):
         if row.over(tries):
             break
         if (family, place) not in wholes:
@@ -46,62 +70,36 @@ def kill(row: Row, tries: int, rng: random.Random, folder: Path, combinations=CO
         shutil.rmtree(workdir, ignore_errors=True)
         argv = runs.command(workdir, family, place)
         for number in range(8):  # the eighth start is let through
-            after = rng.uniform(0, seconds) if number < 7 else 1e9
-            ended = runs.strike(argv, folder / "log", after, signal.SIGKILL)
-            steps = runs.committed(workdir) if workdir.exists() else {}
-            problem = None
-            if max(steps, default=-1) < newest:
-                problem = f"{family} {place}: step {newest} was lost, {sorted(steps)} are left"
-            elif ended.code not in (0, -signal.SIGKILL):
-                problem = f"{family} {place}: exit {ended.code}: {ended.said[-300:]}"
+            sent, after = (draw(), rng.uniform(0.05, seconds)) if number < 7 else ((), 0.0)
+            ended = runs.strike(argv, folder / "log", after, *sent, apart=rng.uniform(0, 0.3))
+            steps = sorted(runs.committed(workdir)) if workdir.exists() else []
+            problem = judge(ended, sent, newest, steps) or (compare(workdir, whole) if ended.code == 0 else None)
             newest = max(steps, default=-1)
-            if ended.code == -signal.SIGKILL or problem:
-                row.attempt(problem)
-            if ended.code == 0:
-                finished += 1
-                if problem := compare(workdir, whole):
-                    row.failures.append(f"{family} {place}: {problem}")
-                    print(row.failures[-1], flush=True)
-                break
-    row.note = f"{finished} runs finished, in {len(wholes)} combinations of family and executor, each compared"
-
-
-def stop(row: Row, tries: int, rng: random.Random, folder: Path, combinations=COMBINATIONS) -> None:
-    """Ask runs to stop by SIGTERM, SIGINT or SIGHUP, half of the interrupted ones twice by Ctrl-C."""
-    finished = 0
-    wholes: dict[tuple[str, str], tuple[Path, float]] = {}
-    for family, place in cycle(combinations):
-        if row.over(tries):
-            break
-        if (family, place) not in wholes:
-            wholes[family, place] = reference(folder, family, place)
-        whole, seconds = wholes[family, place]
-        workdir, newest = folder / "run", -1
-        shutil.rmtree(workdir, ignore_errors=True)
-        argv = runs.command(workdir, family, place)
-        for number in range(8):
-            after = rng.uniform(0.05, seconds) if number < 7 else 1e9
-            sent = rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-            ended = runs.strike(argv, folder / "log", after, sent)
-            steps = runs.committed(workdir) if workdir.exists() else {}
-            problem = None
-            if max(steps, default=-1) < newest:
-                problem = f"step {newest} was lost"
-            elif ended.code not in (0, 75):
-                problem = f"{sent.name}: exit {ended.code}: {ended.said[-300:]}"
-            elif "everything is saved" in ended.said and f"at step {max(steps, default=-1)}:" not in ended.said:
-                problem = f"{sorted(steps)} are saved after {ended.said.splitlines()[-1]!r}"
-            elif ended.code == 75 and "Traceback" in ended.said:
-                problem = f"a traceback: {ended.said[-600:]}"
-            newest = max(steps, default=-1)
-            if after < 1e9 and ended.code != 0:
-                row.attempt(f"{family} {place}: {problem}" if problem else None, ended.seconds - after)
+            if ended.code != 0:
+                row.attempt(problem and f"{family} {place}: {problem}", ended.late)
             elif problem:
-                row.attempt(f"{family} {place}: {problem}")
+                row.fail(f"{family} {place}: {problem}")
             if ended.code == 0:
                 finished += 1
-                if problem := compare(workdir, whole):
-                    row.failures.append(f"{family} {place}: {problem}")
-                    print(row.failures[-1], flush=True)
                 break
     row.note = f"{finished} runs finished, in {len(wholes)} combinations of family and executor, each compared"
+
+
+def judge(ended: Ended, sent: tuple[signal.Signals, ...], newest: int, steps: list[int]) -> str | None:
+    """Say what is wrong with how a run ended that was sent these signals, given the newest step before and all now."""
+    asked = sent and signal.SIGKILL not in sent
+    fine = {0, 75} if asked else {0, *(-number for number in sent)}
+    if len(sent) > 1:
+        fine.add(-signal.SIGINT)
+    last = max(steps, default=-1)
+    if ended.hung:
+        return f"{sent}: it hangs: {ended.said[-300:]}"
+    if last < newest:
+        return f"{sent}: step {newest} was lost, {steps} are left"
+    if ended.code not in fine:
+        return f"{sent}: exit {ended.code}: {ended.said[-600:]}"
+    if "Traceback" in ended.said:
+        return f"{sent}: a traceback: {ended.said[-600:]}"
+    if "everything is saved" in ended.said and f"at step {last}:" not in ended.said:
+        return f"{sent}: {steps} are saved after {ended.said.splitlines()[-1]!r}"
+    return None

@@ -5,6 +5,7 @@ at which a fault can hit are those of a real start, less the imports.
 """
 
 import contextlib
+import ctypes
 import importlib
 import json
 import math
@@ -48,21 +49,44 @@ class Row:
         """Count one try, with what went wrong and how long it took."""
         self.tries += 1
         if problem:
-            self.failures.append(problem)
-            print(f"row {self.number} try {self.tries}: {problem}", flush=True)
+            self.fail(problem)
         if self.tries % 20 == 0:
             print(f"row {self.number}: {self.tries} tries, {len(self.failures)} failures", flush=True)
         if seconds is not None:
             self.worst = max(self.worst or 0.0, seconds)
 
+    def fail(self, problem: str) -> None:
+        """Note what went wrong, in the last try or after it."""
+        self.failures.append(problem)
+        print(f"row {self.number} try {self.tries}: {problem}", flush=True)
+
+
+class Awake:
+    """A stopwatch of the seconds in which this process ran: while a machine or a group sleeps, its runs sleep too."""
+
+    def __init__(self) -> None:
+        self.seconds, self._last = 0.0, time.monotonic()
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        self.seconds += min(now - self._last, 0.5)
+        self._last = now
+        return self.seconds
+
 
 @dataclass
 class Ended:
-    """How a run ended: its exit code (negative: the signal that killed it), what it said, how long it took."""
+    """How a run ended.
+
+    code: its exit code; negative: the signal that killed it. said: on both outputs. seconds: from its start to its end.
+    late: from the last signal it was sent to its end. hung: it had to be killed.
+    """
 
     code: int
     said: str
     seconds: float
+    late: float = 0.0
+    hung: bool = False
 
 
 def warm() -> None:
@@ -80,6 +104,7 @@ def start(argv: Sequence[str], log: Path) -> int:
         return pid
     code = 70
     try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no run outlives the gate, frozen ones least
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
@@ -97,17 +122,17 @@ def start(argv: Sequence[str], log: Path) -> int:
         os._exit(code)
 
 
-def finish(pid: int, log: Path, limit: float = 120.0, begun: float | None = None) -> Ended:
-    """Wait for a run; one that does not end within the limit is killed and has the code -9."""
-    begun = time.monotonic() if begun is None else begun
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() - begun > limit:
+def finish(pid: int, log: Path, limit: float = 120.0, watch: Awake | None = None) -> Ended:
+    """Wait for a run; one that does not end within the limit, in seconds from here, hangs and is killed."""
+    watch = watch or Awake()
+    begun, hung = watch(), False
+    while not (done := os.waitpid(pid, os.WNOHANG))[0]:
+        if watch() - begun > limit and not hung:
             os.kill(pid, signal.SIGKILL)
+            hung = True
         time.sleep(0.005)
-    return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace"), time.monotonic() - begun)
+    seconds, said = watch(), log.read_text(errors="replace")
+    return Ended(os.waitstatus_to_exitcode(done[1]), said, seconds, seconds - begun, hung)
 
 
 def run(argv: Sequence[str], log: Path, limit: float = 120.0) -> Ended:
@@ -115,17 +140,18 @@ def run(argv: Sequence[str], log: Path, limit: float = 120.0) -> Ended:
     return finish(start(argv, log), log, limit)
 
 
-def strike(argv: Sequence[str], log: Path, after: float, number: int) -> Ended:
-    """Start a run, send it a signal after some seconds and wait for its end."""
-    begun = time.monotonic()
-    pid = start(argv, log)
-    while time.monotonic() - begun < after:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace"), time.monotonic() - begun)
-        time.sleep(0.002)
-    os.kill(pid, number)
-    return finish(pid, log)
+def strike(argv: Sequence[str], log: Path, after: float, *signals: int, apart: float = 0.0) -> Ended:
+    """Start a run, send it signals after some seconds, so many seconds apart, and wait for its end."""
+    watch, pid = Awake(), start(argv, log)
+    for number in signals:
+        while watch() < after:
+            # Its end is looked at and not taken: a process that is not waited for can still be sent a signal.
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return finish(pid, log, watch=watch)
+            time.sleep(0.002)
+        os.kill(pid, number)
+        after += apart
+    return finish(pid, log, watch=watch)
 
 
 def command(workdir: Path, family: str, place: str, *more: str) -> list[str]:
