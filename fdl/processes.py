@@ -5,21 +5,27 @@ no common file system. Where they have one, each writes its own part of a state 
 All of this is nothing in a run of one process.
 """
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from fdl.fault import Fault
+from fdl.fault import FAULT, Fault
 from fdl.types import PyTree
+
+SILENCE = 10  # seconds after which a process that shows no sign of life is given up
 
 
 def join(coordinator: str | None = None, count: int | None = None, index: int | None = None) -> None:
@@ -34,14 +40,49 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
         raise ValueError(f"--distributed lacks {' and '.join(missing)}; give --coordinator, --processes and --process")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        jax.distributed.initialize(coordinator, count, index, coordinator_bind_address=coordinator)
+        jax.distributed.initialize(
+            coordinator, count, index, coordinator_bind_address=coordinator, heartbeat_timeout_seconds=SILENCE
+        )
     except ValueError as error:
         raise ValueError(
             f"--distributed finds no cluster here ({str(error).splitlines()[0]}); "
             "give --coordinator=host:port, --processes and --process"
         ) from None
+    end_with_the_others()
     if not first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the life of the process)
+
+
+def end_with_the_others() -> None:
+    """Make this process end at once, with one line, where another has ended or is frozen.
+
+    A lost connection is an exception here; silence JAX notices in a thread of its own, which aborts the process. Either
+    way nothing is waited for: JAX's farewell would wait for the one that is gone.
+    """
+    here = f"process {jax.process_index()} of {jax.process_count()}"
+
+    def leave(reason: str) -> None:
+        line = f"error: {here} cannot go on: another has ended or is frozen ({reason}); the same commands go on"
+        os.write(2, f"{line} from the last checkpoint\n".encode())
+        os._exit(FAULT)
+
+    def uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+        if "Gloo" in str(error):
+            leave(" ".join(str(error).split())[:200])
+        traceback.print_exception(kind, error, at)
+        sys.stdout.flush()
+        os._exit(FAULT)
+
+    def aborted(number: int) -> None:
+        leave("JAX says above what it noticed")
+
+    sys.excepthook = uncaught
+    _kept.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted))
+    # Python's own handlers run in its main thread, which is waiting for the one that is gone.
+    ctypes.CDLL(None).signal(signal.SIGABRT, _kept[-1])
+
+
+_kept: list[Any] = []  # what C calls must outlive its setting
 
 
 def count() -> int:

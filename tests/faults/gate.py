@@ -24,6 +24,7 @@ import disks
 import inputs
 import kills
 import moves
+import pairs
 import runs
 import soak
 import starts
@@ -38,6 +39,8 @@ ROWS = {
     7: ("a run goes on with other devices or another executor", 40, moves.move),
     11: ("wrong flags, pages, folders, shapes, labels, numbers", 300, inputs.wrong),
     12: ("hostile text", 50, inputs.hostile),
+    17: ("one of two processes killed", 20, pairs.killed),
+    18: ("one of two processes frozen", 20, pairs.frozen),
     15: ("two hours of all of these at random, and a long run frozen and thawed beside them", 10**6, soak.soak),
 }
 

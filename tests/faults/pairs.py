@@ -1,0 +1,103 @@
+"""Two processes as one run, one of them killed or frozen: the other ends by itself, and the same commands go on."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import runs
+from runs import Row
+
+BAR = 15.0
+
+
+def killed(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
+    """Kill one of two processes at a random moment."""
+    hurt(row, tries, rng, folder, signal.SIGKILL)
+
+
+def frozen(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
+    """Freeze one of two processes at a random moment."""
+    hurt(row, tries, rng, folder, signal.SIGSTOP)
+
+
+def hurt(row: Row, tries: int, rng: random.Random, folder: Path, number: signal.Signals) -> None:
+    """Take one of two away, wait for the other, look at what is kept, and go on."""
+    while not row.over(tries):
+        workdir, index = folder / "run", row.tries % 2
+        shutil.rmtree(workdir, ignore_errors=True)
+        row.attempt(*attempt(workdir, index, number, rng.uniform(0, 3)))
+    row.note = (
+        "the first and the second in turn; worst: until the other has ended; then both go on from the last commit"
+    )
+
+
+def pair(workdir: Path, steps: int) -> list[subprocess.Popen[str]]:
+    """Start two processes of one run on the loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    argv = [*runs.command(workdir, "mlp", "jit"), f"--steps={steps}", "--executor=mesh"]
+    joined = ["--distributed", f"--coordinator=127.0.0.1:{port}", "--processes=2"]
+    return [
+        subprocess.Popen(
+            [sys.executable, str(runs.ROOT / "launch.py"), *argv, *joined, f"--process={index}"],
+            env={**os.environ, "XLA_FLAGS": ""},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for index in range(2)
+    ]
+
+
+def attempt(workdir: Path, index: int, number: signal.Signals, after: float) -> tuple[str | None, float | None]:
+    """Return what went wrong when one of two was taken away, if anything did, and how long the other took to end."""
+    both = pair(workdir, 1_000_000)
+    try:
+        while len(steps := sorted(runs.committed(workdir)) if workdir.exists() else []) < 2:
+            if both[0].poll() is not None or both[1].poll() is not None:
+                return f"did not start: {[process.communicate()[0] for process in both]}", None
+            time.sleep(0.1)
+        time.sleep(after)
+        begun = time.monotonic()
+        both[index].send_signal(number)
+        try:
+            said = both[1 - index].communicate(timeout=60)[0]
+        except subprocess.TimeoutExpired:
+            return f"the other of {index} hangs", None
+        seconds = time.monotonic() - begun
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+    left = sorted(runs.committed(workdir))
+    if both[1 - index].returncode != 1 or not ("another has ended or is frozen" in said or "another task died" in said):
+        return f"the other of {index}: exit {both[1 - index].returncode}: {said[-600:]}", seconds
+    if left[-1] < steps[-1]:
+        return f"step {steps[-1]} was lost, {left} are left", seconds
+    if seconds > BAR:
+        return f"the other of {index} took {seconds:.1f} s", seconds
+    return go_on(workdir, left[-1]), seconds
+
+
+def go_on(workdir: Path, step: int) -> str | None:
+    """Start both again, ask them to stop, and say what went wrong, if anything did."""
+    both = pair(workdir, 1_000_000)
+    try:
+        while max(runs.committed(workdir)) <= step:
+            if both[0].poll() is not None:
+                return f"did not go on: {both[0].communicate()[0]}"
+            time.sleep(0.1)
+        both[0].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=150)[0] for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    codes = [process.returncode for process in both]
+    return None if codes == [75, 75] and f"goes on from step {step}" in said[0] else f"going on: {codes}: {said}"
