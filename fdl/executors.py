@@ -20,7 +20,9 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
+from fdl import memory
 from fdl.axis import DATA
+from fdl.fault import OutOfMemory
 from fdl.types import PyTree, Step, Sums, TrainState
 
 Put = Callable[[PyTree], PyTree]
@@ -116,16 +118,32 @@ class Call:
             start = self.clock()
             self.shapes[steps] = shapes({"state": state, "chunk": chunk})
             self.compiled[steps] = self.executor.compile(self.step, state, chunk, *self.constants)
+            self._check_memory(self.compiled[steps])
             self.compile_seconds += self.clock() - start
         try:
             return self.compiled[steps](state, chunk, *self.constants)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # JAX's, of shapes and dtypes, and of shardings
             differing = changed(self.shapes[steps], shapes({"state": state, "chunk": chunk}))
-            raise ValueError(f"the program would have to be compiled again: {differing or error}") from error
+            if not differing:
+                raise
+            raise ValueError(f"the program would have to be compiled again: {differing}") from error
+
+    def _check_memory(self, compiled: Any) -> None:
+        """Raise OutOfMemory where the program needs more than is free: on the CPU the kernel would end the process."""
+        device = self.executor.devices[0]
+        analysis = compiled.memory_analysis() if device.platform == "cpu" else None
+        if analysis is None:
+            return
+        needed, free = len(self.executor.devices) * analysis.temp_size_in_bytes, memory.free(device)
+        if needed > free:
+            raise OutOfMemory(
+                f"out of memory: the program needs {needed:,} bytes besides its state, and {free:,} are free; lower "
+                "batch_size or evaluate_batch_size, raise accumulate, or choose a smaller model"
+            )
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return which leaves are not of the shape and dtype that a program was compiled for."""
+    """Return which leaves are not of the shape, dtype and sharding that a program was compiled for."""
     differing = [
         f"{name} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
         for name in {**before, **now}
@@ -135,12 +153,24 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def shapes(tree: PyTree) -> dict[str, str]:
-    """Return the shape and dtype of each leaf of a tree, by its path."""
+    """Return the shape and dtype of each leaf of a tree, and where it lies, by its path."""
+
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype.name}{list(leaf.shape)}"
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype.name}{list(leaf.shape)}{_place(leaf)}"
         for path, leaf in leaves
     }
+
+
+def _place(leaf: Any) -> str:
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        return ""
+    devices = sorted(map(str, sharding.device_set))
+    split = tuple(getattr(sharding, "spec", ()))
+    while split and split[-1] is None:  # (None,) and () say the same
+        split = split[:-1]
+    return f" on {devices[0]}" + f" to {devices[-1]}" * (len(devices) > 1) + f", split {split}" * bool(split)
 
 
 def jit(devices: Sequence[jax.Device] | None = None) -> Executor:

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from fdl import executors, pages, processes, steps
+from fdl import executors, folder, memory, pages, processes, steps
 from fdl.accelerator import Accelerator, find
 from fdl.data import Dataset
+from fdl.fault import OutOfMemory
 from fdl.models import logical
 from fdl.types import Batch, PyTree, Task, TrainState
 
@@ -35,7 +36,7 @@ class Experiment:
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
-    name, knobs:    set by `load`: which page made it, with which values.
+    name, knobs, code: set by `load`: which page made it, with which values, and the digest of what the page says.
     """
 
     model: nn.Module
@@ -61,6 +62,7 @@ class Experiment:
 
     name: str = "experiment"
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
 
     def epochs(self, step: int) -> float:
         """Return how many times every training example has been seen after `step` steps."""
@@ -82,6 +84,7 @@ class Experiment:
             "steps": self.steps,
             "seed": self.seed,
             "accumulate": self.accumulate,
+            folder.CODE: self.code,
         }
         return {**fixed, **self.knobs}
 
@@ -124,7 +127,7 @@ def maker(name: str) -> Callable[..., Experiment]:
 
     def make(**knobs: Any) -> Experiment:
         values = page.complete(knobs)
-        return replace(module.experiment(**values), name=page.name, knobs=values)
+        return replace(module.experiment(**values), name=page.name, knobs=values, code=page.code)
 
     return make
 
@@ -180,6 +183,24 @@ def check(experiment: Experiment, shares: int) -> PyTree:
         over = f"{shares} device{'s' * (shares > 1)}" + f" x {parts} micro-batches" * (parts > 1)
         raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
     return fit(experiment)
+
+
+def check_memory(experiment: Experiment, executor: executors.Executor) -> None:
+    """Raise OutOfMemory where the state and the gradients of a step alone are larger than the memory that is free.
+
+    XLA would try for minutes, or the kernel end the process without a word.
+    """
+    state = experiment.abstract()
+    mine = [device for device in executor.devices if device.process_index == jax.process_index()]
+    copies = len(mine) if mine[0].platform == "cpu" else 1  # simulated devices share one memory
+    held = copies * executor.bytes_per_device(state)
+    gradients = copies * executor.bytes_per_device(state.params)
+    free = memory.free(mine[0])
+    if held + gradients > free:
+        raise OutOfMemory(
+            f"out of memory: the state takes {held:,} bytes and its gradients {gradients:,} more, and {free:,} are "
+            f"free on {mine[0].device_kind}; choose a smaller model, or split it over more devices with --mesh=fsdp:N"
+        )
 
 
 def fit(experiment: Experiment) -> PyTree:

@@ -11,6 +11,10 @@ class Damaged(Fault):
     """A file does not hold what was written to it; the message names the file or the leaf."""
 
 
+class OutOfMemory(Fault, MemoryError):
+    """What is to be computed takes more memory than there is; the message says how much."""
+
+
 class NotFinite(Fault):
     """A state that is to be saved holds a number that is not finite."""
 

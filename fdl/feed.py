@@ -16,6 +16,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from fdl import memory
 from fdl.data.order import orders
 from fdl.data.source import LazySource, Source
 from fdl.decoder import Decoder, Read
@@ -48,18 +49,10 @@ def choose(
     mib = f"{source.nbytes / _MIB:,.1f} MiB"
     if asked != "auto":
         return asked, f"as asked, {mib}"
-    free = free_memory(device)
+    free = memory.free(device)
     if source.nbytes <= free // 4:
         return "resident", f"{mib}"
     return "streamed", f"{mib} are more than a quarter of the {free / _MIB:,.0f} MiB free"
-
-
-def free_memory(device: jax.Device) -> int:
-    """Return the bytes that are free where data of this device would live."""
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class Stream:

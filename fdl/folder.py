@@ -1,7 +1,7 @@
 """The run folder: what a run leaves, and the proof that it is this run's and no other's.
 
-experiment.json (what ran, where, with which versions) · metrics.jsonl · events.* (TensorBoard) · checkpoints/ ·
-report.json.
+experiment.json (what ran, where, with which versions) · starts.json · metrics.jsonl · events.* (TensorBoard) ·
+checkpoints/ · report.json.
 """
 
 import json
@@ -19,6 +19,7 @@ from fdl.disk import write_text
 if TYPE_CHECKING:
     import jax
 
+CODE = "code of the page"
 PACKAGES = ("fdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 
 
@@ -47,7 +48,7 @@ def claim(path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device
 def disown(path: Path) -> None:
     """Take back a claim under which nothing was saved: what was wrong can be mended, and the same folder used."""
     if not (path / "checkpoints").exists():
-        for name in ("experiment.json", "dataset.json", "metrics.jsonl"):
+        for name in ("experiment.json", "dataset.json", "metrics.jsonl", "starts.json"):
             (path / name).unlink(missing_ok=True)
         for file in path.glob("events*"):
             file.unlink()
@@ -67,15 +68,27 @@ def finished(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     return report
 
 
-def refuse_other(path: Path, identity: Mapping[str, Any]) -> None:
-    """Raise a ValueError where the folder holds a run with another identity."""
+def refuse_other(path: Path, identity: Mapping[str, Any], say: Callable[[str], None] | None = None) -> None:
+    """Raise a ValueError where the folder holds a run with another identity, or links that lead out of it.
+
+    say: where only the code of the page differs, it is told so instead: for what trains nothing.
+    """
+    for file in path.iterdir():
+        if file.is_symlink():
+            raise ValueError(f"{file} is a link, and a run writes to its own folder alone; put a file or folder there")
     try:
         theirs = read_json(path / "experiment.json")["identity"]
+        if not isinstance(theirs, dict):
+            raise TypeError("no identity")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
         ) from None
     ours = json.loads(json.dumps(dict(identity)))
+    theirs.setdefault(CODE, ours.get(CODE))  # folders of before it was written down
+    if say and theirs[CODE] != ours.get(CODE):
+        say(f"warning: the page was edited since {path} was trained, in more than its comments")
+        theirs[CODE] = ours.get(CODE)
     differing = [
         f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
         for key in sorted({*theirs, *ours})

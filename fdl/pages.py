@@ -7,6 +7,7 @@ mistyped flag instant: nothing is imported, JAX least of all.
 
 import ast
 import difflib
+import hashlib
 import io
 import tokenize
 from collections.abc import Sequence
@@ -64,12 +65,13 @@ class Knob:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page as read: its name, file, docstring and knobs."""
+    """A page as read: its name, file, docstring, knobs, and the digest of what it computes (see `_code`)."""
 
     name: str
     path: Path
     doc: str
     knobs: tuple[Knob, ...]
+    code: str
 
     @property
     def summary(self) -> str:
@@ -107,13 +109,26 @@ def read(name: str) -> Page:
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "experiment"]
     if not found:
         raise ValueError(f"{path}: a page defines a function experiment(*, knobs...) -> Experiment; this one does not")
-    return Page(name=path.stem, path=path, doc=ast.get_docstring(tree) or "", knobs=_knobs(found[0], path, text))
+    doc, knobs = ast.get_docstring(tree) or "", _knobs(found[0], path, text)
+    return Page(name=path.stem, path=path, doc=doc, knobs=knobs, code=_code(tree, found[0]))
 
 
 def meant(name: str, known: Sequence[str] | dict[str, Any]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _code(tree: ast.Module, function: ast.FunctionDef) -> str:
+    """Return the digest of a page less what computes nothing: comments, docstrings and the knobs' defaults.
+
+    The values of knobs are known besides, wherever they came from. Changes the tree, which is not needed any more.
+    """
+    function.args.kw_defaults = [None for _ in function.args.kw_defaults]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
 
 
 def _knobs(function: ast.FunctionDef, path: Path, text: str) -> tuple[Knob, ...]:

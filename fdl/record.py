@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +17,9 @@ class Record:
     A run that goes on from `step` first drops the lines behind it, and the test's: they will be written again.
     """
 
-    def __init__(self, folder: Path, step: int):
+    def __init__(self, folder: Path, step: int, say: Callable[[str], None] = print):
         file = folder / "metrics.jsonl"
-        kept = [line for line in lines(file) if line["step"] <= step and line["split"] != "test"]
+        kept = [line for line in lines(file, say) if line["step"] <= step and line["split"] != "test"]
         # A whole new file takes the place of the old one: a crash in between loses neither.
         write_text(file, "".join(json.dumps(line) + "\n" for line in kept))
         self.file = file.open("a", encoding="utf-8")
@@ -73,16 +74,21 @@ class Board:
         self.events.close()
 
 
-def lines(file: Path) -> list[dict[str, Any]]:
-    """Read a metrics.jsonl; a last line cut short by a crash is left out."""
+def lines(file: Path, say: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
+    """Read a metrics.jsonl without its damaged lines, of which it says where they are.
+
+    A last line cut short by a crash is no damage: it is written again.
+    """
     if not file.exists():
         return []
-    whole = []
-    for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    whole, texts = [], file.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, text in enumerate(texts, start=1):
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
+        except (json.JSONDecodeError, RecursionError):
+            line = None
         if isinstance(line, dict) and isinstance(line.get("step"), int) and "split" in line:
             whole.append(line)
+        elif number < len(texts):
+            say(f"warning: {file} line {number} is damaged and left out")
     return whole

@@ -8,7 +8,7 @@ FLOORS = {
     "ops": 0, "models": 1, "tasks": 1, "data": 1, "optim": 1,
     "steps": 2, "executors": 2, "feed": 2, "checkpoint": 2, "folder": 2, "record": 2, "progress": 2, "flops": 2,
     "accelerator": 2, "due": 2, "weights": 2, "sampling": 2, "beam": 2, "plot": 2, "report": 2, "lock": 2, "stop": 2,
-    "processes": 1, "pieces": 2, "chips": 2,
+    "processes": 1, "pieces": 2, "chips": 2, "starts": 2,
     "experiment": 3, "program": 3, "population": 3, "options": 3,
     "modes": 4,
     "cli": 5,
@@ -67,3 +67,18 @@ def test_nothing_imports_tensorflow_before_a_dataset_asks_for_it():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.split(".")[0] in ("tensorflow", "torch") for name in names), f"{file}:{node.lineno}"
+
+
+def test_nothing_that_is_read_as_data_can_run_as_code():
+    modules = {"pickle", "cloudpickle", "marshal", "shelve", "yaml"}
+    for file in sorted((ROOT / "fdl").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            where = f"{file}:{getattr(node, 'lineno', 0)}"
+            assert not modules & {name.split(".")[0] for name in names}, where
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else ""
+                assert called not in ("eval", "exec", "compile", "__import__"), where
+                allowed = [word.value for word in node.keywords if word.arg == "allow_pickle"]
+                assert all(isinstance(value, ast.Constant) and not value.value for value in allowed), where

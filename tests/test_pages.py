@@ -108,3 +108,11 @@ def test_a_value_that_is_not_the_knobs_is_refused(page, knobs, message):
 def test_values_that_fit_are_taken(page):
     taken = {"width": np.int64(3), "rate": 1, "widths": (), "cell": "lstm", "limit": -1, "fast": True}
     assert page(PAGE).complete(taken) == taken
+
+
+def test_the_code_of_a_page_is_what_it_computes(page):
+    code = page(PAGE).code
+    same = PAGE.replace("More.", "Much more.").replace("# several", "# many").replace("= 8", "= 9")
+    same = same.replace("    ...", '    """Says."""\n\n    ...  # nothing')
+    assert page(same).code == code
+    assert page(PAGE.replace("    ...", "    return None")).code != code

@@ -118,6 +118,15 @@ def test_a_leaf_that_changes_is_named_and_not_compiled_for():
         call(state, np.ones((1, 4), np.float32))
 
 
+def test_a_leaf_that_moves_is_named_and_not_compiled_for():
+    made, (here, there) = tiny.experiment(), jax.devices()[:2]
+    call = executors.Call(executors.jit([here]), steps.fuse(step_of(made)))
+    chunk = jax.tree.map(lambda x: x[None], tiny.batch(made, np.ones(8)))
+    state, _ = call(call.executor.put_state(made.init()), chunk)
+    with pytest.raises(ValueError, match=r"state/step was int32\[\] on \S+0 and is int32\[\] on \S+1"):
+        call(jax.device_put(state, there), chunk)
+
+
 def test_out_of_memory_is_one_line_that_says_what_to_change():
     from fdl import cli
 

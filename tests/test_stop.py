@@ -38,6 +38,7 @@ def test_a_stopped_run_is_saved_and_goes_on_as_if_it_had_not_been(tmp_path):
     assert 0 < last < made.steps
     report = fdl.train(made, tmp_path / "stopped", say=lambda _: None)
     assert report["metrics"] == whole["metrics"]
+    assert (whole["interruptions"], report["interruptions"]) == (0, 1)
     ours, theirs = (
         [{**line, "seconds": 0} for line in lines(tmp_path / name / "metrics.jsonl")] for name in ("stopped", "whole")
     )

@@ -6,6 +6,7 @@ import fdl
 import tiny
 from fdl import folder
 from fdl.checkpoint import Checkpoints
+from fdl.fault import OutOfMemory
 from fdl.record import lines
 
 
@@ -144,3 +145,42 @@ def test_describe_neither_reads_data_nor_allocates(monkeypatch):
         2 * 5 * 8 * 2 + 2 * 8 * 3 * 3
     )  # forward and two products back; none to inputs
     assert "parameters" in "\n".join(said)
+
+
+def test_a_damaged_line_of_the_record_is_said_and_left_out(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    whole = '{"step": 1, "split": "train"}\n'
+    file.write_text(whole + '{"step": 2, "spl\n' + whole + '{"step": 3, "sp')
+    said: list[str] = []
+    assert len(lines(file, said.append)) == 2
+    assert said == [f"warning: {file} line 2 is damaged and left out"]  # and not the last: a crash cut it short
+
+
+def test_an_edited_page_is_another_experiment_to_train_and_a_warning_elsewhere(tmp_path):
+    made = tiny.experiment(code="one")
+    fdl.train(made, tmp_path, say=lambda _: None)
+    edited = tiny.experiment(code="two")
+    with pytest.raises(ValueError, match="code of the page is 'one' there and 'two' here"):
+        fdl.train(edited, tmp_path, say=lambda _: None)
+    said: list[str] = []
+    fdl.evaluate(edited, tmp_path, say=said.append)
+    assert "the page was edited since" in said[0]
+
+
+def test_a_folder_whose_links_lead_elsewhere_is_refused(tmp_path):
+    fdl.train(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+    (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"checkpoints is a link"):
+        fdl.evaluate(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+
+
+def test_what_cannot_fit_in_memory_is_refused_with_the_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("fdl.memory.free", lambda device: 1000)
+    with pytest.raises(OutOfMemory, match=r"the state takes [0-9,]+ bytes and its \S+ 300 more, and 1,000 are"):
+        fdl.train(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+    monkeypatch.setattr("fdl.memory.free", lambda device: 1600)
+    with pytest.raises(OutOfMemory, match=r"the program needs [0-9,]+ bytes besides its state, and 1,600 are free"):
+        fdl.train(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+    monkeypatch.undo()
+    fdl.train(tiny.experiment(steps=4), tmp_path / "run", say=lambda _: None)  # nothing was saved: the folder is free

@@ -46,7 +46,7 @@ def trained(
     """
     if experiment.start is not None and not processes.by_first(lambda: (workdir / "experiment.json").exists()):
         return 0, experiment.init()
-    processes.by_first(lambda: refuse_strangers(workdir, experiment.identity()))
+    processes.by_first(lambda: refuse_strangers(workdir, experiment.identity(), say))
     task, like = experiment.task, experiment.abstract()
     with processes.own(workdir) as own:
         checkpoints = Checkpoints(own / "checkpoints", task.metrics[task.primary].better)
@@ -58,8 +58,8 @@ def trained(
     return found.step, found.state
 
 
-def refuse_strangers(workdir: Path, identity: Mapping[str, Any]) -> None:
-    """Raise a ValueError where the folder holds no run, or another."""
+def refuse_strangers(workdir: Path, identity: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Raise a ValueError where the folder holds no run, or another; say where the page was edited since."""
     if not (workdir / "experiment.json").exists():
         raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode")
-    run_folder.refuse_other(workdir, identity)
+    run_folder.refuse_other(workdir, identity, say)

@@ -96,7 +96,7 @@ def run(
     def write(split: str, found: Members, **more: float) -> None:
         record.write(split, step, alone.epochs(step), {**spread(found), **more})
 
-    with Record(workdir, step) as record, bar(alone.steps, step, "step", alone.name) as shown:
+    with Record(workdir, step, say) as record, bar(alone.steps, step, "step", alone.name) as shown:
         while step < alone.steps:
             begun, compiled = clock(), call.compile_seconds
             state, step, sent = stretch(

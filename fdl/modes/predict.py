@@ -5,6 +5,7 @@ Shape legend: B batch.
 
 import csv
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -73,8 +74,11 @@ def read(file: Path, experiment: Experiment) -> Source | LazySource:
     """Return the examples of an .npy or .npz file; raise where they have not the shapes of the dataset's inputs."""
     if not file.is_file() or file.suffix not in (".npy", ".npz"):
         raise ValueError(f"--input={file} is no .npy or .npz file; save the inputs as one with numpy.save")
-    loaded = np.load(file)
-    inputs: Any = dict(loaded) if file.suffix == ".npz" else loaded
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        inputs: Any = dict(loaded) if file.suffix == ".npz" else loaded
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--input={file} holds no arrays of numbers: {str(error).splitlines()[0]}") from None
     wanted = experiment.dataset.spec.inputs
     if isinstance(inputs, dict) and not isinstance(wanted, Mapping) and len(inputs) == 1:
         (inputs,) = inputs.values()

@@ -15,13 +15,14 @@ from fdl.checkpoint import Checkpoints, shared
 from fdl.disk import write_text
 from fdl.due import rhythm
 from fdl.executors import Executor
-from fdl.experiment import Experiment, check, first_state, place
+from fdl.experiment import Experiment, check, check_memory, first_state, place
 from fdl.fault import NotFinite
 from fdl.modes import blame
 from fdl.program import Evaluation, stretch, training
 from fdl.progress import bar, brief
 from fdl.record import Record, lines
 from fdl.report import html
+from fdl.starts import Starts
 from fdl.stop import Request, on_request
 from fdl.types import Sum, Sums, TrainState, add_up
 
@@ -42,6 +43,7 @@ def train(
     workdir = Path(workdir)
     executor = place(experiment)
     check(experiment, executor.shares)
+    check_memory(experiment, executor)
     processes.by_first(lambda: run_folder.refuse_stranger(workdir, experiment.identity()))
     with processes.own(workdir) as own, lock.hold(own), on_request(processes.count()) as request:
         run_folder.claim(own, experiment.identity(), executor.devices)
@@ -49,7 +51,7 @@ def train(
             return report
         try:
             return run(experiment, executor, own, request, say, clock)
-        except ValueError:
+        except (ValueError, RuntimeError, MemoryError):
             run_folder.disown(own)
             raise
 
@@ -66,13 +68,14 @@ def run(
     if warning := overlooked():
         say(f"warning: {warning}")
 
-    task = experiment.task
+    task, begun_at = experiment.task, time.time()
     checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
     if experiment.dataset.fitted:  # scales and vocabularies: what it takes to read new data the same way
         run_folder.write_json(workdir / "dataset.json", dict(experiment.dataset.fitted))
     machine = run_folder.machine(executor.name, executor.devices)
-    state, story = begin(experiment, executor, checkpoints, say)
+    state, story, saved_at = begin(experiment, executor, checkpoints, say)
     step = int(state.step)
+    starts = Starts(workdir, begun_at, step, saved_at)
     program = training(experiment, executor)
     due = rhythm(
         experiment.steps, experiment.log_every, experiment.evaluate_every, experiment.save_every, program.steps_per_call
@@ -84,10 +87,11 @@ def run(
         f"{due.steps_per_call} a call, data {program.feed}" + (f"; goes on from step {step}" if step else "")
     )
 
-    with Record(workdir, step) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
+    with Record(workdir, step, say) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
         while step < experiment.steps:
             begun, compiled = clock(), program.call.compile_seconds
             state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update, request.alone)
+            starts.runs()
             request.agree(processes.largest)
             if experiment.nonfinite == "stop" and not all(np.isfinite(sums["loss"].total).all() for sums in sent):
                 checkpoints.wait()
@@ -111,7 +115,8 @@ def run(
                 record.flush()
                 score = story.metrics["validation"][task.primary] if due.evaluates(step) else None
                 try:
-                    checkpoints.save(state, {"score": score, "machine": machine, **story.as_json()})
+                    meta = {"score": score, "machine": machine, "at": time.time(), **story.as_json()}
+                    checkpoints.save(state, meta)
                 except NotFinite:  # the gradient of a finite loss
                     raise blame.fault(experiment, checkpoints, workdir, step) from None
             request.obey(step, experiment.steps, checkpoints.wait)
@@ -133,6 +138,7 @@ def run(
         "examples_per_second": step * experiment.batch_size / story.seconds,
         "training_seconds": story.seconds,
         "compile_seconds": story.compile_seconds,
+        **starts.cost(),
         **run_folder.environment(executor.devices),
     }
     write_text(workdir / "report.html", html(report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names))
@@ -174,20 +180,26 @@ class Story:
 
 def begin(
     experiment: Experiment, executor: Executor, checkpoints: Checkpoints, say: Callable[[str], None]
-) -> tuple[TrainState, Story]:
-    """Return the placed state and the story of the newest sound checkpoint, or of step 0 where there is none at all."""
+) -> tuple[TrainState, Story, float | None]:
+    """Return the placed state, the story and the time of the newest sound checkpoint, or of step 0 where there is none.
+
+    The time is of the wall clock, None at step 0.
+    """
     like = experiment.abstract()
     found = shared(checkpoints.resume(like, say), like)
     if found is None:
-        return first_state(experiment, executor), Story()
+        return first_state(experiment, executor), Story(), None
     here = run_folder.machine(executor.name, executor.devices)
     if differing := run_folder.differing(found.meta["machine"], here):
         say(f"warning: not bitwise what an uninterrupted run gives: {differing}")
-    return executor.put_state(found.state), Story.from_json(found.meta)
+    return executor.put_state(found.state), Story.from_json(found.meta), found.meta.get("at")
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
-    """Return the last lines of a run: the test metrics with n, the speed, the folder."""
+    """Return the last lines of a run: the test metrics with n, the speed, what interruptions cost, the folder."""
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
-    return f"test {brief(test)} n={n}\n{report['steps_per_second']:,.0f} steps/s\nrun folder {workdir}"
+    times, faults = report["interruptions"], ""
+    if times:
+        faults = f"lost to faults: {report['lost_seconds']:.1f} s in {times} interruption{'s' * (times > 1)}\n"
+    return f"test {brief(test)} n={n}\n{report['steps_per_second']:,.0f} steps/s\n{faults}run folder {workdir}"
