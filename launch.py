@@ -9,10 +9,14 @@ The knobs of an experiment are flags of their own, typed and with defaults. The 
 Exit codes: 0 done, 1 a fault, 2 wrong input, 75 stopped by a signal after saving: the same command goes on.
 """
 
+import signal
 import sys
 from functools import partial
 from itertools import pairwise
 from typing import Any
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported, Ctrl-C needs no traceback
 
 from absl import flags
 

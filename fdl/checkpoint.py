@@ -216,7 +216,7 @@ class Checkpoints:
             delete(draft)
             draft.mkdir(parents=True)
             with orbax() as checkpointer:
-                checkpointer.save((draft / "state").absolute(), state)
+                checkpointer.save((draft / "state").absolute(), jax.tree.map(_solid, state))
             self._publish(draft, step, meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
         except Exception as error:  # raised again by wait() or check(), in the run's own thread
             self._error = self._failed(draft, step, error)
@@ -282,12 +282,18 @@ def orbax() -> Any:
 def _read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]]) -> TrainState:
     try:
         with orbax() as checkpointer:
-            state = checkpointer.restore(folder.absolute(), item=want)
+            held = checkpointer.restore(folder.absolute(), item=jax.tree.map(_solid, want))
     except Exception as error:  # whatever Orbax makes of damage
         raise Damaged(f"{folder} does not read: {brief(error)}") from error
+    state = jax.tree.map(lambda leaf, like: leaf if like.size else like, held, want)
     for name, leaf in leaves(state):
         _prove(folder, name, leaf, proofs[name])
     return state
+
+
+def _solid(leaf: Array) -> Array:
+    """Return one zero in the place of an array without any number, which Orbax does not save."""
+    return leaf if leaf.size else np.zeros(1, leaf.dtype)
 
 
 def _read_pieces(folder: Path, want: TrainState, parts: Mapping[str, list[Mapping[str, Any]]]) -> TrainState:

@@ -9,8 +9,10 @@ def write_text(file: Path, text: str) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one, and power loss keeps it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.draft")
+    draft.unlink(missing_ok=True)
     try:
-        draft.write_text(text, encoding="utf-8")
+        with draft.open("x", encoding="utf-8") as new:  # never through a link that somebody planted
+            new.write(text)
         flush(draft)
         draft.replace(file)
     except BaseException:

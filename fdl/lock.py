@@ -3,6 +3,7 @@
 The kernel holds the lock, so it goes when its owner goes, however that ends; the file only says who the owner is.
 """
 
+import errno
 import fcntl
 import os
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 NAME = ".lock"
 
@@ -20,8 +22,7 @@ def hold(folder: Path, patience: float = 0.5) -> Iterator[None]:
 
     patience: seconds to try; another start that only looks in holds it for an instant.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / NAME).open("a+", encoding="utf-8") as file:
+    with _opened(folder) as file:
         until = time.monotonic() + patience
         while not _taken(file.fileno()):
             if time.monotonic() > until:
@@ -42,6 +43,19 @@ def refuse_held(folder: Path) -> None:
     if (folder / NAME).exists():
         with hold(folder):
             pass
+
+
+def _opened(folder: Path) -> TextIO:
+    """Make the folder and open its lock; raise a ValueError where that is no place to write to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A link planted in a folder from elsewhere is not followed: its target would be emptied.
+        handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        raise ValueError(f"--workdir={folder} cannot be written to ({error.strerror}); choose another folder") from None
+    return os.fdopen(handle, "a+", encoding="utf-8")
 
 
 def _taken(handle: int) -> bool:

@@ -35,6 +35,7 @@ def test_every_dtype_and_shape_comes_back(tmp_path):
         "byte": np.uint8([1, 2]),
         "flag": np.array([True, False]),
         "scalar": np.float32(0.1),
+        "nothing": np.zeros((0, 3), np.float32),
     }
     state = damage.state(1)._replace(params=params)
     checkpoints = Checkpoints(tmp_path)

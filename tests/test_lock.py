@@ -28,3 +28,18 @@ def test_a_dead_owner_holds_nothing(tmp_path):
 def test_looking_in_makes_nothing(tmp_path):
     lock.refuse_held(tmp_path / "new")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_to_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"--workdir=\S+/file/run cannot be written to \(Not a directory\)"):
+        lock.hold(tmp_path / "file" / "run").__enter__()
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("years of work")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / lock.NAME).symlink_to(tmp_path / "precious")
+    with pytest.raises(ValueError, match="cannot be written to"):
+        lock.refuse_held(tmp_path / "run")
+    assert (tmp_path / "precious").read_text() == "years of work"

@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import importlib
 import io
+import json
 import logging
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,7 @@ def _prepared_folder(name: str) -> Any:
                 f"{name} holds no features.json, so it is no prepared TFDS folder; give the version folder"
             )
         folder = versions[-1]
+    refuse_code(folder / "features.json")
     try:
         builder = tensorflow_datasets.builder_from_directory(folder)
     except Exception as error:
@@ -126,6 +129,33 @@ def _prepared_folder(name: str) -> Any:
             if not Path(path).is_file():
                 raise ValueError(f"{path} of split {split!r} is missing; copy the folder again")
     return builder
+
+
+def refuse_code(file: Path) -> None:
+    """Raise a ValueError where a features.json names a class that is not TFDS's own: TFDS would import its module."""
+    try:
+        names = set(_classes(json.loads(file.read_text(encoding="utf-8"))))
+    except (OSError, RecursionError, ValueError) as error:
+        raise ValueError(f"{file} is damaged: {str(error).splitlines()[0]}") from None
+    if foreign := sorted(name for name in names if not name.startswith("tensorflow_datasets.")):
+        raise ValueError(
+            f"{file} names {foreign[0]!r}, which is code from elsewhere; describe the set by TFDS's features"
+        )
+
+
+def _classes(node: Any) -> Iterator[str]:
+    """Yield the classes that a description names, in the JSON texts inside it too."""
+    if isinstance(node, str) and node.lstrip().startswith(("{", "[")):
+        with contextlib.suppress(ValueError):
+            node = json.loads(node)
+    if isinstance(node, list):
+        for child in node:
+            yield from _classes(child)
+    elif isinstance(node, dict):
+        for key, child in node.items():
+            if isinstance(child, str) and key in ("pythonClassName", "python_class_name", "type"):
+                yield child
+            yield from _classes(child)
 
 
 def _prepared_name(name: str, folder: str | None) -> Any:

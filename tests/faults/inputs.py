@@ -1,10 +1,9 @@
-"""Wrong and hostile input: one line that names it, exit code 2, no traceback, nothing written or run elsewhere."""
+"""Wrong input: one line that names it, exit code 2, no traceback, nothing written or run elsewhere."""
 
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import runs
@@ -66,19 +65,6 @@ def experiment(*, seed: int = 0) -> Experiment:
                       steps=steps, accumulate=accumulate, log_every=log_every, executor=executor,
                       accelerator=accelerator, seed=seed)
 """
-PAYLOADS = (
-    "../../CANARY",
-    "$(touch CANARY)",
-    "`touch CANARY`",
-    "; touch CANARY",
-    "__import__('os').mkdir('CANARY')",
-    "!!python/object/apply:os.mkdir [CANARY]",
-    "{{7*7}}CANARY",
-    "%s%n CANARY",
-    "CANARY\n--mode=x",
-    "/CANARY",
-)
-
 Made = tuple[str, list[str], str]
 
 
@@ -177,35 +163,3 @@ def wrong(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     if (folder / "CANARY").exists() or (folder / "full" / "thesis.tex").read_text() != "years of work":
         row.failures.append("something was run or overwritten")
     row.note = f"{len(kinds)} kinds; worst: a flag error as a whole process"
-
-
-def hostile(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
-    """Put payloads where text goes: names, knobs, folders, checkpoints; nothing runs and nothing lands elsewhere."""
-    secret = f"secret-{rng.random()}"
-    import os
-
-    os.environ["FDL_TEST_API_TOKEN"] = secret
-    home = folder / "home"
-    home.mkdir()
-    os.chdir(home)
-    page = folder / "worded.py"
-    text = Path(runs.PAGE).read_text().replace("    width: int = 16,", "    width: int = 16,\n    word: str = 'x',")
-    page.write_text(text)
-    places: list[Callable[[str], list[str]]] = [
-        lambda payload: [f"--experiment={page}", f"--word={payload}", "--steps=10"],
-        lambda payload: [f"--experiment={payload}"],
-        lambda payload: [f"--experiment={runs.PAGE}", f"--family={payload}"],
-        lambda payload: [f"--experiment={runs.PAGE}", f"--{payload}=1"],
-    ]
-    while not row.over(tries):
-        for payload in PAYLOADS:
-            argv = places[row.tries % len(places)](payload)
-            ended = runs.run(argv, folder / "log")
-            outside = [str(p) for p in folder.rglob("*CANARY*") if p.is_dir() and "runs" not in p.parts]
-            leaked = [str(p) for p in home.rglob("*") if p.is_file() and secret.encode() in p.read_bytes()]
-            strange = [str(p) for p in home.iterdir() if p.name != "runs"]
-            problem = None
-            if outside or leaked or strange or Path("/CANARY").exists() or ended.code not in (0, 2):
-                problem = f"{outside=} {leaked=} {strange=} exit {ended.code}: {ended.said[-300:]}"
-            row.attempt(problem and f"{argv}: {problem}")
-    row.note = "payloads in knobs, pages, choices and flag names; a secret in the environment looked for in every file"
