@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,10 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import damage
 import disks
+import hostile
 import inputs
 import kills
 import moves
 import pairs
+import resume
 import runs
 import soak
 import starts
@@ -38,16 +41,17 @@ ROWS = {
     6: ("two starts on one folder", 50, starts.twice),
     7: ("a run goes on with other devices or another executor", 40, moves.move),
     11: ("wrong flags, pages, folders, shapes, labels, numbers", 300, inputs.wrong),
-    12: ("hostile text", 50, inputs.hostile),
+    12: ("hostile text, run folders, checkpoints and data", 50, hostile.hostile),
+    15: ("two hours of all of these at random, and a long run frozen and thawed beside them", 10**6, soak.soak),
+    16: ("a killed run goes on", 12, resume.resume),
     17: ("one of two processes killed", 20, pairs.killed),
     18: ("one of two processes frozen", 20, pairs.frozen),
-    15: ("two hours of all of these at random, and a long run frozen and thawed beside them", 10**6, soak.soak),
 }
 
 
 TABLE = runs.ROOT / "docs" / "reliability.md"
 MARK = "<!-- from here on written by tests/faults/gate.py -->\n"
-HEAD = ("#", "fault", "tries", "failures", "worst", "seed", "note", "when")
+HEAD = ("#", "fault", "tries", "failures", "worst", "seed", "note", "commit", "when")
 
 
 def write(file: Path, row: Row, seed: int) -> None:
@@ -56,7 +60,10 @@ def write(file: Path, row: Row, seed: int) -> None:
     lines = {int(found[1]): line for line in table.splitlines() if (found := re.match(r"\| (\d+) \|", line))}
     worst = f"{row.worst:.2f} s" if row.worst is not None else ""
     note = f"{row.note}; load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
-    cells = (row.number, row.fault, row.tries, len(row.failures), worst, seed, note, f"{datetime.now():%Y-%m-%d}")
+    here = ["git", "-C", str(runs.ROOT), "describe", "--always", "--abbrev=8", "--exclude=*"]
+    commit = subprocess.run(here, capture_output=True, text=True).stdout.strip()
+    when = f"{datetime.now():%Y-%m-%d %H:%M}"
+    cells = (row.number, row.fault, row.tries, len(row.failures), worst, seed, note, commit, when)
     lines[row.number] = f"| {' | '.join(map(str, cells))} |"
     head = f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n"
     file.write_text(text + MARK + "\n" + head + "\n".join(lines[n] for n in sorted(lines)) + "\n", encoding="utf-8")
