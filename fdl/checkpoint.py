@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -246,7 +247,11 @@ class Checkpoints:
             raise self._failed(draft, step, error) from error
 
     def _failed(self, draft: Path, step: int, error: Exception) -> Fault:
-        shutil.rmtree(draft, ignore_errors=True)
+        for _ in range(40):  # threads of Orbax's may outlive its failure and go on making files for a moment
+            shutil.rmtree(draft, ignore_errors=True)
+            if not draft.exists():
+                break
+            time.sleep(0.05)
         kept = ", ".join(map(str, self.steps())) or "none"
         return Fault(f"checkpoint {step} was not saved: {reason(error)}; kept: {kept}")
 

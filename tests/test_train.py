@@ -176,11 +176,11 @@ def test_a_folder_whose_links_lead_elsewhere_is_refused(tmp_path):
 
 
 def test_what_cannot_fit_in_memory_is_refused_with_the_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("fdl.memory.free", lambda device: 1000)
-    with pytest.raises(OutOfMemory, match=r"the state takes [0-9,]+ bytes and its \S+ 300 more, and 1,000 are"):
-        fdl.train(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+    monkeypatch.setattr("fdl.memory.free", lambda device: 900)
+    with pytest.raises(OutOfMemory, match=r"the state takes [0-9,]+ bytes and its \S+ 300 more, and 900 are"):
+        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
     monkeypatch.setattr("fdl.memory.free", lambda device: 1600)
     with pytest.raises(OutOfMemory, match=r"the program needs [0-9,]+ bytes besides its state, and 1,600 are free"):
-        fdl.train(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
     monkeypatch.undo()
-    fdl.train(tiny.experiment(steps=4), tmp_path / "run", say=lambda _: None)  # nothing was saved: the folder is free
+    fdl.train(tiny.experiment(executor="jit", steps=4), tmp_path / "run", say=lambda _: None)  # nothing was saved: the folder is free
