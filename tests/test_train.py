@@ -183,4 +183,5 @@ def test_what_cannot_fit_in_memory_is_refused_with_the_bytes(tmp_path, monkeypat
     with pytest.raises(OutOfMemory, match=r"the program needs [0-9,]+ bytes besides its state, and 1,600 are free"):
         fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
     monkeypatch.undo()
-    fdl.train(tiny.experiment(executor="jit", steps=4), tmp_path / "run", say=lambda _: None)  # nothing was saved: the folder is free
+    # Nothing was saved: the folder is free for another experiment.
+    fdl.train(tiny.experiment(executor="jit", steps=4), tmp_path / "run", say=lambda _: None)

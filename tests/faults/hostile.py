@@ -73,7 +73,9 @@ def seen(folder: Path) -> set[Path]:
 def problem(folder: Path, before: set[Path], secret: str, ended: runs.Ended, name: str) -> str | None:
     """Say what a payload did that it must not, if anything."""
     home = folder / "home"
-    canaries = [str(path) for path in folder.rglob("*CANARY*") if path.is_dir() and "runs" not in path.parts]
+    canaries = [
+        str(path) for path in folder.rglob("*CANARY*") if path.is_dir() and not {"runs", "data"} & set(path.parts)
+    ]
     files = [path for root in (home, folder / "hurt") for path in root.rglob("*") if path.is_file()]
     leaked = [str(path) for path in files if secret.encode() in path.read_bytes()]
     strange = [str(path) for path in home.iterdir() if path.name not in ("runs", "predictions.jsonl")]
