@@ -21,7 +21,6 @@ if __name__ == "__main__":
 from absl import flags
 
 from fdl import cli, pages
-from fdl.modes import sweep
 
 DEFAULT = "digits_mlp"
 KNOBS, SETTINGS = "knobs of the experiment", "where and how often (never what is computed)"
@@ -267,7 +266,7 @@ def refuse_idle(found: flags.FlagValues) -> None:
 
 def swept(text: str, found: flags.FlagValues, page: pages.Page) -> dict[str, list[str]]:
     """Return the flags of a sweep with their values; raise a ValueError where one does not fit, before any run."""
-    settings = sweep.parse(text)
+    settings = cli.parse_sweep(text)
     for name, words in settings.items():
         if name not in found:
             raise ValueError(unknown(name, found, page))

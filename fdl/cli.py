@@ -137,6 +137,13 @@ def family(
     return Population(make=make, values=members(seeds, parse(population)))
 
 
+def parse_sweep(text: str) -> dict[str, list[str]]:
+    """Read `flag=value,value`, several separated by blanks; raise a ValueError on anything else."""
+    from fdl.modes.sweep import parse
+
+    return parse(text)
+
+
 def out_of_memory(error: Exception) -> bool:
     """Say whether this is XLA's or Python's way of saying that memory is out."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
