@@ -7,7 +7,9 @@ from typing import Literal
 import numpy as np
 
 from fdl.data.library import library_lines
+from fdl.data.tokens import END, PAD, PIECES
 from fdl.experiment import load
+from fdl.tasks.ctc import edit_distance
 
 
 def logistic_regression(page: str) -> Callable[[int], float]:
@@ -114,6 +116,27 @@ def _find(keys: np.ndarray, values: np.ndarray, asked: np.ndarray) -> np.ndarray
 def seasonal_naive(page: str) -> Callable[[int], float]:
     """Return the RMSE of repeating the last season, whatever the seed."""
     return lambda seed: load(page).dataset.fitted["seasonal_naive"]["test"]["rmse"]
+
+
+def letter_by_letter(page: str, metric: str) -> Callable[[int], float]:
+    """Return the error rate or accuracy of copying: each letter says what it says most often in words as long as said.
+
+    Such a word has as many phonemes as letters, and letter and phoneme of one place are taken for each other's.
+    """
+
+    def score(seed: int) -> float:
+        data = load(page, seed=seed).dataset
+        (inputs, targets, _), (unseen, truth, _) = (data.load(split).arrays for split in ("train", "test"))
+        counts = np.zeros((data.spec.vocabulary, data.spec.classes))
+        said = [np.where(labels == END, PAD, labels) for labels in (targets, truth)]
+        alike = inputs["source_lengths"] == np.sum(said[0] != PAD, -1)
+        length = inputs["sources"].shape[1]
+        np.add.at(counts, (inputs["sources"][alike], said[0][alike, :length]), 1)
+        copied = counts[:, PIECES:].argmax(1)[unseen["sources"]] + PIECES
+        edits = np.asarray(edit_distance(copied, unseen["sources"] != PAD, said[1]))
+        return float(edits.sum() / np.sum(said[1] != PAD) if metric == "error_rate" else np.mean(edits == 0))
+
+    return score
 
 
 def _train_and_test(page: str, fold: int) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.baselines import five_gram, logistic_regression, ridge, seasonal_naive, tf_idf
+from benchmarks.baselines import five_gram, letter_by_letter, logistic_regression, ridge, seasonal_naive, tf_idf
 
 ROOT = Path(__file__).resolve().parent.parent
 JSON, TABLE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"
@@ -116,6 +116,20 @@ ROWS = (
     Row(page="adding_rnn", metric="rmse", bar=0.1, at_least=False),
     Row(page="adding_rnn", knobs={"cell": "rnn"}, metric="rmse", bar=0.2, seeds=(0,), against="(it forgets)"),
     Row(page="addition_gru", metric="sequence_accuracy", bar=0.99),
+    Row(page="pasted_digits_detector", metric="map50", bar=0.90),
+    *(
+        Row(
+            page="pronunciations_gru",
+            metric=metric,
+            bar=letter_by_letter("pronunciations_gru", metric),
+            at_least=metric != "error_rate",
+            seeds=(0,),
+            slow=True,
+            against="letter by letter",
+        )
+        for metric in ("error_rate", "sequence_accuracy")
+    ),
+    Row(page="spoken_digits_lstm", metric="sequence_accuracy", bar=0.95, seeds=(0,), slow=True),
     Row(page="moving_digits_cnn", metric="accuracy", bar=0.95),
     Row(
         page="moving_digits_cnn",

@@ -31,7 +31,8 @@ def search(score: Score, inputs: PyTree, *, start: int, stop: int, length: int, 
     score:  pure, `(inputs, written: i32[N, T]) -> logits f32[N, T, V]` of what comes after each place; `written` begins
             with the start token, and what stands behind a place must not matter there.
     inputs: what is read, a pytree of array[B, ...].
-    Nothing is cached: each token costs one pass over all T places, which short sequences forgive.
+    Nothing is cached: each token costs one pass over all T places, which short sequences forgive. It ends when every
+    candidate has.
     """
     batch = len(jax.tree.leaves(inputs)[0])
     sources = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x), width, 0), inputs)
@@ -52,5 +53,13 @@ def search(score: Score, inputs: PyTree, *, start: int, stop: int, length: int, 
         kept = jnp.take_along_axis(found.tokens, (chosen // size)[..., None], 1)
         return Written(kept.at[:, :, place + 1].set(chosen % size), best)
 
-    found = lax.fori_loop(0, length, write, Written(tokens, scores))
+    def going(carry: tuple[jax.Array, Written]) -> jax.Array:
+        place, found = carry
+        ended = jnp.take(found.tokens, place, axis=2) == stop
+        return (place < length) & ((place == 0) | ~jnp.all(ended))
+
+    def advance(carry: tuple[jax.Array, Written]) -> tuple[jax.Array, Written]:
+        return carry[0] + 1, write(*carry)
+
+    _, found = lax.while_loop(going, advance, (jnp.int32(0), Written(tokens, scores)))
     return found._replace(tokens=found.tokens[:, :, 1:])

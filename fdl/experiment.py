@@ -20,6 +20,7 @@ from fdl.accelerator import Accelerator, find
 from fdl.data import Dataset
 from fdl.fault import OutOfMemory
 from fdl.models import logical
+from fdl.pictures import Show
 from fdl.types import Batch, PyTree, Task, TrainState
 
 
@@ -36,6 +37,7 @@ class Experiment:
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
+    show:           draws some examples of the test split into the report (`fdl.pictures`).
     name, knobs, code: set by `load`: which page made it, with which values, and the digest of what the page says.
     """
 
@@ -59,6 +61,7 @@ class Experiment:
     evaluate_every: int | None = None
     save_every: int | None = None
     nonfinite: Literal["stop", "skip"] = "stop"
+    show: Show | None = None
 
     name: str = "experiment"
     knobs: Mapping[str, Any] = field(default_factory=dict)

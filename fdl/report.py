@@ -13,16 +13,23 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right }
 th:first-child, td.words { text-align: left } td.words { overflow-wrap: anywhere }
 .curves { display: flex; flex-wrap: wrap; gap: 1rem } .curves svg { width: 34rem; max-width: 100% }
+.picture { overflow-x: auto }
 .confusion td, .confusion th { min-width: 2.2rem; text-align: center }
 """
 SPLITS = ("train", "validation", "test")
 CLOCKS = ("seconds",)  # what a line says of time and not of learning
 
 
-def html(report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
+def html(
+    report: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    names: Sequence[str] | None = None,
+    pictures: Mapping[str, str] | None = None,
+) -> str:
     """Return the page of a finished run.
 
     report: report.json. lines: those of metrics.jsonl. names: of the classes, for the confusion matrix.
+    pictures: heading -> SVG, of examples of the test split.
     """
     test = report["metrics"]["test"]
     body = [
@@ -36,6 +43,8 @@ def html(report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], names: S
     ]
     if "confusion" in test:
         body += ["<h2>Confusion on the test split</h2>", confusion(test["confusion"], names)]
+    for heading, picture in (pictures or {}).items():
+        body += [f"<h2>{escape(heading)}</h2>", f'<div class="picture">{picture}</div>']
     body += ["<h2>Knobs</h2>", pairs(report["knobs"]), "<h2>Where it ran</h2>"]
     body.append(
         pairs({k: report[k] for k in ("command", "devices", "cores", "python", "platform", "versions", "commit")})

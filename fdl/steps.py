@@ -178,9 +178,26 @@ def predict_step(model: nn.Module, task: Task) -> Step:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
         outputs, _ = forward(model, optim.evaluated(state.params, state.opt_state), state.extras, batch)
-        return state, axis.gather({"output": outputs} if task.predict is None else task.predict(outputs))
+        return state, axis.gather(answers(task, outputs))
 
     return step
+
+
+def show_step(model: nn.Module, task: Task) -> Step:
+    """Return the Step that answers as `predict_step` does, with what modules sowed as "intermediates" and the batch."""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
+        positional, named = arguments(model, batch)
+        variables = {"params": optim.evaluated(state.params, state.opt_state), **state.extras}
+        outputs, sown = model.apply(variables, *positional, **named, train=False, mutable=["intermediates"])
+        return state, axis.gather((answers(task, outputs), sown.get("intermediates", {}), batch))
+
+    return step
+
+
+def answers(task: Task, outputs: PyTree) -> Mapping[str, Array]:
+    """Return what the task makes of a model's outputs, array[B, ...] by name."""
+    return {"output": outputs} if task.predict is None else task.predict(outputs)
 
 
 def count(weights: Array) -> Sum:

@@ -5,10 +5,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     "types": 0, "axis": 0, "pages": 0, "fault": 0, "disk": 0, "memory": 0, "clockwork": 0,
     "decoder": 1,
-    "ops": 0, "models": 1, "tasks": 1, "data": 1, "optim": 1,
+    "ops": 0, "beam": 0, "models": 1, "tasks": 1, "data": 1, "optim": 1,
     "steps": 2, "executors": 2, "feed": 2, "checkpoint": 2, "folder": 2, "record": 2, "progress": 2, "flops": 2,
-    "accelerator": 2, "due": 2, "weights": 2, "sampling": 2, "beam": 2, "plot": 2, "report": 2, "lock": 2, "stop": 2,
-    "processes": 1, "pieces": 2, "chips": 2, "starts": 2,
+    "accelerator": 2, "due": 2, "weights": 2, "sampling": 2, "plot": 2, "report": 2, "lock": 2, "stop": 2,
+    "processes": 1, "pieces": 2, "chips": 2, "starts": 2, "pictures": 2,
     "experiment": 3, "program": 3, "population": 3, "options": 3,
     "modes": 4,
     "cli": 5,

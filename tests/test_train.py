@@ -50,9 +50,17 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, saves, save_every):
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
 
 
-def test_a_finished_run_says_so_and_does_nothing(tmp_path):
-    made = tiny.experiment(executor="jit")
+def test_a_finished_run_says_so_and_does_nothing_and_its_report_shows_examples(tmp_path):
+    def show(answers, sown, batch):
+        assert sown == {}
+        chosen = batch.inputs.shape[0], answers["class"].shape[0]
+        return {"Some & others": f"<svg>{chosen}</svg>"}
+
+    made = tiny.experiment(executor="jit", show=show)
     first = fdl.train(made, tmp_path / "run", say=lambda _: None)
+    assert '<h2>Some &amp; others</h2>\n<div class="picture"><svg>(6, 6)</svg>' in (
+        tmp_path / "run" / "report.html"
+    ).read_text(encoding="utf-8")
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     said = []
     assert fdl.train(made, tmp_path / "run", say=said.append) == json.loads(json.dumps(first))

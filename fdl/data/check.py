@@ -4,6 +4,7 @@ A label of -1 is the last class to an indexing program, a label beyond the class
 in memory are checked once and wholly; what is streamed is checked batch by batch, in the threads that decode it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -57,7 +58,9 @@ def check_values(batch: Batch, spec: Spec, name: str, split: str, indices: np.nd
     _in_range(batch.targets, spec.classes, "target", "classes", where, indices)
     inputs: Any = batch.inputs
     if spec.vocabulary:
-        _in_range(inputs, spec.vocabulary, "token", "vocabulary", where, indices)
+        read = {**inputs} if isinstance(inputs, Mapping) else {"": inputs}
+        _in_range(read.pop("written", ()), spec.classes, "token", "vocabulary of the targets", where, indices)
+        _in_range(read, spec.vocabulary, "token", "vocabulary", where, indices)
     for path, leaf in jax.tree_util.tree_leaves_with_path((inputs, batch.targets)):
         leaf = np.asarray(leaf)
         # One sum instead of a mask of everything: only where it is not finite is the culprit looked for.

@@ -20,6 +20,7 @@ def pairs(
     inputs: str = "",
     target: str = "",
     tokens: Unit = "chars",
+    target_tokens: Unit | None = None,
     vocabulary: int = 8192,
     length: int = 0,
     target_length: int = 0,
@@ -28,14 +29,15 @@ def pairs(
 
     sources: i32[B, S]. written: i32[B, T], START and the target but its last. targets end with END and weigh nothing
     after it. length, target_length: S and T; 0 takes the smallest of a few fixed lengths that holds 95 % of the
-    training texts whole.
+    training texts whole. target_tokens: what a token of the target is, if not the same as of the source.
     Source and target have a vocabulary each: `spec.vocabulary` and `spec.classes` tokens.
     """
     goal = records.choose(target, "target", ("text",), besides=(inputs,) if inputs else ())
     column = records.choose(inputs, "inputs", ("text",), besides=(goal,))
     records = complete(records)
     texts = {name: clean(records, "train", name) for name in (column, goal)}
-    read, write = (fit_tokens(tokens, texts[name], vocabulary) for name in (column, goal))
+    read = fit_tokens(tokens, texts[column], vocabulary)
+    write = fit_tokens(target_tokens or tokens, texts[goal], vocabulary)
     length = length or bucket([len(read.encode(text)) for text in texts[column][:2000]])
     target_length = target_length or bucket([len(write.encode(text)) + 1 for text in texts[goal][:2000]])
 

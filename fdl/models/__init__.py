@@ -4,6 +4,7 @@ from fdl.models.alexnet import AlexNet
 from fdl.models.bag import Bag
 from fdl.models.bert import BERT, MaskedLM, SequenceClassifier, TokenClassifier, bert
 from fdl.models.cnn import CNN
+from fdl.models.detector import Detector
 from fdl.models.gpt import gpt, gpt2
 from fdl.models.mlp import MLP
 from fdl.models.perceptron import Perceptron
@@ -13,6 +14,7 @@ from fdl.models.seq2seq import Seq2SeqRNN, Seq2SeqTransformer
 from fdl.models.transformer import Transformer
 from fdl.models.vgg import VGG
 from fdl.models.vit import ViT
+from fdl.models.writer import Writer
 
 __all__ = [
     "BERT",
@@ -22,6 +24,7 @@ __all__ = [
     "VGG",
     "AlexNet",
     "Bag",
+    "Detector",
     "MaskedLM",
     "Perceptron",
     "ResNet",
@@ -31,6 +34,7 @@ __all__ = [
     "TokenClassifier",
     "Transformer",
     "ViT",
+    "Writer",
     "bert",
     "cifar_resnet",
     "gpt",

@@ -18,6 +18,7 @@ from fdl.executors import Executor
 from fdl.experiment import Experiment, check, check_memory, first_state, place
 from fdl.fault import NotFinite
 from fdl.modes import blame
+from fdl.modes.show import show
 from fdl.program import Evaluation, stretch, training
 from fdl.progress import bar, brief
 from fdl.record import Record, lines
@@ -141,7 +142,10 @@ def run(
         **starts.cost(),
         **run_folder.environment(executor.devices),
     }
-    write_text(workdir / "report.html", html(report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names))
+    page = html(
+        report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names, show(experiment, executor, state)
+    )
+    write_text(workdir / "report.html", page)
     run_folder.write_json(workdir / "report.json", report)  # the last of all: it says that the run is finished
     say(conclusion(report, workdir))
     return report

@@ -7,6 +7,7 @@ adds nothing. Everything is counted in float32 on the device and finished in flo
 from fdl.tasks.binary import binary
 from fdl.tasks.classify import classify
 from fdl.tasks.ctc import ctc
+from fdl.tasks.detect import detect
 from fdl.tasks.embed import embed
 from fdl.tasks.masked_token import masked_token
 from fdl.tasks.multi_label import multi_label
@@ -18,6 +19,7 @@ __all__ = [
     "binary",
     "classify",
     "ctc",
+    "detect",
     "embed",
     "masked_token",
     "multi_label",

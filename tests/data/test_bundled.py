@@ -7,6 +7,7 @@ from fdl.data.affairs import affairs
 from fdl.data.cancer import cancer
 from fdl.data.diabetes import diabetes
 from fdl.data.digits import digits, digits_apart
+from fdl.data.pasted_digits import pasted_digits
 from fdl.data.pydoc import pydoc
 from fdl.data.synthetic import synthetic, synthetic_tokens
 from fdl.data.wine import wine
@@ -16,6 +17,7 @@ SETS = {
     "cancer": cancer,
     "wine": wine,
     "diabetes": diabetes,
+    "pasted_digits": lambda: pasted_digits(sizes={"train": 9, "validation": 3, "test": 4}),
     "pydoc": lambda: pydoc(32),
     "synthetic": lambda: synthetic((4, 4, 3), classes=3, size=40),
     "synthetic_features": lambda: synthetic((5,), classes=None, size=40),
@@ -106,3 +108,16 @@ def test_the_answer_of_adding_is_the_sum_of_the_marked_numbers():
     np.testing.assert_array_equal(inputs[:, :4, 1].sum(1), 1)
     np.testing.assert_allclose((inputs[..., 0] * inputs[..., 1]).sum(1), targets, rtol=1e-6)
     assert np.sqrt(np.mean((targets - 1) ** 2)) == pytest.approx(0.408, abs=0.02)
+
+
+def test_boxes_hold_the_ink_of_the_digits_and_patches_lie_apart():
+    canvases, targets = pasted_digits(sizes={"train": 60, "validation": 3, "test": 4}).load("train").arrays
+    for canvas, boxes in zip(canvases[..., 0] > 64, targets["box"], strict=True):
+        inside, count = np.zeros(canvas.shape, int), 0
+        for left, top, right, bottom in (48 * boxes).round().astype(int):
+            inside[top:bottom, left:right] += 1
+            count += right > left
+            assert right == left or canvas[top:bottom, [left, right - 1]].any(0).all()
+        assert not canvas[inside == 0].any()
+        assert inside.max() == 1
+        assert 1 <= count <= 4

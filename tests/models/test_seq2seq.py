@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import drawn
-from fdl.models import Seq2SeqRNN, Seq2SeqTransformer
+from fdl.beam import search
+from fdl.models import Seq2SeqRNN, Seq2SeqTransformer, Writer
 
 SOURCES = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
 PADDED = np.where((np.arange(5)[None] < np.array([[5], [2]]))[..., None], SOURCES, np.float32(99))
@@ -41,3 +42,29 @@ def test_token_sources_are_embedded(kind):
     model = kind(6, 7, width=8, depth=2)
     logits, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), WRITTEN, WRITTEN))
     assert logits.shape == (2, 4, 6)
+
+
+def test_a_writer_is_taught_as_its_model_and_writes_what_its_model_would():
+    inner = Seq2SeqRNN(6, 7, width=8)
+    writer = Writer(inner, start=2, stop=3, width=3)
+    variables = drawn.variables(writer, WRITTEN, WRITTEN, LENGTHS[::-1] - 1)
+    own = {"params": variables["params"]["model"]}
+
+    @jax.jit
+    def run():
+        inputs = (WRITTEN, WRITTEN, LENGTHS[::-1] - 1)
+        found = writer.apply(variables, *inputs), writer.apply(variables, *inputs, train=True)
+        return *found, inner.apply(own, *inputs), beam(1), beam(3)
+
+    def beam(width):
+        def score(inputs, written):
+            return inner.apply(own, *inputs[:1], written, inputs[1])
+
+        return search(score, (WRITTEN, LENGTHS[::-1] - 1), start=2, stop=3, length=4, width=width).tokens[:, 0]
+
+    found, taught, logits, greedy, best = run()
+    assert set(taught) == {"logits"}
+    for seen, expected in ((taught["logits"], logits), (found["logits"], logits)):
+        np.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found["greedy"], greedy)
+    np.testing.assert_array_equal(found["beam"], best)

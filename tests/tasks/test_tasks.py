@@ -240,3 +240,18 @@ def test_a_sequence_is_right_when_every_token_of_it_is() -> None:
     values = seq2seq().finish(seq2seq()(np.eye(3, dtype=np.float32)[guess], Batch(None, targets, weights)))
     assert values["sequence_accuracy"] == pytest.approx(2 / 3)
     assert values["accuracy"] == pytest.approx(6 / 7)
+
+
+def test_what_was_written_is_counted_by_its_edits_up_to_the_stop() -> None:
+    targets = np.array([[4, 5, 3, 0], [4, 6, 6, 3], [5, 3, 0, 0]])
+    weights = np.float32([[1, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
+    greedy = np.array([[4, 5, 3, 3], [4, 6, 3, 3], [4, 4, 4, 4]])  # right, one too few, padding
+    beam = np.array([[5, 4, 5, 3], [4, 6, 6, 3], [4, 4, 4, 4]])
+    outputs = {"logits": np.eye(7, dtype=np.float32)[targets], "greedy": greedy, "beam": beam}
+    task = seq2seq(stop=3)
+    values = task.finish(task(outputs, Batch(None, targets, weights)))
+    assert values["sequence_accuracy"] == 1
+    assert values["error_rate"] == pytest.approx(1 / 5)
+    assert values["beam_error_rate"] == pytest.approx(1 / 5)
+    assert values["beam_accuracy"] == pytest.approx(1 / 2)
+    assert "error_rate" not in task.finish(task({"logits": outputs["logits"]}, Batch(None, targets, weights)))

