@@ -306,11 +306,15 @@ def _read_pieces(folder: Path, want: TrainState, parts: Mapping[str, list[Mappin
     arrays = dict(leaves(want))
     for part, told in parts.items():
         for i, one in enumerate(told):
-            leaf, file = arrays[one["name"]], folder / part / f"{i}.npy"
-            # NumPy's files do not know bfloat16 by name; the commit does.
-            piece = Piece(one["name"], one["place"], np.load(file, allow_pickle=False).view(leaf.dtype))
-            _prove(file, piece.name, piece.array, one)
-            piece.put(leaf)
+            file = folder / part / f"{i}.npy"
+            try:
+                leaf = arrays[one["name"]]
+                # NumPy's files do not know bfloat16 by name; the commit does.
+                piece = Piece(one["name"], one["place"], np.load(file, allow_pickle=False).view(leaf.dtype))
+                _prove(file, piece.name, piece.array, one)
+                piece.put(leaf)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise Damaged(f"{file} does not read: {brief(error)}") from error
     return want
 
 

@@ -141,7 +141,7 @@ def read_json(file: Path) -> Any:
     """Read JSON; raise a ValueError that names the file where it is damaged."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged ({error})") from None
 
 

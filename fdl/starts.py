@@ -12,6 +12,8 @@ from typing import Any
 
 from fdl.folder import read_json, write_json
 
+TIMES = ("at", "saved", "ended_before", "running")
+
 
 class Starts:
     """Notes a start of the run in a folder, and that it runs; adds up what the interruptions before it cost.
@@ -24,10 +26,7 @@ class Starts:
         self.file, self.now = folder / "starts.json", now
         record = folder / "metrics.jsonl"
         seen = record.stat().st_mtime if record.exists() else None
-        try:
-            before = read_json(self.file) if self.file.exists() else []
-        except ValueError:  # a damaged note of times is no reason not to go on
-            before = []
+        before = _sound(self.file) if self.file.exists() else []
         self.all = [*before, {"at": at, "step": step, "saved": saved, "ended_before": seen, "running": None}]
         write_json(self.file, self.all)
 
@@ -40,6 +39,20 @@ class Starts:
     def cost(self) -> dict[str, float]:
         """Return how often the run was interrupted, and how many seconds that cost."""
         return {"interruptions": len(self.all) - 1, "lost_seconds": lost(self.all)}
+
+
+def _sound(file: Path) -> list[dict[str, Any]]:
+    """Return the starts that a file notes, or none where it is damaged: times are no reason not to go on."""
+    try:
+        noted = [{name: one[name] for name in ("step", *TIMES)} for one in read_json(file)]
+        return noted if all(_is_start(one) for one in noted) else []
+    except (ValueError, TypeError, KeyError):
+        return []
+
+
+def _is_start(one: Mapping[str, Any]) -> bool:
+    times = [one[name] for name in TIMES]
+    return one["at"] is not None and all(at is None or isinstance(at, int | float) for at in times)
 
 
 def lost(starts: Sequence[Mapping[str, Any]]) -> float:

@@ -24,5 +24,13 @@ def test_a_start_is_noted_at_once_and_damage_does_not_stop_it(tmp_path: Path):
     again.runs()
     again.runs()
     assert again.cost() == {"interruptions": 1, "lost_seconds": pytest.approx(1.5)}
-    (tmp_path / "starts.json").write_text("[")
-    assert Starts(tmp_path, 6.0, 10, 1.0).cost()["interruptions"] == 0
+    for damage in (
+        "[",
+        "[" * 9999,
+        "{}",
+        "[{}]",
+        "[1]",
+        '[{"at": "x", "step": 0, "saved": 1, "ended_before": 1, "running": 1}]',
+    ):
+        (tmp_path / "starts.json").write_text(damage)
+        assert Starts(tmp_path, 6.0, 10, 1.0).cost()["interruptions"] == 0
