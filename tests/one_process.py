@@ -9,6 +9,7 @@ from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import fdl.feed
 import tiny
 from fdl import executors, pieces, processes, train
 from fdl.checkpoint import Checkpoints
@@ -34,6 +35,7 @@ def fetch_own(self, indices):
     return fetch(self, indices)
 
 
+fdl.feed._BLOCK = 1  # a batch at a time, so that its rows can be counted
 executors.SMALL = 1  # so that tiny parameters are split as well
 if os.environ.get("FOLDERS") == "apart":
     pieces.common = lambda folder: None
