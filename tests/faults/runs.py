@@ -122,7 +122,7 @@ def start(argv: Sequence[str], log: Path) -> int:
         os._exit(code)
 
 
-def finish(pid: int, log: Path, limit: float = 120.0, watch: Awake | None = None) -> Ended:
+def finish(pid: int, log: Path, limit: float = 600.0, watch: Awake | None = None) -> Ended:
     """Wait for a run; one that does not end within the limit, in seconds from here, hangs and is killed."""
     watch = watch or Awake()
     begun, hung = watch(), False
@@ -135,7 +135,7 @@ def finish(pid: int, log: Path, limit: float = 120.0, watch: Awake | None = None
     return Ended(os.waitstatus_to_exitcode(done[1]), said, seconds, seconds - begun, hung)
 
 
-def run(argv: Sequence[str], log: Path, limit: float = 120.0) -> Ended:
+def run(argv: Sequence[str], log: Path, limit: float = 600.0) -> Ended:
     """Run to the end."""
     return finish(start(argv, log), log, limit)
 

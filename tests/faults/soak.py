@@ -13,7 +13,7 @@ import damage
 import disks
 import kills
 import runs
-from runs import Awake, Row
+from runs import Row
 
 MINUTES = 120
 BREATH = 4.0  # seconds of the long run between two faults
@@ -68,7 +68,7 @@ def growth(seen: list[tuple[float, int]]) -> tuple[str, bool]:
 def soak(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     """Hurt runs in every way until the time is up; each goes on to its end and equals one that was left alone."""
     row.until = min(row.until, time.monotonic() + 60 * MINUTES)
-    watch, told, counts, finished = Awake(), 0.0, Counter[str](), 0
+    begun, told, counts, finished = time.monotonic(), 0.0, Counter[str](), 0
     wholes: dict[tuple[str, str], tuple[Path, float]] = {}
     steady, own, victim = Steady(folder), [held()], None
     while not row.over(tries):
@@ -92,8 +92,8 @@ def soak(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
                 victim = None
         counts[kind] += 1
         row.attempt(problem and f"{kind}: {problem}")
-        if watch() - told > 300:
-            told = watch()
+        if time.monotonic() - begun - told > 300:
+            told = time.monotonic() - begun
             print(
                 f"{told / 60:.0f} min: {row.tries} faults, {len(row.failures)} failures, long run at step "
                 f"{last(steady)}: {growth(steady.seen)[0]}; driver: {growth(own)[0]}",
@@ -106,7 +106,8 @@ def soak(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
         if not flat:
             row.fail(f"the {name} grows: {said}")
         row.note += f"{name} {said}; "
-    row.note += f"{watch() / 60:.0f} minutes: {', '.join(f'{n} {kind}' for kind, n in sorted(counts.items()))}; "
+    hurts = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
+    row.note += f"{(time.monotonic() - begun) / 60:.0f} minutes by the clock: {hurts}; "
     row.note += f"{finished} runs finished and compared; the long run made {last(steady)} steps"
 
 
