@@ -46,7 +46,7 @@ def general_flags() -> flags.FlagValues:
     found = flags.FlagValues()
     at: dict[str, Any] = {"flag_values": found, "module_name": RUN}
     flags.DEFINE_string("experiment", DEFAULT, "a page of experiments/ by name, or the path of a page", **at)
-    flags.DEFINE_enum("mode", "train", list(cli.MODES), "what to do with it", **at)
+    flags.DEFINE_enum("mode", "train", [*cli.MODES, "doctor"], "what to do with it", **at)
     flags.DEFINE_string("workdir", None, "the run folder; by default runs/ and the page with its changed knobs", **at)
     flags.DEFINE_bool("list", False, "show every experiment and leave", **at)
     flags.DEFINE_bool("help", False, "show these flags and leave", short_name="h", **at)
@@ -176,11 +176,11 @@ class _Axes(flags.ArgumentParser):
 def usage(found: flags.FlagValues, page: pages.Page) -> str:
     """Return the help: what this program is, the page, and every flag with its default."""
     parts = [__doc__ or "", f"experiment {page.name}: {page.doc}"]
-    groups = found.flags_by_module_dict()
+    by_title = groups(found)
     for title in TITLES:
         lines = [
             f"  --{flag.name}={flag.default_as_str or ''}  ({flag.parser.flag_type()})  {flag.help}"
-            for flag in groups.get(title, ())
+            for flag in by_title[title]
         ]
         parts.append("\n".join([f"{title}:", *lines]))
     return "\n\n".join(part.strip("\n") for part in parts)

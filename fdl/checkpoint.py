@@ -202,11 +202,9 @@ class Checkpoints:
         return commit
 
     def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
-        bad = None
-        for name, leaf in held if self.finite else ():
-            # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
-            if np.ndim(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
-                bad = name
+        # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
+        arrays = ((name, leaf) for name, leaf in held if np.ndim(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact))
+        bad = next((name for name, leaf in arrays if not np.isfinite(leaf).all()), None) if self.finite else None
         if not processes.agreed(bad is None):
             bad = bad or "a part that another process holds"
             raise NotFinite(f"step {step}: {bad} is not finite; checkpoints hold {self.steps()}")

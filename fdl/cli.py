@@ -85,10 +85,11 @@ def run(
         prepare_jax(settings, distributed)
         if mode == "doctor":
             return int(any(finding.remedy for finding in fdl.doctor(settings.get("accelerator", "any"))))
+        make = making(page, knobs, settings, options)
         if many:
-            fdl.train_population(family(page, knobs, settings, options, **many), place)
+            fdl.train_population(family(make, **many), place)
         else:
-            MODES[mode](made(page, knobs, settings, options), place, **(own or {}))
+            MODES[mode](make(), place, **(own or {}))
     except ValueError as error:
         if not ours(error, page):
             raise
@@ -102,37 +103,26 @@ def run(
     return DONE
 
 
-def made(
+def making(
     page: pages.Page, knobs: Mapping[str, Any], settings: Mapping[str, Any], options: Mapping[str, Any]
-) -> "Experiment":
-    """Return the experiment of a page with its knobs, settings and options."""
-    from dataclasses import replace
-
-    from fdl.experiment import maker
-    from fdl.options import chosen
-
-    return chosen(replace(maker(str(page.path))(**knobs), **settings), **options)
-
-
-def family(
-    page: pages.Page,
-    knobs: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    options: Mapping[str, Any],
-    seeds: int | None = None,
-    population: str = "",
-) -> "Population":
-    """Return the population of a page: its knobs and settings for all, some numbers for each."""
+) -> "Callable[..., Experiment]":
+    """Return the function `(**numbers) -> Experiment` of a page with these knobs, settings and options."""
     from dataclasses import replace
 
     from fdl.experiment import Experiment, maker
     from fdl.options import chosen
-    from fdl.population import Population, members, parse
 
     function = maker(str(page.path))
 
     def make(**numbers: Any) -> Experiment:
         return chosen(replace(function(**{**knobs, **numbers}), **settings), **options)
+
+    return make
+
+
+def family(make: "Callable[..., Experiment]", seeds: int | None = None, population: str = "") -> "Population":
+    """Return the population of what `make` makes: some numbers for each member."""
+    from fdl.population import Population, members, parse
 
     return Population(make=make, values=members(seeds, parse(population)))
 
@@ -192,7 +182,6 @@ MODES: Mapping[str, Callable[..., object]] = {
     "generate": lambda experiment, place, **own: fdl.generate(experiment, place, **own),
     "describe": lambda experiment, place: fdl.describe(experiment),
     "bench": measure,
-    "doctor": lambda experiment, place: None,
 }
 
 

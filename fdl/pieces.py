@@ -30,14 +30,14 @@ class Piece(NamedTuple):
 
 def are_needed(tree: PyTree) -> bool:
     """Say whether a tree holds arrays of which no process has the whole."""
-    return processes.count() > 1 and any(_split(leaf) for leaf in jax.tree.leaves(tree))
+    return processes.count() > 1 and any(processes.split(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def own(leaves: Iterable[tuple[str, Any]]) -> list[Piece]:
     """Return the pieces of named leaves that this process writes; together the processes write each number once."""
     found = []
     for name, leaf in leaves:
-        if _split(leaf):
+        if processes.split(leaf):
             shards = [(shard.index, shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
         else:
             shards = [((slice(None),) * np.ndim(leaf), leaf)] if processes.first() else []
@@ -62,7 +62,3 @@ def common(folder: Path) -> Path | None:
     if processes.first():
         (folder / mark).unlink()
     return Path(place) if seen else None
-
-
-def _split(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and not (leaf.is_fully_replicated or leaf.is_fully_addressable)

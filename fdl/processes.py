@@ -154,10 +154,14 @@ def fetch(tree: PyTree) -> PyTree:
         return jax.device_get(tree)
 
     def one(leaf: Any) -> Any:
-        whole = not isinstance(leaf, jax.Array) or leaf.is_fully_replicated or leaf.is_fully_addressable
-        return np.asarray(leaf if whole else multihost_utils.process_allgather(leaf, tiled=True))
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True) if split(leaf) else leaf)
 
     return jax.tree.map(one, tree)
+
+
+def split(leaf: Any) -> bool:
+    """Say whether a leaf is an array of which no process has the whole."""
+    return isinstance(leaf, jax.Array) and not (leaf.is_fully_replicated or leaf.is_fully_addressable)
 
 
 def agreed(yes: bool) -> bool:

@@ -45,9 +45,10 @@ def train(
     executor = place(experiment)
     check(experiment, executor.shares)
     check_memory(experiment, executor)
-    processes.by_first(lambda: run_folder.refuse_stranger(workdir, experiment.identity()))
+    identity = experiment.identity()  # once: it may read whole files
+    processes.by_first(lambda: run_folder.refuse_stranger(workdir, identity))
     with processes.own(workdir) as own, lock.hold(own), on_request(processes.count()) as request:
-        run_folder.claim(own, experiment.identity(), executor.devices)
+        run_folder.claim(own, identity, executor.devices)
         if report := processes.by_first(lambda: run_folder.finished(own, say)):
             return report
         try:
