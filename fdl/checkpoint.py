@@ -26,6 +26,7 @@ import numpy as np
 from fdl import pieces, processes
 from fdl.disk import delete, flush, free
 from fdl.fault import Damaged, Fault, NotFinite
+from fdl.memory import mend_specs
 from fdl.pieces import Piece
 from fdl.types import Array, PyTree, TrainState
 
@@ -245,9 +246,12 @@ class Checkpoints:
             raise self._failed(draft, step, error) from error
 
     def _failed(self, draft: Path, step: int, error: Exception) -> Fault:
-        for _ in range(40):  # threads of Orbax's may outlive its failure and go on making files for a moment
+        # Threads of TensorStore's may outlive Orbax's failure and make files, and every folder above them, anew.
+        gone = 0
+        for _ in range(100):
             shutil.rmtree(draft, ignore_errors=True)
-            if not draft.exists():
+            gone = 0 if draft.exists() else gone + 1
+            if gone == 20:
                 break
             time.sleep(0.05)
         kept = ", ".join(map(str, self.steps())) or "none"
@@ -275,6 +279,7 @@ def orbax() -> Any:
     """Make Orbax's checkpointer for this process alone: the first of several has what the others hold."""
     import orbax.checkpoint as ocp
 
+    mend_specs()
     if processes.count() == 1:
         return ocp.PyTreeCheckpointer()
     alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="first")

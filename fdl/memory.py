@@ -1,12 +1,13 @@
-"""Memory: how much of it is free, and that glibc keeps what XLA frees, so that no page is faulted in twice."""
+"""Memory: how much of it is free, what glibc keeps of what XLA frees, and what TensorStore would never free."""
 
 import ctypes
 import os
 import platform
 import resource
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import jax
@@ -66,3 +67,25 @@ def keep_freed() -> bool:
     os.environ.setdefault("JAX_CPU_ENABLE_ASYNC_DISPATCH", "false")
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+@cache
+def mend_specs() -> None:
+    """Let TensorStore resolve the spec of a key-value store once for all leaves of a checkpoint.
+
+    It never frees the strings that `KvStore.Spec.to_json` returns (0.1.86), and Orbax asks it the same for every leaf
+    of every save: 13 KB a save of 30 leaves.
+    """
+    from tensorstore import KvStore
+
+    resolve, last = KvStore.Spec.to_json, dict[str, Any]()
+
+    def to_json(spec: KvStore.Spec, include_defaults: bool | None = None) -> Any:
+        asked = f"{spec!r} {include_defaults}"
+        if (told := last.get(asked)) is None:
+            told = resolve(spec, include_defaults)
+            last.clear()
+            last[asked] = told
+        return dict(told)
+
+    KvStore.Spec.to_json = to_json  # type: ignore[method-assign, assignment]

@@ -163,12 +163,12 @@ def _read_parquet(path: Path) -> tuple[Columns, list[int]]:
         raise ValueError(f"{path} is no Parquet file or is damaged: {str(error).splitlines()[0]}") from error
     for name in table.column_names:
         values = table[name].combine_chunks()
-        if values.null_count == 0 and values.type.bit_width in (8, 16, 32, 64) and _numeric(values.type):
-            columns[name] = values.to_numpy(zero_copy_only=False)
-        elif _numeric(values.type):
-            columns[name] = np.array([np.nan if value is None else float(value) for value in values.to_pylist()])
-        else:
+        if not _numeric(values.type):  # asked first: words have no width, and asking for it is an error
             columns[name] = values.to_pylist()
+        elif values.null_count == 0 and values.type.bit_width in (8, 16, 32, 64):
+            columns[name] = values.to_numpy(zero_copy_only=False)
+        else:
+            columns[name] = np.array([np.nan if value is None else float(value) for value in values.to_pylist()])
     return columns, []
 
 

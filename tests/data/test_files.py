@@ -55,19 +55,18 @@ def test_scales_and_vocabularies_come_from_train_alone(tmp_path):
 
 @pytest.mark.parametrize("form", ["parquet", "npz", "tsv"])
 def test_other_forms_give_the_same_as_csv(tmp_path, form):
-    x, y = np.arange(30) / 7, np.arange(30) % 3
-    (tmp_path / "a.csv").write_text(
-        "\n".join(["x,y", *(f"{a!r},{b}" for a, b in zip(x.tolist(), y.tolist(), strict=True))])
-    )
+    x, words, y = np.arange(30) / 7, np.array(["cat", "dog"] * 15), np.arange(30) % 3
+    rows = zip(x.tolist(), words, y, strict=True)
+    (tmp_path / "a.csv").write_text("\n".join(["x,words,y", *(f"{a!r},{b},{c}" for a, b, c in rows)]))
     if form == "npz":
-        np.savez(tmp_path / "a.npz", x=x, y=y)
+        np.savez(tmp_path / "a.npz", x=x, words=words, y=y)
     elif form == "tsv":
         (tmp_path / "a.tsv").write_text((tmp_path / "a.csv").read_text().replace(",", "\t"))
     else:
         pyarrow = pytest.importorskip("pyarrow")
         from pyarrow import parquet
 
-        parquet.write_table(pyarrow.table({"x": x, "y": y}), tmp_path / "a.parquet")
+        parquet.write_table(pyarrow.table({"x": x, "words": words, "y": y}), tmp_path / "a.parquet")
     ours, theirs = (
         table(find(str(tmp_path / f"a.{suffix}")), target="y").load("train").fetch(np.arange(20))
         for suffix in (form, "csv")
