@@ -101,8 +101,12 @@ class Checkpoints:
         host = processes.fetch(state)
         self._refuse_nonfinite(step, leaves(host))
         if processes.first():
-            self._thread = threading.Thread(target=self._save, args=(draft, host, dict(meta)))
-            self._thread.start()
+            thread = threading.Thread(target=self._save, args=(draft, host, dict(meta)))
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more
+                raise self._failed(draft, step, error) from error
+            self._thread = thread
 
     def wait(self) -> None:
         """Wait for the save under way; raise a Fault where it failed."""
@@ -138,11 +142,7 @@ class Checkpoints:
             raise ValueError(
                 f"{self.folder / str(step)} is in pieces, of several processes; evaluate it with its own page"
             )
-        try:
-            with orbax() as checkpointer:
-                state = checkpointer.restore((self.folder / str(step) / "state").absolute())
-        except Exception as error:  # whatever Orbax makes of damage
-            raise Damaged(f"{self.folder / str(step)} does not read: {brief(error)}") from error
+        state = _restore(self.folder / str(step) / "state")
         return {"params": state["params"], **state["extras"]}
 
     def verify(self, step: int) -> dict[str, Any]:
@@ -287,12 +287,17 @@ def orbax() -> Any:
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
-def _read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]]) -> TrainState:
+def _restore(folder: Path, like: PyTree = None) -> PyTree:
+    """Return what Orbax reads, in the structure of `like` or in dictionaries; raise Damaged."""
     try:
         with orbax() as checkpointer:
-            held = checkpointer.restore(folder.absolute(), item=jax.tree.map(_solid, want))
+            return checkpointer.restore(folder.absolute(), item=like)
     except Exception as error:  # whatever Orbax makes of damage
         raise Damaged(f"{folder} does not read: {brief(error)}") from error
+
+
+def _read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]]) -> TrainState:
+    held = _restore(folder, jax.tree.map(_solid, want))
     state = jax.tree.map(lambda leaf, like: leaf if like.size else like, held, want)
     for name, leaf in leaves(state):
         _prove(folder, name, leaf, proofs[name])
@@ -399,6 +404,8 @@ def reason(error: BaseException) -> str:
     words = brief(error)
     if "No space left" in words or "Disk quota" in words or "RESOURCE_EXHAUSTED" in words:
         return f"the disk is full ({words}); make room and run the same command"
+    if isinstance(error, MemoryError) or "new thread" in words or "allocate memory" in words:
+        return f"memory or threads ran out ({words}); end what else runs and run the same command"
     return words
 
 

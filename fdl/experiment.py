@@ -219,6 +219,8 @@ def fit(experiment: Experiment) -> PyTree:
     except (TypeError, ValueError, ArithmeticError) as error:
         inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
         reason = " ".join(str(error).split())[:300]
+        if isinstance(error, ZeroDivisionError):  # the initialisers divide by the width
+            reason = "no width may be 0"
         raise ValueError(
             f"{type(experiment.model).__name__} and task {experiment.task.name!r} do not fit dataset "
             f"{experiment.dataset.name!r} with inputs {inputs}: {reason}"

@@ -5,7 +5,7 @@ or be chained to it. Numbers may be traced arrays (`optax.inject_hyperparams(ada
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 
 
     steps: updates of the whole run; warmup: the share of them that rise. The first update already moves.
     """
+    _refuse_negative("learning_rate", peak)
     rise = max(1, round(warmup * steps))
     up = optax.linear_schedule(peak / rise, peak, rise)
     down = optax.cosine_decay_schedule(peak, max(1, steps - rise), alpha=end)
@@ -43,6 +44,8 @@ def adamw(
     b2: float = 0.999,
 ) -> optax.GradientTransformation:
     """Make AdamW (Loshchilov & Hutter, 2019) with `decay_mask` and the gradient clipped to the global norm `clip`."""
+    _refuse_negative("learning_rate", learning_rate)
+    _refuse_negative("weight_decay", weight_decay)
     adam = optax.adamw(learning_rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=decay_mask)
     return optax.chain(_clip(clip), adam)
 
@@ -55,6 +58,8 @@ def sgd(
     clip: float | None = None,
 ) -> optax.GradientTransformation:
     """Make SGD with Nesterov momentum; weight decay joins the gradient (L2, with `decay_mask`), after the clip."""
+    _refuse_negative("learning_rate", learning_rate)
+    _refuse_negative("weight_decay", weight_decay)
     decay = optax.add_decayed_weights(weight_decay, decay_mask)
     return optax.chain(_clip(clip), decay, optax.sgd(learning_rate, momentum, nesterov=True))
 
@@ -160,4 +165,11 @@ def loss_scale(opt_state: optax.OptState) -> Array | float:
 
 
 def _clip(norm: float | None) -> optax.GradientTransformation:
+    _refuse_negative("clip", norm)
     return optax.identity() if norm is None else optax.clip_by_global_norm(norm)
+
+
+def _refuse_negative(name: str, value: Any) -> None:
+    """Raise a ValueError where a number is below 0, which would climb the loss; schedules and arrays are not asked."""
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError(f"{name} {value} is below 0 and would climb the loss; give 0 or more")

@@ -35,7 +35,7 @@ def html(
     body = [
         f"<h1>{escape(report['experiment'])}</h1>",
         f"<p>{report['step']:,} steps, {report['epoch']:.4g} epochs, {report['steps_per_second']:,.0f} steps/s, "
-        f"test on n={test['n']:,}</p>",
+        f"test on n={test['n']:,}{faults(report, ', ')}</p>",
         "<h2>Metrics</h2>",
         metrics(report["metrics"]),
         "<h2>Curves</h2>",
@@ -51,6 +51,13 @@ def html(
     )
     head = f'<meta charset="utf-8"><title>{escape(report["experiment"])}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def faults(report: Mapping[str, Any], before: str = "") -> str:
+    """Return what interruptions cost a run, behind some text, or nothing where there was none."""
+    times = report["interruptions"]
+    plural = "s" * (times > 1)
+    return f"{before}lost to faults: {report['lost_seconds']:.1f} s in {times} interruption{plural}" if times else ""
 
 
 def scalars(values: Mapping[str, Any]) -> dict[str, float]:

@@ -98,6 +98,17 @@ def test_a_failed_save_is_raised_once_and_leaves_no_draft(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
+def test_a_system_without_threads_is_a_fault(tmp_path, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    checkpoints = Checkpoints(tmp_path)
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    with pytest.raises(Fault, match=r"checkpoint 1 was not saved: memory or threads ran out.*kept: none"):
+        checkpoints.save(damage.state(1), {})
+    checkpoints.wait()
+
+
 def test_a_state_that_is_not_finite_is_never_committed(tmp_path):
     state = damage.state(1)
     state.params["Dense_0"]["kernel"][3, 3] = np.nan

@@ -67,3 +67,13 @@ def test_hyper_parameters_can_be_injected_and_mapped(make) -> None:
     for i in range(2):
         alone = shrunk(float(rates[i]), float(decays[i]))
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-6), both, alone)
+
+
+@pytest.mark.parametrize("wrong", [{"learning_rate": -0.1}, {"weight_decay": -1e-4}, {"clip": -1}])
+def test_what_would_climb_the_loss_is_refused_by_name(wrong: dict[str, float]) -> None:
+    (name,) = wrong
+    for make in (optim.adamw, optim.sgd):
+        with pytest.raises(ValueError, match=f"{name} -.* is below 0"):
+            make(**{"learning_rate": 0.1, **wrong})
+    with pytest.raises(ValueError, match="learning_rate -1 is below 0"):
+        optim.warmup_cosine(-1, 10)

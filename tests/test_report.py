@@ -8,6 +8,8 @@ REPORT = {
     "step": 20,
     "epoch": 2.0,
     "steps_per_second": 1234.5,
+    "interruptions": 2,
+    "lost_seconds": 12.34,
     "metrics": {"train": {"loss": 0.5}, "test": {"loss": 0.25, "n": 3, "confusion": [[2.0, 0.0], [1.0, 0.0]]}},
     **dict.fromkeys(("command", "devices", "cores", "python", "platform", "versions", "commit"), "x"),
 }
@@ -37,6 +39,8 @@ def test_the_report_is_one_sound_page_that_loads_nothing_and_runs_nothing():
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
+    assert "lost to faults: 12.3 s in 2 interruptions" in page
+    assert "lost to faults" not in html({**REPORT, "interruptions": 0}, LINES)
     names = [tag for tag, _ in tags.seen]
     assert "script" not in names
     assert "link" not in names

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.models.layers import Dropout, Dtype
+from fdl.models.layers import Dropout, Dtype, stack
 from fdl.models.transformer import Block, normal, tied_logits
 from fdl.types import Array
 
@@ -64,7 +64,7 @@ class BERT(nn.Module):
         x = x + embed(self.context, name="positions")(jnp.arange(time)[None])
         x = nn.LayerNorm(epsilon=EPSILON, dtype=self.dtype, name="norm")(x)
         x = Dropout(self.dropout)(x, train=train)
-        for _ in range(self.depth):
+        for _ in stack(self.depth):
             x = Block(
                 self.heads,
                 norm_first=False,

@@ -95,6 +95,13 @@ def _moments(x: jax.Array, weights: Array | None, around: jax.Array) -> tuple[ja
     return around + mean, jnp.maximum(second / count - mean * mean, 0)
 
 
+def stack(depth: int) -> range:
+    """Return the numbers of the layers of a stack that has at least one."""
+    if depth < 1:
+        raise ValueError(f"depth {depth} is no layer at all; give 1 or more")
+    return range(depth)
+
+
 def normalise(
     x: jax.Array, kind: Normalisation, *, weights: Array | None = None, train: bool, dtype: Dtype | None = None
 ) -> jax.Array:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.models.layers import Dropout, Dtype, counts
+from fdl.models.layers import Dropout, Dtype, counts, stack
 from fdl.ops import embedding, forms, lstm
 from fdl.types import Array
 
@@ -60,7 +60,7 @@ class RNN(nn.Module):
                 x, tokens = embed.embedding, inputs
             else:
                 x = embed(inputs)
-        for _ in range(self.depth):
+        for _ in stack(self.depth):
             x = Dropout(self.dropout)(x, train=train)
             ways = [False, True] if self.bidirectional else [False]
             ends, steps = zip(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.models.attention import Attention
-from fdl.models.layers import Dropout, Dtype
+from fdl.models.layers import Dropout, Dtype, stack
 from fdl.models.rnn import Cell, Recurrence
 from fdl.models.transformer import Block, normal
 from fdl.types import Array
@@ -51,7 +51,7 @@ class Seq2SeqRNN(nn.Module):
         else:
             x = nn.Embed(self.source_vocabulary, self.width, dtype=self.dtype, name="source_embed")(sources)
         starts = []
-        for i in range(self.depth):
+        for i in stack(self.depth):
             x = Dropout(self.dropout)(x, train=train)
             onward, there = layer(name=f"read_{i}")(x, source_lengths)
             back, and_back = layer(reverse=True, name=f"read_back_{i}")(x, source_lengths)
@@ -102,13 +102,13 @@ class Seq2SeqTransformer(nn.Module):
             x = embed(self.source_vocabulary, name="source_embed")(sources)
         x = x + embed(self.context, name="source_positions")(jnp.arange(sources.shape[1])[None])
         x = Dropout(self.dropout)(x, train=train)
-        for i in range(self.depth):
+        for i in stack(self.depth):
             x = block(name=f"read_{i}")(x, lengths=source_lengths, train=train)
         x = norm(name="source_norm")(x)
         y = embed(self.vocabulary, name="embed")(written)
         y = y + embed(self.context, name="positions")(jnp.arange(written.shape[1])[None])
         y = Dropout(self.dropout)(y, train=train)
-        for i in range(self.depth):
+        for i in stack(self.depth):
             y = block(causal=True, name=f"write_{i}")(y, x, memory_lengths=source_lengths, train=train)
         return nn.Dense(self.vocabulary, kernel_init=normal, name="head")(norm(name="norm")(y))
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.models.attention import Attention
-from fdl.models.layers import Activation, Dropout, Dtype, counts
+from fdl.models.layers import Activation, Dropout, Dtype, counts, stack
 from fdl.types import Array
 
 Remat = Literal["none", "dots", "all"]
@@ -84,7 +84,7 @@ class Transformer(nn.Module):
             places = nn.Embed(self.context, self.width, dtype=self.dtype, embedding_init=normal, name="positions")
             x = x + places((0 if offset is None else offset) + jnp.arange(time)[None])
         x = Dropout(self.dropout)(x, train=train)
-        for _ in range(self.depth):
+        for _ in stack(self.depth):
             block = Block(
                 self.heads,
                 self.hidden,

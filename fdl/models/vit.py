@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fdl.models.layers import Conv, Dropout, Dtype
+from fdl.models.layers import Conv, Dropout, Dtype, stack
 from fdl.models.transformer import Block, normal
 from fdl.types import Array
 
@@ -40,7 +40,7 @@ class ViT(nn.Module):
         x = x + self.param("positions", normal, (1, x.shape[1], self.width)).astype(x.dtype)
         x = Dropout(self.dropout)(x, train=train)
         gelu = functools.partial(nn.gelu, approximate=False)
-        for _ in range(self.depth):
+        for _ in stack(self.depth):
             x = Block(self.heads, activation=gelu, epsilon=1e-6, dropout=self.dropout, dtype=self.dtype)(x, train=train)
         x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x[:, 0])

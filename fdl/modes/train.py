@@ -22,7 +22,7 @@ from fdl.modes.show import show
 from fdl.program import Evaluation, stretch, training
 from fdl.progress import bar, brief
 from fdl.record import Record, lines
-from fdl.report import html
+from fdl.report import faults, html
 from fdl.starts import Starts
 from fdl.stop import Request, on_request
 from fdl.types import Sum, Sums, TrainState, add_up
@@ -204,7 +204,5 @@ def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
     """Return the last lines of a run: the test metrics with n, the speed, what interruptions cost, the folder."""
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
-    times, faults = report["interruptions"], ""
-    if times:
-        faults = f"lost to faults: {report['lost_seconds']:.1f} s in {times} interruption{'s' * (times > 1)}\n"
-    return f"test {brief(test)} n={n}\n{report['steps_per_second']:,.0f} steps/s\n{faults}run folder {workdir}"
+    said = [f"test {brief(test)} n={n}", f"{report['steps_per_second']:,.0f} steps/s", faults(report)]
+    return "\n".join([*filter(None, said), f"run folder {workdir}"])

@@ -126,6 +126,12 @@ def page_kinds(rng: random.Random, folder: Path) -> list[Made]:
         ("workdir: damaged", [page, f"--workdir={broken}"], "experiment.json"),
         ("workdir: no run to evaluate", [page, "--mode=evaluate", f"--workdir={folder / 'none'}"], "holds no run"),
         ("a batch over 8 devices", [page, "--fake_devices=8", "--batch_size=12", f"--workdir={folder / 'b'}"], "12"),
+        (
+            "a learning rate that climbs",
+            [page, "--learning_rate=-0.1", f"--workdir={folder / 'c'}"],
+            "learning_rate -0.1",
+        ),
+        ("no layer", ["--experiment=digits_lstm", "--depth=0", f"--workdir={folder / 'd'}"], "depth 0"),
         ("no such accelerator", [page, "--accelerator=tpu", f"--workdir={folder / 'a'}"], "tpu"),
     ]
     return made
