@@ -45,7 +45,7 @@ def end(error: BaseException, code: int) -> int:
 
 def stoppable(run: Callable[[], int]) -> int:
     """Return the exit code of a run; where a signal ends it, say so in one line."""
-    stop.leave_on_request()
+    stop.leave_on_request(tidy=False)
     try:
         return run()
     except Stopped as stopped:
@@ -86,6 +86,8 @@ def run(
         if mode == "doctor":
             return int(any(finding.remedy for finding in fdl.doctor(settings.get("accelerator", "any"))))
         make = making(page, knobs, settings, options)
+        if distributed is None:  # JAX is imported by now
+            stop.leave_on_request()
         if many:
             fdl.train_population(family(make, **many), place)
         else:

@@ -5,27 +5,26 @@ no common file system. Where they have one, each writes its own part of a state 
 All of this is nothing in a run of one process.
 """
 
-import ctypes
 import json
 import os
 import signal
 import sys
 import tempfile
-import traceback
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from fdl.fault import FAULT, Fault
+from fdl import watch
+from fdl.fault import Fault
 from fdl.types import PyTree
 
-SILENCE = 10  # seconds after which a process that shows no sign of life is given up
+_NEVER = 10**6  # seconds: JAX counts silence by the clock, which goes on while the whole job is frozen
 
 
 def join(coordinator: str | None = None, count: int | None = None, index: int | None = None) -> None:
@@ -39,50 +38,31 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
     if 0 < len(missing) < len(given):
         raise ValueError(f"--distributed lacks {' and '.join(missing)}; give --coordinator, --processes and --process")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    try:
-        jax.distributed.initialize(
-            coordinator, count, index, coordinator_bind_address=coordinator, heartbeat_timeout_seconds=SILENCE
-        )
-    except ValueError as error:
+    failed: list[Exception] = []
+
+    def initialize() -> None:
+        try:
+            jax.distributed.initialize(
+                coordinator, count, index, coordinator_bind_address=coordinator, heartbeat_timeout_seconds=_NEVER
+            )
+        except Exception as error:
+            failed.append(error)
+
+    # It may wait for the others for minutes, in which the main thread must be free to hear a signal.
+    joining = threading.Thread(target=initialize, daemon=True)
+    joining.start()
+    joining.join()
+    if failed and isinstance(failed[0], ValueError):
         raise ValueError(
-            f"--distributed finds no cluster here ({str(error).splitlines()[0]}); "
+            f"--distributed finds no cluster here ({str(failed[0]).splitlines()[0]}); "
             "give --coordinator=host:port, --processes and --process"
-        ) from None
-    end_with_the_others()
+        )
+    if failed:
+        raise failed[0]
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # JAX has just taken it, and would only note it
+    watch.begin()
     if not first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the life of the process)
-
-
-def end_with_the_others() -> None:
-    """Make this process end at once, with one line, where another has ended or is frozen.
-
-    A lost connection is an exception here; silence JAX notices in a thread of its own, which aborts the process. Either
-    way nothing is waited for: JAX's farewell would wait for the one that is gone.
-    """
-    here = f"process {jax.process_index()} of {jax.process_count()}"
-
-    def leave(reason: str) -> None:
-        line = f"error: {here} cannot go on: another has ended or is frozen ({reason}); the same commands go on"
-        os.write(2, f"{line} from the last checkpoint\n".encode())
-        os._exit(FAULT)
-
-    def uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-        if "Gloo" in str(error):
-            leave(" ".join(str(error).split())[:200])
-        traceback.print_exception(kind, error, at)
-        sys.stdout.flush()
-        os._exit(FAULT)
-
-    def aborted(number: int) -> None:
-        leave("JAX says above what it noticed")
-
-    sys.excepthook = uncaught
-    _kept.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted))
-    # Python's own handlers run in its main thread, which is waiting for the one that is gone.
-    ctypes.CDLL(None).signal(signal.SIGABRT, _kept[-1])
-
-
-_kept: list[Any] = []  # what C calls must outlive its setting
 
 
 def count() -> int:

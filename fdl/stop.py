@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from fdl.fault import Stopped
+from fdl.fault import STOPPED, Stopped
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -66,11 +66,19 @@ def on_request(processes: int = 1) -> Iterator[Request]:
             signal.signal(number, handler)
 
 
-def leave_on_request() -> None:
-    """Leave at once on SIGTERM, SIGINT and SIGHUP, for all that is not training: there is nothing to save."""
+def leave_on_request(tidy: bool = True) -> None:
+    """Leave on SIGTERM, SIGINT and SIGHUP, for all that is not training: there is nothing to save.
+
+    tidy: by an exception, so that what is half done is put away. Modules that are being imported may crash over one,
+    and one of several processes would wait in JAX's farewell for others that wait for it: these leave as they stand.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        raise Stopped(f"{signal.Signals(number).name}: left at once; the same command goes on from the last checkpoint")
+        reason = f"{signal.Signals(number).name}: left at once; the same command goes on from the last checkpoint"
+        if tidy:
+            raise Stopped(reason)
+        os.write(2, f"error: {reason}\n".encode())
+        os._exit(STOPPED)
 
     for number in SIGNALS:
         signal.signal(number, leave)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
-    "types": 0, "axis": 0, "pages": 0, "fault": 0, "disk": 0, "memory": 0, "clockwork": 0,
+    "types": 0, "axis": 0, "pages": 0, "fault": 0, "disk": 0, "memory": 0, "clockwork": 0, "watch": 0,
     "decoder": 1,
     "ops": 0, "beam": 0, "models": 1, "tasks": 1, "data": 1, "optim": 1,
     "steps": 2, "executors": 2, "feed": 2, "checkpoint": 2, "folder": 2, "record": 2, "progress": 2, "flops": 2,

@@ -1,3 +1,4 @@
+import ctypes
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 from fdl import processes
 from fdl.record import lines
+from fdl.stop import on_request
 
 HERE = Path(__file__).resolve().parent
 ALL = 99
@@ -96,6 +98,18 @@ def test_without_a_cluster_it_says_what_to_give(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(ValueError, match=r"finds no cluster here .* give --coordinator=host:port"):
         processes.join()
+
+
+def test_a_signal_that_jax_took_for_itself_is_ours_again_after_joining(monkeypatch: pytest.MonkeyPatch) -> None:
+    def initialize(*args, **settings) -> None:
+        ctypes.CDLL(None).signal(signal.SIGTERM, signal.SIG_IGN)
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setattr(processes.watch, "begin", lambda: None)
+    with on_request() as request:
+        processes.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.signal == "SIGTERM"
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +21,13 @@ def test_a_signal_is_noted_and_handlers_come_back(number):
         assert request.signal == number.name
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # a second Ctrl-C leaves at once
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_while_modules_are_imported_is_one_line_and_no_crash():
+    code = "import os\nfrom fdl import stop\nstop.leave_on_request(tidy=False)\nos.kill(os.getpid(), 15)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.count("\n")) == (75, 1)
+    assert ended.stderr.startswith("error: SIGTERM: left at once")
 
 
 def test_a_stopped_run_is_saved_and_goes_on_as_if_it_had_not_been(tmp_path):
