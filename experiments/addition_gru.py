@@ -11,13 +11,10 @@ Try     --noaligned ("047+385": which digits belong together is to be found out 
 
 from typing import Literal
 
-import flax.linen as nn
-
-from fdl import optim
+from fdl import models, optim
 from fdl.data.addition import addition
 from fdl.data.pairs import pairs
 from fdl.experiment import Experiment
-from fdl.models import Seq2SeqRNN, Seq2SeqTransformer
 from fdl.tasks import seq2seq
 
 
@@ -36,13 +33,10 @@ def experiment(
     """Make the experiment of this page."""
     read, written = 3 * digits - 1 if aligned else 2 * digits + 1, digits + 2
     data = pairs(addition(digits, aligned=aligned), tokens="chars", length=read, target_length=written)
-    writer: nn.Module
-    if model == "gru":
-        writer = Seq2SeqRNN(data.spec.outputs, data.spec.vocabulary, width=width, depth=depth)
-    else:
-        writer = Seq2SeqTransformer(data.spec.outputs, data.spec.vocabulary, width=width, depth=depth, context=read)
     return Experiment(
-        model=writer,
+        model=models.encoder_decoder(
+            model, data.spec.outputs, data.spec.vocabulary, width=width, depth=depth, context=max(read, written)
+        ),
         dataset=data,
         task=seq2seq(),
         optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),

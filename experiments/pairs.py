@@ -7,13 +7,10 @@
 
 from typing import Literal
 
-import flax.linen as nn
-
-from fdl import optim
+from fdl import models, optim
 from fdl.data.find import find, split_strings
 from fdl.data.pairs import pairs
 from fdl.experiment import Experiment
-from fdl.models import Seq2SeqRNN, Seq2SeqTransformer
 from fdl.tasks import seq2seq
 
 
@@ -51,16 +48,11 @@ def experiment(
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size)
-    writer: nn.Module
-    if model == "transformer":
-        context = max(spec.inputs["sources"].shape[0], spec.targets.shape[0])
-        writer = Seq2SeqTransformer(
-            spec.outputs, source_vocabulary=spec.vocabulary, width=width, depth=depth, context=context, dropout=dropout
-        )
-    else:
-        writer = Seq2SeqRNN(spec.outputs, source_vocabulary=spec.vocabulary, width=width, depth=depth, dropout=dropout)
+    context = max(spec.inputs["sources"].shape[0], spec.targets.shape[0])
     return Experiment(
-        model=writer,
+        model=models.encoder_decoder(
+            model, spec.outputs, spec.vocabulary, width=width, depth=depth, context=context, dropout=dropout
+        ),
         dataset=data,
         task=seq2seq(),
         optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),

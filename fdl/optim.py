@@ -4,12 +4,14 @@ Each returns an ordinary `optax.GradientTransformation` or `optax.Schedule`, so 
 or be chained to it. Numbers may be traced arrays (`optax.inject_hyperparams(adamw)(…)`): nothing here branches on one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from optax import contrib
 
 from fdl.types import Array, PyTree
 
@@ -48,6 +50,40 @@ def adamw(
     _refuse_negative("weight_decay", weight_decay)
     adam = optax.adamw(learning_rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=decay_mask)
     return optax.chain(_clip(clip), adam)
+
+
+def muon(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    weight_decay: float = 0.0,
+    clip: float | None = 1.0,
+    b2: float = 0.99,
+) -> optax.GradientTransformation:
+    """Make Muon (Jordan et al., 2024): matrices move by their momentum made orthogonal, all else by AdamW.
+
+    Embeddings are all else, and momentum is Nesterov's. Matrices move as far as AdamW would move them (Liu et al.,
+    2025), so one rate serves both. A kernel of more than two dimensions is cut into rows and columns where the matrix
+    is nearest to square. It takes fewer steps than AdamW and more work for each: some fifteen products of a matrix.
+    """
+
+    def sides(params: PyTree) -> PyTree:
+        def cut(path: tuple, leaf: jax.Array, decays: bool) -> contrib.MuonDimensionNumbers | None:
+            if not decays or jax.tree_util.keystr(path[-1:], simple=True) == "embedding":
+                return None
+            places = range(leaf.ndim)
+            at = min(places[1:], key=lambda at: abs(math.log(math.prod(leaf.shape[:at]) / math.prod(leaf.shape[at:]))))
+            return contrib.MuonDimensionNumbers(tuple(places[:at]), tuple(places[at:]))
+
+        return jax.tree_util.tree_map_with_path(cut, params, decay_mask(params))
+
+    orthogonal = contrib.muon(
+        learning_rate,
+        weight_decay=weight_decay,
+        adam_b2=b2,
+        consistent_rms=0.2,
+        muon_weight_dimension_numbers=sides,
+    )
+    return optax.chain(_clip(clip), orthogonal)
 
 
 def sgd(

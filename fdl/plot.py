@@ -73,6 +73,11 @@ def _scale(values: Sequence[float], *, logarithmic: bool = False) -> _Scale:
     return _Scale(low, high if high > low else low + 1, logarithmic)
 
 
+def _mark(value: float, digits: int) -> str:
+    """Write a number beside an axis: counts of steps whole, not as 2.5e+03."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.{digits}g}"
+
+
 def _x(scale: _Scale, value: float) -> float:
     return LEFT + scale(value) * (WIDTH - LEFT - MARGIN)
 
@@ -89,10 +94,10 @@ def _line(xs: Sequence[float], ys: Sequence[float], across: _Scale, up: _Scale, 
 def _frame(drawn: list[str], across: _Scale, up: _Scale, x: str, y: str) -> str:
     bottom, text = HEIGHT - BELOW, f'fill="{INK}" font-family="sans-serif" font-size="12"'
     marks = [
-        f'<text x="{_x(across, tick):.1f}" y="{bottom + 18}" text-anchor="middle" {text}>{tick:.3g}</text>'
+        f'<text x="{_x(across, tick):.1f}" y="{bottom + 18}" text-anchor="middle" {text}>{_mark(tick, 3)}</text>'
         for tick in across.ticks()
     ] + [
-        f'<text x="{LEFT - 8}" y="{_y(up, tick) + 4:.1f}" text-anchor="end" {text}>{tick:.4g}</text>'
+        f'<text x="{LEFT - 8}" y="{_y(up, tick) + 4:.1f}" text-anchor="end" {text}>{_mark(tick, 4)}</text>'
         for tick in up.ticks()
     ]
     return "\n".join(

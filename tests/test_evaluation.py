@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 
 import tiny
-from fdl import feed, steps
+from fdl import axis, feed, steps
+from fdl.data.source import columns
 from fdl.executors import Call, jit, mesh, pmap
 from fdl.experiment import place
 from fdl.program import Evaluation
+from fdl.tasks import detect
 from fdl.types import add_up
 
 
@@ -34,6 +36,36 @@ def test_every_example_counts_once(executor_of, count):
         np.testing.assert_allclose(metrics["loss"], each[:size].mean(), rtol=2e-6)
         assert metrics["accuracy"] == pytest.approx(right[:size].mean(), abs=1e-9)
         assert np.sum(metrics["confusion"]) == size
+
+
+@pytest.mark.parametrize(("executor", "count"), [(mesh, 8), (pmap, 8)])
+def test_average_precision_is_the_same_on_eight_devices_as_on_one(executor, count):
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 0.5, (21, 2, 2))
+    boxes = np.concatenate([low, low + 0.4], -1).astype(np.float32)
+    targets = {"box": boxes, "label": rng.integers(0, 3, (21, 2), np.int32), "row": np.arange(21, dtype=np.int32)}
+    outputs = {
+        "class": rng.normal(0, 2, (21, 2, 2, 3)).astype(np.float32),
+        "box": boxes[:, [0, 1, 1, 0]].reshape(21, 2, 2, 4) + rng.normal(0, 0.03, (21, 2, 2, 4)).astype(np.float32),
+    }
+    task = detect(3, rows=21)
+
+    def finished(executor):
+        source = columns(outputs, targets)
+
+        def step(state, batch):
+            return state, axis.add(task(batch.inputs, batch))
+
+        call = Call(executor, steps.fuse(steps.gather(step, source.take)), (source.arrays,))
+        state, rows, sums = executor.put_state({}), feed.evaluation_rows(batch_size=8, size=21), []
+        for index in range(len(rows.indices)):
+            state, more = call(state, jax.tree.map(lambda x, i=index: x[i : i + 1], rows))
+            sums.append(jax.device_get(more))
+        return task.finish(add_up(sums))
+
+    one, several = finished(jit(jax.devices()[:1])), finished(executor(jax.devices()[:count]))
+    assert 0.1 < one["map"] < one["map50"] < 0.99
+    assert (several["map50"], several["map"]) == (one["map50"], one["map"])
 
 
 @pytest.mark.parametrize("size", [1, 8, 11])

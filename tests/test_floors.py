@@ -54,6 +54,18 @@ def test_pages_use_no_mode_and_launch_uses_cli_and_pages_alone():
     assert {other for other, _ in imports(ROOT / "launch.py")} == {"cli", "pages"}
 
 
+def test_no_model_knows_a_task_a_dataset_or_a_device():
+    known = {"models", "ops", "axis", "beam", "types"}
+    asks = {"devices", "local_devices", "device_count", "local_device_count", "device_put", "device_get"}
+    asks |= {"default_backend", "process_index", "process_count", "pmap"}
+    for file in sorted((ROOT / "fdl" / "models").rglob("*.py")):
+        for other, line in imports(file):
+            assert other in known, f"{file}:{line} imports {other}"
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in asks, f"{file}:{node.lineno} asks for {node.attr}"
+
+
 def test_only_launch_knows_flags():
     for file in sorted((ROOT / "fdl").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

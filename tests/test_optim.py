@@ -39,13 +39,34 @@ def test_only_kernels_decay() -> None:
     }
 
 
-@pytest.mark.parametrize("make", [optim.adamw, optim.sgd])
+@pytest.mark.parametrize("make", [optim.adamw, optim.muon, optim.sgd])
 def test_without_a_gradient_only_kernels_shrink(make) -> None:
     optimizer = make(0.1, weight_decay=0.5)
     zeros = jax.tree.map(jnp.zeros_like, params())
     updates, _ = optimizer.update(zeros, optimizer.init(params()), params())
     moved = jax.tree.map(lambda u: bool(np.any(u != 0)), updates)
     assert moved == optim.decay_mask(params())
+
+
+def test_muon_turns_matrices_and_leaves_the_rest_to_adam() -> None:
+    def drawn(*shape):
+        return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+
+    tree = {
+        "Dense_0": {"kernel": drawn(8, 6), "bias": drawn(6)},
+        "query": {"kernel": drawn(6, 3, 2)},
+        "out": {"kernel": drawn(3, 2, 6)},
+        "embed": {"embedding": drawn(6, 6)},
+    }
+    moved, adam = {}, optax.adamw(0.1, b2=0.99, weight_decay=0, nesterov=True)
+    for name, optimizer in (("muon", optim.muon(0.1, clip=None)), ("adam", adam)):
+        moved[name], _ = optimizer.update(tree, optimizer.init(tree), tree)
+    for layer, rows in (("Dense_0", 8), ("query", 6), ("out", 6)):
+        kernel = np.reshape(moved["muon"][layer]["kernel"], (rows, 6))
+        length = 0.1 * 0.2 * rows**0.5  # of what is turned; five rounds come near it
+        np.testing.assert_allclose(np.linalg.svd(kernel / length, compute_uv=False), 1, atol=0.35)
+    for layer, part in (("Dense_0", "bias"), ("embed", "embedding")):
+        np.testing.assert_allclose(moved["muon"][layer][part], moved["adam"][layer][part], rtol=1e-5)
 
 
 def test_clip_bounds_the_global_norm() -> None:

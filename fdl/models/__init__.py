@@ -10,7 +10,7 @@ from fdl.models.mlp import MLP
 from fdl.models.perceptron import Perceptron
 from fdl.models.resnet import ResNet, cifar_resnet, resnet
 from fdl.models.rnn import RNN
-from fdl.models.seq2seq import Seq2SeqRNN, Seq2SeqTransformer
+from fdl.models.seq2seq import Seq2SeqRNN, Seq2SeqTransformer, encoder_decoder
 from fdl.models.transformer import Transformer
 from fdl.models.vgg import VGG
 from fdl.models.vit import ViT
@@ -37,6 +37,7 @@ __all__ = [
     "Writer",
     "bert",
     "cifar_resnet",
+    "encoder_decoder",
     "gpt",
     "gpt2",
     "resnet",

@@ -6,6 +6,7 @@ Shape legend: B batch, S source positions, T written positions, V vocabulary, D 
 """
 
 import functools
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,26 @@ from fdl.models.layers import Dropout, Dtype, stack
 from fdl.models.rnn import Cell, Recurrence
 from fdl.models.transformer import Block, normal
 from fdl.types import Array
+
+Kind = Literal["transformer", "gru"]
+
+
+def encoder_decoder(
+    kind: Kind,
+    vocabulary: int,
+    source_vocabulary: int | None,
+    *,
+    width: int,
+    depth: int,
+    context: int,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """Make the encoder-decoder of this kind; `context` is the longest sequence, which a recurrent net need not know."""
+    if kind == "gru":
+        return Seq2SeqRNN(vocabulary, source_vocabulary, width, depth, dropout=dropout)
+    if kind == "transformer":
+        return Seq2SeqTransformer(vocabulary, source_vocabulary, width, depth, context=context, dropout=dropout)
+    raise ValueError(f"an encoder-decoder of kind {kind!r} is unknown; choose transformer or gru")
 
 
 class Seq2SeqRNN(nn.Module):

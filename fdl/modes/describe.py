@@ -24,9 +24,9 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     least = chips.floors(work, 2 * nbytes(held))  # a step reads the state and writes it
     result: dict[str, Any] = {
         "experiment": experiment.name,
-        "inputs": shapes(batch.inputs),
-        "targets": shapes(batch.targets),
-        "outputs": shapes(outputs),
+        "inputs": batched(batch.inputs),
+        "targets": batched(batch.targets),
+        "outputs": batched(outputs),
         "parameters": parameters,
         "parameter_bytes": nbytes(state.params),
         "state_bytes": nbytes(held),
@@ -86,8 +86,10 @@ def shape(leaf: Any) -> str:
     return f"{leaf.dtype.name}[{', '.join(map(str, leaf.shape))}]"
 
 
-def shapes(tree: Any) -> str:
-    """Return the shapes of a tree in one line."""
+def batched(tree: Any) -> str:
+    """Return the shapes of a batch's tree in one line, its leading dimension, the examples side by side, as B."""
     return ", ".join(
-        f"{jax.tree_util.keystr(path, simple=True, separator='/')} {shape(leaf)}".strip() for path, leaf in leaves(tree)
+        f"{jax.tree_util.keystr(path, simple=True, separator='/')} "
+        f"{leaf.dtype.name}[{', '.join(('B', *map(str, leaf.shape[1:])))}]".strip()
+        for path, leaf in leaves(tree)
     )

@@ -11,3 +11,12 @@ def test_published_sizes_are_described_exactly():
     said = [" ".join(line.split()) for text in lines for line in text.splitlines()]
     assert "parameters 61,100,840" in said
     assert "bert 4,385,920" in said  # the encoder besides its head
+
+
+def test_what_leads_with_the_batch_is_written_so():
+    described = describe(load("digits_mlp"), say=lambda text: None)
+    assert [described[name] for name in ("inputs", "targets", "outputs")] == [
+        "float32[B, 8, 8, 1]",
+        "int32[B]",
+        "float32[B, 10]",
+    ]
