@@ -31,6 +31,7 @@ import resume
 import runs
 import soak
 import starts
+import starve
 from runs import Row
 
 ROWS = {
@@ -40,6 +41,7 @@ ROWS = {
     5: ("disk full, in bytes or inodes, at a random point", 50, disks.fill),
     6: ("two starts on one folder", 50, starts.twice),
     7: ("a run goes on with other devices or another executor", 40, moves.move),
+    10: ("memory runs out at a random moment", 50, starve.starve),
     11: ("wrong flags, pages, folders, shapes, labels, numbers", 300, inputs.wrong),
     12: ("hostile text, run folders, checkpoints and data", 50, hostile.hostile),
     15: ("two hours of all of these at random, and a long run frozen and thawed beside them", 10**6, soak.soak),
@@ -54,16 +56,22 @@ MARK = "<!-- from here on written by tests/faults/gate.py -->\n"
 HEAD = ("#", "fault", "tries", "failures", "worst", "seed", "note", "commit", "when")
 
 
-def write(file: Path, row: Row, seed: int) -> None:
-    """Put a row into the table, in the place of what an earlier run of it said."""
+def write(file: Path, row: Row, seed: int, add: bool = False) -> None:
+    """Put a row into the table, in the place of what an earlier run of it said, or with its tries added up."""
     text, _, table = file.read_text(encoding="utf-8").partition(MARK)
     lines = {int(found[1]): line for line in table.splitlines() if (found := re.match(r"\| (\d+) \|", line))}
+    tries, failures, seeds = row.tries, len(row.failures), str(seed)
+    if add and row.number in lines:
+        before = [cell.strip() for cell in lines[row.number].strip("|").split("|")]
+        tries, failures, seeds = tries + int(before[2]), failures + int(before[3]), f"{before[5]}, {seeds}"
+        if row.worst is not None and before[4]:
+            row.worst = max(row.worst, float(before[4].removesuffix(" s")))
     worst = f"{row.worst:.2f} s" if row.worst is not None else ""
     note = f"{row.note}; load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
     here = ["git", "-C", str(runs.ROOT), "describe", "--always", "--abbrev=8", "--exclude=*"]
     commit = subprocess.run(here, capture_output=True, text=True).stdout.strip()
     when = f"{datetime.now():%Y-%m-%d %H:%M}"
-    cells = (row.number, row.fault, row.tries, len(row.failures), worst, seed, note, commit, when)
+    cells = (row.number, row.fault, tries, failures, worst, seeds, note, commit, when)
     lines[row.number] = f"| {' | '.join(map(str, cells))} |"
     head = f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n"
     file.write_text(text + MARK + "\n" + head + "\n".join(lines[n] for n in sorted(lines)) + "\n", encoding="utf-8")
@@ -76,6 +84,7 @@ def main() -> int:
     parser.add_argument("--tries", type=int, help="instead of each row's own number")
     parser.add_argument("--minutes", type=float, default=math.inf, help="at most so long for a row")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--add", action="store_true", help="to what the table has of these rows, in several sittings")
     parser.add_argument("--table", type=Path, default=TABLE, help="where the rows are written")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -85,12 +94,12 @@ def main() -> int:
         # Each in a fork of its own: a row may start JAX, and a process that has started JAX must not fork.
         pid = os.fork()
         if not pid:
-            os._exit(try_row(number, options.tries, options.seed, options.table, options.minutes))
+            os._exit(try_row(number, options.tries, options.seed, options.table, options.minutes, options.add))
         failed |= os.waitpid(pid, 0)[1] != 0
     return int(failed)
 
 
-def try_row(number: int, tries: int | None, seed: int, table: Path, minutes: float) -> int:
+def try_row(number: int, tries: int | None, seed: int, table: Path, minutes: float, add: bool) -> int:
     """Run one row, write it into the table and return 1 where anything failed."""
     fault, usual, work = ROWS[number]
     folder, begun = Path(tempfile.mkdtemp(prefix="fdl-faults-")), time.monotonic()
@@ -105,7 +114,7 @@ def try_row(number: int, tries: int | None, seed: int, table: Path, minutes: flo
     print(
         f"row {number}: {row.tries} tries, {len(row.failures)} failures, worst {row.worst}, {seconds:.0f} s", flush=True
     )
-    write(table, row, seed)
+    write(table, row, seed, add)
     return int(bool(row.failures))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import runs
 from runs import Row
 
+BAR = 1.0  # of a flag error, as a whole process
 KNOBS = {"width": "int", "batch_size": "int", "steps": "int", "learning_rate": "float", "seed": "int", "family": "enum"}
 NOT_INT = ("three", "1.5", "", "1e", "0x", "None", "∞", "--", "1,2", " ")
 NOT_FLOAT = ("fast", "", "1..2", "1e-", "0,1", "[1]", "1/3")
@@ -157,8 +158,10 @@ def wrong(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
                 [sys.executable, str(runs.ROOT / "launch.py"), *argv], capture_output=True, text=True, cwd=folder
             )
             kinds.add(kind)
+            seconds = time.monotonic() - begun
             problem = verdict(ended.returncode, ended.stdout + ended.stderr, names)
-            row.attempt(problem and f"{kind} {argv}: {problem}", time.monotonic() - begun)
+            problem = problem or (f"it took {seconds:.2f} s" if seconds > BAR else None)
+            row.attempt(problem and f"{kind} {argv}: {problem}", seconds)
         for kind, argv, names in page_kinds(rng, folder):
             if row.over(tries):
                 break

@@ -13,6 +13,8 @@ from pathlib import Path
 import runs
 from runs import Row
 
+BAR = 2.0
+
 
 def twice(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     """Start runs on a folder that one runs in, as a process of its own each time; every third time both at once."""
@@ -34,7 +36,7 @@ def twice(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
         named = f"in use by pid {first} on {socket.gethostname()}" in second.stderr
         alive = os.waitpid(first, os.WNOHANG)[0] == 0
         problem = None if (second.returncode, named, alive) == (2, True, True) else f"{second} {alive=}"
-        row.attempt(problem, seconds)
+        row.attempt(problem or (f"the second took {seconds:.2f} s to leave" if seconds > BAR else None), seconds)
         if alive:
             runs.finish(first, folder / "log", limit=0)
     row.note = "worst: until the second has left, JAX not yet imported; each first is killed and its lock goes with it"
