@@ -60,7 +60,7 @@ def attempt(workdir: Path, index: int, number: signal.Signals, after: float) -> 
     """Return what went wrong when one of two was taken away, if anything did, and how long the other took to end."""
     both = pair(workdir, 1_000_000)
     try:
-        while len(steps := sorted(runs.committed(workdir)) if workdir.exists() else []) < 2:
+        while len(steps := runs.listed(workdir)) < 2:
             if both[0].poll() is not None or both[1].poll() is not None:
                 return f"did not start: {[process.communicate()[0] for process in both]}", None
             time.sleep(0.1)
@@ -90,7 +90,7 @@ def go_on(workdir: Path, step: int) -> str | None:
     """Start both again, ask them to stop, and say what went wrong, if anything did."""
     both = pair(workdir, 1_000_000)
     try:
-        while max(runs.committed(workdir)) <= step:
+        while max(runs.listed(workdir)) <= step:
             if both[0].poll() is not None:
                 return f"did not go on: {both[0].communicate()[0]}"
             time.sleep(0.1)

@@ -32,12 +32,12 @@ def resume(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
 def go(folder: Path, family: str, saves: int) -> float:
     """Start a run, kill it after some more saves, and return how long it took to its first steps."""
     workdir, begun = folder / "run", time.time()
-    before = max(runs.committed(workdir), default=0)
+    before = max(runs.listed(workdir), default=0)
     argv = runs.command(workdir, family, "jit", "--steps=1000000")
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([sys.executable, str(runs.ROOT / "launch.py"), *argv], stdout=log, stderr=log)
         try:
-            while max(runs.committed(workdir), default=0) < before + 10 * saves:
+            while max(runs.listed(workdir), default=0) < before + 10 * saves:
                 assert process.poll() is None, (folder / "log").read_text()
                 time.sleep(0.05)
         finally:

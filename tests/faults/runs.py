@@ -167,6 +167,13 @@ def committed(workdir: Path) -> dict[int, dict]:
     return {step: checkpoints.verify(step) for step in checkpoints.steps()}
 
 
+def listed(workdir: Path) -> list[int]:
+    """Return the committed steps of a run that is under way and may remove any of them."""
+    from fdl.checkpoint import Checkpoints
+
+    return Checkpoints(workdir / "checkpoints").steps()
+
+
 def final(workdir: Path) -> dict[str, str]:
     """Return the digest of every leaf of the newest checkpoint."""
     steps = committed(workdir)
