@@ -19,13 +19,13 @@ import numpy as np
 from fdl import memory
 from fdl.data.order import orders
 from fdl.data.source import LazySource, Source
-from fdl.decoder import Decoder, Read
 from fdl.types import Batch, Rows
 
 _AHEAD = 2**28  # bytes that are decoded before they are wanted
 _BLOCK, _MOST = 2**20, 32  # bytes and steps that are read together
 _MUCH = 2**28  # bytes to decode that are worth starting processes, which takes some seconds
 _MIB = 2**20
+Read = Callable[[np.ndarray], Batch]
 WORKERS = max(2, os.cpu_count() or 2)
 
 
@@ -74,8 +74,7 @@ class Stream:
         look: Callable[[Batch, np.ndarray], None] = lambda batch, indices: None,
         own: Callable[[int], slice] = slice,
     ):
-        self.source, self.rows, self.end, self.own = source, rows, end, own
-        self.read = looked_at(source.fetch, look)
+        self.source, self.rows, self.end, self.look, self.own = source, rows, end, look, own
         self.threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="decode")
         self.decoders: SimpleQueue[Read] = SimpleQueue()
         self.begun: dict[int, Future[Batch]] = {}
@@ -107,10 +106,10 @@ class Stream:
         )
         self.block = max(1, min(_BLOCK // batch_bytes, _MOST))
         self.block_bytes = self.block * batch_bytes
-        apart = isinstance(self.source, LazySource) and self.source.portable
         much = (self.end - step) * batch_bytes > _MUCH
+        apart = self.source.apart if isinstance(self.source, LazySource) and much else None
         for _ in range(WORKERS):
-            self.decoders.put(Decoder(self.read) if apart and much else self.read)
+            self.decoders.put(looked_at(apart() if apart else self.source.fetch, self.look))
 
     def fetch(self, number: int) -> Batch:
         """Return the batches [S, B, ...] of one block, their weights multiplied by those of their rows."""

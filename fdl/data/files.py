@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.records import Column, Field, Kind, Records
+from fdl.data.records import Ask, Column, Field, Kind, Read, Records
 from fdl.data.tfds import decode_image, names_and_sizes
 
 SPLITS = ("train", "validation", "test")
@@ -86,13 +86,19 @@ def image_folder(path: Path) -> Records:
     same = len(shapes) == 1
     shape = next(iter(shapes)) if same else (None, None, channels)
 
-    def read(split: str, indices: np.ndarray, columns: Sequence[str]) -> dict[str, Column]:
-        rows = [found[split][i] for i in indices]
-        values: dict[str, Callable[[], Column]] = {
-            "image": lambda: [_picture(file, channels) for file, _ in rows],
-            "label": lambda: [number for _, number in rows],
-        }
-        return {name: values[name]() for name in columns}
+    def reading(images: Callable[[list[Path]], Column]) -> Read:
+        def read(split: str, indices: np.ndarray, columns: Sequence[str]) -> dict[str, Column]:
+            rows = [found[split][i] for i in indices]
+            values: dict[str, Callable[[], Column]] = {
+                "image": lambda: images([file for file, _ in rows]),
+                "label": lambda: [number for _, number in rows],
+            }
+            return {name: values[name]() for name in columns}
+
+        return read
+
+    def apart(ask: Ask) -> Read:
+        return reading(lambda files: ask("pictures", files=[str(file) for file in files], channels=channels)["image"])
 
     return Records(
         name=path.name,
@@ -101,9 +107,9 @@ def image_folder(path: Path) -> Records:
             "label": Field(kind="label", dtype=np.dtype(np.int32), classes=len(names), names=tuple(names)),
         },
         sizes={split: len(files) for split, files in found.items()},
-        read=read,
+        read=reading(lambda files: [picture(file, channels) for file in files]),
+        apart=apart,
         supervised=("image", "label"),
-        portable=True,
         fingerprint=lambda: _fingerprint(file for files in found.values() for file, _ in files),
         contents=lambda: names_and_sizes(file for files in found.values() for file, _ in files),
         where=lambda split, index: str(found[split][index][0]),
@@ -255,7 +261,8 @@ def _shape(file: Path) -> tuple[int, int, int]:
         raise ValueError(f"{file} is no image or is damaged; mend or remove it") from error
 
 
-def _picture(file: Path, channels: int) -> np.ndarray:
+def picture(file: Path, channels: int) -> np.ndarray:
+    """Return u8[H, W, C] of a file, or raise a ValueError that names it."""
     try:
         return decode_image(file.read_bytes(), channels)
     except OSError as error:

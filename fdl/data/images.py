@@ -1,10 +1,12 @@
 """Images: any records with an image column as a dataset of u8[B, H, W, C], made float on the device."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.data.records import Records, complete
+from fdl.data.records import Column, Records, complete
 from fdl.data.source import Augment, Dataset, LazySource
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
@@ -35,8 +37,7 @@ def images(
         height = width = size or 64
     shape = (height, width, channels)
 
-    def read(split: str, indices: np.ndarray) -> Batch:
-        rows = records.read(split, indices, (column, goal_column))
+    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
         pictures = [
             image if image.shape == shape else fitted_image(image, shape, records.at(split, i))
             for image, i in zip(rows[column], indices, strict=True)
@@ -50,7 +51,8 @@ def images(
     )
 
     def load(split: str) -> LazySource:
-        return stored(records, spec, split, read, key=f"{column} {goal_column} {shape} {target_of.fitted}")
+        key = f"{column} {goal_column} {shape} {target_of.fitted}"
+        return stored(records, spec, split, (column, goal_column), join, key=key, sizes={column: shape})
 
     transform = center_bytes if field.dtype == np.uint8 else None
     return Dataset(
@@ -70,13 +72,22 @@ def center_bytes(batch: Batch) -> Batch:
 
 
 def fitted_image(image: np.ndarray, shape: tuple[int, int, int], where: str) -> np.ndarray:
-    """Cut the middle of the wanted proportions out of an image and resize it, if it has not the shape already."""
-    if image.shape == shape:
-        return image
-    if image.shape[-1] != shape[-1] or image.dtype != np.uint8:
+    """Return the image in this shape, as `fit` makes it, or raise a ValueError."""
+    fitted = fit(image, shape)
+    if fitted.shape != shape:
         raise ValueError(
             f"{where}: image of {image.shape} {image.dtype} among images of {shape}; convert it to {shape[-1]} channels"
         )
+    return fitted
+
+
+def fit(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Cut the middle of the wanted proportions out of an image and resize it.
+
+    One that has the shape already stays as it is, and so does one of other channels or other numbers than bytes.
+    """
+    if image.shape == shape or image.shape[-1] != shape[-1] or image.dtype != np.uint8:
+        return image
     from PIL import Image, ImageOps
 
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

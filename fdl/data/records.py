@@ -13,6 +13,8 @@ Kind = Literal["image", "video", "audio", "text", "label", "number", "array", "o
 
 FLOAT = np.dtype(np.float32)
 Column = Sequence[Any] | np.ndarray
+Read = Callable[[str, np.ndarray, Sequence[str]], dict[str, Column]]
+Ask = Callable[..., dict[str, Column]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +43,18 @@ class Records:
     fingerprint: changes with the content; costs reading the files once.
     contents:    changes with the content as far as can be seen at once: names and sizes of many files, all of a table.
     where:       `(split, index) -> file and line`, where a user would look for the example.
-    portable:    `read` holds names of files and not what is in them, so that other processes can do it as well.
+    apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.decoder`).
     """
 
     name: str
     fields: Mapping[str, Field]
     sizes: Mapping[str, int]
-    read: Callable[[str, np.ndarray, Sequence[str]], dict[str, Column]]
+    read: Read
     supervised: tuple[str, str] | None = None
     fingerprint: Callable[[], str] = lambda: ""
     contents: Callable[[], str] = lambda: ""
     where: Callable[[str, int], str] | None = None
-    portable: bool = False
+    apart: Callable[[Ask], Read] | None = None
 
     def column(self, split: str, name: str) -> Column:
         """Return one whole column of a split."""
@@ -112,13 +114,24 @@ def complete(records: Records, *, seed: int = 0, labels: Column | None = None) -
     share = {name: max(part, 1 / size) for name, part in missing.items()}
     rows = split_rows(size, seed=seed, labels=numbers, held_out=share)
 
-    def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
-        if split in rows:
-            return records.read("train", rows[split][indices], names)
-        return records.read(split, indices, names)
+    def complete_of(read: Read) -> Read:
+        def complete_read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+            return read("train", rows[split][indices], names) if split in rows else read(split, indices, names)
+
+        return complete_read
+
+    def apart(ask: Ask) -> Read:
+        assert records.apart is not None
+        return complete_of(records.apart(ask))
 
     def where(split: str, index: int) -> str:
         return records.at("train", int(rows[split][index])) if split in rows else records.at(split, index)
 
     sizes = {**records.sizes, **{name: len(index) for name, index in rows.items()}}
-    return replace(records, sizes=sizes, read=read, where=where if records.where else None)
+    return replace(
+        records,
+        sizes=sizes,
+        read=complete_of(records.read),
+        apart=apart if records.apart else None,
+        where=where if records.where else None,
+    )

@@ -3,12 +3,14 @@
 Shape legend: B batch, T samples, N frames, M mel bands.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fdl.data.log_mel import log_mel
-from fdl.data.records import Records, complete
+from fdl.data.records import Column, Records, complete
 from fdl.data.source import Augment, Dataset, LazySource
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
@@ -42,8 +44,7 @@ def sounds(
     length = int(seconds * rate) or max(len(sound) for sound in some)
     dtype = np.dtype(np.int16) if field.dtype.kind in "iu" else np.dtype(np.float32)
 
-    def read(split: str, indices: np.ndarray) -> Batch:
-        rows = records.read(split, indices, (column, goal_column))
+    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
         waves = np.zeros((len(indices), length), dtype)
         for wave, sound, index in zip(waves, rows[column], indices, strict=True):
             sound = np.asarray(sound)
@@ -67,7 +68,8 @@ def sounds(
     )
 
     def load(split: str) -> LazySource:
-        return stored(records, spec, split, read, key=f"{column} {goal_column} {length} {target_of.fitted}")
+        key = f"{column} {goal_column} {length} {target_of.fitted}"
+        return stored(records, spec, split, (column, goal_column), join, key=key)
 
     fitted = {"rate": rate, "length": length, **target_of.fitted}
     return Dataset(

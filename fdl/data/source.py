@@ -84,14 +84,14 @@ class LazySource:
     read:   `(indices: i64[B]) -> Batch` of NumPy arrays; safe to call from several threads.
     load:   decodes everything into a `Source` with the same rows.
     nbytes: what that would take in memory.
-    portable: `read` can be sent to other processes (by cloudpickle) and is small.
+    apart:  makes another `read`, which has a process of its own do the work; None where there is no such thing.
     """
 
     size: int
     read: Callable[[np.ndarray], Batch]
     load: Callable[[], Source]
     nbytes: int
-    portable: bool = False
+    apart: Callable[[], Callable[[np.ndarray], Batch]] | None = None
 
     def __len__(self) -> int:
         return self.size

@@ -3,14 +3,15 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from fdl.data.records import Records
+from fdl.data.decoder import Decoder, Gone
+from fdl.data.records import Column, Read, Records
 from fdl.data.source import LazySource, Source, Spec, take_columns
 from fdl.types import Batch, PyTree
 
@@ -18,11 +19,20 @@ _BLOCK = 1024
 
 
 def stored(
-    records: Records, spec: Spec, split: str, read: Callable[[str, np.ndarray], Batch], *, key: str
+    records: Records,
+    spec: Spec,
+    split: str,
+    columns: Sequence[str],
+    join: Callable[[Mapping[str, Column], str, np.ndarray], Batch],
+    *,
+    key: str,
+    sizes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> LazySource:
     """Return a source that decodes rows when asked, and everything once when asked to be resident.
 
-    key: whatever besides the files decides what the decoded arrays hold.
+    join:  `(columns, split, indices) -> Batch` of what was read.
+    key:   whatever besides the files decides what the decoded arrays hold.
+    sizes: of columns of images that `join` resizes, their shape then.
     """
     if split not in spec.sizes:
         raise ValueError(f"there is no split {split!r}; splits are {', '.join(spec.sizes)}")
@@ -30,18 +40,31 @@ def stored(
     leaves = jax.tree.leaves((spec.inputs, spec.targets))
     nbytes = size * sum(int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
 
+    def reading(rows: Read) -> Callable[[np.ndarray], Batch]:
+        return lambda indices: join(rows(split, indices, columns), split, indices)
+
+    def apart() -> Callable[[np.ndarray], Batch]:
+        assert records.apart is not None
+        here, there = records.read, records.apart(Decoder(sizes or {}))
+
+        def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+            try:
+                return there(split, indices, names)
+            except Gone:
+                return here(split, indices, names)
+
+        return reading(read)
+
+    read = reading(records.read)
+
     def load() -> Source:
         name = hashlib.blake2b(f"{records.fingerprint()} {split} {size} {key} 1".encode(), digest_size=16).hexdigest()
         arrays = _mapped(cache_folder() / name, (spec.inputs, spec.targets), size)
         if arrays is None:
-            arrays = _decode(
-                cache_folder() / name, (spec.inputs, spec.targets), size, lambda index: read(split, index), split
-            )
+            arrays = _decode(cache_folder() / name, (spec.inputs, spec.targets), size, read, split)
         return Source(arrays=arrays, size=size, take=take_columns)
 
-    return LazySource(
-        size=size, read=lambda indices: read(split, indices), load=load, nbytes=nbytes, portable=records.portable
-    )
+    return LazySource(size=size, read=read, load=load, nbytes=nbytes, apart=apart if records.apart else None)
 
 
 def cache_folder() -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.records import Column, Field, Records
+from fdl.data.records import Ask, Column, Field, Read, Records
 from fdl.data.without_tensorflow import install
 
 BYTE = np.dtype(np.uint8)
@@ -47,15 +47,21 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
         fields={field: _field(feature) for field, feature in _flatten("", info.features).items()},
         sizes=sizes,
         read=_Opened(builder, strings).read,
-        portable=True,
+        apart=lambda ask: _reading_apart(ask, place, strings),
         supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
         fingerprint=lambda: _fingerprint(place, strings),
         contents=lambda: names_and_sizes(_files(place)),
     )
 
 
+def _reading_apart(ask: Ask, folder: Path, strings: Mapping[str, str]) -> Read:
+    """Return a `read` for which another process opens the folder again."""
+    where = {"folder": str(folder), "splits": json.dumps(strings)}
+    return lambda split, indices, names: ask("rows", **where, split=split, indices=indices.tolist(), names=list(names))
+
+
 class _Opened:
-    """The files of a prepared set, which another process opens again by the name of their folder.
+    """The files of a prepared set.
 
     strings: our split -> a TFDS split string.
     """
@@ -65,9 +71,6 @@ class _Opened:
         flat = _flatten("", builder.info.features)
         self.readers = {field: _reader(field, feature) for field, feature in flat.items()}
         self.rows: dict[str, Any] = {}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _open, (str(self.builder.data_dir), dict(self.strings))
 
     def read(self, split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
         """Return these columns of these rows, as `Records.read` does."""
@@ -94,11 +97,6 @@ class _Opened:
             raw = decode.DeserializeMethod.RAW_BYTES
             self.rows[split] = self.builder.as_data_source(split=self.strings[split], deserialize_method=raw)
         return self.rows[split]
-
-
-def _open(folder: str, strings: Mapping[str, str]) -> _Opened:
-    install()
-    return _Opened(_prepared_folder(folder), strings)
 
 
 def _prepared_folder(name: str) -> Any:
@@ -271,9 +269,9 @@ def decode_image(data: bytes, channels: int | None, dtype: np.dtype = BYTE) -> n
     """Return u8[H, W, C] (or u16, or f32 that TFDS keeps as four bytes) of an encoded image."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as picture:
-        mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels or 0, picture.mode)
-        image = np.asarray(picture if picture.mode == mode or dtype != np.uint8 else picture.convert(mode))
+    picture = Image.open(io.BytesIO(data))  # which leaves no file open
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels or 0, picture.mode)
+    image = np.asarray(picture if picture.mode == mode or dtype != np.uint8 else picture.convert(mode))
     if dtype == np.float32:
         return image.view(np.float32)
     return image[..., None] if image.ndim == 2 else image

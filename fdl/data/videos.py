@@ -3,11 +3,13 @@
 Shape legend: B batch, T frames, H height, W width, C channels.
 """
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
 
 from fdl.data.images import center_bytes, fitted_image
-from fdl.data.records import Records, complete
+from fdl.data.records import Column, Records, complete
 from fdl.data.source import Augment, Dataset, LazySource
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
@@ -41,8 +43,7 @@ def videos(
     shape = (size or first.shape[1], size or first.shape[2], first.shape[3])
     length = frames or len(first)
 
-    def read(split: str, indices: np.ndarray) -> Batch:
-        rows = records.read(split, indices, (column, goal_column))
+    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
         films = []
         for film, index in zip(rows[column], indices, strict=True):
             where = records.at(split, index)
@@ -59,7 +60,8 @@ def videos(
     )
 
     def load(split: str) -> LazySource:
-        return stored(records, spec, split, read, key=f"{column} {goal_column} {length} {shape} {target_of.fitted}")
+        key = f"{column} {goal_column} {length} {shape} {target_of.fitted}"
+        return stored(records, spec, split, (column, goal_column), join, key=key)
 
     fitted = target_of.fitted
     return Dataset(
