@@ -47,9 +47,14 @@ def stoppable(run: Callable[[], int]) -> int:
     """Return the exit code of a run; where a signal ends it, say so in one line."""
     stop.leave_on_request(tidy=False)
     try:
-        return run()
+        code = run()
+        sys.stdout.flush()
+        return code
     except Stopped as stopped:
         return end(stopped, STOPPED)
+    except BrokenPipeError:  # whoever reads has read enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
 
 
 def run(
@@ -97,6 +102,8 @@ def run(
             raise
         return refuse(error)
     except (Fault, OSError) as error:
+        if isinstance(error, BrokenPipeError) and mode != "train":
+            raise
         return end(error, FAULT)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):

@@ -65,18 +65,32 @@ class Knob:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page as read: its name, file, docstring, knobs, and the digest of what it computes (see `_code`)."""
+    """A page as read: its name, file, docstring, knobs and text."""
 
     name: str
     path: Path
     doc: str
     knobs: tuple[Knob, ...]
-    code: str
+    text: str
 
     @property
     def summary(self) -> str:
         """Return the first line of the docstring."""
         return self.doc.strip().split("\n", 1)[0]
+
+    @property
+    def code(self) -> str:
+        """Return the digest of the page less what computes nothing: comments, docstrings and the knobs' defaults.
+
+        The values of knobs are known besides, wherever they came from.
+        """
+        tree = ast.parse(self.text)
+        if function := _function(tree):
+            function.args.kw_defaults = [None for _ in function.args.kw_defaults]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
 
     def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
         """Return every knob with its value, the given ones over the defaults; raise on one that does not fit."""
@@ -106,11 +120,12 @@ def read(name: str) -> Page:
         tree = ast.parse(text)
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a Python page: {error}") from None
-    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "experiment"]
-    if not found:
+    found = _function(tree)
+    if found is None:
         raise ValueError(f"{path}: a page defines a function experiment(*, knobs...) -> Experiment; this one does not")
-    doc, knobs = ast.get_docstring(tree) or "", _knobs(found[0], path, text)
-    return Page(name=path.stem, path=path, doc=doc, knobs=knobs, code=_code(tree, found[0]))
+    return Page(
+        name=path.stem, path=path, doc=ast.get_docstring(tree) or "", knobs=_knobs(found, path, text), text=text
+    )
 
 
 def meant(name: str, known: Sequence[str] | dict[str, Any]) -> str:
@@ -119,16 +134,9 @@ def meant(name: str, known: Sequence[str] | dict[str, Any]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _code(tree: ast.Module, function: ast.FunctionDef) -> str:
-    """Return the digest of a page less what computes nothing: comments, docstrings and the knobs' defaults.
-
-    The values of knobs are known besides, wherever they came from. Changes the tree, which is not needed any more.
-    """
-    function.args.kw_defaults = [None for _ in function.args.kw_defaults]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
+def _function(tree: ast.Module) -> ast.FunctionDef | None:
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "experiment"]
+    return found[0] if found else None
 
 
 def _knobs(function: ast.FunctionDef, path: Path, text: str) -> tuple[Knob, ...]:

@@ -90,6 +90,15 @@ def test_list_and_help_do_not_import_jax(tmp_path):
     assert launch("--widht=1", PYTHONPATH=str(tmp_path)).returncode == 2
 
 
+def test_who_reads_only_the_beginning_of_a_list_sees_no_error():
+    listing = subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), "--list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    listing.stdout.close()
+    assert (listing.wait(60), listing.stderr.read()) == (0, "")
+    listing.stderr.close()
+
+
 def test_a_fault_of_the_users_own_code_keeps_its_traceback(tmp_path):
     page = tmp_path / "mine.py"
     page.write_text('"""Mine."""\n\n\ndef experiment(*, seed: int = 0, batch_size: int = 1):\n    return int("one")\n')

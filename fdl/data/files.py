@@ -5,15 +5,15 @@ or `train/CLASS/*.png` and so on.
 """
 
 import csv
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fdl.data.contents import fingerprint, glance
 from fdl.data.records import Ask, Column, Field, Kind, Read, Records
-from fdl.data.tfds import decode_image, names_and_sizes
+from fdl.data.tfds import decode_image
 
 SPLITS = ("train", "validation", "test")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -54,8 +54,8 @@ def table_file(path: Path) -> Records:
         fields={name: _guess(column) for name, column in tables["train"].items()},
         sizes={split: len(next(iter(table.values()))) for split, table in tables.items()},
         read=lambda split, indices, names: {name: _rows(tables[split][name], indices) for name in names},
-        fingerprint=lambda: _fingerprint(files.values()),
-        contents=lambda: _fingerprint(files.values()),
+        fingerprint=lambda: fingerprint(files.values()),
+        contents=lambda: fingerprint(files.values()),
         where=where,
     )
 
@@ -110,8 +110,8 @@ def image_folder(path: Path) -> Records:
         read=reading(lambda files: [picture(file, channels) for file in files]),
         apart=apart,
         supervised=("image", "label"),
-        fingerprint=lambda: _fingerprint(file for files in found.values() for file, _ in files),
-        contents=lambda: names_and_sizes(file for files in found.values() for file, _ in files),
+        fingerprint=lambda: fingerprint(file for files in found.values() for file, _ in files),
+        contents=lambda: glance(file for files in found.values() for file, _ in files),
         where=lambda split, index: str(found[split][index][0]),
     )
 
@@ -267,11 +267,3 @@ def picture(file: Path, channels: int) -> np.ndarray:
         return decode_image(file.read_bytes(), channels)
     except OSError as error:
         raise ValueError(f"{file} is no image or is damaged; mend or remove it") from error
-
-
-def _fingerprint(files: Any) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for path in files:
-        with open(path, "rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.data.records import Column, Records, complete
-from fdl.data.source import Augment, Dataset, LazySource
+from fdl.data.source import Augment, Dataset, LazySource, dataset_of
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
 from fdl.types import Batch
@@ -55,15 +55,7 @@ def images(
         return stored(records, spec, split, (column, goal_column), join, key=key, sizes={column: shape})
 
     transform = center_bytes if field.dtype == np.uint8 else None
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=load,
-        transform=transform,
-        augment=augment,
-        fitted=target_of.fitted,
-        contents=records.contents,
-    )
+    return dataset_of(records, spec, load, target_of.fitted, transform=transform, augment=augment)
 
 
 def center_bytes(batch: Batch) -> Batch:

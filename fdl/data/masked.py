@@ -3,6 +3,7 @@
 Shape legend: B batch, T time (tokens).
 """
 
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 
 from fdl import axis
 from fdl.data.records import Records
-from fdl.data.source import Augment, Dataset, Source, Spec, columns
+from fdl.data.source import Augment, Dataset, Source, Spec, columns, dataset_of
 from fdl.data.texts import clean, known
 from fdl.data.tokens import PIECES, UNKNOWN, Tokenizer, padded
 from fdl.types import Array, Batch
@@ -42,13 +43,13 @@ def masked(records: Records, tokenizer: Tokenizer, *, column: str, length: int, 
         classes=tokenizer.size,
         vocabulary=tokenizer.size,
     )
-    return Dataset(
-        name=f"masked_{records.name}",
-        spec=spec,
-        load=lambda split: load(known(records, split)),
+    return dataset_of(
+        replace(records, name=f"masked_{records.name}"),
+        spec,
+        lambda split: load(known(records, split)),
+        {"tokens": tokenizer.fitted, "length": length},
         augment=augment,
         tokenizer=tokenizer,
-        fitted={"tokens": tokenizer.fitted, "length": length},
     )
 
 

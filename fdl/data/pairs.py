@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdl.data.records import Records, complete
-from fdl.data.source import Dataset, Source, Spec, columns
+from fdl.data.source import Dataset, Source, Spec, columns, dataset_of
 from fdl.data.texts import clean, known
 from fdl.data.tokens import END, START, Unit, bucket, fit_tokens, padded
 
@@ -63,10 +63,4 @@ def pairs(
         vocabulary=read.size,
     )
     fitted = {"source": read.fitted, "target": write.fitted, "length": length, "target_length": target_length}
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=lambda split: load(known(records, split)),
-        fitted=fitted,
-        contents=records.contents,
-    )
+    return dataset_of(records, spec, lambda split: load(known(records, split)), fitted)

@@ -41,7 +41,7 @@ class Records:
     read:        `(split, indices: i64[n], names) -> {name: n values}`; images arrive decoded, text as str.
     supervised:  the (input, target) that the set itself declares.
     fingerprint: changes with the content; costs reading the files once.
-    contents:    changes with the content as far as can be seen at once: names and sizes of many files, all of a table.
+    contents:    changes with the content as far as can be seen at once: of files that are large, names and sizes.
     where:       `(split, index) -> file and line`, where a user would look for the example.
     apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.decoder`).
     """

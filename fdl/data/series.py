@@ -11,7 +11,7 @@ import numpy as np
 
 from fdl.data.bundled import pick, standardisation
 from fdl.data.records import Records
-from fdl.data.source import Dataset, Source, Spec, columns
+from fdl.data.source import Dataset, Source, Spec, columns, dataset_of
 
 
 def series(
@@ -89,13 +89,7 @@ def series(
         sizes={split: len(starts) for split, starts in begins.items()},
         scale=float(train_change.std()) or 1.0,
     )
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=lambda split: pick(sources(), split),
-        fitted=fitted,
-        contents=records.contents,
-    )
+    return dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
 
 
 def _whole(records: Records, name: str) -> np.ndarray:

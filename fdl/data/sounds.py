@@ -11,7 +11,7 @@ import numpy as np
 
 from fdl.data.log_mel import log_mel
 from fdl.data.records import Column, Records, complete
-from fdl.data.source import Augment, Dataset, LazySource
+from fdl.data.source import Augment, Dataset, LazySource, dataset_of
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
 from fdl.types import Batch
@@ -72,12 +72,4 @@ def sounds(
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
     fitted = {"rate": rate, "length": length, **target_of.fitted}
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=load,
-        transform=transform,
-        augment=augment,
-        fitted=fitted,
-        contents=records.contents,
-    )
+    return dataset_of(records, spec, load, fitted, transform=transform, augment=augment)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.data.records import Records
 from fdl.data.tokens import Tokenizer
 from fdl.types import Array, Batch, PyTree
 
@@ -145,6 +146,29 @@ class Dataset:
 
         weights: Any = jax.ShapeDtypeStruct((batch_size, *self.spec.weights), jnp.float32)
         return Batch(jax.tree.map(batched, self.spec.inputs), jax.tree.map(batched, self.spec.targets), weights)
+
+
+def dataset_of(
+    records: Records,
+    spec: Spec,
+    load: Callable[[str], Source | LazySource],
+    fitted: Mapping[str, Any],
+    *,
+    transform: Callable[[Batch], Batch] | None = None,
+    augment: Augment | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Dataset:
+    """Return the dataset that is made of records: it has their name, and changes with their files."""
+    return Dataset(
+        name=records.name,
+        spec=spec,
+        load=load,
+        transform=transform,
+        augment=augment,
+        tokenizer=tokenizer,
+        fitted=fitted,
+        contents=records.contents,
+    )
 
 
 def columns(inputs: PyTree, targets: PyTree = None, weights: np.ndarray | None = None) -> Source:

@@ -14,7 +14,7 @@ import numpy as np
 
 from fdl.data.bundled import pick, standardisation
 from fdl.data.records import Column, Records, complete
-from fdl.data.source import Dataset, Source, columns
+from fdl.data.source import Dataset, Source, columns, dataset_of
 from fdl.data.targets import TARGETS, Goal, fit_target, missing
 
 _RARE = 1000
@@ -93,13 +93,7 @@ def table(
         records.sizes,
         categories=tuple(1 + len(known) for known in vocabularies.values()),
     )
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=lambda split: pick(sources(), split),
-        fitted=fitted,
-        contents=records.contents,
-    )
+    return dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
 
 
 def _is_numeric(records: Records, name: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fdl.data.bundled import pick
 from fdl.data.records import Column, Records, complete
-from fdl.data.source import Dataset, Source, Spec, columns, window_count, windows
+from fdl.data.source import Dataset, Source, Spec, columns, dataset_of, window_count, windows
 from fdl.data.targets import TARGETS, Goal, fit_target, missing
 from fdl.data.tokens import Tokenizer, Unit, bucket, fit_tokens, packed, padded
 
@@ -53,13 +53,7 @@ def texts(
         vocabulary=tokenizer.size,
     )
     fitted = {"tokens": tokenizer.fitted, "length": length, **target_of.fitted}
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=lambda split: load(known(records, split)),
-        fitted=fitted,
-        contents=records.contents,
-    )
+    return dataset_of(records, spec, lambda split: load(known(records, split)), fitted)
 
 
 def language(
@@ -93,14 +87,12 @@ def language(
         classes=tokenizer.size,
         vocabulary=tokenizer.size,
     )
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=lambda split: windows(pick(running, split), length, stride=strides[split]),
-        tokenizer=tokenizer,
-        fitted={"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])},
-        contents=records.contents,
-    )
+    fitted = {"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])}
+
+    def load(split: str) -> Source:
+        return windows(pick(running, split), length, stride=strides[split])
+
+    return dataset_of(records, spec, load, fitted, tokenizer=tokenizer)
 
 
 def clean(records: Records, split: str, column: str) -> list[str]:

@@ -1,18 +1,18 @@
 """TFDS sets by name or prepared folder, read from array_record files without TensorFlow."""
 
 import contextlib
-import hashlib
 import importlib
 import io
 import json
 import logging
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fdl.data.contents import fingerprint, glance
 from fdl.data.records import Ask, Column, Field, Read, Records
 from fdl.data.without_tensorflow import install
 
@@ -49,8 +49,8 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
         read=_Opened(builder, strings).read,
         apart=lambda ask: _reading_apart(ask, place, strings),
         supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
-        fingerprint=lambda: _fingerprint(place, strings),
-        contents=lambda: names_and_sizes(_files(place)),
+        fingerprint=lambda: f"{fingerprint(_files(place))} {sorted(strings.items())}",
+        contents=lambda: glance(_files(place)),
     )
 
 
@@ -279,22 +279,6 @@ def decode_image(data: bytes, channels: int | None, dtype: np.dtype = BYTE) -> n
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file())
-
-
-def names_and_sizes(files: Iterable[Path]) -> str:
-    """Return a digest of what a listing shows of files: their folders, names and sizes."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in files:
-        digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
-    return digest.hexdigest()
-
-
-def _fingerprint(folder: Path, strings: Mapping[str, str]) -> str:
-    digest = hashlib.blake2b(repr(sorted(strings.items())).encode(), digest_size=16)
-    for path in _files(folder):
-        with open(path, "rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
-    return digest.hexdigest()
 
 
 def _damaged(builder: Any) -> str:

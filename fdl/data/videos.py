@@ -10,7 +10,7 @@ import numpy as np
 
 from fdl.data.images import center_bytes, fitted_image
 from fdl.data.records import Column, Records, complete
-from fdl.data.source import Augment, Dataset, LazySource
+from fdl.data.source import Augment, Dataset, LazySource, dataset_of
 from fdl.data.stored import stored
 from fdl.data.targets import TARGETS, Goal, fit_target
 from fdl.types import Batch
@@ -63,13 +63,4 @@ def videos(
         key = f"{column} {goal_column} {length} {shape} {target_of.fitted}"
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
-    fitted = target_of.fitted
-    return Dataset(
-        name=records.name,
-        spec=spec,
-        load=load,
-        transform=center_bytes,
-        augment=augment,
-        fitted=fitted,
-        contents=records.contents,
-    )
+    return dataset_of(records, spec, load, target_of.fitted, transform=center_bytes, augment=augment)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fdl.data import contents
 from fdl.data.files import image_folder
 from fdl.data.find import find
 from fdl.data.images import images
@@ -129,7 +130,7 @@ def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
     assert "\n" not in str(error.value)
 
 
-def test_changed_files_show_even_where_their_number_does_not(tmp_path):
+def test_changed_files_show_even_where_their_number_does_not(tmp_path, monkeypatch):
     path = write_mixed(tmp_path / "a.csv")
     before, folder = find(str(path)).contents(), write_images(tmp_path / "pets", [(6, 5)])
     path.write_text(path.read_text().replace("cat", "cow"))
@@ -137,7 +138,16 @@ def test_changed_files_show_even_where_their_number_does_not(tmp_path):
     before = image_folder(folder).contents()
     assert image_folder(folder).contents() == before
     Image.fromarray(np.arange(30, dtype=np.uint8).reshape(6, 5)).save(folder / "cat" / "0.png")
-    assert image_folder(folder).contents() != before
+    edited = image_folder(folder).contents()
+    assert edited != before
+    damaged = bytearray((folder / "cat" / "0.png").read_bytes())
+    damaged[-20] ^= 1  # of the same size
+    (folder / "cat" / "0.png").write_bytes(damaged)
+    assert image_folder(folder).contents() not in (before, edited)
+    monkeypatch.setattr(contents, "_SOON", 0)  # too much to read at every start: names and sizes alone
+    listed = image_folder(folder).contents()
+    (folder / "cat" / "0.png").rename(folder / "cat" / "00.png")
+    assert image_folder(folder).contents() != listed
 
 
 @pytest.mark.parametrize("name", ["", "/nowhere/a.csv", "README.md"])

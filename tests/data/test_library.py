@@ -77,7 +77,9 @@ def test_training_shows_all_and_evaluation_hides_the_same_each_time():
         fields=records.fields,
         sizes=dict.fromkeys(few, 5),
         read=lambda split, indices, names: {"line": [few[split][i] for i in indices]},
+        contents=lambda: "of the files",
     )
+    assert masked(small, tokenizer, column="line", length=16).contents() == "of the files"
     train, test = (masked(small, tokenizer, column="line", length=16).load(split) for split in ("train", "test"))
     shown = train.fetch(np.arange(5))
     np.testing.assert_array_equal(shown.inputs["inputs"], shown.targets)
