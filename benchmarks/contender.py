@@ -88,7 +88,7 @@ def main() -> None:
         from fdl import cli
 
         cli.prepare_jax({"accelerator": "cpu"}, None)
-    if asked.name in ("fdl", "flax_malloc", "torch_tuned"):
+    if asked.name in ("flax_malloc", "torch_tuned"):
         from fdl import memory
 
         memory.keep_freed()

@@ -82,7 +82,7 @@ def fdl_side(row: Row, dry: bool) -> Any:
     """Make fdl's side: an Experiment as any page makes one."""
     from fdl import cli
 
-    cli.prepare_jax(None, "cpu" if dry else "gpu")
+    cli.prepare_jax({"accelerator": "cpu" if dry else "gpu"}, None)
     import jax
     import jax.numpy as jnp
     import numpy as np

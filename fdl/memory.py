@@ -56,7 +56,7 @@ def kept() -> int:
 
 
 def keep_freed() -> bool:
-    """Tell glibc to keep freed memory in this process, before JAX starts; say whether that was done (glibc alone).
+    """Tell glibc to keep freed memory in this process, before JAX has devices; say whether that was done (glibc alone).
 
     XLA:CPU allocates its temporaries anew in every call. By default glibc takes the large ones from the kernel and
     gives them back each time, and the kernel zeroes every page again. What a process ever used it now keeps.
@@ -64,7 +64,9 @@ def keep_freed() -> bool:
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    os.environ.setdefault("JAX_CPU_ENABLE_ASYNC_DISPATCH", "false")
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # JAX reads no environment variable for it
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))
 

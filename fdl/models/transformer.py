@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from fdl.models.attention import Attention
 from fdl.models.layers import Activation, Dropout, Dtype, counts, stack
+from fdl.ops import residual
 from fdl.types import Array
 
 Remat = Literal["none", "dots", "all"]
@@ -154,7 +155,9 @@ class Block(nn.Module):
         def add(x: jax.Array, part: Callable[[jax.Array], jax.Array], name: str) -> jax.Array:
             norm = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=f"{name}_norm")
             drop = Dropout(self.dropout)
-            return x + drop(part(norm(x)), train=train) if self.norm_first else norm(x + drop(part(x), train=train))
+            if self.norm_first:
+                return residual.keep(x + drop(part(norm(x)), train=train))
+            return norm(residual.keep(x + drop(part(x), train=train)))
 
         def attention(x: jax.Array) -> jax.Array:
             layer = Attention(

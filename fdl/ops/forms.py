@@ -9,6 +9,7 @@ OPS = {
     "convolution": "backward convolutions in the form that XLA:CPU is fast at",
     "max_pool": "windows side by side remember their winner",
     "lstm": "one weight gradient after the loop, not one in every step",
+    "residual": "what blocks add is computed once, not again in every consumer",
     "embedding": "rows of a small table are added up by a matrix product",
 }
 FORMS = ("own", "plain")

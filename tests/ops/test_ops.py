@@ -10,12 +10,13 @@ import pytest
 from jax import lax
 
 from fdl import axis, executors
-from fdl.models import CNN, RNN
+from fdl.models import CNN, RNN, Transformer
 from fdl.models.rnn import CELLS, walk
 from fdl.ops import forms
 from fdl.ops.convolution import convolve
 from fdl.ops.embedding import rows
 from fdl.ops.pool import max_pool
+from fdl.ops.residual import keep
 
 
 def draw(*shape: int, seed: int = 0) -> jax.Array:
@@ -52,6 +53,7 @@ CASES |= {
     "lstm": (lambda x, k: run_lstm(x, k, masked=False, reverse=False), (draw(4, 5, 12), draw(3, 12))),
     "lstm-masked": (lambda x, k: run_lstm(x, k, masked=True, reverse=False), (draw(4, 5, 12), draw(3, 12))),
     "lstm-reverse": (lambda x, k: run_lstm(x, k, masked=True, reverse=True), (draw(4, 5, 12), draw(3, 12))),
+    "residual": (lambda x, w: keep(jnp.sin(keep(x * w))), (draw(4, 6), jnp.ones(()))),
     "embedding": (lambda x, t: rows(t, jnp.int32(x * 0 + jnp.arange(6)[None] % 3)), (draw(4, 6), draw(3, 5))),
 }
 cases = pytest.mark.parametrize("name", CASES)
@@ -112,6 +114,7 @@ def test_own_forms_survive_bfloat16(name, monkeypatch):
 
 MODELS = [
     (CNN(3, channels=(4, 4), hidden=(8,)), draw(8, 8, 8, 1)),
+    (Transformer(3, width=8, heads=2, depth=2), draw(8, 4, 3)),
     (RNN(3, vocabulary=4, width=4, every_step=True), jnp.arange(40).reshape(8, 5) % 4),
 ]
 
