@@ -115,19 +115,24 @@ class Recurrence(nn.Module):
         gates, carried, update = CELLS[self.cell]
         batch, time = x.shape[:2] if tokens is None else tokens.shape
         bias_init = _remember if self.cell == "lstm" else _zeros
-        drive = nn.Dense(gates * self.width, dtype=self.dtype, bias_init=bias_init)(x)
-        drive = drive if tokens is None else embedding.rows(drive, jnp.asarray(tokens))
+        drive = nn.Dense(gates * self.width, dtype=self.dtype, bias_init=bias_init)(x if tokens is not None else _turn(x))
+        drive = drive if tokens is None else embedding.rows(drive, _turn(jnp.asarray(tokens)))
         kernel = self.param("recurrent", _orthogonal_gates, (self.width, gates * self.width))
         bias = self.param("recurrent_bias", _zeros, (gates * self.width,)) if self.cell == "gru" else None
         drive, kernel, bias = nn.dtypes.promote_dtype(drive, kernel, bias, dtype=self.dtype)
         zeros = jnp.zeros((batch, self.width), drive.dtype)
         begin: Carry = (zeros if start is None else start.astype(drive.dtype), *[zeros] * (carried - 1))
         kept = self.variable("cache", "carry", lambda: begin) if decode else None
-        alive = None if lengths is None else counts(lengths, time)
+        alive = None if lengths is None else _turn(counts(lengths, time))
         carry, states = walk(update, drive, kernel, bias, kept.value if kept else begin, alive, reverse=self.reverse)
         if kept and not self.is_initializing():
             kept.value = carry
-        return carry[0], states
+        return carry[0], _turn(states)
+
+
+def _turn(x: jax.Array) -> jax.Array:
+    """Return [T, B, ...] for [B, T, ...], and back."""
+    return x.swapaxes(0, 1)
 
 
 def walk(
@@ -140,10 +145,10 @@ def walk(
     *,
     reverse: bool = False,
 ) -> tuple[Carry, jax.Array]:
-    """Return the last carry and every state [B, T, D]: the one place where any model loops over time.
+    """Return the last carry and every state [T, B, D]: the one place where any model loops over time.
 
-    drive:  [B, T, G·D], what the inputs say to each step; kernel: [D, G·D] and bias: [G·D], what the state says.
-    alive:  bool[B, T], the steps that may change the carry. In reverse, padding at the end is met first, and skipped.
+    drive:  [T, B, G·D], what the inputs say to each step; kernel: [D, G·D] and bias: [G·D], what the state says.
+    alive:  bool[T, B], the steps that may change the carry. In reverse, padding at the end is met first, and skipped.
     """
 
     def step(carry: Carry, now: tuple[jax.Array, jax.Array | None]) -> tuple[Carry, jax.Array]:
@@ -154,12 +159,9 @@ def walk(
             new = tuple(jnp.where(living[:, None], after, before) for after, before in zip(new, carry, strict=True))
         return new, new[0]
 
-    over_time = jax.tree.map(lambda x: x.swapaxes(0, 1), (drive, alive))
     if update is _lstm and forms.own("lstm"):
-        last, states = lstm.walk(over_time[0], kernel, (start[0], start[1]), over_time[1], reverse)
-        return last, states.swapaxes(0, 1)
-    carry, states = lax.scan(step, start, over_time, reverse=reverse)
-    return carry, states.swapaxes(0, 1)
+        return lstm.walk(drive, kernel, (start[0], start[1]), alive, reverse)
+    return lax.scan(step, start, (drive, alive), reverse=reverse)
 
 
 def _rnn(drive: jax.Array, said: jax.Array, carry: Carry) -> Carry:

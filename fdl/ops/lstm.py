@@ -1,5 +1,8 @@
 """The LSTM's walk along time with a backward pass of its own: one weight gradient after the loop, not one a step.
 
+One array holds, for each time step, first what the inputs tell the gates and then how far the gates were open: nothing of
+its size is copied.
+
 Shape legend: B batch, T time, D width.
 """
 
@@ -23,42 +26,50 @@ def walk(
     return _forward(drive, kernel, start, alive, reverse)[0]
 
 
-def _act(gates: jax.Array, memory: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    write, forget, new, read = jnp.split(gates, 4, axis=-1)
-    write, forget, new, read = jax.nn.sigmoid(write), jax.nn.sigmoid(forget), jnp.tanh(new), jax.nn.sigmoid(read)
-    memory = forget * memory + write * new
-    return read * jnp.tanh(memory), memory, jnp.concatenate([write, forget, new, read], axis=-1)
+def _opened(told: jax.Array) -> jax.Array:
+    """Return how far the gates are open, [B, 4D], for what they were told, and the new memory, which is the third.
+
+    One tanh for all, since σ(x) = (1 + tanh(x/2)) / 2.
+    """
+    new = jnp.arange(told.shape[-1])[None] * 4 // told.shape[-1] == 2
+    half = jnp.where(new, 1.0, 0.5).astype(told.dtype)
+    return jnp.tanh(told * half) * half + (1 - half)
 
 
 def _forward(
     drive: jax.Array, kernel: jax.Array, start: Carry, alive: jax.Array | None, reverse: bool
 ) -> tuple[tuple[Carry, jax.Array], tuple]:
-    def step(carry: Carry, now: tuple[jax.Array, jax.Array | None]) -> tuple[Carry, tuple[jax.Array, ...]]:
-        driven, living = now
-        state, memory, gates = _act(driven + carry[0] @ kernel, carry[1])
+    def step(
+        carry: tuple[Carry, jax.Array], now: tuple[jax.Array, jax.Array | None]
+    ) -> tuple[tuple[Carry, jax.Array], Carry]:
+        ((state, memory), gates), (time, living) = carry, now
+        gates = lax.dynamic_update_index_in_dim(gates, _opened(gates[time] + state @ kernel), time, 0)
+        write, forget, new, read = jnp.split(gates[time], 4, axis=-1)
+        after = forget * memory + write * new
+        shown = read * jnp.tanh(after)
         if living is not None:
-            state = jnp.where(living[:, None], state, carry[0])
-            memory = jnp.where(living[:, None], memory, carry[1])
-        return (state, memory), (state, memory, gates)
+            after = jnp.where(living[:, None], after, memory)
+            shown = jnp.where(living[:, None], shown, state)
+        return ((shown, after), gates), (shown, after)
 
-    last, (states, memories, gates) = lax.scan(step, start, (drive, alive), reverse=reverse)
+    times = jnp.arange(len(drive))
+    (last, gates), (states, memories) = lax.scan(step, (start, drive), (times, alive), reverse=reverse)
     return (last, states), (kernel, start, alive, states, memories, gates)
 
 
 def _backward(reverse: bool, kept: tuple, given: tuple[Carry, jax.Array]) -> tuple:
     kernel, start, alive, states, memories, gates = kept
-    (dstate, dmemory), dstates = given
+    last, dstates = given
     before, memories_before = _before(states, start[0], reverse), _before(memories, start[1], reverse)
     turned = kernel.T
 
     def step(carry: Carry, now: tuple) -> tuple[Carry, jax.Array]:
-        dstate, dmemory = carry
-        dseen, gate, memory, earlier, living = now
+        (dstate, dmemory), (dseen, gate, memory, earlier, living) = carry, now
         dstate = dstate + dseen
         write, forget, new, read = jnp.split(gate, 4, axis=-1)
         bent = jnp.tanh(memory)
         dm = dmemory + dstate * read * (1 - bent * bent)
-        dgate = jnp.concatenate(
+        dtold = jnp.concatenate(
             [
                 dm * new * write * (1 - write),
                 dm * earlier * forget * (1 - forget),
@@ -68,19 +79,19 @@ def _backward(reverse: bool, kept: tuple, given: tuple[Carry, jax.Array]) -> tup
             axis=-1,
         )
         if living is not None:
-            dgate = jnp.where(living[:, None], dgate, jnp.zeros((), dgate.dtype))
-        through = dgate @ turned
+            dtold = jnp.where(living[:, None], dtold, jnp.zeros((), dtold.dtype))
+        through = dtold @ turned
         dm = dm * forget
         if living is not None:
             through = jnp.where(living[:, None], through, dstate)
             dm = jnp.where(living[:, None], dm, dmemory)
-        return (through, dm), dgate
+        return (through, dm), dtold
 
     over_time = (dstates, gates, memories, memories_before, alive)
-    dstart, dgates = lax.scan(step, (dstate, dmemory), over_time, reverse=not reverse)
+    dstart, dtold = lax.scan(step, last, over_time, reverse=not reverse)
     width, gates_width = kernel.shape
-    dkernel = before.reshape(-1, width).T @ dgates.reshape(-1, gates_width)
-    return dgates, dkernel, dstart, None
+    dkernel = before.reshape(-1, width).T @ dtold.reshape(-1, gates_width)
+    return dtold, dkernel, dstart, None
 
 
 def _before(values: jax.Array, start: jax.Array, reverse: bool) -> jax.Array:

@@ -27,7 +27,8 @@ def run_lstm(x: jax.Array, kernel: jax.Array, *, masked: bool, reverse: bool) ->
     batch, time, _ = x.shape
     start = (draw(batch, 3, seed=7).astype(x.dtype), draw(batch, 3, seed=8).astype(x.dtype))
     alive = jnp.arange(time)[None] < jnp.arange(1, batch + 1)[:, None] if masked else None
-    carry, states = walk(CELLS["lstm"][2], x, kernel, None, start, alive, reverse=reverse)
+    alive = None if alive is None else alive.swapaxes(0, 1)
+    carry, states = walk(CELLS["lstm"][2], x.swapaxes(0, 1), kernel, None, start, alive, reverse=reverse)
     return states, carry
 
 
