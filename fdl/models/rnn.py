@@ -115,7 +115,7 @@ class Recurrence(nn.Module):
         gates, carried, update = CELLS[self.cell]
         batch, time = x.shape[:2] if tokens is None else tokens.shape
         bias_init = _remember if self.cell == "lstm" else _zeros
-        drive = nn.Dense(gates * self.width, dtype=self.dtype, bias_init=bias_init)(x if tokens is not None else _turn(x))
+        drive = nn.Dense(gates * self.width, dtype=self.dtype, bias_init=bias_init)(_turn(x) if tokens is None else x)
         drive = drive if tokens is None else embedding.rows(drive, _turn(jnp.asarray(tokens)))
         kernel = self.param("recurrent", _orthogonal_gates, (self.width, gates * self.width))
         bias = self.param("recurrent_bias", _zeros, (gates * self.width,)) if self.cell == "gru" else None

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from fdl.models.attention import Attention
 from fdl.models.layers import Activation, Dropout, Dtype, counts, stack
-from fdl.ops import residual
+from fdl.ops.keep import keep
 from fdl.types import Array
 
 Remat = Literal["none", "dots", "all"]
@@ -156,8 +156,8 @@ class Block(nn.Module):
             norm = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=f"{name}_norm")
             drop = Dropout(self.dropout)
             if self.norm_first:
-                return residual.keep(x + drop(part(norm(x)), train=train))
-            return norm(residual.keep(x + drop(part(x), train=train)))
+                return keep(x + drop(part(norm(x)), train=train))
+            return norm(keep(x + drop(part(x), train=train)))
 
         def attention(x: jax.Array) -> jax.Array:
             layer = Attention(

@@ -14,6 +14,7 @@ import jax
 from jax import lax
 
 from fdl.ops.forms import own
+from fdl.ops.keep import keep
 
 Pads = tuple[tuple[int, int], ...]
 
@@ -55,6 +56,7 @@ def _own(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) 
 def _forward(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    x = keep(x)
     return _plain(x, kernel, strides, pads), (x, kernel)
 
 

@@ -9,7 +9,7 @@ OPS = {
     "convolution": "backward convolutions in the form that XLA:CPU is fast at",
     "max_pool": "windows side by side remember their winner",
     "lstm": "one weight gradient after the loop, not one in every step",
-    "residual": "what blocks add is computed once, not again in every consumer",
+    "keep": "what blocks add up and convolutions read is computed once, not again for every consumer",
     "embedding": "rows of a small table are added up by a matrix product",
 }
 FORMS = ("own", "plain")
@@ -29,7 +29,7 @@ def chosen() -> dict[str, str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the forms that `text` forces: "plain", "own", or some of them such as "lstm=plain,residual=own"."""
+    """Return the forms that `text` forces: "plain", "own", or some of them such as "lstm=plain,keep=own"."""
     if text in FORMS:
         return dict.fromkeys(OPS, text)
     forced = {}

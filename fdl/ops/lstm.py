@@ -1,7 +1,7 @@
 """The LSTM's walk along time with a backward pass of its own: one weight gradient after the loop, not one a step.
 
-One array holds, for each time step, first what the inputs tell the gates and then how far the gates were open: nothing of
-its size is copied.
+One array holds, for each time step, first what the inputs tell the gates and then how far the gates were open: nothing
+of its size is copied.
 
 Shape legend: B batch, T time, D width.
 """

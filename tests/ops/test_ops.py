@@ -15,8 +15,8 @@ from fdl.models.rnn import CELLS, walk
 from fdl.ops import forms
 from fdl.ops.convolution import convolve
 from fdl.ops.embedding import rows
+from fdl.ops.keep import keep
 from fdl.ops.pool import max_pool
-from fdl.ops.residual import keep
 
 
 def draw(*shape: int, seed: int = 0) -> jax.Array:
@@ -54,7 +54,7 @@ CASES |= {
     "lstm": (lambda x, k: run_lstm(x, k, masked=False, reverse=False), (draw(4, 5, 12), draw(3, 12))),
     "lstm-masked": (lambda x, k: run_lstm(x, k, masked=True, reverse=False), (draw(4, 5, 12), draw(3, 12))),
     "lstm-reverse": (lambda x, k: run_lstm(x, k, masked=True, reverse=True), (draw(4, 5, 12), draw(3, 12))),
-    "residual": (lambda x, w: keep(jnp.sin(keep(x * w))), (draw(4, 6), jnp.ones(()))),
+    "keep": (lambda x, w: keep(jnp.sin(keep(x * w))), (draw(4, 6), jnp.ones(()))),
     "embedding": (lambda x, t: rows(t, jnp.int32(x * 0 + jnp.arange(6)[None] % 3)), (draw(4, 6), draw(3, 5))),
 }
 cases = pytest.mark.parametrize("name", CASES)
