@@ -10,6 +10,7 @@ Shape legend: B batch, S steps per call.
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Literal
 
@@ -33,6 +34,23 @@ def training_rows(seed: int, first_step: int, steps: int, *, batch_size: int, si
     """Return the rows of the S training batches that begin at `first_step`: a function of its arguments alone."""
     indices = orders(seed, first_step, steps, batch_size=batch_size, size=size).astype(np.int32)
     return Rows(indices, np.ones(indices.shape, np.float32))
+
+
+def in_blocks(rows: Callable[[int, int], Rows], block: int) -> Callable[[int, int], Rows]:
+    """Return the same rows, computed for `block` steps at once: many steps cost little more than one."""
+
+    @lru_cache(maxsize=2)
+    def whole(number: int) -> Rows:
+        return rows(number * block, block)
+
+    def some(step: int, count: int) -> Rows:
+        number, offset = divmod(step, block)
+        if offset + count > block:
+            return rows(step, count)
+        part = slice(offset, offset + count)
+        return Rows(*(leaf[part] for leaf in whole(number)))
+
+    return some
 
 
 def evaluation_rows(*, batch_size: int, size: int) -> Rows:

@@ -20,6 +20,7 @@ from fdl.ops.forms import own
 from fdl.types import Batch, Rows, Step, Sums, TrainState, add_up
 
 STEPS_PER_CALL = 100
+ROWS_AT_ONCE = 64  # steps whose rows are computed together
 CALL_WORK = {"cpu": 1e10, "accelerator": 1e12}  # floating point operations that one call may hold
 
 
@@ -53,8 +54,10 @@ def training(experiment: Experiment, executor: Executor) -> Training:
     def rows(step: int, count: int) -> Rows:
         return feed.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
 
-    call, send, chosen = bind(experiment, executor, step_of(experiment), "train", source, rows, experiment.steps)
-    return Training(call, send, experiment.steps_per_call or steps_per_call(experiment, executor), chosen)
+    count = experiment.steps_per_call or steps_per_call(experiment, executor)
+    blocks = feed.in_blocks(rows, _ceil(ROWS_AT_ONCE, count))
+    call, send, chosen = bind(experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps)
+    return Training(call, send, count, chosen)
 
 
 def bind(

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from fdl.disk import write_text
 
+SHOWN_EVERY = 1.0  # seconds after which TensorBoard may see what was written
+
 
 class Record:
     """Appends to metrics.jsonl and to a TensorBoard event file.
@@ -35,6 +37,7 @@ class Record:
     def flush(self) -> None:
         """Force all lines onto the disk: before the checkpoint that a resumed run goes on from is published."""
         os.fsync(self.file.fileno())
+        self.board.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +55,7 @@ class Board:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         self.events = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        self.flushed = time.monotonic()
         if step:  # what an earlier start wrote behind this step is taken back
             begun = SessionLog(status=SessionLog.START)
             self.events.write_event(Event(wall_time=time.time(), step=step + 1, session_log=begun))
@@ -67,7 +71,13 @@ class Board:
             if isinstance(value, int | float)
         ]
         self.events.write_event(Event(wall_time=time.time(), step=step, summary=Summary(value=scalars)))
+        if time.monotonic() - self.flushed > SHOWN_EVERY:  # it waits for the disk
+            self.flush()
+
+    def flush(self) -> None:
+        """Force all events onto the disk."""
         self.events.flush()
+        self.flushed = time.monotonic()
 
     def close(self) -> None:
         """Close the event file."""

@@ -108,7 +108,7 @@ def run(
                 story.metrics["train"] = {**task.finish(story.window), **skipped(story.window)}
                 story.window = {}
                 record.write("train", step, epoch, {**story.metrics["train"], "seconds": story.seconds})
-                shown.set_postfix_str(brief(story.metrics["train"]))
+                shown.set_postfix_str(brief(story.metrics["train"]), refresh=False)
             if due.evaluates(step):
                 state, story.metrics["validation"] = validation(state)
                 record.write("validation", step, epoch, story.metrics["validation"])
