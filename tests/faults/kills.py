@@ -60,7 +60,8 @@ def interrupt(
     """Send runs of every combination in turn the drawn signals at random moments, until each finishes."""
     finished = 0
     wholes: dict[tuple[str, str], tuple[Path, float]] = {}
-    for family, place in cycle(COMBINATIONS):
+    first = rng.randrange(len(COMBINATIONS))
+    for family, place in cycle(COMBINATIONS[first:] + COMBINATIONS[:first]):
         if row.over(tries):
             break
         if (family, place) not in wholes:
