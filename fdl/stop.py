@@ -13,22 +13,31 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Request:
-    """What was asked of the run: `signal` is its name, or None."""
+    """What was asked of the run.
 
-    signal: str | None = None
+    noted: the signal that this process heard, or None. agreed: the one that all processes know of: what only one of
+    several has heard, between two agreements, it must not act upon, or the others would wait for it.
+    """
+
+    noted: str | None = None
+    agreed: str | None = None
 
     def __init__(self, processes: int = 1):
         self.processes = processes
 
+    @property
+    def signal(self) -> str | None:
+        """Return the name of the signal that is to be obeyed, or None."""
+        return self.noted if self.processes == 1 else self.agreed
+
     def alone(self) -> bool:
         """Say whether a stop was requested that nobody else need agree to."""
-        return self.made() and self.processes == 1
+        return self.processes == 1 and self.made()
 
     def agree(self, largest: Callable[[int], int]) -> None:
         """Take over the signal that any process noted, so that all stop at the same step."""
-        number = largest(signal.Signals[self.signal] if self.signal else 0)
-        if number:  # and else nothing: a signal may have been noted meanwhile
-            self.signal = signal.Signals(number).name
+        if number := largest(signal.Signals[self.noted] if self.noted else 0):
+            self.agreed = signal.Signals(number).name
 
     def made(self) -> bool:
         """Say whether a stop was requested."""
@@ -42,7 +51,7 @@ class Request:
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Note the signal; from here on Ctrl-C ends the process at once, inside compiled code too."""
-        self.signal = signal.Signals(number).name
+        self.noted = signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if number == signal.SIGHUP:  # the terminal is gone, and writing to it would be the next fault
             null = os.open(os.devnull, os.O_WRONLY)

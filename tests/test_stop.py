@@ -10,7 +10,7 @@ import tiny
 from fdl.checkpoint import Checkpoints
 from fdl.fault import Stopped
 from fdl.record import lines
-from fdl.stop import on_request
+from fdl.stop import Request, on_request
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -21,6 +21,17 @@ def test_a_signal_is_noted_and_handlers_come_back(number):
         assert request.signal == number.name
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # a second Ctrl-C leaves at once
     assert signal.getsignal(number) == before
+
+
+def test_of_several_processes_none_stops_before_all_have_agreed():
+    with on_request(2) as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not request.made()
+        request.agree(lambda number: number)
+        assert request.made()
+    other = Request(2)
+    other.agree(lambda _: signal.SIGTERM)
+    assert other.signal == "SIGTERM"
 
 
 def test_a_signal_while_modules_are_imported_is_one_line_and_no_crash():
