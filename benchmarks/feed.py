@@ -1,11 +1,14 @@
 """How fast data comes: what reading, decoding, caching and sending cost, as ratios in one run on one machine.
 
-    python -m benchmarks.feed            writes its table into docs/results.md (about three minutes on two cores)
+    python -m benchmarks.feed                  writes its two tables into docs/results.md (some minutes on two cores)
+    python -m benchmarks.feed reading          the first alone; `bound` is the second
+    python -m benchmarks.feed --folder=DIR …   with the set that another run prepared there
 
 A set of 28×28 PNG images is prepared in a temporary folder and read in every way there is, each in a few rounds that
 alternate, of which the median counts.
 """
 
+import importlib.util
 import io
 import os
 import platform
@@ -29,7 +32,6 @@ from fdl.experiment import Experiment, load
 from fdl.program import Call, step_of, training
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
-BEGIN, END = "<!-- feed: begin (python -m benchmarks.feed) -->", "<!-- feed: end -->"
 IMAGES = 60_000
 READ = 4_096
 STREAMED = 65_536
@@ -110,17 +112,22 @@ def reading(folder: Path) -> list[str]:
 
     encoded = [_png(example["image"]) for example in plain.__getitems__(rows.reshape(-1)[:2048].tolist())]
 
-    def by_pillow() -> None:
+    def by_decoder() -> None:
         for data in encoded:
             decode_image(data, 1)
 
-    counts = {"tfds": READ, "grain": READ, "stream": STREAMED, "pillow": len(encoded)}
-    took = rounds_of({"tfds": by_tfds, "grain": by_grain, "stream": by_stream, "pillow": by_pillow})
+    def by_read() -> None:
+        source.fetch(rows.reshape(-1))
+
+    counts = {"tfds": READ, "grain": READ, "decoder": len(encoded), "read": READ, "stream": STREAMED}
+    took = rounds_of({"tfds": by_tfds, "grain": by_grain, "decoder": by_decoder, "read": by_read, "stream": by_stream})
     speed = {name: count / took[name] for name, count in counts.items()}
+    decoder = "pyspng" if importlib.util.find_spec("pyspng") else "Pillow"
     names = {
         "tfds": "TFDS, single-process batched read",
         "grain": "Grain, one by one",
-        "pillow": "Pillow alone, one thread, from memory",
+        "decoder": f"fdl, decoding alone, one thread, from memory, by {decoder}",
+        "read": "fdl, reading and decoding in one thread",
         "stream": f"**fdl, streamed feed, {feed.WORKERS} processes**",
     }
     ratio = {name: np.median(took["tfds"] / READ * count / took[name]) for name, count in counts.items()}
@@ -170,7 +177,10 @@ def ordering() -> list[str]:
 
 
 def bound(name: str, made: Experiment, count: int) -> str:
-    """Measure how much of a run waits for data: 1 - time with one batch kept on the device / time with real rows."""
+    """Measure how much of a run waits for data: 1 - time with one batch kept on the device / time with real rows.
+
+    As in a run, one call goes ahead of the one that is waited for.
+    """
     executor = executors.jit()
     program = training(made, executor)
     source = made.dataset.load("train").resident()
@@ -183,9 +193,12 @@ def bound(name: str, made: Experiment, count: int) -> str:
 
     def go(which: int, call: Callable, send: Callable[[int], object]) -> Callable[[], None]:
         def run() -> None:
+            before: object = ()
             for step in range(0, count, program.steps_per_call):
                 states[which], sums = call(states[which], send(step))
-                jax.block_until_ready(sums)
+                jax.block_until_ready(before)
+                before = sums
+            jax.block_until_ready(before)
 
         return run
 
@@ -195,7 +208,7 @@ def bound(name: str, made: Experiment, count: int) -> str:
     }
     for run in runs.values():
         run()
-    took = rounds_of(runs, rounds=21)
+    took = rounds_of(runs, rounds=41)
     share = np.median(1 - took["synthetic"] / took["real"])
     each = np.median(took["real"]) / count
     index = np.arange(min(len(source), one.block * made.batch_size))
@@ -206,58 +219,77 @@ def bound(name: str, made: Experiment, count: int) -> str:
     return f"| `{name}` | {place} | {1e3 * each:.3f} ms | {100 * share:.1f} % | {100 * check / each:.2f} % |"
 
 
-def write(section: str) -> None:
-    """Put the section into docs/results.md between its markers, at the end where it has none yet."""
+def write(part: str, section: list[str]) -> None:
+    """Put a section into docs/results.md between its markers, at the end where it has none yet."""
+    begin, end = f"<!-- feed {part}: begin (python -m benchmarks.feed {part}) -->", f"<!-- feed {part}: end -->"
     text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
-    if BEGIN in text:
-        before, rest = text.split(BEGIN, 1)
-        text = before + section + rest.split(END, 1)[1]
-    else:
-        text = f"{text.rstrip()}\n\n{section}\n"
-    RESULTS.write_text(text, encoding="utf-8")
+    if begin not in text:
+        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
+    before, after = text.split(begin, 1)
+    RESULTS.write_text("\n".join([before + begin, *section, end + after.split(end, 1)[1]]), encoding="utf-8")
+    print("\n".join(section))
 
 
-def main() -> None:
-    """Measure everything and write the section."""
+def machine() -> str:
+    """Say what was measured on."""
+    processor, load_now = platform.processor() or platform.machine(), os.getloadavg()[0]
+    versions = f"python {platform.python_version()}, jax {jax.__version__}"
+    return f"{os.cpu_count()} cores, {processor}, {versions}; load {load_now:.1f}."
+
+
+def reading_section(folder: Path) -> list[str]:
+    """Return the section on reading."""
+    return [
+        "## Feeding",
+        "",
+        f"{IMAGES:,} PNG images of 28×28, random rows in batches of {BATCH};",
+        machine(),
+        "Medians of rounds in turns; a ratio is the median of the rounds' own.",
+        "",
+        "| what | measured | ratio |",
+        "|---|---|---|",
+        *reading(folder),
+        *starting(folder),
+        *ordering(),
+        "",
+        "The bar is 3 times TFDS for the streamed feed. TFDS itself decodes by OpenCV where that is installed, else,",
+        "as here, by Pillow; fdl by pyspng where that is installed (`.[fast]`), else by Pillow.",
+    ]
+
+
+def bound_section(folder: Path) -> list[str]:
+    """Return the section on what waits for data."""
+    page = load("image", dataset=str(folder), train="train", validation="test", test="test", model="mlp")
+    return [
+        "Input-bound is 1 − time with one batch kept on the device / time with real rows, the median of rounds in",
+        "turns; the bar is 2 % for resident sets. Only the streamed feed pays for checks, beside the steps: where it",
+        "decodes, and for a block of batches at once.",
+        machine(),
+        "",
+        "| experiment | feed | step | input-bound | check / step |",
+        "|---|---|---|---|---|",
+        bound("digits_mlp", load("digits_mlp"), 500),
+        bound("digits_cnn", load("digits_cnn"), 40),
+        bound("image --model=mlp", page, 300),
+    ]
+
+
+SECTIONS = {"reading": reading_section, "bound": bound_section}
+
+
+def main(words: list[str]) -> None:
+    """Measure the parts that are named, or all, and write their sections."""
+    given = [word.removeprefix("--folder=") for word in words if word.startswith("--folder=")]
+    parts = [word for word in words if not word.startswith("-")] or list(SECTIONS)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["FDL_CACHE"] = f"{scratch}/cache"
-        folder = prepare(Path(scratch))
-        lines = [*reading(folder), *starting(folder), *ordering()]
-        page = load("image", dataset=str(folder), train="train", validation="test", test="test", model="mlp")
-        bounds = [
-            bound("digits_mlp", load("digits_mlp"), 500),
-            bound("digits_cnn", load("digits_cnn"), 40),
-            bound("image --model=mlp", page, 300),
-        ]
-    load_now, processor = os.getloadavg()[0], platform.processor() or platform.machine()
-    write(
-        "\n".join(
-            [
-                BEGIN,
-                "## Feeding",
-                "",
-                f"{IMAGES:,} PNG images of 28×28, random rows in batches of {BATCH}; {os.cpu_count()} cores,",
-                f"{processor}, python {platform.python_version()}, jax {jax.__version__}; load {load_now:.1f}.",
-                "Medians of rounds in turns; a ratio is the median of the rounds' own.",
-                "",
-                "| what | measured | ratio |",
-                "|---|---|---|",
-                *lines,
-                "",
-                "The bars are 3 times TFDS for the streamed feed and 2 % input-bound for resident sets.",
-                "",
-                "Input-bound is 1 − time with one batch kept on the device / time with real rows. Only the streamed",
-                "feed pays for checks, beside the steps: where it decodes, and for a block of batches at once.",
-                "",
-                "| experiment | feed | step | input-bound | check / step |",
-                "|---|---|---|---|---|",
-                *bounds,
-                END,
-            ]
-        )
-    )
-    print(RESULTS.read_text(encoding="utf-8").split(BEGIN)[1])
+        place = Path(given[0] if given else scratch)
+        place.mkdir(parents=True, exist_ok=True)
+        found = next(place.glob("*/*/features.json"), None)
+        folder = found.parent if found else prepare(place)
+        for part in parts:
+            write(part, SECTIONS[part](folder))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import pkgutil
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from fdl.data.records import Ask, Column, Field, Read, Records
 from fdl.data.without_tensorflow import install
 
 BYTE = np.dtype(np.uint8)
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PLAIN = {1: b"\x08\x00", 3: b"\x08\x02", 4: b"\x08\x06"}  # bits and colour type of a PNG, by its channels
 BUNDLED = "digits, cancer, wine, diabetes, pydoc"
 
 
@@ -267,6 +271,8 @@ def _reader(name: str, feature: Any) -> Callable[[Any, bytes], Any]:
 
 def decode_image(data: bytes, channels: int | None, dtype: np.dtype = BYTE) -> np.ndarray:
     """Return u8[H, W, C] (or u16, or f32 that TFDS keeps as four bytes) of an encoded image."""
+    if dtype == np.uint8 and (plain := _plain_png(data, channels)) is not None:
+        return plain
     from PIL import Image
 
     picture = Image.open(io.BytesIO(data))  # which leaves no file open
@@ -275,6 +281,40 @@ def decode_image(data: bytes, channels: int | None, dtype: np.dtype = BYTE) -> n
     if dtype == np.float32:
         return image.view(np.float32)
     return image[..., None] if image.ndim == 2 else image
+
+
+@cache
+def _spng() -> Callable[[bytes], np.ndarray] | None:
+    """Return the decoder of pyspng where that is installed: it takes a quarter of Pillow's time for small images."""
+    try:
+        from pyspng import load
+    except ImportError:
+        return None
+    return load
+
+
+def _plain_png(data: bytes, channels: int | None) -> np.ndarray | None:
+    """Return a PNG of whole bytes and as many channels as wanted, by pyspng; None where Pillow is to decode."""
+    load = _spng()
+    if load is None or data[:8] != _PNG or data[24:26] != _PLAIN.get(channels or 0) or not _is_whole(data):
+        return None
+    try:
+        image = load(data)
+    except RuntimeError:  # damaged, as Pillow will say
+        return None
+    return image[..., None] if image.ndim == 2 else image
+
+
+def _is_whole(data: bytes) -> bool:
+    """Say whether every chunk of a PNG up to the last has the checksum that it brings along: pyspng does not look."""
+    at, kind = len(_PNG), b""
+    while at + 12 <= len(data) and kind != b"IEND":
+        end = at + 8 + int.from_bytes(data[at : at + 4])
+        kind = data[at + 4 : at + 8]
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            return False
+        at = end + 4
+    return kind == b"IEND"
 
 
 def _files(folder: Path) -> list[Path]:

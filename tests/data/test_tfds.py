@@ -1,3 +1,4 @@
+import io
 import itertools
 import shutil
 import subprocess
@@ -7,11 +8,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from fdl.data.find import find
 from fdl.data.images import images
 from fdl.data.records import complete
-from fdl.data.tfds import tfds
+from fdl.data.tfds import decode_image, tfds
 from tests.data.prepared import prepare
 
 BLOCKED = """
@@ -25,7 +27,7 @@ sys.meta_path = [WithoutTensorFlow if finder is PathFinder else finder for finde
 import numpy as np
 from pathlib import Path
 from tests.data.prepared import prepare
-from fdl.data.tfds import tfds
+from fdl.data.tfds import decode_image, tfds
 from fdl.data.without_tensorflow import install
 install()
 import tensorflow_datasets.public_api as api
@@ -158,3 +160,26 @@ def test_a_damaged_file_is_named(folder, tmp_path, harm):
     with pytest.raises(ValueError, match=file.name) as error:
         records.column("train", "label")
     assert "\n" not in str(error.value)
+
+
+def test_png_is_the_same_by_either_decoder_and_its_damage_is_seen(monkeypatch):
+    pytest.importorskip("pyspng")
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 3, (5, 4, *rest), np.uint8)) for rest in ((), (3,), (4,))]
+    kinds = [*pictures, pictures[1].convert("P"), pictures[0].convert("1"), pictures[0].convert("LA")]
+    files = [png(picture) for picture in kinds] + [png(pictures[1], transparency=(1, 1, 1))]
+    by_either = [[decode_image(file, channels) for file in files for channels in (1, 3, 4, None)]]
+    flipped = bytearray(files[1])
+    flipped[60] ^= 4
+    for damaged in (bytes(flipped), files[1][:60]):
+        with pytest.raises(OSError, match=r"broken|truncated"):
+            decode_image(damaged, 3)
+    monkeypatch.setattr("fdl.data.tfds._spng", lambda: None)
+    by_either.append([decode_image(file, channels) for file in files for channels in (1, 3, 4, None)])
+    np.testing.assert_equal(*by_either)
+
+
+def png(picture, **more):
+    file = io.BytesIO()
+    picture.save(file, "PNG", **more)
+    return file.getvalue()
