@@ -15,6 +15,7 @@ import math
 import os
 import platform
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 from benchmarks.baselines import five_gram, letter_by_letter, logistic_regression, ridge, seasonal_naive, tf_idf
@@ -70,10 +71,10 @@ class Row:
         return value >= bar if self.at_least else value <= bar
 
 
-# The ladder: language models of one text, each given about the processor time of the GPT.
+# The ladder: language models of one text, each given as many steps as fit into the time of the GPT.
 _RNN = Row(
     page="pydoc_lstm",
-    knobs={"cell": "rnn", "steps": 6800, "learning_rate": 0.003},
+    knobs={"cell": "rnn", "steps": 4100, "learning_rate": 0.003},
     metric="bits_per_byte",
     bar=five_gram("pydoc_lstm"),
     at_least=False,
@@ -84,7 +85,9 @@ _RNN = Row(
 _LSTM = Row(
     page="pydoc_lstm", metric="bits_per_byte", bar=_RNN, at_least=False, seeds=(0,), slow=True, against="the RNN"
 )
-_GPT = Row(page="pydoc_gpt", metric="bits_per_byte", bar=_LSTM, at_least=False, slow=True, against="the LSTM")
+_GPT = Row(
+    page="pydoc_gpt", metric="bits_per_byte", bar=_LSTM, at_least=False, seeds=(0,), slow=True, against="the LSTM"
+)
 _SCRATCH = Row(page="library_bert", metric="accuracy", bar=0.13, slow=True, against="always the largest package")
 
 ROWS = (
@@ -151,23 +154,35 @@ ROWS = (
         after=("--experiment=library_masked", "--workdir=runs/library_masked"),
         against="from scratch",
     ),
-    Row(page="pydoc_gpt", metric="bits_per_byte", bar=2.1, at_least=False, slow=True),
     _RNN,
     _LSTM,
     _GPT,
 )
 
 
-def measure(row: Row, seed: int) -> dict[str, Any]:
-    """Run the row's command once and return its report, with the seconds and CPU seconds of the whole command."""
+def measure(row: Row, seed: int, runs: Path) -> dict[str, Any]:
+    """Run the row's command once and return its report, with the seconds and CPU seconds of the whole command.
+
+    What was cut off in the folder `runs` goes on, and what it had taken until then counts.
+    """
     flags = [*row.flags, f"--seed={seed}", *([f"--fold={seed}"] if row.splits else [])]
     if row.after:
         subprocess.run([sys.executable, "launch.py", *row.after], cwd=ROOT, check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        begun, worked = time.perf_counter(), processor_seconds()
-        subprocess.run([sys.executable, "launch.py", *flags, f"--workdir={folder}/run"], cwd=ROOT, check=True)
-        seconds, cpu_seconds = time.perf_counter() - begun, processor_seconds() - worked
-        report = json.loads(Path(folder, "run", "report.json").read_text(encoding="utf-8"))
+    folder = runs / "".join(c if c.isalnum() else "_" for c in "".join(flags).removeprefix("--experiment="))
+    runs.mkdir(parents=True, exist_ok=True)
+    spent = runs / f"{folder.name}.json"
+    seconds, cpu_seconds = json.loads(spent.read_text(encoding="utf-8")) if spent.exists() else (0.0, 0.0)
+    begun, worked = time.perf_counter(), processor_seconds()
+    child = subprocess.Popen([sys.executable, "launch.py", *flags, f"--workdir={folder}"], cwd=ROOT)
+    try:
+        child.wait()
+    finally:  # a signal ends both, and the run saves itself first
+        child.wait()
+        seconds, cpu_seconds = seconds + time.perf_counter() - begun, cpu_seconds + processor_seconds() - worked
+        spent.write_text(json.dumps([seconds, cpu_seconds]), encoding="utf-8")
+    if child.returncode:
+        raise SystemExit(child.returncode)
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     return {**report, "seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
@@ -280,10 +295,21 @@ def chosen(only: str, slow: bool) -> list[Row]:
     return [row for row in ROWS if row.page in pages or (not pages and (slow or not row.slow))]
 
 
+def recorded() -> dict[str, Any]:
+    """Return what was measured before."""
+    return json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}
+
+
 def merge(found: Mapping[str, Any], kept: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the kept results with the found ones in their place, in the order of `names`; unknown rows go."""
     both = {**kept, **found}
     return {name: both[name] for name in names if name in both}
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """End with what was measured written down, however often the signal comes."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def main() -> int:
@@ -292,13 +318,17 @@ def main() -> int:
     parser.add_argument("--only", default="", help="pages, with commas")
     parser.add_argument("--slow", action="store_true", help="the slow rows as well")
     parser.add_argument("--check", action="store_true", help="train nothing; only look at what is written")
+    parser.add_argument("--runs", help="keep the runs in this folder: the same command goes on where it was cut off")
     options = parser.parse_args()
-    results = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}
+    signal.signal(signal.SIGTERM, leave)
+    results = recorded()
     reports: dict[tuple, list[dict[str, Any]]] = {}
     for row in [] if options.check else chosen(options.only, options.slow):
         run = (row.flags, row.seeds)
         if run not in reports:
-            reports[run] = [measure(row, seed) for seed in row.seeds]
+            with tempfile.TemporaryDirectory() as forgotten:
+                reports[run] = [measure(row, seed, Path(options.runs or forgotten)) for seed in row.seeds]
+        results = recorded()  # another process may have measured others meanwhile
         results = merge({row.name: result(row, reports[run], results)}, results, [row.name for row in ROWS])
         JSON.parent.mkdir(exist_ok=True)
         JSON.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

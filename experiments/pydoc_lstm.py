@@ -2,9 +2,11 @@
 
 Data    pydoc_data.topics of the Python that runs this: some 430 kB of English and code, read byte by byte. Whole topics
         are held out for validation and test, and no line of theirs is left in the training text.
-Model   RNN: one layer of 256 LSTM cells over windows of 128 bytes, an answer at every step.
+Model   RNN: one layer of 256 LSTM cells over windows of 256 bytes, an answer at every step.
+Expect  2.02 bits per byte of test text, at 12 steps a second on two free CPU cores: two and a half minutes. In the same
+        time the vanilla cell comes to 2.06; an interpolated 5-gram has 2.15
 Run     python launch.py --experiment=pydoc_lstm
-Try     --cell=rnn, --cell=gru
+Try     --cell=rnn --steps=4100 --learning_rate=0.003 (27 steps a second), --cell=gru
 """
 
 from typing import Literal
@@ -21,10 +23,10 @@ def experiment(
     width: int = 256,  # numbers in the state
     depth: int = 1,  # layers
     cell: Literal["lstm", "gru", "rnn"] = "lstm",  # what remembers
-    length: int = 128,  # bytes in a window
+    length: int = 256,  # bytes in a window
     dropout: float = 0.0,  # share of numbers that rest in each training step
-    steps: int = 2600,  # updates
-    batch_size: int = 16,  # windows per step
+    steps: int = 1850,  # updates
+    batch_size: int = 8,  # windows per step
     learning_rate: float = 0.005,  # at its peak
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows

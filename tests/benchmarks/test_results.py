@@ -62,6 +62,30 @@ def test_the_table_shows_what_was_missed() -> None:
     )
 
 
+LAUNCH = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[-1].removeprefix("--workdir="))
+if not folder.exists():
+    folder.mkdir()
+    sys.exit(75)
+(folder / "report.json").write_text('{"step": 3}')
+"""
+
+
+def test_a_run_that_was_cut_off_goes_on_and_all_its_time_counts(monkeypatch, tmp_path) -> None:
+    (tmp_path / "launch.py").write_text(LAUNCH)
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    row, runs = results.Row(page="a", metric="accuracy", bar=0.5), tmp_path / "runs"
+    with pytest.raises(SystemExit, match="75"):
+        results.measure(row, 0, runs)
+    (spent,) = runs.glob("*.json")
+    first = json.loads(spent.read_text())
+    report = results.measure(row, 0, runs)
+    assert report["step"] == 3
+    assert [report["seconds"], report["cpu_seconds"]] == json.loads(spent.read_text())
+    assert report["seconds"] > first[0] > 0
+
+
 def test_every_row_is_of_a_page_that_has_its_knobs() -> None:
     assert len({row.name for row in results.ROWS}) == len(results.ROWS)
     for row in results.ROWS:
