@@ -41,13 +41,14 @@ GROUPS = {
 
 
 def environment(folder: Path) -> Path:
-    """Return the interpreter of the peers' environment, which is made where it is not there."""
-    python = folder / "bin" / "python"
-    if not python.exists():
+    """Return the interpreter of the peers' environment, which is made where it is not there or not whole."""
+    python, whole = folder / "bin" / "python", folder / "whole"
+    if not whole.exists():
         print(f"setting up {folder} (once; some minutes)", flush=True)
         venv.create(folder, with_pip=True)
         wanted = ["-r", str(ROOT / "benchmarks" / "requirements.txt")]
         subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
+        whole.touch()
     return python
 
 
