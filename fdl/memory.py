@@ -76,7 +76,7 @@ def mend_specs() -> None:
     """Let TensorStore resolve the spec of a key-value store once for all leaves of a checkpoint.
 
     It never frees the strings that `KvStore.Spec.to_json` returns (0.1.86), and Orbax asks it the same for every leaf
-    of every save: 13 KB a save of 30 leaves.
+    of every save: some 450 bytes each.
     """
     from tensorstore import KvStore
 
