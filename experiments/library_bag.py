@@ -3,7 +3,8 @@
 Data    the sources of the Python that runs this: some 49,000 different lines of 16 packages. Blocks of 20 lines are
         held out together, and a line that two packages share is left out.
 Model   Bag: the sum of the vectors of all runs of one to five bytes, then one hidden layer.
-Expect  a test accuracy of 0.75 (seed 0), after 25 seconds of processor time
+Expect  a test accuracy of 0.754, the mean of three seeds, after 28 seconds of processor time each. Logistic regression
+        over tf-idf has 0.734 with words and 0.761 with runs of one to four letters, which this does not reach
 Run     python launch.py --experiment=library_bag
 """
 
