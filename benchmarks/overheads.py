@@ -171,7 +171,7 @@ def section(record: page.Record) -> list[str]:
             "a checkpoint every 100 steps",
             f"{save['waited'] * 1e3:.1f} ms, {save['beside'] * 1e3:.1f} ms of a core beside, "
             f"on the disk after {save['whole'] * 1e3:.0f} ms",
-            (save["waited"] + save["beside"] / (os.cpu_count() or 1)) / (100 * STEP), 0.02, "{:.2%}",
+            (save["waited"] + save["beside"] / record["machine"]["cores"]) / (100 * STEP), 0.02, "{:.2%}",
         ),
     ]  # fmt: skip
     bars = {"cold": 6.0, "warm": 3.0}
