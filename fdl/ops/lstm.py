@@ -59,7 +59,7 @@ def _forward(
 
 def _backward(reverse: bool, kept: tuple, given: tuple[Carry, jax.Array]) -> tuple:
     kernel, start, alive, states, memories, gates = kept
-    last, dstates = given
+    dlast, dstates = given
     before, memories_before = _before(states, start[0], reverse), _before(memories, start[1], reverse)
     turned = kernel.T
 
@@ -88,7 +88,7 @@ def _backward(reverse: bool, kept: tuple, given: tuple[Carry, jax.Array]) -> tup
         return (through, dm), dtold
 
     over_time = (dstates, gates, memories, memories_before, alive)
-    dstart, dtold = lax.scan(step, last, over_time, reverse=not reverse)
+    dstart, dtold = lax.scan(step, dlast, over_time, reverse=not reverse)
     width, gates_width = kernel.shape
     dkernel = before.reshape(-1, width).T @ dtold.reshape(-1, gates_width)
     return dtold, dkernel, dstart, None
