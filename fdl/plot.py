@@ -41,7 +41,9 @@ def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
 
 def growth(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
     """Return a line with a dot for each pair on two logarithmic axes; in proportion is a slope of one."""
-    across, up = _scale(xs, logarithmic=True), _scale(ys, logarithmic=True)
+    middle = math.sqrt(min(ys) * max(ys))
+    decade = [middle / math.sqrt(10), middle * math.sqrt(10)]  # at least: noise must not fill the axis
+    across, up = _scale(xs, logarithmic=True, marks=xs), _scale([*ys, *decade], logarithmic=True)
     dots = [
         f'<circle cx="{_x(across, a):.1f}" cy="{_y(up, b):.1f}" r="4" fill="{STRONG}"/>'
         for a, b in zip(xs, ys, strict=True)
@@ -52,30 +54,37 @@ def growth(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
 class _Scale:
     """Where numbers lie between the least and the greatest, from 0 to 1."""
 
-    def __init__(self, low: float, high: float, logarithmic: bool):
-        self.low, self.high, self.logarithmic = low, high, logarithmic
+    def __init__(self, low: float, high: float, logarithmic: bool, marks: Sequence[float] | None):
+        self.low, self.high, self.logarithmic, self.marks = low, high, logarithmic, marks
 
     def __call__(self, value: float) -> float:
         low, high, value = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
         return (value - low) / (high - low)
 
     def ticks(self) -> list[float]:
-        """Return five numbers, evenly apart on the axis."""
-        steps = [i / 4 for i in range(5)]
+        """Return the marks asked for, or a few round numbers: 1, 2 or 5 times a power of ten."""
+        if self.marks is not None:
+            return list(self.marks)
         if self.logarithmic:
-            return [self.low * (self.high / self.low) ** t for t in steps]
-        return [self.low + t * (self.high - self.low) for t in steps]
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            firsts = (1, 2, 5) if last - first <= 3 else (1,)
+            round_ones = [digit * 10.0**power for power in range(first, last + 1) for digit in firsts]
+            return [number for number in round_ones if self.low <= number <= self.high]
+        rough = (self.high - self.low) / 5
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= rough)
+        return [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
 
-def _scale(values: Sequence[float], *, logarithmic: bool = False) -> _Scale:
+def _scale(values: Sequence[float], *, logarithmic: bool = False, marks: Sequence[float] | None = None) -> _Scale:
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    return _Scale(low, high if high > low else low + 1, logarithmic)
+    return _Scale(low, high if high > low else low + 1, logarithmic, marks)
 
 
-def _mark(value: float, digits: int) -> str:
+def _mark(value: float) -> str:
     """Write a number beside an axis: counts of steps whole, not as 2.5e+03."""
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}".replace("e+0", "e")
 
 
 def _x(scale: _Scale, value: float) -> float:
@@ -94,10 +103,10 @@ def _line(xs: Sequence[float], ys: Sequence[float], across: _Scale, up: _Scale, 
 def _frame(drawn: list[str], across: _Scale, up: _Scale, x: str, y: str) -> str:
     bottom, text = HEIGHT - BELOW, f'fill="{INK}" font-family="sans-serif" font-size="12"'
     marks = [
-        f'<text x="{_x(across, tick):.1f}" y="{bottom + 18}" text-anchor="middle" {text}>{_mark(tick, 3)}</text>'
+        f'<text x="{_x(across, tick):.1f}" y="{bottom + 18}" text-anchor="middle" {text}>{_mark(tick)}</text>'
         for tick in across.ticks()
     ] + [
-        f'<text x="{LEFT - 8}" y="{_y(up, tick) + 4:.1f}" text-anchor="end" {text}>{_mark(tick, 4)}</text>'
+        f'<text x="{LEFT - 8}" y="{_y(up, tick) + 4:.1f}" text-anchor="end" {text}>{_mark(tick)}</text>'
         for tick in up.ticks()
     ]
     return "\n".join(
