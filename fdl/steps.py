@@ -121,8 +121,9 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         grads, extras, sums = gradient(state, batch)
         grads, sums = axis.add((grads, sums))
-        weight = jnp.maximum(sums["loss"].weight, jnp.finfo(jnp.float32).tiny)
-        grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
+        share = 1 / jnp.maximum(sums["loss"].weight, jnp.finfo(jnp.float32).tiny)
+        # a product, unlike a quotient, XLA computes anew at each use: no array of its own for each gradient
+        grads = jax.tree.map(lambda g: g * share.astype(g.dtype), grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, extras, state.key), sums
