@@ -142,6 +142,11 @@ class Call:
             )
 
 
+def fetch(tree: PyTree) -> PyTree:
+    """Return the arrays of a tree on the host, where they are finished; a CPU's lie there and are not copied."""
+    return jax.tree.map(np.asarray, tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
+
+
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Return which leaves are not of the shape, dtype and sharding that a program was compiled for."""
     differing = [
@@ -190,7 +195,8 @@ def jit(devices: Sequence[jax.Device] | None = None) -> Executor:
         shares=1,
         layout=lambda tree: jax.tree.map(lambda _: here, tree),
         put_state=put,
-        put_chunk=put,
+        # On the CPU a call takes arrays of the host as they are; placed before, they cost three times as much.
+        put_chunk=(lambda tree: tree) if device.platform == "cpu" else put,
         put_constant=put,
         lower=lower,
     )

@@ -14,7 +14,7 @@ from fdl import feed, flops, processes, steps
 from fdl.data import LazySource, Source
 from fdl.data.check import check_source, check_values
 from fdl.due import Due
-from fdl.executors import Call, Executor
+from fdl.executors import Call, Executor, fetch
 from fdl.experiment import Experiment, evaluate_batch_size
 from fdl.ops.forms import own
 from fdl.types import Batch, Rows, Step, Sums, TrainState, add_up
@@ -135,7 +135,7 @@ def stretch(
         step += count
         advance(count)
         if due.any(step) or stop():
-            return state, step, jax.device_get(sent)
+            return state, step, fetch(sent)
 
 
 class Evaluation:
@@ -159,7 +159,7 @@ class Evaluation:
         sums: list[Sums] = []
         for index in range(self.calls):
             state, more = self.call(state, self.rows(index, 1))
-            sums.append(jax.device_get(more))
+            sums.append(fetch(more))
         added = add_up(sums)
         return state, {**self.task.finish(added), "n": round(float(added["n"].total))}
 

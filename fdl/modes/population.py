@@ -172,7 +172,7 @@ def evaluation(
         for indices, weights in zip(*rows, strict=True):
             same = (np.broadcast_to(x, (1, len(population), *x.shape)) for x in (indices, weights))
             state, more = call(state, Rows(*same))
-            sums.append(jax.device_get(more))
+            sums.append(executors.fetch(more))
         return state, each(alone.task, add_up(sums), len(population))
 
     return evaluate
