@@ -1,6 +1,5 @@
 """Two processes as one run, one of them killed or frozen: the other ends by itself, and the same commands go on."""
 
-import os
 import random
 import shutil
 import signal
@@ -50,7 +49,6 @@ def pair(workdir: Path, steps: int) -> list[subprocess.Popen[bytes]]:
             both.append(
                 subprocess.Popen(
                     [sys.executable, str(runs.ROOT / "launch.py"), *argv, *joined, f"--process={index}"],
-                    env={**os.environ, "XLA_FLAGS": ""},
                     stdout=told,
                     stderr=told,
                 )

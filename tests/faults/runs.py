@@ -24,6 +24,8 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "fdl" / "faults"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+# Programs of several CPU devices are compiled at every start; LLVM's optimization would be half of what a run costs.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 PAGE = str(HERE / "families.py")
 PLACES = {"jit": (), "pmap": ("--executor=pmap", "--fake_devices=8"), "mesh": ("--executor=mesh", "--fake_devices=8")}
@@ -105,6 +107,7 @@ def start(argv: Sequence[str], log: Path) -> int:
     code = 70
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no run outlives the gate, frozen ones least
+        os.setpgrp()  # the kernel hangs up on every process of a group with a frozen one when the gate's shell ends
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
@@ -120,6 +123,11 @@ def start(argv: Sequence[str], log: Path) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def ended(pid: int) -> bool:
+    """Say whether a run has ended, without waiting for it: until then its process can still be sent a signal."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def finish(pid: int, log: Path, limit: float = 600.0, watch: Awake | None = None) -> Ended:
@@ -145,8 +153,7 @@ def strike(argv: Sequence[str], log: Path, after: float, *signals: int, apart: f
     watch, pid = Awake(), start(argv, log)
     for number in signals:
         while watch() < after:
-            # Its end is looked at and not taken: a process that is not waited for can still be sent a signal.
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended(pid):
                 return finish(pid, log, watch=watch)
             time.sleep(0.002)
         os.kill(pid, number)

@@ -51,7 +51,7 @@ def starve(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
 def limited(argv: list[str], log: Path, after: float, more: int) -> runs.Ended:
     """Start a run, leave it so many more bytes than it holds after some seconds, and wait for its end."""
     watch, pid = runs.Awake(), runs.start(argv, log)
-    while watch() < after and not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+    while watch() < after and not runs.ended(pid):
         time.sleep(0.01)
     held = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     if held:  # it has not ended
