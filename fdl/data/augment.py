@@ -124,6 +124,23 @@ def mask(*, time: float = 0.1, frequency: float = 0.1) -> Augment:
     return each(one)
 
 
+def warp(share: float = 0.1) -> Augment:
+    """Stretch or squeeze the frequencies of [B, T, F, ...] by up to `share`, as another throat would.
+
+    What is drawn in from beyond the highest frequency repeats it. Paper: Jaitly and Hinton, 2013.
+    """
+
+    def one(key: jax.Array, x: jax.Array) -> jax.Array:
+        factor = jax.random.uniform(key, minval=1 - share, maxval=1 + share)
+        place = jnp.minimum(jnp.arange(x.shape[1]) * factor, x.shape[1] - 1)
+        below = jnp.floor(place).astype(jnp.int32)
+        above = jnp.minimum(below + 1, x.shape[1] - 1)
+        rest = (place - below).astype(x.dtype).reshape(1, -1, *(1,) * (x.ndim - 2))
+        return x[:, below] * (1 - rest) + x[:, above] * rest
+
+    return each(one)
+
+
 def mixup(classes: int, alpha: float = 0.2) -> Augment:
     """Blend each example with another of the whole batch: targets become f32[B, classes] (Zhang et al., 2018)."""
 

@@ -14,6 +14,7 @@ AUGMENTS = {
     "cut_out": augment.cut_out(0.5),
     "recolour": augment.recolour(0.3),
     "mask": augment.mask(time=0.4, frequency=0.4),
+    "warp": augment.warp(0.3),
     "mixup": augment.mixup(4),
     "cutmix": augment.cutmix(4),
     "all": augment.chain(augment.crop(0.25), augment.mirror(), augment.mask(time=0.4), augment.cutmix(4)),

@@ -23,13 +23,14 @@ def test_the_same_is_said_again_and_faster_is_shorter():
         speak([Utterance("one", "xx")])
 
 
-def test_spoken_digits_are_heard_whole_and_spelled_and_no_speaker_is_in_two_splits(monkeypatch):
+def test_spoken_digits_are_heard_whole_and_told_and_no_speaker_is_in_two_splits(monkeypatch):
     pytest.importorskip("espeakng_loader")
-    heard = {}
+    heard, told = {}, []
 
     def listen(utterances):
         waves = speak(utterances)
         heard[len(waves)] = {said.voice.split("+")[1] for said in utterances}
+        told.extend(said.text for said in utterances)
         assert max(len(wave) for wave in waves) <= 2.8 * RATE
         return waves
 
@@ -39,12 +40,16 @@ def test_spoken_digits_are_heard_whole_and_spelled_and_no_speaker_is_in_two_spli
         source = data.load(split)
         batch = jax.jit(data.transform)(source.fetch(np.arange(size)))
         assert jax.tree.map(lambda x: x.shape, batch) == jax.tree.map(lambda x: x.shape, data.shapes(size))
-        assert np.std(batch.inputs) == pytest.approx(0.7, abs=0.3)
-        for symbols in batch.targets:
-            words = transcript(symbols).split(" ")
-            assert set(words) <= set(page.WORDS)
-            assert 2 <= len(words) <= 4
+        assert np.std(batch.inputs) == pytest.approx(1.0, abs=0.05)
+        assert [transcript(symbols) for symbols in batch.targets] == told[-size:]
+    assert {len(text.split()) for text in told} == {2, 3, 4}
     assert len(set.union(*heard.values())) == sum(map(len, heard.values()))
+
+
+def test_no_namesake_of_a_held_out_speaker_trains():
+    odd, held = page._ODD.split(), {*page._SPEAKERS["validation"], *page._SPEAKERS["test"]}
+    assert {*odd, *page._SPEAKERS["train"]}.isdisjoint(held)
+    assert {name.rstrip("0123456789").lower() for name in odd}.isdisjoint(name.lower() for name in held)
 
 
 def test_a_longest_utterance_fits(monkeypatch):
