@@ -143,7 +143,10 @@ class _Many(flags.ArgumentParser):
     def parse(self, argument: str | tuple) -> tuple:
         if not isinstance(argument, str):
             return tuple(argument)
-        return tuple(self.kind(word) for word in argument.split(",") if word)
+        try:
+            return tuple(self.kind(word) for word in argument.split(",") if word)
+        except ValueError:
+            raise ValueError(f"write {self.flag_type()}") from None
 
     def flag_type(self) -> str:
         return f"{self.kind.__name__},..."
@@ -267,9 +270,14 @@ def refuse_idle(found: flags.FlagValues) -> None:
 def swept(text: str, found: flags.FlagValues, page: pages.Page) -> dict[str, list[str]]:
     """Return the flags of a sweep with their values; raise a ValueError where one does not fit, before any run."""
     settings = cli.parse_sweep(text)
+    of_a_run = {"experiment", *(flag.name for title in (KNOBS, SETTINGS, OPTIONS) for flag in groups(found)[title])}
+    if alone := [flag.name for flag in groups(found)[MANY] if flag.present and flag.name != "sweep"]:
+        raise ValueError(f"--{alone[0]} and --sweep are two ways to many runs; leave out one of them")
     for name, words in settings.items():
         if name not in found:
             raise ValueError(unknown(name, found, page))
+        if name not in of_a_run:
+            raise ValueError(f"--sweep: {name} is no part of what a run is; vary knobs, settings or options")
         for word in words:
             try:
                 found[name].parser.parse(word)

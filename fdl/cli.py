@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ def run(
     run is not all. distributed: coordinator, processes and process, where this is one of several.
     """
     settings = dict(settings)
-    options, many = ({k: v for k, v in (given or {}).items() if v} for given in (options, many))
+    options, many = ({k: v for k, v in (given or {}).items() if v not in (None, "", [])} for given in (options, many))
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
     place = Path(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
     try:
@@ -94,7 +94,7 @@ def run(
         if distributed is None:  # JAX is imported by now
             stop.leave_on_request()
         if many:
-            fdl.train_population(family(make, **many), place)
+            fdl.train_population(family(make, changed, **many), place)
         else:
             MODES[mode](make(), place, **(own or {}))
     except ValueError as error:
@@ -129,11 +129,17 @@ def making(
     return make
 
 
-def family(make: "Callable[..., Experiment]", seeds: int | None = None, population: str = "") -> "Population":
-    """Return the population of what `make` makes: some numbers for each member."""
+def family(
+    make: "Callable[..., Experiment]", fixed: Collection[str], seeds: int | None = None, population: str = ""
+) -> "Population":
+    """Return the population of what `make` makes: some numbers for each member, besides the knobs that are fixed."""
     from fdl.population import Population, members, parse
 
-    return Population(make=make, values=members(seeds, parse(population)))
+    values = members(seeds, parse(population))
+    for knob in values:
+        if knob in fixed:
+            raise ValueError(f"--{knob} is one number and the population varies it; leave one of them out")
+    return Population(make=make, values=values)
 
 
 def parse_sweep(text: str) -> dict[str, list[str]]:

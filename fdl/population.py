@@ -6,8 +6,8 @@ whichever member, and mapping its step over the members trains them all at once.
 Shape legend: P population, S steps per call, B batch.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -56,13 +56,8 @@ class Population:
         example = first.example()
         if first.start is not None:
             raise ValueError("the members of a population begin as they are drawn; leave out published weights")
-        try:
+        with self._naming():
             return jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
-        except TypeError as error:
-            raise ValueError(
-                f"a population varies numbers that leave the program as it is, and {', '.join(self.values)} do not: "
-                f"{str(error).splitlines()[0]}; --sweep varies anything"
-            ) from None
 
     def abstract(self) -> TrainState:
         """Return the shapes of the states at step 0; nothing is allocated."""
@@ -70,7 +65,7 @@ class Population:
 
     def training_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
         """Return the Step of all members: `(states, rows [P, B], values, arrays)`."""
-        return steps.population(lambda values: steps.gather(step_of(self.make(**values)), take))
+        return self._naming()(steps.population(lambda values: steps.gather(step_of(self.make(**values)), take)))
 
     def evaluation_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
         """Return the Step that measures all members: `(states, rows [P, B], values, arrays)`."""
@@ -79,7 +74,18 @@ class Population:
             made = self.make(**values)
             return steps.gather(steps.prepare(steps.eval_step(made.model, made.task), made.dataset.transform), take)
 
-        return steps.population(of)
+        return self._naming()(steps.population(of))
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Raise a ValueError that names what varies where a program cannot be traced with it."""
+        try:
+            yield
+        except TypeError as error:
+            raise ValueError(
+                f"a population varies numbers that leave the program as it is, and {', '.join(self.values)} do not: "
+                f"{str(error).splitlines()[0]}; --sweep varies anything"
+            ) from None
 
     def training_rows(self, step: int, count: int, size: int) -> Rows:
         """Return rows [S, P, B]: each member meets the data in the order of its own seed."""
@@ -94,6 +100,10 @@ class Population:
 
 def members(seeds: int | None, settings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return knob -> [P]: every combination of the settings, each with the seeds 0, 1, ... if seeds are asked for."""
+    if seeds and "seed" in settings:
+        raise ValueError(
+            f"seeds={seeds} and seed={settings['seed'].tolist()} both name the seeds; leave out one of them"
+        )
     axes = {**settings, **({"seed": np.arange(seeds)} if seeds else {})}
     columns = zip(*product(*axes.values()), strict=True)
     return {knob: np.array(column) for knob, column in zip(axes, columns, strict=True)}
@@ -104,6 +114,8 @@ def parse(text: str) -> dict[str, np.ndarray]:
     found = {}
     for word in text.split():
         knob, _, rest = word.partition("=")
+        if knob in found:
+            raise ValueError(f"population varies {knob} twice; give all its values in one place")
         try:
             found[knob] = _numbers(rest)
         except (ValueError, KeyError):
@@ -114,11 +126,12 @@ def parse(text: str) -> dict[str, np.ndarray]:
 
 
 def _numbers(text: str) -> np.ndarray:
-    if ".." not in text:
-        return np.array([float(word) for word in text.split(",")])
-    ends, spacing, count = text.split(":")
-    low, high = map(float, ends.split(".."))
-    numbers = SPACING[spacing](low, high, int(count))
-    if not len(numbers) or not all(map(math.isfinite, numbers)):
+    if ".." in text:
+        ends, spacing, count = text.split(":")
+        low, high = map(float, ends.split(".."))
+        numbers = SPACING[spacing](low, high, int(count))
+    else:
+        numbers = np.array([int(word) if word.isdecimal() else float(word) for word in text.split(",")])
+    if not len(numbers) or not np.isfinite(numbers).all():
         raise ValueError(text)
     return numbers

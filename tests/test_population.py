@@ -88,9 +88,12 @@ def test_members_are_every_combination() -> None:
 def test_numbers_are_read_from_text() -> None:
     np.testing.assert_allclose(parse("rate=1e-4..1e-2:log:3 decay=0..1:linear:3")["rate"], [1e-4, 1e-3, 1e-2])
     np.testing.assert_allclose(parse("decay=0,0.5")["decay"], [0, 0.5])
+    assert parse("seed=3,1")["seed"].dtype == int
 
 
-@pytest.mark.parametrize("text", ["rate", "rate=", "rate=1..2", "rate=1..2:cubic:3", "rate=0..1:log:3", "rate=a,b"])
+@pytest.mark.parametrize(
+    "text", ["rate", "rate=", "rate=1..2", "rate=1..2:cubic:3", "rate=0..1:log:3", "rate=a,b", "rate=nan,1"]
+)
 def test_numbers_that_make_no_sense_are_refused_with_an_example(text) -> None:
     with pytest.raises(ValueError, match=r"write knob=1e-4..1e-2:log:16"):
         parse(text)
@@ -102,6 +105,36 @@ def test_a_number_that_shapes_the_program_is_sent_to_a_sweep() -> None:
 
     with pytest.raises(ValueError, match=r"leave the program as it is, and width do not: .* --sweep varies anything"):
         Population(make=wide, values={"width": np.array([4, 8])}).init()
+
+
+def test_a_number_that_a_step_alone_cannot_trace_is_sent_to_a_sweep(tmp_path) -> None:
+    def dropped(*, dropout: float) -> Experiment:
+        return tiny.experiment(model=MLP(outputs=3, hidden=(8,), dropout=dropout), executor="jit")
+
+    population = Population(make=dropped, values={"dropout": np.array([0.1, 0.2])})
+    with pytest.raises(ValueError, match=r"leave the program as it is, and dropout do not: .* --sweep varies anything"):
+        train_population(population, tmp_path / "run", say=str)
+    assert not (tmp_path / "run" / "experiment.json").exists()
+
+
+def test_every_member_is_held_to_the_rules_of_its_page(tmp_path) -> None:
+    population = Population(make=of_numbers, values={"learning_rate": np.array([0.1, -1, 0.1])})
+    with pytest.raises(ValueError, match=r"learning_rate -1.0 is below 0"):
+        train_population(population, tmp_path, say=str)
+
+
+def test_what_varies_is_said_once() -> None:
+    with pytest.raises(ValueError, match="varies rate twice"):
+        parse("rate=1,2 rate=3")
+    with pytest.raises(ValueError, match="both name the seeds"):
+        members(2, parse("seed=3,4"))
+
+
+def test_a_member_that_diverged_is_never_the_best(tmp_path) -> None:
+    population = Population(make=of_numbers, values={"learning_rate": np.array([1e30, 0.1])})
+    assert train_population(population, tmp_path, say=str)["best"] == 1
+    population = Population(make=of_numbers, values={"learning_rate": np.array([1e30, 2e30])})
+    assert train_population(population, tmp_path / "all", say=str)["best"] == 0
 
 
 def test_a_number_that_draws_other_data_is_sent_to_a_sweep(tmp_path) -> None:

@@ -47,13 +47,20 @@ def train_population(
     devices = find(alone.accelerator)[: 1 if alone.executor == "jit" else None]
     executor = executors.members(devices[: math.gcd(size, len(devices))])
     check(alone, 1)
+    for numbers in population.values.values():
+        for index in (numbers.argmin(), numbers.argmax()):  # what a page refuses lies beyond a bound
+            population.member(int(index))
     identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
     run_folder.refuse_stranger(workdir, identity)
     with lock.hold(workdir), on_request() as request:
         run_folder.claim(workdir, identity, executor.devices)
         if report := run_folder.finished(workdir, say):
             return report
-        return run(population, executor, len(devices), workdir, request, say, clock)
+        try:
+            return run(population, executor, len(devices), workdir, request, say, clock)
+        except (ValueError, RuntimeError, MemoryError):
+            run_folder.disown(workdir)
+            raise
 
 
 def run(
@@ -126,7 +133,9 @@ def run(
         state, tested = evaluate["test"](state)
         write("test", tested)
 
-    best = best_of([found[task.primary] for found in validated], better)
+    best = best_of(
+        [found[task.primary] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated], better
+    )
     keep(population, best, state, validated[best][task.primary], workdir / "best", executor.devices)
     report = {
         "experiment": alone.name,
@@ -212,7 +221,7 @@ def keep(
     """Leave the state of one member as a run folder of its own, which every mode can read."""
     run_folder.claim(place, population.member(index).identity(), devices)
     own = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
-    checkpoints = Checkpoints(place / "checkpoints", "higher")
+    checkpoints = Checkpoints(place / "checkpoints", "higher", finite=False)  # all may have diverged
     checkpoints.save(own, {"score": score})
     checkpoints.wait()
 
