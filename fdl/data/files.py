@@ -5,6 +5,7 @@ or `train/CLASS/*.png` and so on.
 """
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,10 @@ def table_file(path: Path) -> Records:
     lines: dict[str, list[int]] = {}
     tables = {}
     for split, file in files.items():
-        tables[split], lines[split] = READERS[file.suffix](file)
+        try:
+            tables[split], lines[split] = READERS[file.suffix](file)
+        except UnicodeDecodeError:
+            raise ValueError(_not_utf8(file)) from None
     if path.is_file() and path.suffix == ".npz":
         tables = _splits_by_suffix(tables["train"])
     for split, table in tables.items():
@@ -50,7 +54,7 @@ def table_file(path: Path) -> Records:
         return f"{file} line {lines[split][index]}" if lines.get(split) else f"{file} split {split!r} row {index}"
 
     return Records(
-        name=path.stem,
+        name=path.absolute().stem,
         fields={name: _guess(column) for name, column in tables["train"].items()},
         sizes={split: len(next(iter(table.values()))) for split, table in tables.items()},
         read=lambda split, indices, names: {name: _rows(tables[split][name], indices) for name in names},
@@ -101,7 +105,7 @@ def image_folder(path: Path) -> Records:
         return reading(lambda files: ask("pictures", files=[str(file) for file in files], channels=channels)["image"])
 
     return Records(
-        name=path.name,
+        name=path.absolute().name,
         fields={
             "image": Field(kind="image", shape=shape, dtype=np.dtype(np.uint8)),
             "label": Field(kind="label", dtype=np.dtype(np.int32), classes=len(names), names=tuple(names)),
@@ -121,7 +125,7 @@ def _table_in(folder: Path, split: str) -> Path | None:
 
 
 def _read_csv(path: Path) -> tuple[Columns, list[int]]:
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         start = file.read(65536)
         file.seek(0)
         first = start.splitlines()[0] if start.strip() else ""
@@ -144,6 +148,12 @@ def _read_csv(path: Path) -> tuple[Columns, list[int]]:
             for column, cell in zip(cells, row, strict=True):
                 column.append(cell.strip())
     return {name: _typed(column) for name, column in zip(header, cells, strict=True)}, lines
+
+
+def _not_utf8(path: Path) -> str:
+    before = re.split("[\udc80-\udcff]", path.read_bytes().decode("utf-8", "surrogateescape"), maxsplit=1)[0]
+    line = before.count("\n") + 1
+    return f"{path} line {line} is not UTF-8; convert the file, as with: iconv -f latin1 -t utf-8"
 
 
 def _typed(cells: list[str]) -> Column:
@@ -193,7 +203,7 @@ def _read_npz(path: Path) -> tuple[Columns, list[int]]:
 
 
 def _read_lines(path: Path) -> tuple[Columns, list[int]]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     kept = [number for number, line in enumerate(lines, start=1) if line.strip()]
     return {"text": [lines[number - 1] for number in kept]}, kept
 

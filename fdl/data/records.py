@@ -72,9 +72,8 @@ class Records:
                 raise ValueError(f"{self.name} has no column {asked!r} for --{role}; its columns are {self._listed()}")
             if asked not in fits:
                 rule = "is already taken" if asked in besides else f"is not {' or '.join(kinds)}"
-                raise ValueError(
-                    f"column {asked!r} of {self.name} ({self.fields[asked].kind}) {rule}; give --{role}={_or(fits)}"
-                )
+                way = f"give --{role}={' or '.join(fits)}" if fits else "give another --dataset: this one has none"
+                raise ValueError(f"column {asked!r} of {self.name} ({self.fields[asked].kind}) {rule}; {way}")
             return asked
         if self.supervised and self.supervised[role == "target"] in fits:
             return self.supervised[role == "target"]
@@ -85,10 +84,6 @@ class Records:
 
     def _listed(self) -> str:
         return ", ".join(f"{name} ({field.kind})" for name, field in self.fields.items())
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(names) if names else "another set: this one has none"
 
 
 def complete(records: Records, *, seed: int = 0, labels: Column | None = None) -> Records:

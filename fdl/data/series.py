@@ -35,6 +35,8 @@ def series(
     A missing number takes the last known one. Training windows begin at every place; evaluation forecasts every place
     once, in steps of H.
     """
+    if min(length, horizon, season) < 1:
+        raise ValueError(f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each")
     goal = records.choose(target, "target", ("number",), besides=(time,) if time else ())
     used = [goal, *(name for name in inputs if name != goal)]
     for name in used:

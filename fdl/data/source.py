@@ -128,8 +128,10 @@ class Dataset:
 
     def steps(self, epochs: float, batch_size: int) -> int:
         """Return how many steps show every training example at least `epochs` times."""
-        if epochs <= 0 or batch_size <= 0:
-            raise ValueError(f"epochs {epochs} and batch_size {batch_size} must be positive; give more than 0 of each")
+        if not 0 < epochs < math.inf or batch_size <= 0:
+            raise ValueError(
+                f"epochs {epochs} and batch_size {batch_size} must be positive and finite; give more than 0 of each"
+            )
         return max(1, math.ceil(epochs * self.spec.sizes["train"] / batch_size))
 
     def shapes(self, batch_size: int) -> Batch:

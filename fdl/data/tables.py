@@ -31,8 +31,8 @@ def table(
     mean, and a column with missing values in train gets a second one that says where.
     """
     goal_column = records.choose(target, "target", TARGETS)
-    for name in inputs:
-        records.choose(name, "inputs", ("number", "array", "text", "label"), besides=(goal_column,))
+    for i, name in enumerate(inputs):
+        records.choose(name, "inputs", ("number", "array", "text", "label"), besides=(goal_column, *inputs[:i]))
     used = list(inputs) or [
         name
         for name, field in records.fields.items()

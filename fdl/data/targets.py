@@ -119,7 +119,7 @@ def _fitted(records: Records, name: str, values: Column) -> Target:
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
         for value, index in zip(values, indices, strict=True):
             if missing(value) or _text(value) not in number:
-                seen = "missing" if missing(value) else f"{value!r}, which train does not have"
+                seen = "missing" if missing(value) else f"{_text(value)!r}, which train does not have"
                 raise ValueError(f"{records.at(split, index)}: {name} is {seen}; leave such examples out")
         return np.array([number[_text(value)] for value in values], np.int32)
 

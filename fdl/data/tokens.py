@@ -44,6 +44,10 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
         return unit
     if unit == "bytes":
         return _bytes()
+    if vocabulary <= PIECES:
+        raise ValueError(
+            f"vocabulary {vocabulary} is taken up by padding, unknown, start and end; give {PIECES + 1} or more"
+        )
     if unit == "chars":
         return _listed(unit, _most(texts, list, vocabulary), list, "")
     if unit == "words":
@@ -123,7 +127,7 @@ def _words(text: str) -> list[str]:
 
 def _most(texts: Sequence[str], cut: Callable[[str], list[str]], vocabulary: int) -> list[str]:
     counts = Counter(piece for text in texts for piece in cut(text))
-    return sorted(counts, key=lambda piece: (-counts[piece], piece))[: max(vocabulary - PIECES, 1)]
+    return sorted(counts, key=lambda piece: (-counts[piece], piece))[: vocabulary - PIECES]
 
 
 def _listed(unit: str, pieces: list[str], cut: Callable[[str], list[str]], glue: str) -> Tokenizer:

@@ -130,6 +130,23 @@ def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.txt"])
+def test_bytes_that_are_no_text_are_named_by_their_line(tmp_path, name):
+    (tmp_path / name).write_bytes("a,b\n1,�\n2,M".encode() + b"\xfcller\n")
+    with pytest.raises(ValueError, match=rf"{name} line 3 is not UTF-8; convert the file"):
+        find(str(tmp_path / name))
+
+
+def test_the_folder_one_stands_in_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_images(tmp_path / "pets", [(6, 5)]))
+    assert find(".").name == "pets"
+
+
+def test_a_column_is_learned_from_once(tmp_path):
+    with pytest.raises(ValueError, match=r"'age' of a .* is already taken"):
+        table(find(str(write_mixed(tmp_path / "a.csv"))), inputs=["age", "age"], target="bought")
+
+
 def test_changed_files_show_even_where_their_number_does_not(tmp_path, monkeypatch):
     path = write_mixed(tmp_path / "a.csv")
     before, folder = find(str(path)).contents(), write_images(tmp_path / "pets", [(6, 5)])

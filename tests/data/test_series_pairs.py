@@ -62,6 +62,12 @@ def test_too_short_a_series_is_refused():
         series(line(np.arange(20.0)), target="value", length=64)
 
 
+@pytest.mark.parametrize("wrong", ["length", "horizon", "season"])
+def test_places_are_counted_from_one(wrong):
+    with pytest.raises(ValueError, match=f"{wrong} 0.* give 1 or more of each"):
+        series(line(np.arange(200.0)), target="value", **{wrong: 0})
+
+
 def test_a_pair_is_taught_by_forcing():
     said, answers = [f"ab{i}" for i in range(30)], [f"x{i}" for i in range(30)]
     columns = {"said": said, "answer": answers}

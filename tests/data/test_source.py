@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import tiny
 from fdl.data.source import columns, narrow, window_count, windows
 from fdl.feed import evaluation_rows, training_rows
 
@@ -44,6 +45,12 @@ def test_training_windows_are_whole():
 def test_windows_longer_than_the_data_are_refused():
     with pytest.raises(ValueError, match="no window of length 9"):
         windows(np.arange(9), 9)
+
+
+@pytest.mark.parametrize(("epochs", "batch_size"), [(0, 1), (float("inf"), 1), (float("nan"), 1), (1, 0)])
+def test_epochs_that_are_no_number_of_steps_are_refused(epochs, batch_size):
+    with pytest.raises(ValueError, match="must be positive and finite"):
+        tiny.dataset().steps(epochs, batch_size)
 
 
 def test_columns_of_other_lengths_are_refused():
