@@ -11,6 +11,7 @@ did not hold what was written to it; it is kept for whoever wants to look, and n
 
 import hashlib
 import json
+import math
 import re
 import shutil
 import threading
@@ -66,14 +67,14 @@ class Checkpoints:
         return max(self.steps(), default=None)
 
     def best(self) -> int | None:
-        """Return the step with the best score (the newer of equals), or None where nothing was scored."""
+        """Return the step with the best score (the newer of equals, never NaN), or None where nothing was scored."""
         scores = {}
         for step in self.steps():
             try:
                 scores[step] = self.meta(step).get("score")
             except Damaged:
                 continue  # whoever restores it is told
-        scored = {step: score for step, score in scores.items() if score is not None}
+        scored = {step: score for step, score in scores.items() if score is not None and not math.isnan(score)}
         sign = -1 if self.better == "lower" else 1
         return max(scored, key=lambda step: (sign * scored[step], step), default=None)
 

@@ -87,6 +87,14 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "higher")
+    for step, score in enumerate((float("nan"), 0.5), start=1):
+        checkpoints.save(damage.state(step), {"score": score})
+        checkpoints.wait()
+    assert checkpoints.best() == 2
+
+
 def test_a_failed_save_is_raised_once_and_leaves_no_draft(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(damage.state(1), {})
