@@ -130,7 +130,10 @@ def maker(name: str) -> Callable[..., Experiment]:
 
     def make(**knobs: Any) -> Experiment:
         values = page.complete(knobs)
-        return replace(module.experiment(**values), name=page.name, knobs=values, code=page.code)
+        made = module.experiment(**values)
+        if not isinstance(made, Experiment):
+            raise ValueError(f"{page.path}: experiment() gives {made!r}; return an Experiment")
+        return replace(made, name=page.name, knobs=values, code=page.code)
 
     return make
 
@@ -177,6 +180,9 @@ def check(experiment: Experiment, shares: int) -> PyTree:
     for name in ("batch_size", "steps", "accumulate", "log_every"):
         if getattr(experiment, name) < 1:
             raise ValueError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
+    for name, end in (("steps", 2**31), ("seed", 2**32)):  # of the step's i32 and the key's u32
+        if not 0 <= getattr(experiment, name) < end:
+            raise ValueError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
     if batch_size > size:
         raise ValueError(f"batch_size {batch_size} is larger than the {size} training examples; try {size} or less")
     share = shares * parts

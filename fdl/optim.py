@@ -66,6 +66,9 @@ def muon(
     is nearest to square. It takes fewer steps than AdamW and more work for each: some fifteen products of a matrix.
     """
 
+    _refuse_negative("learning_rate", learning_rate)
+    _refuse_negative("weight_decay", weight_decay)
+
     def sides(params: PyTree) -> PyTree:
         def cut(path: tuple, leaf: jax.Array, decays: bool) -> contrib.MuonDimensionNumbers | None:
             if not decays or jax.tree_util.keystr(path[-1:], simple=True) == "embedding":

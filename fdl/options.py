@@ -35,6 +35,8 @@ def averaging(experiment: Experiment, decay: float) -> Experiment:
 
 def freezing(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     """Keep the parameters below these module paths as they are."""
+    if not all(paths):
+        raise ValueError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
     return _marked(
         replace(experiment, optimizer=optim.frozen(experiment.optimizer, paths)), "freeze", ",".join(sorted(paths))
     )
@@ -50,7 +52,7 @@ def chosen(
     """Return the experiment with the options that were chosen, in the only order that is right."""
     experiment = freezing(experiment, freeze) if freeze else experiment
     experiment = precise(experiment, precision) if precision else experiment
-    return averaging(experiment, average) if average else experiment
+    return averaging(experiment, average) if average is not None else experiment
 
 
 def _marked(experiment: Experiment, name: str, value: str | float) -> Experiment:

@@ -9,6 +9,7 @@ import ast
 import difflib
 import hashlib
 import io
+import math
 import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Knob:
     def check(self, value: Any) -> None:
         """Raise a ValueError where a value is not one of this knob's.
 
-        No number is NaN, and a whole number whose default counts something (0 or more) counts something as well.
+        Every number is finite, and a whole number whose default counts something (0 or more) counts something as well.
         An array, or what JAX is tracing, is taken as it is.
         """
         if hasattr(value, "dtype") or (value is None and self.optional):
@@ -52,7 +53,7 @@ class Knob:
                 raise ValueError(f"{self.name}={value!r} is not {KIND[self.kind]}; its default is {self.default!r}")
             if self.choices and one not in self.choices:
                 raise ValueError(f"{self.name}={value!r} is not one of {', '.join(self.choices)}")
-            if one != one:
+            if self.kind is float and not math.isfinite(one):
                 raise ValueError(f"{self.name}={value} is no number to compute with; its default is {self.default!r}")
             if self.kind is int and one < 0 and self._counts():
                 raise ValueError(f"{self.name}={value} is below 0, yet it counts; its default is {self.default!r}")
@@ -117,8 +118,8 @@ def read(name: str) -> Page:
         )
     try:
         text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
-    except (SyntaxError, UnicodeDecodeError) as error:
+        tree = ast.parse(text, str(path))
+    except (SyntaxError, ValueError) as error:  # bytes that are no text, and text that is no Python
         raise ValueError(f"{path}: not a Python page: {error}") from None
     found = _function(tree)
     if found is None:

@@ -7,6 +7,7 @@ All of this is nothing in a run of one process.
 
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -37,6 +38,8 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if 0 < len(missing) < len(given):
         raise ValueError(f"--distributed lacks {' and '.join(missing)}; give --coordinator, --processes and --process")
+    if coordinator is not None and not re.fullmatch(r".+:[0-9]+", coordinator):
+        raise ValueError(f"--coordinator={coordinator} is no host:port; write it as 10.0.0.1:9911")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     failed: list[Exception] = []
 

@@ -93,7 +93,7 @@ def test_hyper_parameters_can_be_injected_and_mapped(make) -> None:
 @pytest.mark.parametrize("wrong", [{"learning_rate": -0.1}, {"weight_decay": -1e-4}, {"clip": -1}])
 def test_what_would_climb_the_loss_is_refused_by_name(wrong: dict[str, float]) -> None:
     (name,) = wrong
-    for make in (optim.adamw, optim.sgd):
+    for make in (optim.adamw, optim.muon, optim.sgd):
         with pytest.raises(ValueError, match=f"{name} -.* is below 0"):
             make(**{"learning_rate": 0.1, **wrong})
     with pytest.raises(ValueError, match="learning_rate -1 is below 0"):

@@ -61,6 +61,14 @@ def test_what_is_frozen_stays_bit_for_bit_and_costs_no_memory() -> None:
     assert {leaf.shape for leaf in moments} == {leaf.shape for leaf in jax.tree.leaves(last.params["Dense_1"])}
 
 
+@pytest.mark.parametrize(
+    ("option", "message"), [({"average": 0.0}, "average 0.0"), ({"freeze": ["", ""]}, "empty path")]
+)
+def test_an_option_that_would_do_nothing_is_refused(option, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        chosen(tiny.experiment(), **option)
+
+
 def test_a_path_that_leads_nowhere_is_named() -> None:
     with pytest.raises(ValueError, match="no parameter is below 'Dense'; the model has Dense_0, Dense_1"):
         drawn(freezing(made(), ["Dense"]))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fdl import pages
+from fdl.experiment import maker
 
 PAGE = '''"""One line.
 
@@ -58,6 +59,8 @@ def test_the_signature_is_the_list_of_knobs_and_nothing_is_imported(page):
     [
         ("def experiment(:", "not a Python page"),
         ("x = 1", "defines a function experiment"),
+        ("x = (", "was never closed (mine.py, line 1)"),
+        ("x = '\0'", "null bytes"),
         ("def experiment(width: int = 3): ...", "keyword-only"),
         ("def experiment(*, width=3): ...", "knob width: a knob has a literal default"),
         ("def experiment(*, width: int): ...", "knob width: a knob has a literal default"),
@@ -96,6 +99,7 @@ def test_every_shipped_page_says_what_it_is():
         ({"widths": (1, -2)}, "is below 0"),
         ({"widths": 3}, "widths=3 is not several"),
         ({"rate": float("nan")}, "rate=nan is no number"),
+        ({"rate": float("inf")}, "rate=inf is no number"),
         ({"cell": "rnn"}, "cell='rnn' is not one of lstm, gru"),
         ({"fast": 1}, "fast=1 is not true or false"),
     ],
@@ -103,6 +107,12 @@ def test_every_shipped_page_says_what_it_is():
 def test_a_value_that_is_not_the_knobs_is_refused(page, knobs, message):
     with pytest.raises(ValueError, match=message):
         page(PAGE).complete(knobs)
+
+
+def test_a_page_that_makes_no_experiment_is_named(page):
+    made = maker(str(page("def experiment(*, seed: int = 0): ...").path))
+    with pytest.raises(ValueError, match=r"mine\.py: experiment\(\) gives None; return an Experiment"):
+        made()
 
 
 def test_values_that_fit_are_taken(page):

@@ -44,7 +44,7 @@ def bench(
     Raises a ValueError under a profiler, whose own cost would be what is measured.
     """
     refuse_profilers()
-    before = json.loads(baseline.read_text()) if baseline else None
+    before = earlier(baseline) if baseline else None
     executor = place(experiment)
     check(experiment, executor.shares)
     state = first_state(experiment, executor)
@@ -126,6 +126,14 @@ def bench(
         write_text(out, json.dumps(result, indent=1, default=float))
     report(result, say)
     return result
+
+
+def earlier(file: Path) -> dict[str, Any]:
+    """Return what an earlier bench wrote; raise a ValueError where it is something else."""
+    found = run_folder.read_json(file)
+    if not isinstance(found, dict) or not {"steps_per_second", "lowest", "highest"} <= found.keys():
+        raise ValueError(f"{file} holds no steps/s to compare with; give a JSON that --mode=bench wrote")
+    return found
 
 
 def report(result: dict[str, Any], say: Callable[[str], None]) -> None:

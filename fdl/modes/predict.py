@@ -83,8 +83,11 @@ def read(file: Path, experiment: Experiment) -> Source | LazySource:
     if isinstance(inputs, dict) and not isinstance(wanted, Mapping) and len(inputs) == 1:
         (inputs,) = inputs.values()
     seen = jax.tree.map(lambda x: x.shape[1:], inputs)
-    if seen != jax.tree.map(lambda x: x.shape, wanted):
-        raise ValueError(f"--input={file} holds examples of {seen}, {experiment.dataset.name} has {wanted}")
+    shapes = jax.tree.map(lambda x: x.shape, wanted)
+    if seen != shapes:
+        raise ValueError(
+            f"--input={file} holds examples of {seen}, {experiment.dataset.name} has {shapes}; give them that shape"
+        )
     source = columns(jax.tree.map(lambda x, like: x.astype(like.dtype), inputs, wanted))
     everything = np.arange(len(source))
     check_values(source.fetch(everything), experiment.dataset.spec, f"--input={file}", "input", everything)

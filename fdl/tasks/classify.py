@@ -24,6 +24,9 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
     add the confusion matrix (rows: target, columns: predicted).
     """
 
+    if isinstance(smoothing, int | float) and not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing {smoothing} is not a share of a target; give 0 or more and less than 1")
+
     def sums(outputs: Array, batch: Batch) -> Sums:
         mixed = batch.targets.ndim == outputs.ndim
         shape = batch.targets.shape[:-1] if mixed else batch.targets.shape

@@ -41,6 +41,9 @@ def test_a_bench_says_what_it_promises_and_compares_itself(tmp_path):
     assert any(line.startswith("bound by") for line in said)
     second = bench(made, seconds=0.02, windows=2, baseline=out, say=said.append)
     assert "baseline" in second["against_baseline"]
+    out.write_text("{}")
+    with pytest.raises(ValueError, match="holds no steps/s to compare with"):
+        bench(made, baseline=out)
 
 
 class Stopwatch:

@@ -118,6 +118,11 @@ def test_classify_agrees_with_sklearn() -> None:
     np.testing.assert_allclose(values["confusion"], sk.confusion_matrix(y, guess, sample_weight=w))
 
 
+def test_smoothing_is_a_share() -> None:
+    with pytest.raises(ValueError, match=r"smoothing 2 is not a share"):
+        classify(7, smoothing=2)
+
+
 def test_smoothing_and_mixed_targets_are_the_same_cross_entropy() -> None:
     _, logits, batch = examples("classify")
     smooth = classify(7, smoothing=0.1)(logits, batch)
