@@ -1,9 +1,9 @@
 """Which module wrote this line, when few labels are known? BERT from scratch, or from what library_masked has learned.
 
 Data    lines of 16 packages of the standard library; of the training lines only 5 % are taken, with their package.
-Model   BERT: 2 blocks of width 96 over 2,048 byte-pair pieces; what stands at the beginning of the line answers.
-Expect  not measured to its end. On validation, at two thirds: 0.27 from library_masked (seed 0, itself stopped at step
-        1,682 of 2,112), 0.31 and 0.27 from scratch (seeds 1, 2): pre-training does not help yet
+Model   BERT: 2 blocks of width 96 over 2,048 byte-pair pieces; the mean over the pieces of the line answers.
+Expect  a test accuracy of 0.454 from what library_masked has learned and of 0.427 from scratch, means of three seeds,
+        each of which is better so; after 54 seconds of processor time each
 Run     python launch.py --experiment=library_masked --workdir=runs/library_masked
         python launch.py --experiment=library_bert --init=runs/library_masked
 """
@@ -24,26 +24,27 @@ def experiment(
     width: int = 96,  # numbers per position
     depth: int = 2,  # blocks
     heads: int = 4,  # of attention
+    context: int = 64,  # positions that there are
     length: int = 26,  # pieces of a line that are read
     dropout: float = 0.1,  # share of numbers that rest in each training step
     epochs: float = 12,  # passes over train
     batch_size: int = 32,  # lines per step
-    learning_rate: float = 0.0005,  # at its peak
+    learning_rate: float = 0.002,  # at its peak
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the labels, the initial weights, the dropout and the order of the lines
 ) -> Experiment:
     """Return the experiment these knobs make."""
     tokens = library_tokens()
     dataset = texts(library_lines(labels, seed=seed), tokens=tokens, length=length)
-    encoder = BERT(tokens.size, width, depth, heads, context=length, types=1, dropout=dropout)
+    encoder = BERT(tokens.size, width, depth, heads, context=context, types=1, pooler=False, dropout=dropout)
     steps = dataset.steps(epochs, batch_size)
     return Experiment(
-        model=SequenceClassifier(dataset.spec.outputs, encoder),
+        model=SequenceClassifier(dataset.spec.outputs, encoder, mean=True),
         dataset=dataset,
         task=classify(dataset.spec.outputs),
         optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=weight_decay),
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        start=None if init is None else of_run(init, fresh=("bert/pooler", "head")),
+        start=None if init is None else of_run(init, fresh=("head",)),
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.models.layers import Dropout, Dtype, stack
-from fdl.models.transformer import Block, normal, tied_logits
+from fdl.models.transformer import Block, mean_seen, normal, tied_logits
 from fdl.types import Array
 
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
@@ -98,18 +98,24 @@ class MaskedLM(nn.Module):
 
 
 class SequenceClassifier(nn.Module):
-    """Answer once for the whole sequence, from BERT's pooler."""
+    """Answer once for the whole sequence: from BERT's pooler, or from the mean over the positions that count.
+
+    mean: what is learnt by restoring hidden tokens stands at every position, and in none for the whole; then the mean
+          is the better start (make BERT without a pooler).
+    """
 
     outputs: int
     bert: BERT
+    mean: bool = False
 
     @nn.compact
     def __call__(
         self, inputs: Array, lengths: Array | None = None, types: Array | None = None, *, train: bool = False
     ) -> jax.Array:
         """Return f32[B, outputs]; the arguments are those of `BERT`."""
-        _, pooled = self.bert(inputs, lengths, types, train=train)
-        assert pooled is not None, "SequenceClassifier needs BERT(pooler=True)"
+        x, pooled = self.bert(inputs, lengths, types, train=train)
+        pooled = mean_seen(x, lengths) if self.mean else pooled
+        assert pooled is not None, "without the mean, SequenceClassifier needs BERT(pooler=True)"
         pooled = Dropout(self.bert.dropout)(pooled, train=train)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(pooled)
 

@@ -99,7 +99,7 @@ class Transformer(nn.Module):
             call = functools.partial(Block.__call__, lengths=lengths, offset=offset, train=train)
             x = again(call, self.remat)(block, x)
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
-        x = x if self.every_step else _mean(x, lengths)
+        x = x if self.every_step else mean_seen(x, lengths)
         if self.outputs is None:
             return x
         if self.tied:
@@ -185,7 +185,7 @@ def tied_logits(x: jax.Array, embedding: jax.Array) -> jax.Array:
     return jnp.einsum("btd,vd->btv", x, embedding.astype(x.dtype), preferred_element_type=jnp.float32)
 
 
-def _mean(x: jax.Array, lengths: Array | None) -> jax.Array:
+def mean_seen(x: jax.Array, lengths: Array | None) -> jax.Array:
     """Return [B, D], the mean of `x: [B, T, D]` over the positions that count."""
     if lengths is None:
         return x.mean(axis=1)

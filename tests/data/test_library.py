@@ -30,11 +30,14 @@ def test_few_labels_leave_the_other_splits_alone():
 
 
 def test_what_is_read_without_labels_holds_nothing_that_is_judged_on():
-    text, judged = library_text(), library_lines()
-    read = {line for split in text.sizes for line in text.column(split, "line")}
+    text, judged = library_text(together=4), library_lines()
+    parts = [part.split("\n") for split in text.sizes for part in text.column(split, "lines")]
+    read = {line for part in parts for line in part}
     assert read.isdisjoint(judged.column("test", "line"))
     assert read.isdisjoint(judged.column("validation", "line"))
-    assert len(read) == sum(text.sizes.values())
+    assert read >= set(judged.column("train", "line"))
+    assert len(read) == sum(map(len, parts))
+    assert set(map(len, parts)) == {1, 2, 3, 4}
 
 
 VOCABULARY, SHARE = 300, 0.15
@@ -69,22 +72,22 @@ def test_what_is_hidden_is_a_function_of_the_key_and_the_place(batch):
 
 def test_training_shows_all_and_evaluation_hides_the_same_each_time():
     records, tokenizer = library_text(), opened(fit_tokens("bytes", []))
-    few = {split: records.column(split, "line")[:5] for split in records.sizes}
+    few = {split: records.column(split, "lines")[:5] for split in records.sizes}
     from fdl.data.records import Records
 
     small = Records(
         name="small",
         fields=records.fields,
         sizes=dict.fromkeys(few, 5),
-        read=lambda split, indices, names: {"line": [few[split][i] for i in indices]},
+        read=lambda split, indices, names: {"lines": [few[split][i] for i in indices]},
         contents=lambda: "of the files",
     )
-    assert masked(small, tokenizer, column="line", length=16).contents() == "of the files"
-    train, test = (masked(small, tokenizer, column="line", length=16).load(split) for split in ("train", "test"))
+    assert masked(small, tokenizer, column="lines", length=16).contents() == "of the files"
+    train, test = (masked(small, tokenizer, column="lines", length=16).load(split) for split in ("train", "test"))
     shown = train.fetch(np.arange(5))
     np.testing.assert_array_equal(shown.inputs["inputs"], shown.targets)
     assert (shown.targets[:, 0] == START).all()
     assert (shown.weights[:, 0] == 0).all()
-    kept, again = (masked(small, tokenizer, column="line", length=16).load("test").fetch(np.arange(5)) for _ in "ab")
+    kept, again = (masked(small, tokenizer, column="lines", length=16).load("test").fetch(np.arange(5)) for _ in "ab")
     np.testing.assert_array_equal(kept.inputs["inputs"], again.inputs["inputs"])
     assert 0 < kept.weights.sum() < test.fetch(np.arange(5)).targets.size / 2

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import drawn
-from fdl.models import Transformer
+from fdl.models import BERT, SequenceClassifier, Transformer
 from fdl.models.attention import rotate
 
 KEY = jax.random.key(0)
@@ -35,6 +35,19 @@ def test_padding_does_not_change_the_answer():
     together = apply(variables, X, LENGTHS)
     np.testing.assert_array_equal(together, apply(variables, PADDED, LENGTHS))
     np.testing.assert_allclose(together[2:], apply(variables, X[2:, :3]), atol=1e-5)
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_of_a_classified_sequence_padding_says_nothing_and_the_whole_does(mean):
+    model = SequenceClassifier(3, BERT(50, 8, 1, 2, context=5, pooler=not mean), mean=mean)
+    tokens = np.arange(15).reshape(3, 5)
+    variables = drawn.variables(model, tokens)
+    apply = jax.jit(model.apply)
+    answer = apply(variables, tokens, LENGTHS)
+    padded = np.where(np.arange(5)[None] < LENGTHS[:, None], tokens, 49)
+    np.testing.assert_array_equal(answer, apply(variables, padded, LENGTHS))
+    last = apply(variables, np.where(np.arange(5)[None] == LENGTHS[:, None] - 1, 49, tokens), LENGTHS)
+    assert (np.abs(answer - last).max(1) > 1e-3).all()
 
 
 def test_attention_can_be_looked_at():
