@@ -8,9 +8,7 @@ Run     python launch.py --experiment=cifar10_resnet
 """
 
 from fdl import optim
-from fdl.data.augment import augment_images
-from fdl.data.images import images
-from fdl.data.tfds import tfds
+from fdl.data.cifar10 import cifar10
 from fdl.experiment import Experiment
 from fdl.models import cifar_resnet
 from fdl.tasks import classify
@@ -27,12 +25,7 @@ def experiment(
     seed: int = 0,  # of everything random
 ) -> Experiment:
     """Make the experiment of this page."""
-    data = images(
-        tfds(dataset, splits={"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}),
-        inputs="image",
-        target="label",
-        augment=augment_images(shift=0.125, flip=True),
-    )
+    data = cifar10(dataset)
     steps = data.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps, warmup=0.02)
     return Experiment(

@@ -80,6 +80,8 @@ def test_every_kind_fits_a_set_never_seen(folder, page, knobs, classes):
     [
         ("fashion_mnist_cnn", "fashion_mnist"),
         ("cifar10_resnet", "cifar10"),
+        ("cifar10_alexnet", "cifar10"),
+        ("cifar10_vgg", "cifar10"),
         ("imdb_transformer", "imdb_reviews"),
         ("wmt_transformer", "wmt14_translate/de-en"),
     ],
