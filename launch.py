@@ -73,7 +73,7 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_float("temperature", 1.0, "0 always writes the likeliest token", lower_bound=0, **at)
     flags.DEFINE_integer("top_k", None, "choose among so many likeliest tokens", lower_bound=1, **at)
     flags.DEFINE_float("top_p", 1.0, "choose among the likeliest that have this probability together", **at)
-    flags.DEFINE_integer("sample_seed", 0, "another number, another text", **at)
+    flags.DEFINE_integer("sample_seed", 0, "another number, another text", lower_bound=0, upper_bound=2**32 - 1, **at)
     at["module_name"] = PREDICTING
     flags.DEFINE_string("split", "test", "the examples to answer for", **at)
     flags.DEFINE_string("input", None, "instead, an .npy or .npz file of inputs", **at)

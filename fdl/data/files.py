@@ -125,6 +125,7 @@ def _table_in(folder: Path, split: str) -> Path | None:
 
 
 def _read_csv(path: Path) -> tuple[Columns, list[int]]:
+    csv.field_size_limit(2**31 - 1)  # a text may be long
     with open(path, newline="", encoding="utf-8-sig") as file:
         start = file.read(65536)
         file.seek(0)
@@ -153,7 +154,7 @@ def _read_csv(path: Path) -> tuple[Columns, list[int]]:
 def _not_utf8(path: Path) -> str:
     before = re.split("[\udc80-\udcff]", path.read_bytes().decode("utf-8", "surrogateescape"), maxsplit=1)[0]
     line = before.count("\n") + 1
-    return f"{path} line {line} is not UTF-8; convert the file, as with: iconv -f latin1 -t utf-8"
+    return f"{path} line {line} is not UTF-8; convert the file, as with: iconv -f ENCODING -t utf-8"
 
 
 def _typed(cells: list[str]) -> Column:

@@ -51,8 +51,9 @@ def sounds(
             where = records.at(split, index)
             if sound.dtype.kind == "f" and not np.isfinite(sound).all():
                 raise ValueError(f"{where}: {column} is not finite; leave such examples out")
-            if sound.dtype.kind in "iu" and len(sound) and np.abs(sound.astype(np.int64)).max() > 2**15:
-                raise ValueError(f"{where}: {column} is {np.abs(sound).max()}, which does not fit 16 bits; scale it")
+            if sound.dtype.kind in "iu" and len(sound) and (sound.max() >= 2**15 or sound.min() < -(2**15)):
+                loud = sound.max() if sound.max() >= 2**15 else sound.min()
+                raise ValueError(f"{where}: {column} is {loud}, which does not fit 16 bits; scale it")
             wave[: len(sound)] = sound[:length]
         targets = target_of.encode(rows[goal_column], split, indices)
         return Batch(waves, targets, np.ones(len(indices), np.float32))

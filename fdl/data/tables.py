@@ -45,9 +45,12 @@ def table(
     target_of = fit_target(records, goal_column, goal)
 
     def finite(numbers: np.ndarray, split: str) -> np.ndarray:
-        endless = np.argwhere(np.isinf(numbers))
+        endless = np.argwhere(np.abs(numbers) > np.finfo(np.float32).max)
         if len(endless):
-            raise ValueError(f"{records.at(split, endless[0][0])}: a number is infinite; leave it empty")
+            row, column = endless[0]
+            raise ValueError(
+                f"{records.at(split, row)}: {numbers[row, column]} is not finite in 32 bits; leave it empty"
+            )
         return numbers
 
     train = records.read("train", np.arange(records.sizes["train"]), used)
@@ -60,7 +63,6 @@ def table(
     block = finite(_numbers(train, numeric), "train")
     mean, scale = standardisation(block)
     holes = np.isnan(block).any(0)
-    mean = np.where(np.isnan(mean), 0.0, mean)
     width = block.shape[1] + int(holes.sum())
 
     def encode(rows: dict[str, Column], split: str) -> Any:

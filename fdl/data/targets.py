@@ -130,7 +130,8 @@ def _fitted(records: Records, name: str, values: Column) -> Target:
 
 def _numbers(records: Records, name: str, column: Field) -> Target:
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
-        numbers = np.asarray(values, np.float32)
+        with np.errstate(over="ignore"):  # it is infinite then, and named
+            numbers = np.asarray(values, np.float32)
         wrong = np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(1))
         if len(wrong):
             raise ValueError(
@@ -140,7 +141,7 @@ def _numbers(records: Records, name: str, column: Field) -> Target:
         return numbers
 
     train = np.asarray(records.column("train", name), np.float64)
-    train = train[np.isfinite(train)]  # what is not is named when it is read
+    train = train[np.abs(train) <= np.finfo(np.float32).max]  # what is not finite is named when it is read
     center, scale = (float(train.mean()), float(train.std()) or 1.0) if len(train) else (0.0, 1.0)
     shape = jax.ShapeDtypeStruct(tuple(int(size or 0) for size in column.shape), np.float32)
     fitted = {"target": name, "center": center, "scale": scale}

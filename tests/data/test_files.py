@@ -42,6 +42,20 @@ def test_a_mixed_table_with_holes_becomes_numbers_and_categories(tmp_path):
     assert shapes == jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), dataset.shapes(2))
 
 
+def test_a_column_that_says_nothing_in_train_is_left_as_it_is(tmp_path):
+    lines = {split: [f",{third},{i % 2}" for i in range(30)] for split, third in (("train", "0.1"), ("test", "0.2"))}
+    for split, rows in lines.items():
+        (tmp_path / f"{split}.csv").write_text("\n".join(["empty,constant,y", *rows]))
+    dataset = table(find(str(tmp_path)), target="y")
+    test = dataset.load("test").fetch(np.arange(30)).inputs
+    np.testing.assert_allclose(test[0], [0, 0.1, 1], rtol=1e-6)
+
+
+def test_a_long_text_is_one_cell(tmp_path):
+    (tmp_path / "a.csv").write_text("text,y\n" + f"{'long ' * 50_000},1\n" * 2)
+    assert len(find(str(tmp_path / "a.csv")).column("train", "text")[0]) == 249_999
+
+
 def test_scales_and_vocabularies_come_from_train_alone(tmp_path):
     for split, scale in (("train", 1), ("test", 100)):
         lines = [f"{scale * i},{'new' if split == 'test' else 'old' + str(i % 2)},{i}.5" for i in range(20)]
@@ -115,7 +129,7 @@ def test_a_folder_of_images_by_class_is_a_dataset(tmp_path, shapes, expected):
         ("a,b\n1,2\n", "too few"),
         ("a,b\n" + "1,x\n2,y\n" * 9 + "1,\n" * 20, "b is missing"),
         ("a,b\n" + "1,x\n2,y\n" * 9 + '\n"3\n",\n', r"a.csv line 21: b is missing"),
-        ("a,b\n" + "1,x\n2,y\n" * 9 + "1e999,x\n", r"a.csv line 20: a number is infinite"),
+        ("a,b\n" + "1,x\n2,y\n" * 9 + "1e999,x\n", r"a.csv line 20: inf is not finite in 32 bits"),
     ],
 )
 def test_bad_tables_are_said_in_one_line(tmp_path, text, said):

@@ -118,6 +118,15 @@ def test_sounds_become_a_dataset():
     assert dataset.shapes(3).inputs.shape == (3, 23, 40, 1)
 
 
+@pytest.mark.parametrize("loud", [2**15, -(2**15) - 1])
+def test_a_sound_that_does_not_fit_16_bits_is_refused(loud):
+    sound = np.zeros((20, 800), np.int32)
+    sound[:, 5] = loud
+    field = Field(kind="audio", shape=(None,), dtype=np.dtype(np.int32), rate=8000)
+    with pytest.raises(ValueError, match=f"is {loud}, which does not fit 16 bits; scale it"):
+        sounds(records("sound", field, list(sound))).load("train").fetch(np.arange(1))
+
+
 def test_a_tone_lights_its_own_band():
     low, high = (log_mel(np.asarray(tone[None, :1900], np.float32), rate=8000).mean(1)[0].argmax() for tone in tones(2))
     assert high > low + 5
