@@ -83,6 +83,7 @@ def test_every_kind_fits_a_set_never_seen(folder, page, knobs, classes):
         ("cifar10_alexnet", "cifar10"),
         ("cifar10_vgg", "cifar10"),
         ("imdb_transformer", "imdb_reviews"),
+        ("shakespeare", "tiny_shakespeare"),
         ("wmt_transformer", "wmt14_translate/de-en"),
     ],
 )
