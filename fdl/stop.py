@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -81,13 +82,24 @@ def leave_on_request(tidy: bool = True) -> None:
     tidy: by an exception, so that what is half done is put away. Modules that are being imported may crash over one,
     and one of several processes would wait in JAX's farewell for others that wait for it: these leave as they stand.
     """
+    heard, before = 0, sys.unraisablehook
 
     def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = number
         reason = f"{signal.Signals(number).name}: left at once; the same command goes on from the last checkpoint"
         if tidy:
             raise Stopped(reason)
         os.write(2, f"error: {reason}\n".encode())
         os._exit(STOPPED)
 
+    def unraisable(seen: "sys.UnraisableHookArgs") -> None:
+        """Send the signal again, in a moment: JAX's callback of every garbage collection lets no exception through."""
+        if isinstance(seen.exc_value, Stopped):
+            threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, heard)).start()
+        else:
+            before(seen)
+
+    sys.unraisablehook = unraisable
     for number in SIGNALS:
         signal.signal(number, leave)

@@ -41,6 +41,26 @@ def test_a_signal_while_modules_are_imported_is_one_line_and_no_crash():
     assert ended.stderr.startswith("error: SIGTERM: left at once")
 
 
+def test_a_signal_that_a_collection_of_garbage_swallows_is_heard_again():
+    code = """
+import gc, os, time
+from fdl import cli, stop
+
+def work():
+    stop.leave_on_request()
+    gc.callbacks.append(lambda phase, _: os.kill(os.getpid(), 15) if phase == "stop" else None)
+    gc.collect()
+    del gc.callbacks[:]
+    time.sleep(30)
+    return 1
+
+raise SystemExit(cli.stoppable(work))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.count("\n")) == (75, 1), ended.stderr
+    assert ended.stderr.startswith("error: SIGTERM: left at once")
+
+
 def test_a_stopped_run_is_saved_and_goes_on_as_if_it_had_not_been(tmp_path):
     made = tiny.experiment(executor="jit", steps_per_call=1)
     whole = fdl.train(made, tmp_path / "whole", say=lambda _: None)

@@ -97,6 +97,7 @@ def warm() -> None:
         importlib.import_module(name)
     for name in ("orbax.checkpoint", "tensorboardX.event_file_writer", "tensorboardX.proto.event_pb2"):
         importlib.import_module(name)
+    importlib.import_module("scipy.linalg")  # JAX's initializers load it late; loaded without memory, OpenBLAS spins
 
 
 def start(argv: Sequence[str], log: Path) -> int:
