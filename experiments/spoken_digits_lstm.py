@@ -4,8 +4,8 @@ Data    9,600 utterances of two to four digits by 83 synthetic speakers of five 
         asked for; 500 by eight other speakers to be judged by. Needs espeakng-loader (extra `speech`).
 Model   log-mel pictures on the device, read both ways by an LSTM that names a word or nothing twenty times a second;
         CTC finds out where the words are. In training the frequencies are warped, as another throat would.
-Expect  0.974 of the utterances without a fault and a word error rate of 0.009, after 280 seconds of processor time. Ten
-        of the 13 faults are made with two of the eight speakers: one whispers, one is a child
+Expect  0.974 of the utterances without a fault and a word error rate of 0.009, after 280 seconds of processor time;
+        11 of its 13 faults are made with two of the eight speakers: one whispers, one is a child
 Run     python launch.py --experiment=spoken_digits_lstm
 Try     --most=6 (longer numbers), --width=64, --depth=1
 """

@@ -1,10 +1,12 @@
 """Handwritten digits, 1,797 images of 8×8: Alpaydin and Kaynak 1998, as bundled with scikit-learn."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax
 import numpy as np
 
+from fdl.data.apart import numbered
 from fdl.data.bundled import bundled_table, pick
 from fdl.data.source import Dataset, Source, Spec, columns
 from fdl.data.split import split_rows, split_sizes
@@ -46,12 +48,7 @@ def digits_apart() -> Dataset:
         kept = {split: (x[y < 7], y[y < 7]) for split, (x, y) in found.items()}
         train = [np.concatenate([kept["train"][i], kept["test"][i]]) for i in (0, 1)]
         parts = {"train": train, "validation": kept["validation"], "test": held_out}
-        return {split: columns(x, {"label": y, "row": np.arange(len(y))}) for split, (x, y) in parts.items()}
+        return {split: columns(x, y) for split, (x, y) in parts.items()}
 
-    label = jax.ShapeDtypeStruct((), np.int32)
-    spec = Spec(
-        inputs=whole.spec.inputs,
-        targets={"label": label, "row": label},
-        sizes={"train": 1137, "validation": 127, "test": 533},
-    )
-    return Dataset(name="digits_apart", spec=spec, load=lambda split: pick(sources(), split))
+    spec = replace(whole.spec, sizes={"train": 1137, "validation": 127, "test": 533})
+    return numbered(Dataset(name="digits_apart", spec=spec, load=lambda split: pick(sources(), split)))
