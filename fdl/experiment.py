@@ -176,15 +176,21 @@ def check(experiment: Experiment, shares: int) -> PyTree:
 
     No data is read.
     """
-    size, batch_size, parts = experiment.dataset.spec.sizes["train"], experiment.batch_size, experiment.accumulate
+    sizes, batch_size, parts = experiment.dataset.spec.sizes, experiment.batch_size, experiment.accumulate
+    for split in ("train", "validation", "test"):
+        if sizes.get(split, 0) < 1:
+            raise ValueError(
+                f"dataset {experiment.dataset.name!r} has nothing in split {split!r}; hold some examples out"
+            )
     for name in ("batch_size", "steps", "accumulate", "log_every"):
         if getattr(experiment, name) < 1:
             raise ValueError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
     for name, end in (("steps", 2**31), ("seed", 2**32)):  # of the step's i32 and the key's u32
         if not 0 <= getattr(experiment, name) < end:
             raise ValueError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
-    if batch_size > size:
-        raise ValueError(f"batch_size {batch_size} is larger than the {size} training examples; try {size} or less")
+    if batch_size > sizes["train"]:
+        most = sizes["train"]
+        raise ValueError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")
     share = shares * parts
     if batch_size % share:
         below = batch_size // share * share

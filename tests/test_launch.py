@@ -133,9 +133,10 @@ def test_a_table_that_is_mended_trains_where_it_failed_and_one_that_changed_is_r
     assert "holds another run" in changed.stderr
 
 
-def test_the_first_page_of_the_guide_runs_as_it_stands(tmp_path):
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_pages_of_the_guide_run_as_they_stand(tmp_path, number):
     text = (ROOT / "docs" / "guide.md").read_text()
     page = tmp_path / "page.py"
-    page.write_text(text.split("```python\n", 1)[1].split("```", 1)[0])
+    page.write_text(text.split("```python\n")[number].split("```", 1)[0])
     done = launch(f"--experiment={page}", "--epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -124,6 +124,8 @@ def test_training_means_are_exact_over_the_window(tmp_path):
         ),
         ({"batch_size": 48}, "batch_size 48 is larger than the 40 training examples; try 40 or less"),
         ({"batch_size": 0}, "batch_size 0 is not positive"),
+        ({"dataset": tiny.dataset({"train": 40, "test": 9})}, "has nothing in split 'validation'"),
+        ({"dataset": tiny.dataset({"train": 40, "validation": 9, "test": 0})}, "has nothing in split 'test'"),
         ({"steps": 2**31}, "steps 2147483648 is not in [0, 2,147,483,648)"),
         ({"seed": 2**32}, "seed 4294967296 is not in [0, 4,294,967,296)"),
         ({"executor": "warp"}, "executor 'warp' is not one of"),
