@@ -55,7 +55,7 @@ def training(experiment: Experiment, executor: Executor) -> Training:
         return feed.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
 
     count = experiment.steps_per_call or steps_per_call(experiment, executor)
-    blocks = feed.in_blocks(rows, _ceil(ROWS_AT_ONCE, count))
+    blocks = feed.in_blocks(rows, min(_ceil(ROWS_AT_ONCE, count), experiment.steps))
     call, send, chosen = bind(experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps)
     return Training(call, send, count, chosen)
 

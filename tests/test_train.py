@@ -141,6 +141,12 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, chang
     assert not (tmp_path / "run").exists()
 
 
+def test_a_call_is_never_longer_than_its_run(tmp_path):
+    usual = fdl.train(tiny.experiment(), tmp_path / "usual", say=str)
+    asked = fdl.train(tiny.experiment(steps_per_call=10**10), tmp_path / "asked", say=str)
+    assert asked["metrics"] == usual["metrics"]
+
+
 def test_names_of_default_folders_stay_inside_runs():
     assert str(folder.default("page", {})) == "runs/page"
     assert str(folder.default("page", {"width": 3, "data": "../../etc"})).startswith("runs/page,data=..-..-etc,width=3")
