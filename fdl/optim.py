@@ -15,6 +15,8 @@ from optax import contrib
 
 from fdl.types import Array, PyTree
 
+MOST_SCALE = 2.0**24  # of the loss: more lifts no float16 gradient that counts, and doubling would end at infinity
+
 
 def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 0.0) -> optax.Schedule:
     """Make a learning rate that rises linearly to `peak` and falls along a half cosine to `end * peak`.
@@ -176,8 +178,8 @@ def scaled(
 ) -> optax.GradientTransformation:
     """Scale the loss so that float16 gradients do not vanish: twice as far after `patience` finite updates in a row.
 
-    An update that is not finite halves the scale and changes nothing else. Scales are powers of two, so that finite
-    gradients are the very same as without. Paper: Micikevicius et al., 2018.
+    An update that is not finite halves the scale and changes nothing else. Scales are powers of two up to 2^24, so that
+    finite gradients are the very same as without. Paper: Micikevicius et al., 2018.
     """
 
     def init(params: PyTree) -> Scaled:
@@ -189,7 +191,7 @@ def scaled(
         updates, inner = optimizer.update(grads, state.inner, params)
         updates = jax.tree.map(lambda u: jnp.where(finite, u, jnp.zeros_like(u)), updates)
         inner = jax.tree.map(lambda new, old: jnp.where(finite, new, old), inner, state.inner)
-        grown = jnp.where(state.since + 1 >= patience, 2 * state.scale, state.scale)
+        grown = jnp.where(state.since + 1 >= patience, jnp.minimum(2 * state.scale, MOST_SCALE), state.scale)
         since = jnp.where(finite & (state.since + 1 < patience), state.since + 1, 0)
         return updates, Scaled(jnp.where(finite, grown, jnp.maximum(state.scale / 2, 1)), since, inner)
 

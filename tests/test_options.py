@@ -104,6 +104,15 @@ def test_an_update_that_overflows_halves_the_scale_and_changes_nothing_else() ->
         assert float(after.scale) == expected
 
 
+def test_a_scale_never_grows_to_infinity() -> None:
+    optimizer = optim.scaled(optax.sgd(0.1), start=optim.MOST_SCALE / 2, patience=1)
+    params = {"w": jnp.ones(2)}
+    state = optimizer.init(params)
+    for _ in range(3):
+        _, state = optimizer.update({"w": jnp.ones(2)}, state, params)
+        assert float(state.scale) == optim.MOST_SCALE
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_sixteen_bits_compute_and_thirty_two_remember(precision) -> None:
     half = trained(precise(made(), precision))

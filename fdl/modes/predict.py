@@ -42,6 +42,8 @@ def predict(
     the units of the targets.
     """
     workdir = Path(workdir)
+    if input and split != "test":
+        raise ValueError(f"--split={split} and --input={input} both say what to answer for; leave one of them out")
     target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"
     if target.suffix not in WRITERS:
         raise ValueError(f"--output={output} has no known form; end it in {' or '.join(WRITERS)}")

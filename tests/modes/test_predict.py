@@ -66,6 +66,7 @@ def test_a_file_of_inputs_is_answered_as_the_split_it_came_from(run, tmp_path):
         ({"output": "a.txt"}, "end it in .jsonl or .csv"),
         ({"split": "tset"}, "tset"),
         ({"input": "missing.npy"}, "missing.npy"),
+        ({"input": "in.npy", "split": "validation"}, "leave one of them out"),
     ],
 )
 def test_what_cannot_be_predicted_is_one_clear_line(run, options, message):
