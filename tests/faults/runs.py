@@ -102,16 +102,23 @@ def warm() -> None:
 
 def start(argv: Sequence[str], log: Path) -> int:
     """Fork a run and return its process id; what it says goes to a file."""
+    from fdl import stop
+
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)  # from its first moment it answers them as a run does
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
+        os.close(handle)
         return pid
     code = 70
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no run outlives the gate, frozen ones least
         os.setpgrp()  # the kernel hangs up on every process of a group with a frozen one when the gate's shell ends
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
+        stop.leave_on_request(tidy=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
         import launch
 
         code = launch.main(["launch.py", *argv])
