@@ -30,14 +30,14 @@ def classes_apart(records: Records, target: str = "", *, least: int = 2, seed: i
             f"for each of {', '.join(held_out)}; give 6 or more"
         )
     number = {value: i for i, value in enumerate(classes)}
+    counted = {**held_out, "train": len(classes) - sum(held_out.values())}
     place = np.random.default_rng(seed).permutation(len(classes))
-    limit = np.cumsum([held_out["validation"], held_out["test"]])
+    part_of = dict(zip(classes, np.repeat(list(counted), list(counted.values()))[place].tolist(), strict=True))
     rows: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     for split, values in old.items():
         for i, value in enumerate(values.tolist()):
-            if value in number:
-                at = place[number[value]]
-                rows["validation" if at < limit[0] else "test" if at < limit[1] else "train"].append((split, i))
+            if value in part_of:
+                rows[part_of[value]].append((split, i))
 
     def apart_of(read: Read) -> Read:
         def apart_read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
