@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from fdl.data.library import library_lines
-from fdl.data.tokens import END, PAD, PIECES
+from fdl.data.datasets.library import library_lines
+from fdl.data.tokenizer import END, PAD, PIECES
 from fdl.experiment import load
 from fdl.tasks.ctc import edit_distance
 

@@ -89,7 +89,7 @@ def main() -> None:
 
         cli.prepare_jax({"accelerator": "cpu"}, None)
     if asked.name in ("flax_malloc", "torch_tuned"):
-        from fdl import memory
+        from fdl.parallel import memory
 
         memory.keep_freed()
     from benchmarks import inputs

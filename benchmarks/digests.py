@@ -13,8 +13,10 @@ from statistics import median
 import jax
 import numpy as np
 
-from fdl.checkpoint import Checkpoints, describe, digest_of_file, leaves, plain
-from fdl.types import TrainState
+from fdl.core.types import TrainState
+from fdl.runs.checkpoints.digest import describe, digest_of_file
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.checkpoints.structure import leaves, plain
 
 
 def state(megabytes: int) -> TrainState:

@@ -22,14 +22,17 @@ import jax
 import numpy as np
 from PIL import Image
 
-from fdl import executors, feed, steps
-from fdl.data.check import check_values
-from fdl.data.images import images
-from fdl.data.order import orders
-from fdl.data.tfds import decode_image, tfds
-from fdl.data.without_tensorflow import install
+from fdl.core import steps
+from fdl.data.modalities.images import images
+from fdl.data.pixels import decode_image
+from fdl.data.readers.tensorflow_stub import install
+from fdl.data.readers.tfds import tfds
+from fdl.data.validate import check_values
+from fdl.engine import loader
+from fdl.engine.program import Call, step_of, training
+from fdl.engine.shuffle import orders
 from fdl.experiment import Experiment, load
-from fdl.program import Call, step_of, training
+from fdl.parallel import executors
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 IMAGES = 60_000
@@ -90,8 +93,8 @@ def reading(folder: Path) -> list[str]:
     plain = api.builder_from_directory(folder).as_data_source(split="train")
     source = images(tfds(str(folder), splits={"train": "train", "validation": "test", "test": "test"})).load("train")
     rows = orders(0, 0, READ // BATCH, batch_size=BATCH, size=IMAGES)
-    stream = feed.Stream(
-        source, lambda step, count: feed.training_rows(0, step, count, batch_size=BATCH, size=IMAGES), 10**6
+    stream = loader.Stream(
+        source, lambda step, count: loader.training_rows(0, step, count, batch_size=BATCH, size=IMAGES), 10**6
     )
     stream(0, 1)
 
@@ -128,7 +131,7 @@ def reading(folder: Path) -> list[str]:
         "grain": "Grain, one by one",
         "decoder": f"fdl, decoding alone, one thread, from memory, by {decoder}",
         "read": "fdl, reading and decoding in one thread",
-        "stream": f"**fdl, streamed feed, {feed.WORKERS} processes**",
+        "stream": f"**fdl, streamed feed, {loader.WORKERS} processes**",
     }
     ratio = {name: np.median(took["tfds"] / READ * count / took[name]) for name, count in counts.items()}
     return [f"| {text} | {np.median(speed[name]):,.0f} images/s | {ratio[name]:.2f} |" for name, text in names.items()]
@@ -184,8 +187,8 @@ def bound(name: str, made: Experiment, count: int) -> str:
     executor = executors.jit()
     program = training(made, executor)
     source = made.dataset.load("train").resident()
-    one = feed.Stream(
-        source, lambda step, _: feed.training_rows(0, step, 1, batch_size=made.batch_size, size=len(source)), 1
+    one = loader.Stream(
+        source, lambda step, _: loader.training_rows(0, step, 1, batch_size=made.batch_size, size=len(source)), 1
     )
     chunk = executor.put_chunk(jax.tree.map(lambda x: np.repeat(x, program.steps_per_call, 0), one(0, 1)))
     synthetic = Call(executor, steps.fuse(step_of(made)))

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl import plot
-from fdl.checkpoint import Checkpoints
+from fdl.core.steps import forward
+from fdl.core.types import PyTree
 from fdl.experiment import Experiment, load
 from fdl.modes.train import train
-from fdl.steps import forward
-from fdl.types import PyTree
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.report import svg_plot
 
 PLOT = Path(__file__).resolve().parent.parent / "docs" / "forgetting.svg"
 
@@ -57,7 +57,7 @@ def main() -> None:
             steps = np.arange(1, len(norms) + 1)
             curves[f"{cell}, {when} training"] = (steps.tolist(), np.log10(norms).tolist())
             print(f"{cell}, {when} training: the first step has {norms[0] / norms[-1]:.2g} of the last one's gradient")
-    PLOT.write_text(plot.curves(curves, x="step", y="log10 of the gradient at the input"), encoding="utf-8")
+    PLOT.write_text(svg_plot.curves(curves, x="step", y="log10 of the gradient at the input"), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ def fdl_side(row: Row, dry: bool) -> Any:
 
     from benchmarks.contenders.fdl import Run
     from fdl import models, tasks
-    from fdl.data.source import Dataset, Spec, columns
+    from fdl.core.types import Batch
+    from fdl.data.dataset import Dataset, Spec, columns
     from fdl.experiment import Experiment
-    from fdl.types import Batch
 
     x, y = arrays(row)
     dtype = jnp.bfloat16 if row.half else None

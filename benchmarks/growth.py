@@ -70,8 +70,8 @@ def measure(point: Point) -> dict[str, float]:
     import optax
 
     from fdl import models, tasks
-    from fdl.data.order import orders
-    from fdl.data.source import Dataset, Spec, columns
+    from fdl.data.dataset import Dataset, Spec, columns
+    from fdl.engine.shuffle import orders
     from fdl.experiment import Experiment
     from fdl.modes.bench import bench
 
@@ -174,11 +174,11 @@ def section(record: page.Record) -> list[str]:
 
 def draw(record: page.Record) -> None:
     """Write the plots."""
-    from fdl import plot
+    from fdl.runs.report import svg_plot
 
     for name, points in record["sweeps"].items():
         xs, ys = ([here[key] for here in points] for key in ("value", "ms"))
-        svg = plot.growth(xs, ys, x=SWEEPS[name].what, y="ms a step")
+        svg = svg_plot.growth(xs, ys, x=SWEEPS[name].what, y="ms a step")
         (page.ROOT / "docs" / f"growth-{name}.svg").write_text(svg, encoding="utf-8")
 
 

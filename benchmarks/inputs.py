@@ -81,7 +81,7 @@ def weights(work: Workload) -> Weights:
 
 def proof_order(work: Workload) -> np.ndarray:
     """Return i64[PROOF, B]: the rows of the first steps, which are fdl's own for seed 0."""
-    from fdl.data.order import orders
+    from fdl.engine.shuffle import orders
 
     return orders(0, 0, PROOF, batch_size=work.batch, size=N)
 

@@ -34,13 +34,13 @@ def costs() -> dict[str, Any]:
     from benchmarks import inputs
     from benchmarks.contenders.fdl import experiment
     from benchmarks.workloads import WORKLOADS
-    from fdl.checkpoint import Checkpoints
-    from fdl.due import rhythm
-    from fdl.executors import fetch, jit
-    from fdl.program import stretch, training
-    from fdl.progress import bar, brief
-    from fdl.record import Record
-    from fdl.types import Sum, add_up
+    from fdl.core.types import Sum, add_up
+    from fdl.engine.cadence import rhythm
+    from fdl.engine.program import stretch, training
+    from fdl.parallel.executors import fetch, jit
+    from fdl.runs.checkpoints.manager import Checkpoints
+    from fdl.runs.metrics_log import Record
+    from fdl.runs.progress_bar import bar, brief
 
     work = WORKLOADS["W1"]
     made, executor = experiment(work, inputs.weights(work), *inputs.data(work)), jit()

@@ -11,7 +11,7 @@ Try     --cell=rnn (it forgets), --cell=gru, --length=400
 from typing import Literal
 
 from fdl import optim
-from fdl.data.adding import adding
+from fdl.data.datasets.adding import adding
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import regress

@@ -12,8 +12,8 @@ Try     --noaligned ("047+385": which digits belong together is to be found out 
 from typing import Literal
 
 from fdl import models, optim
-from fdl.data.addition import addition
-from fdl.data.pairs import pairs
+from fdl.data.datasets.addition import addition
+from fdl.data.modalities.pairs import pairs
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 

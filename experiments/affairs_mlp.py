@@ -7,7 +7,7 @@ Run     pip install statsmodels; python launch.py --experiment=affairs_mlp
 """
 
 from fdl import optim
-from fdl.data.affairs import affairs
+from fdl.data.datasets.affairs import affairs
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import binary

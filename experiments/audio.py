@@ -12,8 +12,8 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data.augment import mask
-from fdl.data.find import find, split_strings
-from fdl.data.sounds import sounds
+from fdl.data.modalities.audio import sounds
+from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN, Transformer
 from fdl.tasks import classify, regress

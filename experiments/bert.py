@@ -12,14 +12,14 @@ from functools import partial
 from typing import Literal
 
 from fdl import optim
-from fdl.data.find import find
-from fdl.data.synthetic import synthetic_texts
-from fdl.data.texts import texts
-from fdl.data.tokens import published_tokens
+from fdl.data.datasets.synthetic import synthetic_texts
+from fdl.data.modalities.text import texts
+from fdl.data.readers.find import find
+from fdl.data.tokenizer import published_tokens
 from fdl.experiment import Experiment
 from fdl.models.bert import SequenceClassifier, bert, bert_variables
+from fdl.models.pretrained import published
 from fdl.tasks import classify
-from fdl.weights import published
 
 
 def experiment(

@@ -8,7 +8,7 @@ Run     python launch.py --experiment=cancer_mlp
 """
 
 from fdl import optim
-from fdl.data.cancer import cancer
+from fdl.data.datasets.cancer import cancer
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import binary

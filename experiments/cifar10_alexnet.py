@@ -8,7 +8,7 @@ Run     python launch.py --experiment=cifar10_alexnet
 """
 
 from fdl import optim
-from fdl.data.cifar10 import cifar10
+from fdl.data.datasets.cifar10 import cifar10
 from fdl.experiment import Experiment
 from fdl.models import AlexNet
 from fdl.tasks import classify

@@ -8,8 +8,8 @@ Run     python launch.py --experiment=co2_mlp
 """
 
 from fdl import optim
-from fdl.data.co2 import co2
-from fdl.data.series import series
+from fdl.data.datasets.co2 import co2
+from fdl.data.modalities.series import series
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import regress

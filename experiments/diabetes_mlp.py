@@ -8,7 +8,7 @@ Run     python launch.py --experiment=diabetes_mlp
 """
 
 from fdl import optim
-from fdl.data.diabetes import diabetes
+from fdl.data.datasets.diabetes import diabetes
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import regress

@@ -10,7 +10,7 @@ Try     --norm=none, --channels=8,16, --smoothing=0
 from typing import Literal
 
 from fdl import optim
-from fdl.data.digits import digits
+from fdl.data.datasets.digits import digits
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify

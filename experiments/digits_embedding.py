@@ -11,7 +11,7 @@ Try     --loss=triplet
 from typing import Literal
 
 from fdl import optim
-from fdl.data.digits import digits_apart
+from fdl.data.datasets.digits import digits_apart
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import embed

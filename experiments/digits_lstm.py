@@ -11,7 +11,7 @@ Try     --cell=rnn, --cell=gru, --bidirectional
 from typing import Literal
 
 from fdl import optim
-from fdl.data.digits import digits
+from fdl.data.datasets.digits import digits
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import classify

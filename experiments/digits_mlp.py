@@ -8,7 +8,7 @@ Try     --width=32, --dropout=0 (it learns the training set by heart), --learnin
 """
 
 from fdl import optim
-from fdl.data.digits import digits
+from fdl.data.datasets.digits import digits
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify

@@ -7,7 +7,7 @@ Run     python launch.py --experiment=digits_perceptron
 """
 
 from fdl import optim
-from fdl.data.digits import digits
+from fdl.data.datasets.digits import digits
 from fdl.experiment import Experiment
 from fdl.models import Perceptron
 from fdl.tasks import classify

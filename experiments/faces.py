@@ -12,10 +12,10 @@ Try     --dataset=~/pictures/people, --loss=triplet
 from typing import Literal
 
 from fdl import optim
-from fdl.data.apart import classes_apart, numbered
 from fdl.data.augment import augment_images
-from fdl.data.find import find
-from fdl.data.images import images
+from fdl.data.modalities.images import images
+from fdl.data.modalities.unseen_classes import classes_apart, numbered
+from fdl.data.readers.find import find
 from fdl.experiment import Experiment
 from fdl.models import ResNet
 from fdl.tasks import embed

@@ -10,8 +10,8 @@ Run     python launch.py --experiment=fashion_mnist_cnn
 
 from fdl import optim
 from fdl.data.augment import augment_images
-from fdl.data.images import images
-from fdl.data.tfds import tfds
+from fdl.data.modalities.images import images
+from fdl.data.readers.tfds import tfds
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify

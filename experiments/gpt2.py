@@ -15,14 +15,14 @@ from functools import partial
 from typing import Literal
 
 from fdl import optim
-from fdl.data.find import find
-from fdl.data.synthetic import synthetic_tokens
-from fdl.data.texts import language
-from fdl.data.tokens import published_tokens
+from fdl.data.datasets.synthetic import synthetic_tokens
+from fdl.data.modalities.text import language
+from fdl.data.readers.find import find
+from fdl.data.tokenizer import published_tokens
 from fdl.experiment import Experiment
 from fdl.models.gpt import gpt2, gpt2_variables
+from fdl.models.pretrained import published
 from fdl.tasks import next_token
-from fdl.weights import published
 
 
 def experiment(

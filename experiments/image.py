@@ -12,8 +12,8 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data.augment import augment_images
-from fdl.data.find import find, split_strings
-from fdl.data.images import images
+from fdl.data.modalities.images import images
+from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import CNN, MLP, Transformer
 from fdl.tasks import classify, regress

@@ -9,7 +9,7 @@ Run     python launch.py --experiment=imagenet_alexnet --dataset=imagenet2012
 """
 
 from fdl import optim
-from fdl.data.imagenet import imagenet
+from fdl.data.datasets.imagenet import imagenet
 from fdl.experiment import Experiment
 from fdl.models import AlexNet
 from fdl.tasks import classify

@@ -14,11 +14,11 @@ Run     python launch.py --experiment=imagenet_resnet --depth=50 --dataset=image
 from functools import partial
 
 from fdl import optim
-from fdl.data.imagenet import imagenet
+from fdl.data.datasets.imagenet import imagenet
 from fdl.experiment import Experiment
+from fdl.models.pretrained import published
 from fdl.models.resnet import resnet, resnet_variables
 from fdl.tasks import classify
-from fdl.weights import published
 
 
 def experiment(

@@ -10,7 +10,7 @@ Run     python launch.py --experiment=imagenet_vgg --depth=16 --dataset=imagenet
 """
 
 from fdl import optim
-from fdl.data.imagenet import imagenet
+from fdl.data.datasets.imagenet import imagenet
 from fdl.experiment import Experiment
 from fdl.models import VGG
 from fdl.tasks import classify

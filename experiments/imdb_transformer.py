@@ -8,8 +8,8 @@ Run     python launch.py --experiment=imdb_transformer
 """
 
 from fdl import optim
-from fdl.data.texts import texts
-from fdl.data.tfds import tfds
+from fdl.data.modalities.text import texts
+from fdl.data.readers.tfds import tfds
 from fdl.experiment import Experiment
 from fdl.models import Transformer
 from fdl.tasks import classify

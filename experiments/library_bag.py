@@ -9,8 +9,8 @@ Run     python launch.py --experiment=library_bag
 """
 
 from fdl import optim
-from fdl.data.library import library_lines
-from fdl.data.texts import texts
+from fdl.data.datasets.library import library_lines
+from fdl.data.modalities.text import texts
 from fdl.experiment import Experiment
 from fdl.models import Bag
 from fdl.tasks import classify

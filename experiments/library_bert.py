@@ -9,12 +9,12 @@ Run     python launch.py --experiment=library_masked --workdir=runs/library_mask
 """
 
 from fdl import optim
-from fdl.data.library import library_lines, library_tokens
-from fdl.data.texts import texts
+from fdl.data.datasets.library import library_lines, library_tokens
+from fdl.data.modalities.text import texts
 from fdl.experiment import Experiment
 from fdl.models import BERT, SequenceClassifier
+from fdl.runs.checkpoints.warm_start import of_run
 from fdl.tasks import classify
-from fdl.weights import of_run
 
 
 def experiment(

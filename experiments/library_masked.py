@@ -10,8 +10,8 @@ Run     python launch.py --experiment=library_masked --workdir=runs/library_mask
 """
 
 from fdl import optim
-from fdl.data.library import library_text, library_tokens
-from fdl.data.masked import masked
+from fdl.data.datasets.library import library_text, library_tokens
+from fdl.data.modalities.masked_text import masked
 from fdl.experiment import Experiment
 from fdl.models import BERT, MaskedLM
 from fdl.tasks import masked_token

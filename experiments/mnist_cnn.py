@@ -10,7 +10,7 @@ Run     python launch.py --experiment=mnist_cnn
 
 from fdl import optim
 from fdl.data.augment import crop
-from fdl.data.mnist import mnist
+from fdl.data.datasets.mnist import mnist
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify

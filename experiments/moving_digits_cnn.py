@@ -8,8 +8,8 @@ Try     --frames=1
 """
 
 from fdl import optim
-from fdl.data.moving_digits import moving_digits
-from fdl.data.videos import videos
+from fdl.data.datasets.moving_digits import moving_digits
+from fdl.data.modalities.videos import videos
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify

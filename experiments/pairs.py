@@ -8,8 +8,8 @@
 from typing import Literal
 
 from fdl import models, optim
-from fdl.data.find import find, split_strings
-from fdl.data.pairs import pairs
+from fdl.data.modalities.pairs import pairs
+from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 

@@ -10,10 +10,10 @@ Try     --epochs=15 (0.979), --most=6, --canvas=64, --channels=32,64,128
 """
 
 from fdl import optim
-from fdl.data.pasted_digits import pasted_digits
+from fdl.data.datasets.pasted_digits import pasted_digits
 from fdl.experiment import Experiment
 from fdl.models import Detector
-from fdl.pictures import detections
+from fdl.runs.report.visualize import detections
 from fdl.tasks import detect
 
 

@@ -11,12 +11,12 @@ Try     --width=256 --steps=20000 (an hour)
 """
 
 from fdl import optim
-from fdl.data.pairs import pairs
-from fdl.data.pronunciations import pronunciations
-from fdl.data.tokens import END, START
+from fdl.data.datasets.pronunciations import pronunciations
+from fdl.data.modalities.pairs import pairs
+from fdl.data.tokenizer import END, START
 from fdl.experiment import Experiment
 from fdl.models import Seq2SeqRNN, Writer
-from fdl.pictures import attention
+from fdl.runs.report.visualize import attention
 from fdl.tasks import seq2seq
 
 

@@ -13,7 +13,7 @@ Run     python launch.py --experiment=pydoc_gpt
 from typing import Literal
 
 from fdl import optim
-from fdl.data.pydoc import pydoc
+from fdl.data.datasets.pydoc import pydoc
 from fdl.experiment import Experiment
 from fdl.models.gpt import gpt
 from fdl.tasks import next_token

@@ -12,7 +12,7 @@ Try     --cell=rnn --steps=4100 --learning_rate=0.003 (27 steps a second), --cel
 from typing import Literal
 
 from fdl import optim
-from fdl.data.pydoc import pydoc
+from fdl.data.datasets.pydoc import pydoc
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import next_token

@@ -12,8 +12,8 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data.find import find
-from fdl.data.series import series
+from fdl.data.modalities.series import series
+from fdl.data.readers.find import find
 from fdl.experiment import Experiment
 from fdl.models import MLP, RNN, Transformer
 from fdl.tasks import regress

@@ -14,8 +14,8 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data.texts import language
-from fdl.data.tfds import tfds
+from fdl.data.modalities.text import language
+from fdl.data.readers.tfds import tfds
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.models.gpt import gpt

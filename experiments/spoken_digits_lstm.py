@@ -12,7 +12,7 @@ Try     --most=6 (longer numbers), --width=64, --depth=1
 
 from fdl import optim
 from fdl.data.augment import chain, mask, warp
-from fdl.data.spoken_digits import spoken_digits
+from fdl.data.datasets.spoken_digits import spoken_digits
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import ctc

@@ -11,7 +11,7 @@ from typing import Literal
 from flax import linen as nn
 
 from fdl import optim
-from fdl.data.synthetic import synthetic, synthetic_tokens
+from fdl.data.datasets.synthetic import synthetic, synthetic_tokens
 from fdl.experiment import Experiment
 from fdl.models import CNN, MLP, RNN, Perceptron, Transformer
 from fdl.tasks import classify, next_token

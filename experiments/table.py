@@ -9,8 +9,8 @@ Numbers are standardised and categories embedded, with scales and vocabularies f
 from typing import Literal
 
 from fdl import optim
-from fdl.data.find import find, split_strings
-from fdl.data.tables import table
+from fdl.data.modalities.table import table
+from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify, regress

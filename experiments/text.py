@@ -11,8 +11,8 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data.find import find, split_strings
-from fdl.data.texts import language, texts
+from fdl.data.modalities.text import language, texts
+from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import RNN, Transformer
 from fdl.tasks import classify, next_token, regress

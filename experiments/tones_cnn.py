@@ -8,8 +8,8 @@ Run     python launch.py --experiment=tones_cnn
 
 from fdl import optim
 from fdl.data.augment import mask
-from fdl.data.sounds import sounds
-from fdl.data.tones import tones
+from fdl.data.datasets.tones import tones
+from fdl.data.modalities.audio import sounds
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify

@@ -12,8 +12,8 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data.augment import augment_images
-from fdl.data.find import find, split_strings
-from fdl.data.videos import videos
+from fdl.data.modalities.videos import videos
+from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN
 from fdl.tasks import classify, regress

@@ -8,7 +8,7 @@ Run     python launch.py --experiment=wine_mlp
 """
 
 from fdl import optim
-from fdl.data.wine import wine
+from fdl.data.datasets.wine import wine
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify

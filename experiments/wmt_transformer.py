@@ -2,14 +2,14 @@
 
 Data    wmt14_translate/de-en of TFDS: 4.5 million pairs of sentences, 3,000 each for validation and test. It needs a
         network once and some 3 GB; --train takes the first tenth. Byte-pair pieces need tokenizers (extra `text`).
-Model   the encoder-decoder of Vaswani et al., 2017, taught by forcing; `fdl.beam.search` writes with it.
+Model   the encoder-decoder of Vaswani et al., 2017, taught by forcing; `fdl.models.beam_search.search` writes with it.
 Expect  not measured yet: no machine at hand could download the set
 Run     python launch.py --experiment=wmt_transformer --precision=bfloat16
 """
 
 from fdl import optim
-from fdl.data.pairs import pairs
-from fdl.data.tfds import tfds
+from fdl.data.modalities.pairs import pairs
+from fdl.data.readers.tfds import tfds
 from fdl.experiment import Experiment
 from fdl.models import Seq2SeqTransformer
 from fdl.tasks import seq2seq

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fdl.engine.population import Population as Population
     from fdl.experiment import Experiment as Experiment
     from fdl.experiment import load as load
     from fdl.modes.bench import bench as bench
@@ -14,14 +15,13 @@ if TYPE_CHECKING:
     from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
     from fdl.modes.generate import generate as generate
-    from fdl.modes.population import train_population as train_population
     from fdl.modes.predict import predict as predict
     from fdl.modes.train import train as train
-    from fdl.population import Population as Population
+    from fdl.modes.train_population import train_population as train_population
 
 _HOMES = {
     "Experiment": "fdl.experiment",
-    "Population": "fdl.population",
+    "Population": "fdl.engine.population",
     "bench": "fdl.modes.bench",
     "describe": "fdl.modes.describe",
     "doctor": "fdl.modes.doctor",
@@ -30,7 +30,7 @@ _HOMES = {
     "load": "fdl.experiment",
     "predict": "fdl.modes.predict",
     "train": "fdl.modes.train",
-    "train_population": "fdl.modes.population",
+    "train_population": "fdl.modes.train_population",
 }
 __all__ = [
     "Experiment",

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fdl
-from fdl import folder, lock, memory, pages, stop
-from fdl.fault import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
-from fdl.ops import forms
+from fdl import pages
+from fdl.core import kernel_choice
+from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
+from fdl.parallel import memory
+from fdl.runs import lock, signals
+from fdl.runs import workdir as folder
 
 if TYPE_CHECKING:
+    from fdl.engine.population import Population
     from fdl.experiment import Experiment
-    from fdl.population import Population
 
 
 def listing() -> int:
@@ -45,7 +48,7 @@ def end(error: BaseException, code: int) -> int:
 
 def stoppable(run: Callable[[], int]) -> int:
     """Return the exit code of a run; where a signal ends it, say so in one line."""
-    stop.leave_on_request(tidy=False)
+    signals.leave_on_request(tidy=False)
     try:
         code = run()
         sys.stdout.flush()
@@ -92,7 +95,7 @@ def run(
             return int(any(finding.remedy for finding in fdl.doctor(settings.get("accelerator", "any"))))
         make = making(page, knobs, settings, options)
         if distributed is None:  # JAX is imported by now
-            stop.leave_on_request()
+            signals.leave_on_request()
         if many:
             fdl.train_population(family(make, changed, **many), place)
         else:
@@ -118,8 +121,8 @@ def making(
     """Return the function `(**numbers) -> Experiment` of a page with these knobs, settings and options."""
     from dataclasses import replace
 
+    from fdl.engine.options import chosen
     from fdl.experiment import Experiment, maker
-    from fdl.options import chosen
 
     function = maker(str(page.path))
 
@@ -133,7 +136,7 @@ def family(
     make: "Callable[..., Experiment]", fixed: Collection[str], seeds: int | None = None, population: str = ""
 ) -> "Population":
     """Return the population of what `make` makes: some numbers for each member, besides the knobs that are fixed."""
-    from fdl.population import Population, members, parse
+    from fdl.engine.population import Population, members, parse
 
     values = members(seeds, parse(population))
     for knob in values:
@@ -216,7 +219,7 @@ def prepare_jax(settings: dict[str, Any], distributed: Mapping[str, Any] | None)
     fake_devices, ops = settings.pop("fake_devices", None), settings.pop("ops", None)
     keep_memory, accelerator = settings.pop("keep_memory", True), settings.get("accelerator")
     if ops is not None:
-        forms.parse(ops)
+        kernel_choice.parse(ops)
         os.environ["FDL_OPS"] = ops
     if fake_devices:
         if accelerator not in (None, "any", "cpu"):
@@ -236,7 +239,7 @@ def prepare_jax(settings: dict[str, Any], distributed: Mapping[str, Any] | None)
     if keep_memory:
         memory.keep_freed()
     if distributed is not None:
-        from fdl.processes import join
+        from fdl.parallel.processes import join
 
         join(distributed["coordinator"], distributed["processes"], distributed["process"])
 

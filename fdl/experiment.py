@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,12 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from fdl import executors, folder, memory, pages, processes, steps
-from fdl.accelerator import Accelerator, find
+from fdl import pages
+from fdl.core import steps
+from fdl.core.types import Batch, PyTree, Task, TrainState
 from fdl.data import Dataset
-from fdl.fault import OutOfMemory
-from fdl.models import logical
-from fdl.pictures import Show
-from fdl.types import Batch, PyTree, Task, TrainState
+from fdl.parallel.devices import Accelerator
+from fdl.runs.report.visualize import Show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +28,14 @@ class Experiment:
 
     batch_size:     examples per step over all devices. steps: updates in all. seed: of everything random.
     accumulate:     micro-batches per step, for batches that do not fit.
-    start:          from the variables that were drawn, those to begin with: published weights (`fdl.weights`).
+    start:          from the variables that were drawn, those to begin with: published weights (`models.pretrained`).
     executor:       "auto" is jit on one device and mesh on several.
     mesh:           axis ("data", "fsdp", "model") -> devices along it; empty is all along "data".
     steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
-    show:           draws some examples of the test split into the report (`fdl.pictures`).
+    show:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
     name, knobs, code: set by `load`: which page made it, with which values, and the digest of what the page says.
     """
 
@@ -87,7 +85,7 @@ class Experiment:
             "steps": self.steps,
             "seed": self.seed,
             "accumulate": self.accumulate,
-            folder.CODE: self.code,
+            pages.CODE: self.code,
         }
         return {**fixed, **self.knobs}
 
@@ -136,111 +134,3 @@ def maker(name: str) -> Callable[..., Experiment]:
         return replace(made, name=page.name, knobs=values, code=page.code)
 
     return make
-
-
-def place(experiment: Experiment) -> executors.Executor:
-    """Make the executor an experiment asks for, on the accelerator it asks for."""
-    devices, name, shape = find(experiment.accelerator), experiment.executor, experiment.mesh
-    if name == "auto":
-        name = "jit" if len(devices) == 1 and not shape else "mesh"
-    if name not in executors.EXECUTORS:
-        raise ValueError(f"executor {name!r} is not one of auto, {', '.join(executors.EXECUTORS)}")
-    if processes.count() > 1 and name != "mesh":
-        raise ValueError(f"executor {name} runs in one process and there are {processes.count()}; choose mesh")
-    if not shape:
-        return executors.EXECUTORS[name](devices)
-    written = ",".join(f"{axis}:{size}" for axis, size in shape.items())
-    if name != "mesh":
-        raise ValueError(f"mesh {written} needs executor mesh, not {name}; leave out one of them")
-    for axis in shape:
-        if axis not in executors.AXES:
-            raise ValueError(f"mesh axis {axis!r} is not one of {', '.join(executors.AXES)}")
-    if math.prod(shape.values()) != len(devices):
-        raise ValueError(
-            f"mesh {written} takes {math.prod(shape.values())} devices and there are {len(devices)}; "
-            f"make the product of its axes {len(devices)}"
-        )
-    positional, by_name = steps.arguments(experiment.model, experiment.example())
-    return executors.mesh(devices, shape, logical.names(experiment.model, *positional, **by_name, train=False))
-
-
-def first_state(experiment: Experiment, executor: executors.Executor) -> TrainState:
-    """Return the placed state at step 0; where it is split over devices, none of them ever holds the whole."""
-    if experiment.mesh and experiment.start is None:
-        return executor.make_state(experiment.init)
-    return executor.put_state(experiment.init())
-
-
-def check(experiment: Experiment, shares: int) -> PyTree:
-    """Return the shapes of the model's outputs; raise a ValueError in one line where the parts do not fit together.
-
-    No data is read.
-    """
-    sizes, batch_size, parts = experiment.dataset.spec.sizes, experiment.batch_size, experiment.accumulate
-    for split in ("train", "validation", "test"):
-        if sizes.get(split, 0) < 1:
-            raise ValueError(
-                f"dataset {experiment.dataset.name!r} has nothing in split {split!r}; hold some examples out"
-            )
-    for name in ("batch_size", "steps", "accumulate", "log_every"):
-        if getattr(experiment, name) < 1:
-            raise ValueError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
-    for name, end in (("steps", 2**31), ("seed", 2**32)):  # of the step's i32 and the key's u32
-        if not 0 <= getattr(experiment, name) < end:
-            raise ValueError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
-    if batch_size > sizes["train"]:
-        most = sizes["train"]
-        raise ValueError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")
-    share = shares * parts
-    if batch_size % share:
-        below = batch_size // share * share
-        tries = " or ".join(str(n) for n in (below, below + share) if n)
-        over = f"{shares} device{'s' * (shares > 1)}" + f" x {parts} micro-batches" * (parts > 1)
-        raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
-    return fit(experiment)
-
-
-def check_memory(experiment: Experiment, executor: executors.Executor) -> None:
-    """Raise OutOfMemory where the state and the gradients of a step alone are larger than the memory that is free.
-
-    XLA would try for minutes, or the kernel end the process without a word.
-    """
-    state = experiment.abstract()
-    mine = [device for device in executor.devices if device.process_index == jax.process_index()]
-    copies = len(mine) if mine[0].platform == "cpu" else 1  # simulated devices share one memory
-    held = copies * executor.bytes_per_device(state)
-    gradients = copies * executor.bytes_per_device(state.params)
-    free = memory.free(mine[0])
-    if held + gradients > free:
-        raise OutOfMemory(
-            f"out of memory: the state takes {held:,} bytes and its gradients {gradients:,} more, and {free:,} are "
-            f"free on {mine[0].device_kind}; choose a smaller model, or split it over more devices with --mesh=fsdp:N"
-        )
-
-
-def fit(experiment: Experiment) -> PyTree:
-    """Return the shapes of the model's outputs; raise where model, data and task do not fit."""
-
-    def run(state: TrainState) -> PyTree:
-        batch = experiment.example(2)
-        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch)
-        return outputs, experiment.task(outputs, batch)
-
-    try:
-        outputs, sums = jax.eval_shape(run, experiment.abstract())
-    except (TypeError, ValueError, ArithmeticError) as error:
-        inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
-        reason = " ".join(str(error).split())[:300]
-        if isinstance(error, ZeroDivisionError):  # the initialisers divide by the width
-            reason = "no width may be 0"
-        raise ValueError(
-            f"{type(experiment.model).__name__} and task {experiment.task.name!r} do not fit dataset "
-            f"{experiment.dataset.name!r} with inputs {inputs}: {reason}"
-        ) from error
-    assert "loss" in sums, f"task {experiment.task.name!r} gives no 'loss'"
-    return outputs
-
-
-def evaluate_batch_size(experiment: Experiment, shares: int) -> int:
-    """Return the evaluation batch: what the experiment says, else its batch size, rounded up to divide evenly."""
-    return math.ceil((experiment.evaluate_batch_size or experiment.batch_size) / shares) * shares

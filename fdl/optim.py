@@ -6,16 +6,13 @@ or be chained to it. Numbers may be traced arrays (`optax.inject_hyperparams(ada
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from fdl.types import Array, PyTree
-
-MOST_SCALE = 2.0**24  # of the loss: more lifts no float16 gradient that counts, and doubling would end at infinity
+from fdl.core.types import Array, PyTree
 
 
 def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 0.0) -> optax.Schedule:
@@ -130,79 +127,6 @@ def groups(
 def frozen(optimizer: optax.GradientTransformation, paths: Sequence[str]) -> optax.GradientTransformation:
     """Keep the parameters below these module paths as they are; they cost the optimizer no memory."""
     return groups(dict.fromkeys(paths, optax.set_to_zero()), rest=optimizer)
-
-
-class Averaged(NamedTuple):
-    """The state of `averaged`: the moving average of the weights, updates so far, the inner optimizer's state."""
-
-    average: PyTree
-    updates: Array
-    inner: optax.OptState
-
-
-def averaged(optimizer: optax.GradientTransformation, decay: float = 0.999) -> optax.GradientTransformation:
-    """Keep a moving average of the weights beside any optimizer: evaluation takes it, training is as without.
-
-    average <- d average + (1 - d) weights with d = min(decay, (1 + t) / (10 + t)), so that the first weights fade soon.
-    Paper: Polyak and Juditsky, 1992. Batch statistics are not averaged. Nothing may be wrapped around it.
-    """
-
-    def init(params: PyTree) -> Averaged:
-        return Averaged(jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32), optimizer.init(params))
-
-    def update(grads: PyTree, state: Averaged, params: PyTree = None) -> tuple[PyTree, Averaged]:
-        updates, inner = optimizer.update(grads, state.inner, params)
-        keep = jnp.minimum(decay, (1 + state.updates) / (10 + state.updates))
-        new = optax.apply_updates(params, updates)
-        average = jax.tree.map(lambda old, now: old + (1 - keep).astype(old.dtype) * (now - old), state.average, new)
-        return updates, Averaged(average, state.updates + 1, inner)
-
-    return optax.GradientTransformation(init, update)
-
-
-def evaluated(params: PyTree, opt_state: optax.OptState) -> PyTree:
-    """Return the weights that evaluation takes: the average where the optimizer keeps one, else the parameters."""
-    return opt_state.average if isinstance(opt_state, Averaged) else params
-
-
-class Scaled(NamedTuple):
-    """The state of `scaled`: the scale of the loss, updates since it last changed, the inner optimizer's state."""
-
-    scale: Array
-    since: Array
-    inner: optax.OptState
-
-
-def scaled(
-    optimizer: optax.GradientTransformation, *, start: float = 2.0**15, patience: int = 2000
-) -> optax.GradientTransformation:
-    """Scale the loss so that float16 gradients do not vanish: twice as far after `patience` finite updates in a row.
-
-    An update that is not finite halves the scale and changes nothing else. Scales are powers of two up to 2^24, so that
-    finite gradients are the very same as without. Paper: Micikevicius et al., 2018.
-    """
-
-    def init(params: PyTree) -> Scaled:
-        return Scaled(jnp.float32(start), jnp.zeros((), jnp.int32), optimizer.init(params))
-
-    def update(grads: PyTree, state: Scaled, params: PyTree = None) -> tuple[PyTree, Scaled]:
-        grads = jax.tree.map(lambda g: g / state.scale.astype(g.dtype), grads)
-        finite = jnp.stack([jnp.isfinite(g).all() for g in jax.tree.leaves(grads)]).all()
-        updates, inner = optimizer.update(grads, state.inner, params)
-        updates = jax.tree.map(lambda u: jnp.where(finite, u, jnp.zeros_like(u)), updates)
-        inner = jax.tree.map(lambda new, old: jnp.where(finite, new, old), inner, state.inner)
-        grown = jnp.where(state.since + 1 >= patience, jnp.minimum(2 * state.scale, MOST_SCALE), state.scale)
-        since = jnp.where(finite & (state.since + 1 < patience), state.since + 1, 0)
-        return updates, Scaled(jnp.where(finite, grown, jnp.maximum(state.scale / 2, 1)), since, inner)
-
-    return optax.GradientTransformation(init, update)
-
-
-def loss_scale(opt_state: optax.OptState) -> Array | float:
-    """Return what the loss is multiplied by before it is differentiated: 1, except where `scaled` says otherwise."""
-    if isinstance(opt_state, Averaged):
-        opt_state = opt_state.inner
-    return opt_state.scale if isinstance(opt_state, Scaled) else 1.0
 
 
 def _clip(norm: float | None) -> optax.GradientTransformation:

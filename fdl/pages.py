@@ -186,3 +186,6 @@ def _knob(arg: ast.arg, default: ast.expr | None, path: Path, comment: str) -> K
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
+
+
+CODE = "code of the page"

@@ -9,11 +9,13 @@ from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-import fdl.feed
+import fdl.engine.loader
 import tiny
-from fdl import executors, pieces, processes, train
-from fdl.checkpoint import Checkpoints
-from fdl.data.source import Source
+from fdl import train
+from fdl.data.dataset import Source
+from fdl.parallel import processes, sharding
+from fdl.runs.checkpoints import shards
+from fdl.runs.checkpoints.manager import Checkpoints
 
 workdir, saves, port, count, index = Path(sys.argv[1]), *map(int, sys.argv[2:])
 if count > 1:
@@ -35,10 +37,10 @@ def fetch_own(self, indices):
     return fetch(self, indices)
 
 
-fdl.feed._BLOCK = 1  # a batch at a time, so that its rows can be counted
-executors.SMALL = 1  # so that tiny parameters are split as well
+fdl.engine.loader._BLOCK = 1  # a batch at a time, so that its rows can be counted
+sharding.SMALL = 1  # so that tiny parameters are split as well
 if os.environ.get("FOLDERS") == "apart":
-    pieces.common = lambda folder: None
+    shards.common = lambda folder: None
 Checkpoints.save = save_and_leave
 fetch, Source.fetch = Source.fetch, fetch_own
 feed = "streamed" if count > 1 else "resident"

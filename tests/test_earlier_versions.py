@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fdl.engine.options import chosen
 from fdl.experiment import load
 from fdl.modes.evaluate import evaluate
-from fdl.options import chosen
 
 EARLIER = sorted((Path(__file__).parent / "fixtures").glob("runs-*/*"))
 MLP = {"width": 8, "epochs": 2}

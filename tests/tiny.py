@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import optax
 
-from fdl.data.source import Dataset, Spec, columns, shape_of
+from fdl.core.types import Batch
+from fdl.data.dataset import Dataset, Spec, columns, shape_of
 from fdl.experiment import Experiment
 from fdl.models import CNN, MLP
 from fdl.tasks import classify
-from fdl.types import Batch
 
 
 def dataset(sizes: dict[str, int] | None = None, *, shape: tuple[int, ...] = (5,), classes: int = 3) -> Dataset:

@@ -10,12 +10,12 @@ import optax
 from benchmarks.inputs import Weights
 from benchmarks.workloads import LEARNING_RATE, N, Workload
 from fdl import models, tasks
-from fdl.data.source import Dataset, Source, Spec, columns
-from fdl.due import rhythm
-from fdl.executors import jit
+from fdl.core.types import Batch
+from fdl.data.dataset import Dataset, Source, Spec, columns
+from fdl.engine.cadence import rhythm
+from fdl.engine.program import steps_per_call, stretch, training
 from fdl.experiment import Experiment
-from fdl.program import steps_per_call, stretch, training
-from fdl.types import Batch
+from fdl.parallel.executors import jit
 
 
 def experiment(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -> Experiment:

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fdl import axis
-from fdl.data.source import Augment
-from fdl.types import Array, Batch
+from fdl.core import data_axis
+from fdl.core.types import Array, Batch
+from fdl.data.dataset import Augment
 
 One = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -34,7 +34,7 @@ def each(one: One) -> Augment:
     """Return the augmentation that changes every example's inputs by `one(key, example)`, with a key of its own."""
 
     def augment(key: Array, batch: Batch) -> Batch:
-        keys = axis.row_keys(key, len(batch.inputs))
+        keys = data_axis.row_keys(key, len(batch.inputs))
         return batch._replace(inputs=jax.vmap(one)(keys, jnp.asarray(batch.inputs)))
 
     return augment
@@ -159,7 +159,7 @@ def cutmix(classes: int, alpha: float = 1.0) -> Augment:
     def augment(key: Array, batch: Batch) -> Batch:
         share, partner = _partners(key, batch, alpha)
         height, width = batch.inputs.shape[-3:-1]
-        keys = axis.row_keys(jax.random.fold_in(key, 2), len(batch.inputs))
+        keys = data_axis.row_keys(jax.random.fold_in(key, 2), len(batch.inputs))
         centres = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
         half = jnp.sqrt(1 - share)[:, None] / 2
         rows = jnp.abs((jnp.arange(height)[None] + 0.5) / height - centres[:, :1]) < half
@@ -180,13 +180,13 @@ def _partners(key: Array, batch: Batch, alpha: float) -> tuple[jax.Array, Batch]
     meet it meets itself.
     """
     count = len(batch.weights)
-    everyone: Batch = axis.gather(batch)
+    everyone: Batch = data_axis.gather(batch)
     whole = len(everyone.weights)
     distance = jax.random.randint(jax.random.fold_in(key, 0), (), 1, max(whole, 2))
-    others = (axis.rows(count) + distance) % whole
-    others = jnp.where(everyone.weights[others] > 0, others, axis.rows(count))
+    others = (data_axis.rows(count) + distance) % whole
+    others = jnp.where(everyone.weights[others] > 0, others, data_axis.rows(count))
     partner: Batch = jax.tree.map(lambda x: x[others], everyone)
-    keys = axis.row_keys(jax.random.fold_in(key, 1), count)
+    keys = data_axis.row_keys(jax.random.fold_in(key, 1), count)
     share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)
     return share, partner
 

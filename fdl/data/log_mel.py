@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.types import Array
+from fdl.core.types import Array
 
 
 def log_mel(waves: Array, *, rate: int, bands: int = 40, window: float = 0.025, hop: float = 0.010) -> jax.Array:

@@ -43,7 +43,7 @@ class Records:
     fingerprint: changes with the content; costs reading the files once.
     contents:    changes with the content as far as can be seen at once: of files that are large, names and sizes.
     where:       `(split, index) -> file and line`, where a user would look for the example.
-    apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.decoder`).
+    apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.readers.worker`).
     """
 
     name: str

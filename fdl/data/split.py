@@ -1,6 +1,7 @@
 """Splits: which rows train, which choose the best checkpoint, which are kept for the last word."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 
@@ -34,3 +35,16 @@ def split_rows(
         splits[name] = np.sort(rows[picks])
         rows = np.delete(rows, picks)
     return {"train": np.sort(rows), **splits}
+
+
+Kept = TypeVar("Kept")
+
+
+def pick(splits: Mapping[str, Kept], split: str) -> Kept:
+    """Return what is kept under a split, or say which splits there are."""
+    if split not in splits:
+        raise ValueError(f"there is no split {split!r}; splits are {', '.join(splits)}")
+    return splits[split]
+
+
+SPLITS = ("train", "validation", "test")

@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.layers import Conv, Dropout, Dtype, max_pool
-from fdl.types import Array
 
 
 class AlexNet(nn.Module):

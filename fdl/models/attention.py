@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fdl.core.types import Array
 from fdl.models.layers import Dtype, counts
-from fdl.types import Array
 
 
 class Attention(nn.Module):

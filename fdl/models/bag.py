@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.layers import Dropout, counts
-from fdl.types import Array
 
 _MIX = 0x9E3779B1  # odd, so that multiplying by it loses nothing
 

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.types import Array
 from fdl.models.layers import Dropout, Dtype, stack
 from fdl.models.transformer import Block, mean_seen, normal, tied_logits
-from fdl.types import Array
 
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 SIZES = {

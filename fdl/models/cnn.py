@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.layers import Activation, Conv, Dropout, Dtype, Normalisation, max_pool, normalise
-from fdl.types import Array
 
 
 class CNN(nn.Module):

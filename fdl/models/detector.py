@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.layers import Conv, Dtype, Normalisation, max_pool, normalise
-from fdl.types import Array
 
 
 class Detector(nn.Module):

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fdl import axis
-from fdl.ops import pool
-from fdl.ops.convolution import convolve
-from fdl.types import Array
+from fdl.core import data_axis
+from fdl.core.types import Array
+from fdl.models.kernels import pool
+from fdl.models.kernels.convolution import convolve
 
 Activation = Callable[[Any], Any]
 Dtype = Any
@@ -38,7 +38,7 @@ class Dropout(nn.Module):
             raise ValueError(f"dropout {self.rate} is not a share of numbers; give 0 or more and less than 1")
         if not train or self.rate == 0.0:
             return x
-        keys = axis.row_keys(self.make_rng("dropout"), x.shape[0])
+        keys = data_axis.row_keys(self.make_rng("dropout"), x.shape[0])
         keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(keys)
         return jnp.where(keep, x / (1 - self.rate), 0).astype(x.dtype)
 
@@ -87,7 +87,7 @@ def _moments(x: jax.Array, weights: Array | None, around: jax.Array) -> tuple[ja
         weights = jnp.ones(x.shape[0])
     weights = weights.astype(jnp.float32).reshape(weights.shape + (1,) * (x.ndim - weights.ndim))
     count = weights.sum() * (math.prod(x.shape[:-1]) / weights.size)
-    count, first, second = axis.add(
+    count, first, second = data_axis.add(
         (count, (weights * away).sum(dimensions), (weights * away * away).sum(dimensions)),
     )
     count = jnp.maximum(count, jnp.finfo(jnp.float32).tiny)  # all padding: no mean, but no NaN either

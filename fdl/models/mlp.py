@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.layers import Activation, Dropout, Dtype, Normalisation, normalise
-from fdl.types import Array
 
 
 class MLP(nn.Module):

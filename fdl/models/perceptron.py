@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.layers import Activation
-from fdl.types import Array
 
 
 def identity(x: jax.Array) -> jax.Array:

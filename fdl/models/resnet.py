@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.types import Array
+from fdl.models.kernels.materialize import keep
 from fdl.models.layers import BatchNorm, Conv, Dtype, max_pool
-from fdl.ops.keep import keep
-from fdl.types import Array
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 

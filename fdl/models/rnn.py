@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fdl.core import kernel_choice
+from fdl.core.types import Array
+from fdl.models.kernels import embedding, lstm
 from fdl.models.layers import Dropout, Dtype, counts, stack
-from fdl.ops import embedding, forms, lstm
-from fdl.types import Array
 
 Cell = Literal["lstm", "gru", "rnn"]
 Carry = tuple[jax.Array, ...]
@@ -159,7 +160,7 @@ def walk(
             new = tuple(jnp.where(living[:, None], after, before) for after, before in zip(new, carry, strict=True))
         return new, new[0]
 
-    if update is _lstm and forms.own("lstm"):
+    if update is _lstm and kernel_choice.own("lstm"):
         return lstm.walk(drive, kernel, (start[0], start[1]), alive, reverse)
     return lax.scan(step, start, (drive, alive), reverse=reverse)
 

@@ -12,11 +12,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.attention import Attention
 from fdl.models.layers import Dropout, Dtype, stack
 from fdl.models.rnn import Cell, Recurrence
 from fdl.models.transformer import Block, normal
-from fdl.types import Array
 
 Kind = Literal["transformer", "gru"]
 

@@ -11,10 +11,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.attention import Attention
+from fdl.models.kernels.materialize import keep
 from fdl.models.layers import Activation, Dropout, Dtype, counts, stack
-from fdl.ops.keep import keep
-from fdl.types import Array
 
 Remat = Literal["none", "dots", "all"]
 normal = nn.initializers.normal(0.02)

@@ -9,9 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.types import Array
 from fdl.models.layers import Conv, Dropout, Dtype, stack
 from fdl.models.transformer import Block, normal
-from fdl.types import Array
 
 
 class ViT(nn.Module):

@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fdl.beam import search
-from fdl.types import Array, PyTree
+from fdl.core.types import Array, PyTree
+from fdl.models.beam_search import search
 
 
 class Writer(nn.Module):

@@ -1,30 +1,26 @@
 """Benchmark: how fast an experiment trains here, what bounds it, and how far from that bound it is."""
 
 import json
-import re
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from fdl import chips, flops
-from fdl import folder as run_folder
-from fdl.accelerator import describe
-from fdl.clockwork import Clock, compare, steady, summary, window
-from fdl.disk import write_text
-from fdl.executors import Executor
-from fdl.experiment import Experiment, check, first_state, place
-from fdl.ops import forms
-from fdl.program import step_of, training
-
-SCAFFOLD = ("jit(fused)", "while", "body", "closed_call")  # what every step is inside of
-COMPILE, TRACE, LOWER = "backend_compile_duration", "jaxpr_trace_duration", "jaxpr_to_mlir_module_duration"
+from fdl.core import kernel_choice
+from fdl.engine.checks import check
+from fdl.engine.placement import first_state, place
+from fdl.engine.program import step_of, training
+from fdl.experiment import Experiment
+from fdl.parallel.devices import describe
+from fdl.profiling import flops, hardware
+from fdl.profiling.hardware import calibrate, peak_memory
+from fdl.profiling.timing import Clock, compare, steady, summary, window
+from fdl.profiling.trace import COMPILE, LOWER, TRACE, listening, origins, refuse_profilers, top_ops, traffic
+from fdl.runs import atomic_files, provenance
+from fdl.runs.atomic_files import write_text
 
 
 def bench(
@@ -81,13 +77,13 @@ def bench(
     }
     # Where more is "moved" than memory could, caches serve it, and memory is no floor.
     roof = max((name for name in floors if floors[name] <= 1 / rate), key=lambda name: floors[name])
-    chip = chips.known(executor.devices[0].device_kind)
+    chip = hardware.known(executor.devices[0].device_kind)
     result: dict[str, Any] = {
         "experiment": experiment.name,
         "devices": describe(executor.devices),
         "executor": executor.name,
         "dtype": str(getattr(experiment.model, "dtype", None) or "float32"),
-        "ops": forms.chosen(),
+        "ops": kernel_choice.chosen(),
         "feed": program.feed,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(experiment.abstract().params)),
         "batch_size": batch_size,
@@ -113,7 +109,7 @@ def bench(
         "times_the_roof": 1 / rate / floors[roof],
         "memory_estimate_bytes": estimate,
         "memory_peak_bytes": peak_memory(executor),
-        "versions": run_folder.environment(executor.devices)["versions"],
+        "versions": provenance.environment(executor.devices)["versions"],
     }  # fmt: skip
     if before:
         result["against_baseline"] = compare(speed, before)
@@ -130,7 +126,7 @@ def bench(
 
 def earlier(file: Path) -> dict[str, Any]:
     """Return what an earlier bench wrote; raise a ValueError where it is something else."""
-    found = run_folder.read_json(file)
+    found = atomic_files.read_json(file)
     if not isinstance(found, dict) or not {"steps_per_second", "lowest", "highest"} <= found.keys():
         raise ValueError(f"{file} holds no steps/s to compare with; give a JSON that --mode=bench wrote")
     return found
@@ -193,31 +189,6 @@ def peak(experiment: Experiment, *, say: Callable[[str], None] = print, clock: C
     return found
 
 
-def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
-    """Return the best of several tries at a matrix product, a copy and an empty call on the first device."""
-    device = executor.devices[0]
-    side, length = (1024, 2**24) if device.platform == "cpu" else (8192, 2**28)
-    square = jax.device_put(np.ones((side, side), np.float32), device)
-    long = jax.device_put(np.ones(length, np.float32), device)
-    one = jax.device_put(np.ones((), np.float32), device)
-
-    def best(function: Callable[[Any], Any], x: Any, tries: int) -> float:
-        compiled = jax.jit(function)
-        jax.block_until_ready(compiled(x))
-        times = []
-        for _ in range(tries):
-            begun = clock()
-            jax.block_until_ready(compiled(x))
-            times.append(clock() - begun)
-        return max(min(times), 1e-9)
-
-    return {
-        "flops": 2.0 * side**3 / best(lambda a: a @ a, square, 10),
-        "bytes": 8.0 * length / best(lambda a: a + 1, long, 5),
-        "launch_seconds": best(lambda a: a + 1, one, 50),
-    }
-
-
 def tokens(experiment: Experiment, sums: Any, rate: float) -> dict[str, float]:
     """Return tokens/s with and without padding where an example is a sequence, else nothing."""
     length = int(np.prod(experiment.dataset.spec.weights)) if experiment.dataset.spec.weights else 0
@@ -226,75 +197,3 @@ def tokens(experiment: Experiment, sums: Any, rate: float) -> dict[str, float]:
     whole = rate * experiment.batch_size * length
     counted = float(np.mean(jax.device_get(sums["loss"].weight)))
     return {"tokens_per_second": rate * counted, "tokens_per_second_with_padding": whole}
-
-
-def traffic(compiled: Any) -> tuple[float, float]:
-    """Return the bytes that a step moves (the body of a loop counts once) and those that a call holds."""
-    cost = compiled.cost_analysis()
-    cost = cost[0] if isinstance(cost, list) else cost
-    held = compiled.memory_analysis()
-    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
-    shared = getattr(held, "alias_size_in_bytes", 0)
-    return float((cost or {}).get("bytes accessed", 0.0)), float(sum(getattr(held, p, 0) for p in parts) - shared)
-
-
-def peak_memory(executor: Executor) -> int:
-    """Return the most bytes in use so far: on the device where it tells, else in this process."""
-    stats = executor.devices[0].memory_stats()
-    if stats and "peak_bytes_in_use" in stats:
-        return int(stats["peak_bytes_in_use"])
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-@contextmanager
-def listening() -> Iterator[dict[str, list[float]]]:
-    """Collect JAX's own events by the last word of their names: durations in seconds, and 1 for what only happens."""
-    heard: dict[str, list[float]] = {}
-    on = [True]
-
-    def hear(event: str, duration_secs: float, **_: Any) -> None:
-        if on:
-            heard.setdefault(event.rsplit("/", 1)[-1], []).append(duration_secs)
-
-    def happen(event: str, **_: Any) -> None:
-        hear(event, 1.0)
-
-    jax.monitoring.register_event_duration_secs_listener(hear)
-    jax.monitoring.register_event_listener(happen)
-    try:
-        yield heard
-    finally:
-        on.clear()  # JAX has no public way to forget a listener
-
-
-def refuse_profilers() -> None:
-    """Raise a ValueError where Python or JAX is being profiled or traced."""
-    from jax._src import profiler
-
-    state = getattr(profiler, "_profile_state", None)
-    if sys.getprofile() or sys.gettrace() or getattr(state, "profile_session", None) is not None:
-        raise ValueError("a profiler is running and would be timed too; stop it, or use --profile after the windows")
-
-
-def top_ops(run: Callable[[], Any], folder: Path, most: int = 20) -> dict[str, float]:
-    """Trace one call into a folder and return its longest operations in ms; loops are left out, not their bodies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with jax.profiler.trace(str(folder)):
-        run()
-    newest = max(folder.rglob("*.xplane.pb"), key=lambda file: file.stat().st_mtime)
-    spent: Counter[str] = Counter()
-    for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
-        for line in plane.lines:
-            if plane.name.startswith("/device") or "XLA" in line.name:
-                for event in line.events:
-                    if "::" not in event.name and not event.name.startswith(("while", "call", "conditional")):
-                        spent[event.name] += event.duration_ns / 1e6
-    return dict(spent.most_common(most))
-
-
-def origins(program: str) -> dict[str, str]:
-    """Return, for each operation of a compiled program's text, where in the model and its step it came from."""
-    named = re.findall(r"%([\w.-]+) = .*?op_name=\"([^\"]*)\"", program)
-    return {op: "/".join(w for w in name.split("/") if w not in SCAFFOLD) for op, name in named}

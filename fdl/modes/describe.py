@@ -6,10 +6,12 @@ from typing import Any
 
 import jax
 
-from fdl import chips
-from fdl.experiment import Experiment, check, place
-from fdl.ops import forms
-from fdl.program import steps_per_call, work_of
+from fdl.core import kernel_choice
+from fdl.engine.checks import check
+from fdl.engine.placement import place
+from fdl.engine.program import steps_per_call, work_of
+from fdl.experiment import Experiment
+from fdl.profiling import hardware
 
 
 def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     parameters = count(state.params)
     work = work_of(experiment)
     held = (state.params, state.opt_state, state.extras)
-    least = chips.floors(work, 2 * nbytes(held))  # a step reads the state and writes it
+    least = hardware.floors(work, 2 * nbytes(held))  # a step reads the state and writes it
     result: dict[str, Any] = {
         "experiment": experiment.name,
         "inputs": batched(batch.inputs),
@@ -36,7 +38,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         "epochs": experiment.epochs(experiment.steps),
         "steps_per_call": steps_per_call(experiment, executor, work),
         "floors_seconds": {name: seconds for name, (seconds, _) in least.items()},
-        "ops": forms.chosen(),
+        "ops": kernel_choice.chosen(),
         "executor": executor.name,
         "devices": len(executor.devices),
     }

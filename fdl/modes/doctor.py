@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from fdl.accelerator import Accelerator
+    from fdl.parallel.devices import Accelerator
 
 GIB = 2**30
 PYTHON = (3, 11)
@@ -64,7 +64,7 @@ def devices(kind: "Accelerator") -> Iterator[Finding]:
         import jax
         import jax.numpy as jnp
 
-        from fdl import accelerator
+        from fdl.parallel import devices as accelerator
 
         found = accelerator.find(kind)
     except (ImportError, ValueError) as error:

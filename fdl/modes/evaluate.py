@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from fdl import folder as run_folder
-from fdl import processes
-from fdl.checkpoint import Checkpoints, Saved, shared
-from fdl.experiment import Experiment, check, place
-from fdl.program import Evaluation
-from fdl.progress import brief
-from fdl.types import TrainState
+from fdl.core.types import TrainState
+from fdl.engine.checks import check
+from fdl.engine.placement import place
+from fdl.engine.program import Evaluation
+from fdl.experiment import Experiment
+from fdl.parallel import processes
+from fdl.runs import atomic_files
+from fdl.runs import workdir as run_folder
+from fdl.runs.checkpoints.manager import Checkpoints, Saved, shared
+from fdl.runs.progress_bar import brief
 
 
 def evaluate(
@@ -33,7 +36,7 @@ def evaluate(
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
     with processes.own(workdir) as own:
         if (own / "experiment.json").exists():  # not where published weights were measured and no run was begun
-            run_folder.write_json(own / "evaluation.json", result)
+            atomic_files.write_json(own / "evaluation.json", result)
     return result
 
 

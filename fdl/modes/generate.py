@@ -8,10 +8,11 @@ from typing import Literal
 import jax
 import numpy as np
 
-from fdl import optim
-from fdl.experiment import Experiment, place
+from fdl.core import optimizer_state
+from fdl.engine.placement import place
+from fdl.experiment import Experiment
+from fdl.models.sampling import write
 from fdl.modes.evaluate import trained
-from fdl.sampling import write
 
 
 def generate(
@@ -44,7 +45,7 @@ def generate(
         raise ValueError("--prompt is empty; give the model something to go on from")
     place(experiment)  # an accelerator that is not there is refused before anything is read
     _, state = trained(experiment, Path(workdir), checkpoint, say)
-    variables = {"params": optim.evaluated(state.params, state.opt_state), **state.extras}
+    variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.extras}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sample_seed)
     written = 0

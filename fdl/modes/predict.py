@@ -13,12 +13,15 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from fdl import feed, steps
-from fdl.data.check import check_values
-from fdl.data.source import LazySource, Source, columns
-from fdl.executors import Call
-from fdl.experiment import Experiment, check, evaluate_batch_size, place
+from fdl.core import steps
+from fdl.data.dataset import LazySource, Source, columns
+from fdl.data.validate import check_values
+from fdl.engine import loader
+from fdl.engine.checks import check, evaluate_batch_size
+from fdl.engine.placement import place
+from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
+from fdl.parallel.compiled import Call
 
 WRITERS = (".jsonl", ".csv")
 
@@ -57,7 +60,7 @@ def predict(
 
     def lines() -> Iterator[dict[str, Any]]:
         nonlocal state
-        every = feed.evaluation_rows(batch_size=evaluate_batch_size(experiment, executor.shares), size=len(source))
+        every = loader.evaluation_rows(batch_size=evaluate_batch_size(experiment, executor.shares), size=len(source))
         for indices, weights in zip(every.indices, every.weights, strict=True):
             batch = source.fetch(indices)
             state, found = call(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))

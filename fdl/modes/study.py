@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fdl.core.errors import Fault
 from fdl.experiment import Experiment
-from fdl.fault import Fault
 from fdl.modes.train import train
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fdl import folder
-from fdl.fault import Fault
+from fdl.core.errors import Fault
+from fdl.runs import atomic_files
 
 
 def sweep(
@@ -35,9 +35,9 @@ def sweep(
         if subprocess.run([*command, *flags, f"--workdir={place}"]).returncode:
             failed.append(name)
         else:
-            found.append({"settings": chosen, **folder.read_json(place / "report.json")})
+            found.append({"settings": chosen, **atomic_files.read_json(place / "report.json")})
     found.sort(key=_score, reverse=True)
-    folder.write_json(workdir / "sweep.json", found)
+    atomic_files.write_json(workdir / "sweep.json", found)
     for report in found:
         value = report["metrics"]["validation"][report["primary"]]
         say(f"{_name(report['settings'])}: validation {report['primary']} {value:.4g}")

@@ -8,24 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from fdl import folder as run_folder
-from fdl import lock, processes
-from fdl.accelerator import describe, overlooked
-from fdl.checkpoint import Checkpoints, shared
-from fdl.disk import write_text
-from fdl.due import rhythm
-from fdl.executors import Executor
-from fdl.experiment import Experiment, check, check_memory, first_state, place
-from fdl.fault import NotFinite
-from fdl.modes import blame
-from fdl.modes.show import show
-from fdl.program import Evaluation, stretch, training
-from fdl.progress import bar, brief
-from fdl.record import Record, lines
-from fdl.report import faults, html
-from fdl.starts import Starts
-from fdl.stop import Request, on_request
-from fdl.types import Sum, Sums, TrainState, add_up
+from fdl.core.errors import NotFinite
+from fdl.core.types import Sum, Sums, TrainState, add_up
+from fdl.engine.cadence import rhythm
+from fdl.engine.checks import check, check_memory
+from fdl.engine.placement import first_state, place
+from fdl.engine.program import Evaluation, stretch, training
+from fdl.experiment import Experiment
+from fdl.modes import nonfinite
+from fdl.modes.visualize_examples import show
+from fdl.parallel import processes
+from fdl.parallel.devices import describe, overlooked
+from fdl.parallel.executors import Executor
+from fdl.runs import atomic_files, lock, provenance
+from fdl.runs import workdir as run_folder
+from fdl.runs.atomic_files import write_text
+from fdl.runs.checkpoints.manager import Checkpoints, shared
+from fdl.runs.interruptions import Starts
+from fdl.runs.metrics_log import Record, lines
+from fdl.runs.progress_bar import bar, brief
+from fdl.runs.report.html import faults, html
+from fdl.runs.signals import Request, on_request
 
 
 def train(
@@ -73,8 +76,8 @@ def run(
     task, begun_at = experiment.task, time.time()
     checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
     if experiment.dataset.fitted:  # scales and vocabularies: what it takes to read new data the same way
-        run_folder.write_json(workdir / "dataset.json", dict(experiment.dataset.fitted))
-    machine = run_folder.machine(executor.name, executor.devices)
+        atomic_files.write_json(workdir / "dataset.json", dict(experiment.dataset.fitted))
+    machine = provenance.machine(executor.name, executor.devices)
     state, story, saved_at = begin(experiment, executor, checkpoints, say)
     step = int(state.step)
     starts = Starts(workdir, begun_at, step, saved_at)
@@ -97,7 +100,7 @@ def run(
             request.agree(processes.largest)
             if experiment.nonfinite == "stop" and not all(np.isfinite(sums["loss"].total).all() for sums in sent):
                 checkpoints.wait()
-                raise blame.fault(experiment, checkpoints, workdir, step)
+                raise nonfinite.fault(experiment, checkpoints, workdir, step)
             story.window = add_up(sent, story.window)
             compiled = program.call.compile_seconds - compiled
             story.compile_seconds += compiled
@@ -120,7 +123,7 @@ def run(
                     meta = {"score": score, "machine": machine, "at": time.time(), **story.as_json()}
                     checkpoints.save(state, meta)
                 except NotFinite:  # the gradient of a finite loss
-                    raise blame.fault(experiment, checkpoints, workdir, step) from None
+                    raise nonfinite.fault(experiment, checkpoints, workdir, step) from None
             request.obey(step, experiment.steps, checkpoints.wait)
 
         checkpoints.wait()
@@ -141,13 +144,13 @@ def run(
         "training_seconds": story.seconds,
         "compile_seconds": story.compile_seconds,
         **starts.cost(),
-        **run_folder.environment(executor.devices),
+        **provenance.environment(executor.devices),
     }
     page = html(
         report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names, show(experiment, executor, state)
     )
     write_text(workdir / "report.html", page)
-    run_folder.write_json(workdir / "report.json", report)  # the last of all: it says that the run is finished
+    atomic_files.write_json(workdir / "report.json", report)  # the last of all: it says that the run is finished
     say(conclusion(report, workdir))
     return report
 
@@ -194,8 +197,8 @@ def begin(
     found = shared(checkpoints.resume(like, say), like)
     if found is None:
         return first_state(experiment, executor), Story(), None
-    here = run_folder.machine(executor.name, executor.devices)
-    if differing := run_folder.differing(found.meta["machine"], here):
+    here = provenance.machine(executor.name, executor.devices)
+    if differing := provenance.differing(found.meta["machine"], here):
         say(f"warning: not bitwise what an uninterrupted run gives: {differing}")
     return executor.put_state(found.state), Story.from_json(found.meta), found.meta.get("at")
 

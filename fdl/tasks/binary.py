@@ -9,8 +9,8 @@ import numpy as np
 import optax
 from jax import lax
 
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.sums import mean, ratio, tally, weigh
-from fdl.types import Array, Batch, Metric, Sum, Sums, Task
 
 _BINS = 2**16
 

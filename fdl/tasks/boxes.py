@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.types import Array
+from fdl.core.types import Array
 
 
 def area(boxes: Array) -> jax.Array:

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.sums import macro_f1, mean, spread, tally, weigh
-from fdl.types import Array, Batch, Metric, Sum, Sums, Task
 
 _DRAWABLE = 100  # a confusion matrix of more classes than this is never looked at
 

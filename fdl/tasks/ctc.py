@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from fdl.core.types import Array, Batch, Sum, Sums, Task
 from fdl.tasks.sums import mean, weigh
-from fdl.types import Array, Batch, Sum, Sums, Task
 
 
 def ctc() -> Task:

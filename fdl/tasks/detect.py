@@ -13,9 +13,9 @@ import numpy as np
 import optax
 from jax import lax
 
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.boxes import area, generalised, kept, matched, overlap
 from fdl.tasks.sums import mean, weigh
-from fdl.types import Array, Batch, Metric, Sum, Sums, Task
 
 LEAST = np.linspace(0.5, 0.95, 10, dtype=np.float32)  # overlaps from which a detection is right, as in COCO
 

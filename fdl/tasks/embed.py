@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl import axis
+from fdl.core import data_axis
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.sums import mean, weigh
-from fdl.types import Array, Batch, Metric, Sum, Sums, Task
 
 
 def embed(
@@ -34,8 +34,8 @@ def embed(
         unit = normalize(outputs)
         label, row = batch.targets["label"], batch.targets["row"]
         # Under pmap a shard meets the examples of all the others.
-        others, their_label, theirs = axis.gather((unit, label, batch.weights))
-        other = (axis.rows(len(unit))[:, None] != jnp.arange(len(others))[None]) & (theirs[None] > 0)
+        others, their_label, theirs = data_axis.gather((unit, label, batch.weights))
+        other = (data_axis.rows(len(unit))[:, None] != jnp.arange(len(others))[None]) & (theirs[None] > 0)
         same = other & (label[:, None] == their_label[None])
         different = other & ~same
         near = unit @ others.T

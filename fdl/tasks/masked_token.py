@@ -3,8 +3,8 @@
 Shape legend: B batch, T time, V vocabulary.
 """
 
+from fdl.core.types import Task
 from fdl.tasks.sums import best_token, exponential, mean, token_sums
-from fdl.types import Task
 
 
 def masked_token() -> Task:

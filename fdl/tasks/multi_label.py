@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.sums import class_counts, macro_f1, mean, ratio, weigh
-from fdl.types import Array, Batch, Metric, Sum, Sums, Task
 
 
 def multi_label(labels: int) -> Task:

@@ -5,8 +5,8 @@ Shape legend: B batch, T time, V vocabulary.
 
 import math
 
+from fdl.core.types import Task
 from fdl.tasks.sums import best_token, exponential, mean, token_sums
-from fdl.types import Task
 
 
 def next_token(*, bytes_per_token: float = 1.0) -> Task:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.sums import mean, spread, weigh
-from fdl.types import Array, Batch, Metric, Sum, Sums, Task
 
 
 def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[float] = 1.0) -> Task:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 
+from fdl.core.types import Array, Batch, Sum, Sums, Task
 from fdl.tasks.ctc import edit_distance
 from fdl.tasks.sums import best_token, exponential, mean, spread, token_sums, weigh
-from fdl.types import Array, Batch, Sum, Sums, Task
 
 Outputs = Array | Mapping[str, Array]
 

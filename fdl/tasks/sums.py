@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fdl.types import Array, Batch, Metric, Sum
+from fdl.core.types import Array, Batch, Metric, Sum
 
 
 def spread(weights: Array, shape: tuple[int, ...]) -> Array:

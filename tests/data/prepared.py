@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from fdl.data.without_tensorflow import install
+from fdl.data.readers.tensorflow_stub import install
 
 
 def prepare(

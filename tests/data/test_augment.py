@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdl import axis, executors
+from fdl.core import data_axis
+from fdl.core.types import Batch
 from fdl.data import augment
-from fdl.types import Batch
+from fdl.parallel import compiled, executors
 
 KEY = jax.random.key(3)
 AUGMENTS = {
@@ -35,9 +36,9 @@ def test_one_device_and_eight_see_the_same():
     change, chunk = AUGMENTS["all"], jax.tree.map(lambda x: x[None], batch())
 
     def step(state, whole):
-        return state, axis.gather(change(KEY, jax.tree.map(lambda x: x[0], whole)))
+        return state, data_axis.gather(change(KEY, jax.tree.map(lambda x: x[0], whole)))
 
-    one, *many = (executors.Call(make(), step)({}, chunk)[1] for make in executors.EXECUTORS.values())
+    one, *many = (compiled.Call(make(), step)({}, chunk)[1] for make in executors.EXECUTORS.values())
     assert all(same(one, other) for other in many)
 
 

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import optax
 
-from fdl.checkpoint import Checkpoints, leaves, plain
-from fdl.fault import Fault
-from fdl.types import TrainState
+from fdl.core.errors import Fault
+from fdl.core.types import TrainState
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.checkpoints.structure import leaves, plain
 from runs import Row
 
 STEPS = (10, 20, 30)

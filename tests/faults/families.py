@@ -6,7 +6,7 @@ Everything that carries state between steps is here: dropout, batch statistics, 
 from typing import Literal
 
 from fdl import optim
-from fdl.data.synthetic import synthetic, synthetic_tokens
+from fdl.data.datasets.synthetic import synthetic, synthetic_tokens
 from fdl.experiment import Experiment
 from fdl.models import CNN, MLP, RNN, Transformer
 from fdl.tasks import classify, next_token

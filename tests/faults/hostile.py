@@ -133,7 +133,7 @@ def run_folders(folder: Path, whole: Path) -> list[Payload]:
 
     def commit(change: Callable[[Path, dict], None]) -> Callable[[Path], None]:
         def plant(run: Path) -> None:
-            from fdl.checkpoint import digest_of_file, digest_of_json
+            from fdl.runs.checkpoints.digest import digest_of_file, digest_of_json
 
             step = run / "checkpoints" / "40"
             held = json.loads((step / "meta.json").read_text())["commit"]

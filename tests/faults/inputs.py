@@ -45,7 +45,7 @@ EXPERIMENTS = {
 }
 EXPERIMENT = """
 import numpy as np, optax, jax
-from fdl.data.source import Dataset, Spec, columns, shape_of
+from fdl.data.dataset import Dataset, Spec, columns, shape_of
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify, regress

@@ -93,7 +93,14 @@ class Ended:
 
 def warm() -> None:
     """Import what every run imports."""
-    for name in ("launch", "fdl.modes.train", "fdl.modes.evaluate", "fdl.data.synthetic", "fdl.tasks", "fdl.models"):
+    for name in (
+        "launch",
+        "fdl.modes.train",
+        "fdl.modes.evaluate",
+        "fdl.data.datasets.synthetic",
+        "fdl.tasks",
+        "fdl.models",
+    ):
         importlib.import_module(name)
     for name in ("orbax.checkpoint", "tensorboardX.event_file_writer", "tensorboardX.proto.event_pb2"):
         importlib.import_module(name)
@@ -102,7 +109,7 @@ def warm() -> None:
 
 def start(argv: Sequence[str], log: Path) -> int:
     """Fork a run and return its process id; what it says goes to a file."""
-    from fdl import stop
+    from fdl.runs import signals as stop
 
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)  # from its first moment it answers them as a run does
@@ -176,7 +183,7 @@ def command(workdir: Path, family: str, place: str, *more: str) -> list[str]:
 
 def committed(workdir: Path) -> dict[int, dict]:
     """Return every committed step with its commit, each verified file by file."""
-    from fdl.checkpoint import Checkpoints
+    from fdl.runs.checkpoints.manager import Checkpoints
 
     checkpoints = Checkpoints(workdir / "checkpoints")
     return {step: checkpoints.verify(step) for step in checkpoints.steps()}
@@ -184,7 +191,7 @@ def committed(workdir: Path) -> dict[int, dict]:
 
 def listed(workdir: Path) -> list[int]:
     """Return the committed steps of a run that is under way and may remove any of them."""
-    from fdl.checkpoint import Checkpoints
+    from fdl.runs.checkpoints.manager import Checkpoints
 
     return Checkpoints(workdir / "checkpoints").steps()
 

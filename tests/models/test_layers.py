@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import drawn
-from fdl.axis import DATA
+from fdl.core.data_axis import DATA
 from fdl.models.layers import BatchNorm, Conv, Dropout, max_pool, normalise
 
 KEY = jax.random.key(0)

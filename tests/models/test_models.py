@@ -7,19 +7,7 @@ import optax
 import pytest
 
 import drawn
-from fdl.models import (
-    CNN,
-    MLP,
-    RNN,
-    VGG,
-    AlexNet,
-    Bag,
-    Perceptron,
-    Transformer,
-    ViT,
-    cifar_resnet,
-    gpt,
-)
+from fdl.models import CNN, MLP, RNN, VGG, AlexNet, Bag, Perceptron, Transformer, ViT, cifar_resnet, gpt
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(KEY, (8, 8, 8, 1))

@@ -12,8 +12,8 @@ import drawn
 from fdl.models import BERT, MaskedLM, ResNet, SequenceClassifier, TokenClassifier, gpt
 from fdl.models.bert import bert_variables
 from fdl.models.gpt import gpt2_variables
+from fdl.models.pretrained import fill, read
 from fdl.models.resnet import resnet_variables
-from fdl.weights import fill, read
 
 torch = pytest.importorskip("torch")
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import drawn
-from fdl.beam import search
 from fdl.models import Seq2SeqRNN, Seq2SeqTransformer, Writer
+from fdl.models.beam_search import search
 
 SOURCES = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
 PADDED = np.where((np.arange(5)[None] < np.array([[5], [2]]))[..., None], SOURCES, np.float32(99))

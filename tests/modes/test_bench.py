@@ -10,9 +10,10 @@ import pytest
 from jax import lax
 
 import tiny
-from fdl import chips, flops
 from fdl.modes import bench as module
-from fdl.modes.bench import bench, listening, peak
+from fdl.modes.bench import bench, peak
+from fdl.profiling import flops, hardware, trace
+from fdl.profiling.trace import listening
 
 
 def test_known_work_is_counted_through_loops():
@@ -94,21 +95,21 @@ def test_a_profile_names_operations_and_where_they_came_from(tmp_path):
 
 
 def test_chips_are_known_by_what_their_devices_call_themselves():
-    assert chips.known("NVIDIA A100-SXM4-40GB") == chips.CHIPS["A100"]
-    assert chips.known("TPU v5 lite") == chips.CHIPS["TPU v5 lite"]
-    assert chips.known("NVIDIA L40S") is None
-    assert chips.known("cpu") is None
-    assert chips.floors(989e12, 0.0)["H100"] == (1.0, "compute")
-    assert chips.floors(0.0, 3.35e12)["H100"] == (1.0, "memory")
+    assert hardware.known("NVIDIA A100-SXM4-40GB") == hardware.CHIPS["A100"]
+    assert hardware.known("TPU v5 lite") == hardware.CHIPS["TPU v5 lite"]
+    assert hardware.known("NVIDIA L40S") is None
+    assert hardware.known("cpu") is None
+    assert hardware.floors(989e12, 0.0)["H100"] == (1.0, "compute")
+    assert hardware.floors(0.0, 3.35e12)["H100"] == (1.0, "memory")
 
 
 def test_compilation_inside_a_window_is_heard():
     with listening() as heard:
         jax.jit(lambda x: x * 3.25)(1.0)
-    assert heard[module.COMPILE]
-    count = len(heard[module.COMPILE])
+    assert heard[trace.COMPILE]
+    count = len(heard[trace.COMPILE])
     jax.jit(lambda x: x * 4.25)(1.0)
-    assert len(heard[module.COMPILE]) == count, "it goes on listening"
+    assert len(heard[trace.COMPILE]) == count, "it goes on listening"
 
 
 def test_a_profiler_is_refused():

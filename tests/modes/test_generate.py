@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import tiny
-from fdl.data.synthetic import synthetic_tokens
-from fdl.data.tokens import plain_bytes
+from fdl.data.datasets.synthetic import synthetic_tokens
+from fdl.data.tokenizer import plain_bytes
 from fdl.experiment import Experiment
 from fdl.models import gpt
 from fdl.modes.evaluate import evaluate

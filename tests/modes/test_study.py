@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from fdl.fault import Fault
+from fdl.core.errors import Fault
 from fdl.modes import study as room
 from fdl.modes.study import study
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fdl.fault import Fault
+from fdl.core.errors import Fault
 from fdl.modes.sweep import parse, sweep, this_command
 
 RUN = """

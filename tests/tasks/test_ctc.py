@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from fdl.core.types import Batch
 from fdl.tasks import ctc
 from fdl.tasks.ctc import edit_distance, greedy
-from fdl.types import Batch
 
 
 def collapse(path: tuple[int, ...]) -> tuple[int, ...]:

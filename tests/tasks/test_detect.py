@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fdl.core.types import Batch
 from fdl.tasks import detect
 from fdl.tasks.boxes import generalised, kept, matched, overlap
 from fdl.tasks.detect import average_precision
-from fdl.types import Batch
 
 UNIT = np.float32([0, 0, 2, 2])
 

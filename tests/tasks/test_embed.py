@@ -5,8 +5,8 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.neighbors import KNeighborsClassifier
 
+from fdl.core.types import Batch, Sums
 from fdl.tasks import embed
-from fdl.types import Batch, Sums
 
 N = 60
 RNG = np.random.default_rng(0)

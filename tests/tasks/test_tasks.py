@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from fdl.core.types import Batch, Sums, Task
 from fdl.tasks import binary, classify, masked_token, multi_label, next_token, regress, seq2seq
 from fdl.tasks.binary import score_bin
-from fdl.types import Batch, Sums, Task
 
 N = 211
 RNG = np.random.default_rng(0)

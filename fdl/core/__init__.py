@@ -1,0 +1,1 @@
+"""The core: types, steps, the data axis and errors. Pure: no device, no file, no clock."""

@@ -1,0 +1,284 @@
+"""Pure steps and what combines them: no device, no file and no clock is known here.
+
+A Gradient maps `(state, batch)` to totals; a Step maps `(state, batch, *constants)` to `(state, sums)`. Both are plain
+functions, so they compose: `fuse(gather(train_step(accumulate(total_gradient(model, task), 4), optimizer), take))`.
+
+Shapes: B batch, S steps per call, A micro-batches.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax import lax
+
+from fdl.core import data_axis, optimizer_state
+from fdl.core.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState
+
+Gradient = Callable[[TrainState, Batch], tuple[PyTree, PyTree, Sums]]
+
+DROPOUT, AUGMENT = range(2)
+
+
+def step_key(state: TrainState, purpose: int) -> jax.Array:
+    """Return the key of this step for one purpose; the state's own key is never advanced."""
+    return jax.random.fold_in(jax.random.fold_in(state.key, state.step), purpose)
+
+
+def forward(
+    model: nn.Module, params: PyTree, extras: PyTree, batch: Batch, key: jax.Array | None = None
+) -> tuple[PyTree, PyTree]:
+    """Apply the model to a batch and return `(outputs, extras)`; with a key as in training, without as in evaluation.
+
+    A mapping of inputs is passed by argument name, anything else as the one positional argument. A model whose
+    `__call__` names `weights` is given the examples' weights, so that padding weighs nothing in its statistics.
+    """
+    positional, named = arguments(model, batch)
+    variables = {"params": params, **extras}
+    if key is None:
+        return model.apply(variables, *positional, **named, train=False), extras
+    outputs, extras = model.apply(
+        variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(extras)
+    )
+    return outputs, extras
+
+
+def arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the positional and named arguments with which a model is called on a batch."""
+    positional, named = ((), dict(batch.inputs)) if isinstance(batch.inputs, Mapping) else ((batch.inputs,), {})
+    if "weights" in inspect.signature(type(model).__call__).parameters:
+        named["weights"] = batch.weights
+    return positional, named
+
+
+def init(model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch, seed: int) -> TrainState:
+    """Return the state at step 0, a pure function of the seed; `batch` gives shapes alone."""
+    init_key, key = jax.random.split(jax.random.key(seed))
+    positional, named = arguments(model, batch)
+    variables = dict(model.init({"params": init_key}, *positional, **named, train=False))
+    params = variables.pop("params", {})
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), variables, key)
+
+
+def scalars(sums: Sums) -> dict[str, Sum]:
+    """Keep the sums that are one number; tables and histograms are for evaluation."""
+    return {name: s for name, s in sums.items() if jnp.ndim(s.total) == 0}
+
+
+def total_gradient(model: nn.Module, task: Task) -> Gradient:
+    """Return the function that differentiates the *total* loss of a batch (not the mean: totals add up)."""
+
+    def gradient(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
+        def total(params: PyTree) -> tuple[Array, tuple[PyTree, Sums]]:
+            key = step_key(state, DROPOUT)
+            outputs, extras = forward(model, params, state.extras, batch, key)
+            sums = scalars(task(outputs, batch))
+            return sums["loss"].total * optimizer_state.loss_scale(state.opt_state), (extras, sums)
+
+        grads, (extras, sums) = jax.grad(total, has_aux=True)(state.params)
+        return grads, extras, sums
+
+    return gradient
+
+
+def accumulate(gradient: Gradient, parts: int) -> Gradient:
+    """Return a Gradient that takes a batch in `parts` micro-batches, one after another, and adds their totals.
+
+    Equals the big batch, whatever the weights, since nothing is divided before everything is added. Batch statistics
+    and dropout masks are those of the micro-batches.
+    """
+    if parts == 1:
+        return gradient
+
+    def accumulated(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
+        micro = jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), batch)
+
+        def body(carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]) -> tuple[tuple[PyTree, PyTree], Sums]:
+            grads, extras = carry
+            index, micro_batch = part
+            here = state._replace(extras=extras, key=jax.random.fold_in(state.key, index))
+            more, extras, sums = gradient(here, micro_batch)
+            return (jax.tree.map(jnp.add, grads, more), extras), sums
+
+        start = (jax.tree.map(jnp.zeros_like, state.params), state.extras)
+        (grads, extras), sums = lax.scan(body, start, (jnp.arange(parts), micro))
+        return grads, extras, jax.tree.map(lambda x: x.sum(0), sums)
+
+    return accumulated
+
+
+def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> Step:
+    """Return the Step that updates the parameters once.
+
+    Totals are added over the data axis and divided by the total weight *after* that, so a shard that is all padding
+    changes nothing. A batch that weighs nothing at all has a zero gradient.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        grads, extras, sums = gradient(state, batch)
+        grads, sums = data_axis.add((grads, sums))
+        share = 1 / jnp.maximum(sums["loss"].weight, jnp.finfo(jnp.float32).tiny)
+        # a product, unlike a quotient, XLA computes anew at each use: no array of its own for each gradient
+        grads = jax.tree.map(lambda g: g * share.astype(g.dtype), grads)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, opt_state, extras, state.key), sums
+
+    return step
+
+
+def sound(state: TrainState, sums: Sums) -> jax.Array:
+    """Say bool[]: whether the losses and every array of a state are finite.
+
+    The optimizer's scalars are left out: the best loss so far is infinite before there is any.
+    """
+    arrays = [leaf for leaf in jax.tree.leaves((state.params, state.opt_state, state.extras)) if jnp.ndim(leaf)]
+    numbers = [x for x in (*arrays, sums["loss"].total) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.stack([jnp.isfinite(x).all() for x in numbers]).all()
+
+
+def skip_unsound(step: Step) -> Step:
+    """Return the Step that leaves the state as it was, but for its count, where it would not stay finite.
+
+    The sums of such a step weigh nothing; "skipped" counts it.
+    """
+
+    def skipping(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        new, sums = step(state, batch)
+        good = sound(new, sums)
+
+        def keep(mine: Array, instead: Array) -> jax.Array:
+            return jnp.where(good, mine, instead)
+
+        params, opt_state, extras = jax.tree.map(keep, tuple(new)[1:4], tuple(state)[1:4])
+        sums = jax.tree.map(lambda x: keep(x, jnp.zeros_like(x)), dict(sums))
+        return TrainState(new.step, params, opt_state, extras, state.key), {
+            **sums,
+            "skipped": Sum(1.0 - good.astype(jnp.float32), jnp.ones(())),
+        }
+
+    return skipping
+
+
+def eval_step(model: nn.Module, task: Task) -> Step:
+    """Return the Step that measures and changes nothing; it adds "n", the count of examples that weigh anything."""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        outputs, _ = forward(model, optimizer_state.evaluated(state.params, state.opt_state), state.extras, batch)
+        return state, data_axis.add({**task(outputs, batch), "n": count(batch.weights)})
+
+    return step
+
+
+def predict_step(model: nn.Module, task: Task) -> Step:
+    """Return the Step that answers and changes nothing: instead of sums, the task's columns array[B, ...]."""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
+        outputs, _ = forward(model, optimizer_state.evaluated(state.params, state.opt_state), state.extras, batch)
+        return state, data_axis.gather(answers(task, outputs))
+
+    return step
+
+
+def show_step(model: nn.Module, task: Task) -> Step:
+    """Return the Step that answers as `predict_step` does, with what modules sowed as "intermediates" and the batch."""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
+        positional, named = arguments(model, batch)
+        variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.extras}
+        outputs, sown = model.apply(variables, *positional, **named, train=False, mutable=["intermediates"])
+        return state, data_axis.gather((answers(task, outputs), sown.get("intermediates", {}), batch))
+
+    return step
+
+
+def answers(task: Task, outputs: PyTree) -> Mapping[str, Array]:
+    """Return what the task makes of a model's outputs, array[B, ...] by name."""
+    return {"output": outputs} if task.predict is None else task.predict(outputs)
+
+
+def count(weights: Array) -> Sum:
+    """Count the examples of a batch that weigh anything: its total is a number of examples, of weight 1 a shard."""
+    present = (weights.reshape(weights.shape[0], -1) > 0).any(1)
+    return Sum(present.sum().astype(jnp.float32), jnp.ones(()))
+
+
+def prepare(
+    step: Step,
+    transform: Callable[[Batch], Batch] | None = None,
+    augment: Callable[[Array, Batch], Batch] | None = None,
+) -> Step:
+    """Return the Step that first brings its batch into the model's form on the device.
+
+    transform: pure, for training and evaluation alike (bytes to floats, waveform to spectrogram).
+    augment:   pure and random, `(key, batch) -> batch`, for training alone; it sees what `transform` gives.
+    """
+    if transform is None and augment is None:
+        return step
+
+    def prepared(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        if transform is not None:
+            batch = transform(batch)
+        if augment is not None:
+            batch = augment(step_key(state, AUGMENT), batch)
+        return step(state, batch)
+
+    return prepared
+
+
+def gather(step: Step, take: Callable[[PyTree, Array], Batch]) -> Step:
+    """Return the Step whose batch is Rows of arrays that live on the device: `(state, rows, arrays)`.
+
+    take: pure, `(arrays, indices i32[B]) -> Batch`. Rows of weight 0 are padding, whatever their index.
+    """
+
+    def gathered(state: TrainState, rows: Rows, arrays: PyTree) -> tuple[TrainState, Sums]:
+        return step(state, weigh(take(arrays, rows.indices), rows.weights))
+
+    return gathered
+
+
+def weigh(batch: Batch, weights: Array) -> Batch:
+    """Multiply the weights of a batch, f32[B] or f32[B, T], by one weight per example, f32[B]."""
+    return batch._replace(weights=batch.weights * weights.reshape(-1, *(1,) * (batch.weights.ndim - 1)))
+
+
+def fuse(step: Step) -> Step:
+    """Return S steps as one program: `(state, chunk)`, where each leaf of the chunk is [S, B, ...] and of the sums [S].
+
+    A chunk of one step is no loop: XLA compiles some bodies, convolutions above all, far worse inside one.
+    """
+
+    def fused(state: TrainState, chunk: PyTree, *constants: PyTree) -> tuple[TrainState, Sums]:
+        if jax.tree.leaves(chunk)[0].shape[0] == 1:
+            state, sums = step(state, jax.tree.map(lambda x: x[0], chunk), *constants)
+            return state, jax.tree.map(lambda x: x[None], sums)
+        return lax.scan(lambda s, batch: step(s, batch, *constants), state, chunk)
+
+    return fused
+
+
+# How states of a population are mapped: members march in step, so the step is one number, and all else leads with P.
+MEMBERS = TrainState(None, 0, 0, 0, 0)  # type: ignore[arg-type]
+
+
+def population(step_of: Callable[[Mapping[str, Array]], Step]) -> Step:
+    """Return the Step of P members at once: `(states, batches, values, *constants)`, sums [P].
+
+    step_of: gives the Step of one member from its values, scalars by name, as JAX traces. The leaves of the states (but
+    `step`), of the batches and of the values lead with P; the constants are shared.
+    """
+
+    def stepped(
+        states: TrainState, batches: PyTree, values: Mapping[str, Array], *constants: PyTree
+    ) -> tuple[TrainState, Sums]:
+        def one(state: TrainState, batch: PyTree, own: Mapping[str, Array]) -> tuple[TrainState, Sums]:
+            return step_of(own)(state, batch, *constants)
+
+        return jax.vmap(one, (MEMBERS, 0, 0), (MEMBERS, 0))(states, batches, values)
+
+    return stepped

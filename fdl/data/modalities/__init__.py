@@ -1,0 +1,1 @@
+"""Modalities: records of images, audio, video, text, series and tables become datasets."""

@@ -1,0 +1,76 @@
+"""Sounds: any records with an audio column as a dataset of waveforms, made log-mel on the device.
+
+Shape legend: B batch, T samples, N frames, M mel bands.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fdl.core.types import Batch
+from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
+from fdl.data.decoded_cache import stored
+from fdl.data.log_mel import log_mel
+from fdl.data.modalities.targets import TARGETS, Goal, fit_target
+from fdl.data.records import Column, Records, complete
+
+
+def sounds(
+    records: Records,
+    *,
+    inputs: str = "",
+    target: str = "",
+    goal: Goal = "auto",
+    rate: int = 0,
+    seconds: float = 0.0,
+    bands: int = 40,
+    augment: Augment | None = None,
+) -> Dataset:
+    """Return sounds with a class or a number each: inputs f32[B, N, M, 1], log energies in mel bands.
+
+    rate:    samples per second; 0 takes what the set declares, 16,000 where it declares nothing.
+    seconds: what every sound is cut or padded with silence to; 0 takes the longest of the first 200 training sounds.
+    """
+    column = records.choose(inputs, "inputs", ("audio",))
+    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    records = complete(records)
+    field, target_of = records.fields[column], fit_target(records, goal_column, goal)
+    rate = rate or field.rate or 16000
+    if len(field.shape) != 1:
+        raise ValueError(f"column {column!r} of {records.name} has shape {field.shape}; sounds of one channel are read")
+    some = records.read("train", np.arange(min(200, records.sizes["train"])), (column,))[column]
+    length = int(seconds * rate) or max(len(sound) for sound in some)
+    dtype = np.dtype(np.int16) if field.dtype.kind in "iu" else np.dtype(np.float32)
+
+    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
+        waves = np.zeros((len(indices), length), dtype)
+        for wave, sound, index in zip(waves, rows[column], indices, strict=True):
+            sound = np.asarray(sound)
+            where = records.at(split, index)
+            if sound.dtype.kind == "f" and not np.isfinite(sound).all():
+                raise ValueError(f"{where}: {column} is not finite; leave such examples out")
+            if sound.dtype.kind in "iu" and len(sound) and (sound.max() >= 2**15 or sound.min() < -(2**15)):
+                loud = sound.max() if sound.max() >= 2**15 else sound.min()
+                raise ValueError(f"{where}: {column} is {loud}, which does not fit 16 bits; scale it")
+            wave[: len(sound)] = sound[:length]
+        targets = target_of.encode(rows[goal_column], split, indices)
+        return Batch(waves, targets, np.ones(len(indices), np.float32))
+
+    def transform(batch: Batch) -> Batch:
+        waves = jnp.asarray(batch.inputs, jnp.float32) / (32768 if dtype == np.int16 else 1)
+        mel = log_mel(waves, rate=rate, bands=bands)
+        return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
+
+    spec = target_of.spec(
+        jax.ShapeDtypeStruct((length,), dtype),
+        records.sizes,
+    )
+
+    def load(split: str) -> LazySource:
+        key = f"{column} {goal_column} {length} {target_of.fitted}"
+        return stored(records, spec, split, (column, goal_column), join, key=key)
+
+    fitted = {"rate": rate, "length": length, **target_of.fitted}
+    return dataset_of(records, spec, load, fitted, transform=transform, augment=augment)

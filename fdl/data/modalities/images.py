@@ -1,0 +1,58 @@
+"""Images: any records with an image column as a dataset of u8[B, H, W, C], made float on the device."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from fdl.core.types import Batch
+from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
+from fdl.data.decoded_cache import stored
+from fdl.data.modalities.targets import TARGETS, Goal, fit_target
+from fdl.data.pixels import center_bytes, fitted_image
+from fdl.data.records import Column, Records, complete
+
+
+def images(
+    records: Records,
+    *,
+    inputs: str = "",
+    target: str = "",
+    size: int = 0,
+    goal: Goal = "auto",
+    augment: Augment | None = None,
+) -> Dataset:
+    """Return images with a class or a number each: inputs f32[B, H, W, C] in [-1, 1] where the set holds bytes.
+
+    size: the side that every image is cut and resized to; 0 keeps the shape that all share, or 64 if they differ.
+    """
+    column = records.choose(inputs, "inputs", ("image",))
+    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    records = complete(records)
+    field, target_of = records.fields[column], fit_target(records, goal_column, goal)
+    height, width, channels = (*field.shape, None)[:3]
+    if channels is None:
+        channels = records.read("train", np.arange(1), (column,))[column][0].shape[-1]
+    if size or height is None or width is None:
+        height = width = size or 64
+    shape = (height, width, channels)
+
+    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
+        pictures = [
+            image if image.shape == shape else fitted_image(image, shape, records.at(split, i))
+            for image, i in zip(rows[column], indices, strict=True)
+        ]
+        targets = target_of.encode(rows[goal_column], split, indices)
+        return Batch(np.stack(pictures), targets, np.ones(len(indices), np.float32))
+
+    spec = target_of.spec(
+        jax.ShapeDtypeStruct(shape, field.dtype),
+        records.sizes,
+    )
+
+    def load(split: str) -> LazySource:
+        key = f"{column} {goal_column} {shape} {target_of.fitted}"
+        return stored(records, spec, split, (column, goal_column), join, key=key, sizes={column: shape})
+
+    transform = center_bytes if field.dtype == np.uint8 else None
+    return dataset_of(records, spec, load, target_of.fitted, transform=transform, augment=augment)

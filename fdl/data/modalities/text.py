@@ -1,0 +1,110 @@
+"""Texts: a class or a number for each, or the next token of a running text.
+
+Shape legend: B batch, T time (tokens).
+"""
+
+from functools import cache
+
+import jax
+import numpy as np
+
+from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, window_count, windows
+from fdl.data.modalities.targets import TARGETS, Goal, fit_target, missing
+from fdl.data.records import Column, Records, complete
+from fdl.data.split import pick
+from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, padded
+
+
+def texts(
+    records: Records,
+    *,
+    inputs: str = "",
+    target: str = "",
+    tokens: Unit | Tokenizer = "words",
+    vocabulary: int = 8192,
+    length: int = 0,
+    goal: Goal = "auto",
+) -> Dataset:
+    """Return texts with a class or a number each: inputs `{"inputs": i32[B, T], "lengths": i32[B]}`.
+
+    length: T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts whole.
+    """
+    column = records.choose(inputs, "inputs", ("text",), besides=(target,) if target else ())
+    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    labels = None
+    if goal != "regress" and records.fields[goal_column].kind in ("label", "text"):
+        labels = records.column("train", goal_column)
+    records = complete(records, labels=labels)
+    target_of = fit_target(records, goal_column, goal)
+    train = clean(records, "train", column)
+    tokenizer = fit_tokens(tokens, train, vocabulary)
+    length = length or bucket([len(tokenizer.encode(text)) for text in train[:2000]])
+
+    @cache
+    def load(split: str) -> Source:
+        rows = clean(records, split, column)
+        encoded, lengths = padded([tokenizer.encode(text) for text in rows], length)
+        targets = target_of.encode(records.column(split, goal_column), split, np.arange(len(rows)))
+        return columns({"inputs": encoded, "lengths": lengths}, targets)
+
+    spec = target_of.spec(
+        {"inputs": jax.ShapeDtypeStruct((length,), np.int32), "lengths": jax.ShapeDtypeStruct((), np.int32)},
+        records.sizes,
+        vocabulary=tokenizer.size,
+    )
+    fitted = {"tokens": tokenizer.fitted, "length": length, **target_of.fitted}
+    return dataset_of(records, spec, lambda split: load(known(records, split)), fitted)
+
+
+def language(
+    records: Records,
+    *,
+    inputs: str = "",
+    tokens: Unit | Tokenizer = "bytes",
+    vocabulary: int = 8192,
+    length: int = 128,
+) -> Dataset:
+    """Return windows of running text with the next tokens as targets: inputs and targets i32[B, T], weights f32[B, T].
+
+    The texts of a split are packed one after another, so no window holds padding but the last of an evaluation.
+    """
+    column = records.choose(inputs, "inputs", ("text",))
+    records = complete(records)
+    tokenizer = fit_tokens(tokens, clean(records, "train", column), vocabulary)
+    running = {
+        split: packed((tokenizer.encode(text) for text in clean(records, split, column)), tokenizer.end)
+        for split in records.sizes
+    }
+    if len(running["train"]) <= length:
+        raise ValueError(f"{records.name} has {len(running['train'])} training tokens, too few for length {length}")
+    spelled = sum(len(text.encode()) + 1 for text in clean(records, "train", column))
+    strides = {split: 1 if split == "train" else length for split in running}
+    spec = Spec(
+        inputs=jax.ShapeDtypeStruct((length,), np.int32),
+        targets=jax.ShapeDtypeStruct((length,), np.int32),
+        weights=(length,),
+        sizes={split: window_count(len(run), length, strides[split]) for split, run in running.items()},
+        classes=tokenizer.size,
+        vocabulary=tokenizer.size,
+    )
+    fitted = {"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])}
+
+    def load(split: str) -> Source:
+        return windows(pick(running, split), length, stride=strides[split])
+
+    return dataset_of(records, spec, load, fitted, tokenizer=tokenizer)
+
+
+def clean(records: Records, split: str, column: str) -> list[str]:
+    """Return a column of texts, saying where one is missing."""
+    rows: Column = records.column(split, column)
+    for index, text in enumerate(rows):
+        if missing(text):
+            raise ValueError(f"{records.at(split, index)}: {column} is empty; leave such examples out")
+    return [str(text) for text in rows]
+
+
+def known(records: Records, split: str) -> str:
+    """Return the split, or say which splits there are."""
+    pick(records.sizes, split)
+    return split

@@ -1,0 +1,1 @@
+"""Readers: files, folders and TFDS sets become records with named columns."""

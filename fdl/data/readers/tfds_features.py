@@ -1,0 +1,81 @@
+"""The features of a TFDS set as columns: nested features are flattened, each with how its bytes are read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fdl.data.pixels import decode_image
+from fdl.data.records import Field
+
+
+def _flatten(prefix: str, features: Any) -> dict[str, Any]:
+    import tensorflow_datasets
+
+    if isinstance(features, tensorflow_datasets.features.FeaturesDict):
+        nested = (_flatten(f"{prefix}{name}/", feature) for name, feature in features.items())
+        return {name: feature for part in nested for name, feature in part.items()}
+    return {prefix.rstrip("/"): features}
+
+
+def _field(feature: Any) -> Field:
+    """Return what a TFDS feature holds."""
+    import tensorflow_datasets
+
+    kinds = tensorflow_datasets.features
+    if isinstance(feature, kinds.Image):
+        return Field(kind="image", shape=feature.shape, dtype=np.dtype(feature.np_dtype))
+    if isinstance(feature, kinds.Video):
+        return Field(kind="video", shape=feature.shape, dtype=np.dtype(np.uint8))
+    if isinstance(feature, kinds.Audio):
+        return Field(kind="audio", shape=feature.shape, dtype=np.dtype(feature.np_dtype), rate=feature.sample_rate)
+    if isinstance(feature, kinds.ClassLabel):
+        names = tuple(feature.names) if feature.num_classes else None
+        return Field(kind="label", dtype=np.dtype(np.int32), classes=feature.num_classes, names=names)
+    if isinstance(feature, kinds.Text):
+        return Field(kind="text", dtype=np.dtype(object))
+    if type(feature) in (kinds.Tensor, kinds.Scalar):
+        dtype = np.dtype(feature.np_dtype)
+        if dtype.kind == "O" or dtype.kind in "SU":
+            return Field(kind="text" if feature.shape == () else "other", dtype=np.dtype(object))
+        return Field(kind="array" if feature.shape else "number", shape=feature.shape, dtype=dtype)
+    return Field(kind="other")
+
+
+def _example(row: bytes) -> Any:
+    from tensorflow_datasets.core.example_parser import tf_example_pb2
+
+    return tf_example_pb2.Example.FromString(row).features.feature
+
+
+def _reader(name: str, feature: Any) -> Callable[[Any, bytes], Any]:
+    """Return `(parsed example, its bytes) -> value`: straight from the proto where TFDS stores one plain value."""
+    import tensorflow_datasets
+
+    kinds = tensorflow_datasets.features
+    if isinstance(feature, kinds.Image):
+        shape, dtype = feature.shape, np.dtype(feature.np_dtype)
+        return lambda parsed, _: decode_image(parsed[name].bytes_list.value[0], shape[-1], dtype)
+    if isinstance(feature, kinds.ClassLabel):
+        return lambda parsed, _: parsed[name].int64_list.value[0]
+    if isinstance(feature, kinds.Text):
+        return lambda parsed, _: parsed[name].bytes_list.value[0].decode("utf-8", "replace")
+    if type(feature) in (kinds.Tensor, kinds.Scalar) and feature.shape == ():
+        dtype = np.dtype(feature.np_dtype)
+        if dtype.kind == "f":
+            return lambda parsed, _: parsed[name].float_list.value[0]
+        if dtype.kind in "iub" and dtype != np.uint64:
+            return lambda parsed, _: parsed[name].int64_list.value[0]
+        if dtype.kind == "O":
+            return lambda parsed, _: parsed[name].bytes_list.value[0].decode("utf-8", "replace")
+    nest = feature
+    for part in reversed(name.split("/")):
+        nest = tensorflow_datasets.features.FeaturesDict({part: nest})
+
+    def read(_: Any, row: bytes) -> Any:
+        value = nest.deserialize_example_np(row)
+        for part in name.split("/"):
+            value = value[part]
+        return np.stack(value) if isinstance(value, list) and value and isinstance(value[0], np.ndarray) else value
+
+    return read

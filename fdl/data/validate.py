@@ -1,0 +1,87 @@
+"""Checks of what data holds against what its spec says: JAX itself accepts most mistakes and trains on something else.
+
+A label of -1 is the last class to an indexing program, a label beyond the classes is NaN, NaN spreads silently. Sources
+in memory are checked once and wholly; what is streamed is checked batch by batch, in the threads that decode it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.core.types import Batch, PyTree
+from fdl.data.dataset import LazySource, Source, Spec, take_columns
+
+_BLOCK = 2**24  # bytes looked at together
+_MOST = 2**28  # bytes of rows that are made only to be looked at
+
+
+def check_source(source: Source | LazySource, spec: Spec, name: str, split: str) -> None:
+    """Raise a ValueError that names split, example and value where a source breaks its spec.
+
+    Columns are looked at where they lie; of other sources, as windows are, the first 256 MiB of rows.
+    """
+    if len(source) < 1:
+        raise ValueError(f"{name} split {split!r} is empty; give it examples")
+    first = source.fetch(np.arange(min(2, len(source))))
+    check_shapes(first, spec, name, split)
+    row_bytes = max(1, sum(leaf.nbytes for leaf in jax.tree.leaves(first)) // len(first.weights))
+    block = max(1, _BLOCK // row_bytes)
+    if isinstance(source, LazySource):
+        return
+    whole = source.take is take_columns
+    for start in range(0, source.size if whole else min(source.size, _MOST // row_bytes), block):
+        index = np.arange(start, min(start + block, source.size))
+        if whole:
+            rows = jax.tree.map(lambda leaf, at=start: leaf[at : at + block], source.arrays)
+            check_values(Batch(rows[0], rows[1], first.weights), spec, name, split, index)
+        else:
+            check_values(source.fetch(index), spec, name, split, index)
+
+
+def check_shapes(batch: Batch, spec: Spec, name: str, split: str) -> None:
+    """Raise a ValueError where a batch has other columns, shapes or dtypes than the spec."""
+    for part, leaves, expected in (("inputs", batch.inputs, spec.inputs), ("targets", batch.targets, spec.targets)):
+        seen = jax.tree.map(lambda leaf: _brief(leaf.shape[1:], leaf.dtype), leaves)
+        said = jax.tree.map(lambda leaf: _brief(leaf.shape, leaf.dtype), expected)
+        if seen != said:
+            raise ValueError(f"{name} split {split!r}: {part} are {seen}, its spec says {said}; mend one of them")
+
+
+def check_values(batch: Batch, spec: Spec, name: str, split: str, indices: np.ndarray) -> None:
+    """Raise a ValueError where a target is no class, a token not in the vocabulary, or a number not finite.
+
+    indices: the examples' numbers in the split, for the message.
+    """
+    where = f"{name} split {split!r} example"
+    _in_range(batch.targets, spec.classes, "target", "classes", where, indices)
+    inputs: Any = batch.inputs
+    if spec.vocabulary:
+        read = {**inputs} if isinstance(inputs, Mapping) else {"": inputs}
+        _in_range(read.pop("written", ()), spec.classes, "token", "vocabulary of the targets", where, indices)
+        _in_range(read, spec.vocabulary, "token", "vocabulary", where, indices)
+    for path, leaf in jax.tree_util.tree_leaves_with_path((inputs, batch.targets)):
+        leaf = np.asarray(leaf)
+        # One sum instead of a mask of everything: only where it is not finite is the culprit looked for.
+        if leaf.dtype.kind == "f" and not np.isfinite(np.sum(leaf, dtype=np.float64)):
+            bad = np.flatnonzero(~np.isfinite(leaf.reshape(len(leaf), -1)).all(1))
+            if len(bad):
+                part = "inputs" if path[0].idx == 0 else "targets"
+                raise ValueError(
+                    f"{where} {indices[bad[0]]}: {part} are not finite; mend them or leave the example out"
+                )
+
+
+def _in_range(values: PyTree, count: int | None, what: str, rule: str, where: str, indices: np.ndarray) -> None:
+    for leaf in jax.tree.leaves(values) if count else ():
+        leaf = np.asarray(leaf)
+        if leaf.dtype.kind not in "iu" or not leaf.size or (leaf.min() >= 0 and leaf.max() < count):
+            continue
+        flat = leaf.reshape(len(leaf), -1)
+        row, column = np.argwhere((flat < 0) | (flat >= count))[0]
+        raise ValueError(f"{where} {indices[row]}: {what} {flat[row, column]} is outside [0, {count}), the {rule}")
+
+
+def _brief(shape: tuple[int, ...], dtype: Any) -> str:
+    return f"{np.dtype(dtype).name}[{', '.join(map(str, shape))}]"

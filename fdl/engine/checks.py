@@ -1,0 +1,86 @@
+"""Checks before any work: that the parts of an experiment fit together, and fit into memory. No data is read."""
+
+import math
+
+import jax
+
+from fdl.core import steps
+from fdl.core.errors import OutOfMemory
+from fdl.core.types import PyTree, TrainState
+from fdl.experiment import Experiment
+from fdl.parallel import executors, memory
+
+
+def check(experiment: Experiment, shares: int) -> PyTree:
+    """Return the shapes of the model's outputs; raise a ValueError in one line where the parts do not fit together.
+
+    No data is read.
+    """
+    sizes, batch_size, parts = experiment.dataset.spec.sizes, experiment.batch_size, experiment.accumulate
+    for split in ("train", "validation", "test"):
+        if sizes.get(split, 0) < 1:
+            raise ValueError(
+                f"dataset {experiment.dataset.name!r} has nothing in split {split!r}; hold some examples out"
+            )
+    for name in ("batch_size", "steps", "accumulate", "log_every"):
+        if getattr(experiment, name) < 1:
+            raise ValueError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
+    for name, end in (("steps", 2**31), ("seed", 2**32)):  # of the step's i32 and the key's u32
+        if not 0 <= getattr(experiment, name) < end:
+            raise ValueError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
+    if batch_size > sizes["train"]:
+        most = sizes["train"]
+        raise ValueError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")
+    share = shares * parts
+    if batch_size % share:
+        below = batch_size // share * share
+        tries = " or ".join(str(n) for n in (below, below + share) if n)
+        over = f"{shares} device{'s' * (shares > 1)}" + f" x {parts} micro-batches" * (parts > 1)
+        raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
+    return fit(experiment)
+
+
+def check_memory(experiment: Experiment, executor: executors.Executor) -> None:
+    """Raise OutOfMemory where the state and the gradients of a step alone are larger than the memory that is free.
+
+    XLA would try for minutes, or the kernel end the process without a word.
+    """
+    state = experiment.abstract()
+    mine = [device for device in executor.devices if device.process_index == jax.process_index()]
+    copies = len(mine) if mine[0].platform == "cpu" else 1  # simulated devices share one memory
+    held = copies * executor.bytes_per_device(state)
+    gradients = copies * executor.bytes_per_device(state.params)
+    free = memory.free(mine[0])
+    if held + gradients > free:
+        raise OutOfMemory(
+            f"out of memory: the state takes {held:,} bytes and its gradients {gradients:,} more, and {free:,} are "
+            f"free on {mine[0].device_kind}; choose a smaller model, or split it over more devices with --mesh=fsdp:N"
+        )
+
+
+def fit(experiment: Experiment) -> PyTree:
+    """Return the shapes of the model's outputs; raise where model, data and task do not fit."""
+
+    def run(state: TrainState) -> PyTree:
+        batch = experiment.example(2)
+        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch)
+        return outputs, experiment.task(outputs, batch)
+
+    try:
+        outputs, sums = jax.eval_shape(run, experiment.abstract())
+    except (TypeError, ValueError, ArithmeticError) as error:
+        inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
+        reason = " ".join(str(error).split())[:300]
+        if isinstance(error, ZeroDivisionError):  # the initialisers divide by the width
+            reason = "no width may be 0"
+        raise ValueError(
+            f"{type(experiment.model).__name__} and task {experiment.task.name!r} do not fit dataset "
+            f"{experiment.dataset.name!r} with inputs {inputs}: {reason}"
+        ) from error
+    assert "loss" in sums, f"task {experiment.task.name!r} gives no 'loss'"
+    return outputs
+
+
+def evaluate_batch_size(experiment: Experiment, shares: int) -> int:
+    """Return the evaluation batch: what the experiment says, else its batch size, rounded up to divide evenly."""
+    return math.ceil((experiment.evaluate_batch_size or experiment.batch_size) / shares) * shares

@@ -1,0 +1,62 @@
+"""Options that any experiment can be given: each is a function from one experiment to another, and they compose.
+
+All are off by default, all are part of what a run folder belongs to, and a page may use the same parts itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import jax.numpy as jnp
+
+from fdl import optim
+from fdl.core import optimizer_state
+from fdl.experiment import Experiment
+
+Precision = Literal["bfloat16", "float16"]
+
+
+def precise(experiment: Experiment, precision: Precision) -> Experiment:
+    """Compute in 16 bits: parameters, statistics and losses stay float32; float16 has its loss scaled as needed."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
+    if not hasattr(experiment.model, "dtype"):
+        raise ValueError(f"{type(experiment.model).__name__} has no dtype to compute in; leave out --precision")
+    optimizer = optimizer_state.scaled(experiment.optimizer) if precision == "float16" else experiment.optimizer
+    model = experiment.model.clone(dtype=jnp.dtype(precision))
+    return _marked(replace(experiment, model=model, optimizer=optimizer), "precision", precision)
+
+
+def averaging(experiment: Experiment, decay: float) -> Experiment:
+    """Keep a moving average of the weights and evaluate with it; training is as without."""
+    if not 0 < decay < 1:
+        raise ValueError(f"average {decay} is not between 0 and 1; try 0.999")
+    return _marked(
+        replace(experiment, optimizer=optimizer_state.averaged(experiment.optimizer, decay)), "average", decay
+    )
+
+
+def freezing(experiment: Experiment, paths: Sequence[str]) -> Experiment:
+    """Keep the parameters below these module paths as they are."""
+    if not all(paths):
+        raise ValueError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
+    return _marked(
+        replace(experiment, optimizer=optim.frozen(experiment.optimizer, paths)), "freeze", ",".join(sorted(paths))
+    )
+
+
+def chosen(
+    experiment: Experiment,
+    *,
+    freeze: Sequence[str] = (),
+    precision: Precision | None = None,
+    average: float | None = None,
+) -> Experiment:
+    """Return the experiment with the options that were chosen, in the only order that is right."""
+    experiment = freezing(experiment, freeze) if freeze else experiment
+    experiment = precise(experiment, precision) if precision else experiment
+    return averaging(experiment, average) if average is not None else experiment
+
+
+def _marked(experiment: Experiment, name: str, value: str | float) -> Experiment:
+    return replace(experiment, knobs={**experiment.knobs, name: value})

@@ -1,0 +1,43 @@
+"""Where an experiment runs: the executor it asks for, and the first state laid out on its devices."""
+
+import math
+
+from fdl.core import steps
+from fdl.core.types import TrainState
+from fdl.experiment import Experiment
+from fdl.models import partitioning
+from fdl.parallel import executors, processes, sharding
+from fdl.parallel.devices import find
+
+
+def place(experiment: Experiment) -> executors.Executor:
+    """Make the executor an experiment asks for, on the accelerator it asks for."""
+    devices, name, shape = find(experiment.accelerator), experiment.executor, experiment.mesh
+    if name == "auto":
+        name = "jit" if len(devices) == 1 and not shape else "mesh"
+    if name not in executors.EXECUTORS:
+        raise ValueError(f"executor {name!r} is not one of auto, {', '.join(executors.EXECUTORS)}")
+    if processes.count() > 1 and name != "mesh":
+        raise ValueError(f"executor {name} runs in one process and there are {processes.count()}; choose mesh")
+    if not shape:
+        return executors.EXECUTORS[name](devices)
+    written = ",".join(f"{axis}:{size}" for axis, size in shape.items())
+    if name != "mesh":
+        raise ValueError(f"mesh {written} needs executor mesh, not {name}; leave out one of them")
+    for axis in shape:
+        if axis not in sharding.AXES:
+            raise ValueError(f"mesh axis {axis!r} is not one of {', '.join(sharding.AXES)}")
+    if math.prod(shape.values()) != len(devices):
+        raise ValueError(
+            f"mesh {written} takes {math.prod(shape.values())} devices and there are {len(devices)}; "
+            f"make the product of its axes {len(devices)}"
+        )
+    positional, by_name = steps.arguments(experiment.model, experiment.example())
+    return executors.mesh(devices, shape, partitioning.names(experiment.model, *positional, **by_name, train=False))
+
+
+def first_state(experiment: Experiment, executor: executors.Executor) -> TrainState:
+    """Return the placed state at step 0; where it is split over devices, none of them ever holds the whole."""
+    if experiment.mesh and experiment.start is None:
+        return executor.make_state(experiment.init)
+    return executor.put_state(experiment.init())

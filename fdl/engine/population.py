@@ -1,0 +1,138 @@
+"""Populations: many experiments that differ in numbers alone, and so are one program.
+
+A page is a pure function, so it may be called with a number that JAX is tracing: what comes back is the experiment of
+whichever member, and mapping its step over the members trains them all at once.
+
+Shape legend: P population, S steps per call, B batch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.core import steps
+from fdl.core.types import Batch, PyTree, Rows, Step, TrainState
+from fdl.engine import loader
+from fdl.engine.program import step_of
+from fdl.experiment import Experiment
+
+SPACING: dict[str, Callable[..., np.ndarray]] = {"linear": np.linspace, "log": np.geomspace}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """P members of one family.
+
+    make:   the function of a page, `(**numbers) -> Experiment`, pure.
+    values: knob -> [P], one number for each member.
+    """
+
+    make: Callable[..., Experiment]
+    values: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
+
+    def settings(self, index: int) -> dict[str, Any]:
+        """Return the numbers of one member."""
+        return {knob: numbers[index].item() for knob, numbers in self.values.items()}
+
+    def member(self, index: int) -> Experiment:
+        """Return the experiment that one member would be alone."""
+        return self.make(**self.settings(index))
+
+    def init(self) -> TrainState:
+        """Return the states at step 0: each leaf [P, ...], but one step for all."""
+
+        def one(values: Mapping[str, Any]) -> TrainState:
+            made = self.make(**values)
+            return steps.init(made.model, made.optimizer, example, made.seed)
+
+        first = self.member(0)
+        example = first.example()
+        if first.start is not None:
+            raise ValueError("the members of a population begin as they are drawn; leave out published weights")
+        with self._naming():
+            return jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
+
+    def abstract(self) -> TrainState:
+        """Return the shapes of the states at step 0; nothing is allocated."""
+        return jax.eval_shape(self.init)
+
+    def training_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
+        """Return the Step of all members: `(states, rows [P, B], values, arrays)`."""
+        return self._naming()(steps.population(lambda values: steps.gather(step_of(self.make(**values)), take)))
+
+    def evaluation_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
+        """Return the Step that measures all members: `(states, rows [P, B], values, arrays)`."""
+
+        def of(values: Mapping[str, Any]) -> Step:
+            made = self.make(**values)
+            return steps.gather(steps.prepare(steps.eval_step(made.model, made.task), made.dataset.transform), take)
+
+        return self._naming()(steps.population(of))
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Raise a ValueError that names what varies where a program cannot be traced with it."""
+        try:
+            yield
+        except TypeError as error:
+            raise ValueError(
+                f"a population varies numbers that leave the program as it is, and {', '.join(self.values)} do not: "
+                f"{str(error).splitlines()[0]}; --sweep varies anything"
+            ) from None
+
+    def training_rows(self, step: int, count: int, size: int) -> Rows:
+        """Return rows [S, P, B]: each member meets the data in the order of its own seed."""
+        alone = self.member(0)
+        seeds = self.values.get("seed", [alone.seed] * len(self))
+        rows = {
+            seed: loader.training_rows(seed, step, count, batch_size=alone.batch_size, size=size)
+            for seed in set(map(int, seeds))
+        }
+        return jax.tree.map(lambda *leaves: np.stack(leaves, 1), *(rows[int(seed)] for seed in seeds))
+
+
+def members(seeds: int | None, settings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return knob -> [P]: every combination of the settings, each with the seeds 0, 1, ... if seeds are asked for."""
+    if seeds and "seed" in settings:
+        raise ValueError(
+            f"seeds={seeds} and seed={settings['seed'].tolist()} both name the seeds; leave out one of them"
+        )
+    axes = {**settings, **({"seed": np.arange(seeds)} if seeds else {})}
+    columns = zip(*product(*axes.values()), strict=True)
+    return {knob: np.array(column) for knob, column in zip(axes, columns, strict=True)}
+
+
+def parse(text: str) -> dict[str, np.ndarray]:
+    """Read `knob=low..high:log:count` or `knob=1,2,3`, several separated by blanks; raise a ValueError on others."""
+    found = {}
+    for word in text.split():
+        knob, _, rest = word.partition("=")
+        if knob in found:
+            raise ValueError(f"population varies {knob} twice; give all its values in one place")
+        try:
+            found[knob] = _numbers(rest)
+        except (ValueError, KeyError):
+            raise ValueError(
+                f"population {word!r} is not understood; write knob=1e-4..1e-2:log:16, knob=0..1:linear:5 or knob=1,2,3"
+            ) from None
+    return found
+
+
+def _numbers(text: str) -> np.ndarray:
+    if ".." in text:
+        ends, spacing, count = text.split(":")
+        low, high = map(float, ends.split(".."))
+        numbers = SPACING[spacing](low, high, int(count))
+    else:
+        numbers = np.array([int(word) if word.isdecimal() else float(word) for word in text.split(",")])
+    if not len(numbers) or not np.isfinite(numbers).all():
+        raise ValueError(text)
+    return numbers

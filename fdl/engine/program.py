@@ -1,0 +1,173 @@
+"""The program of an experiment: its steps bound to an executor and to the data of a split.
+
+Which feed brings the data, and how many steps are one call, is decided here and said aloud.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.core import steps
+from fdl.core.kernel_choice import own
+from fdl.core.types import Batch, Rows, Step, Sums, TrainState, add_up
+from fdl.data import LazySource, Source
+from fdl.data.validate import check_source, check_values
+from fdl.engine import loader
+from fdl.engine.cadence import Due
+from fdl.engine.checks import evaluate_batch_size
+from fdl.experiment import Experiment
+from fdl.parallel import processes
+from fdl.parallel.compiled import Call
+from fdl.parallel.executors import Executor, fetch
+from fdl.profiling import flops
+
+STEPS_PER_CALL = 100
+ROWS_AT_ONCE = 64  # steps whose rows are computed together
+CALL_WORK = {"cpu": 1e10, "accelerator": 1e12}  # floating point operations that one call may hold
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training program: `call(state, rows(step, count)) -> (state, sums)`, and why it is made this way.
+
+    rows: what a call is sent: the rows' numbers where the data is resident, the rows themselves where it is streamed.
+    feed: which of the two, and why.
+    """
+
+    call: Call
+    rows: Callable[[int, int], Rows | Batch]
+    steps_per_call: int
+    feed: str
+
+
+def step_of(experiment: Experiment) -> Step:
+    """Return the pure training step of an experiment: no device is chosen yet."""
+    gradient = steps.accumulate(steps.total_gradient(experiment.model, experiment.task), experiment.accumulate)
+    data, step = experiment.dataset, steps.train_step(gradient, experiment.optimizer)
+    if experiment.nonfinite == "skip":
+        step = steps.skip_unsound(step)
+    return steps.prepare(step, data.transform, data.augment)
+
+
+def training(experiment: Experiment, executor: Executor) -> Training:
+    """Bind the training step to the executor and the training split."""
+    source = experiment.dataset.load("train")
+
+    def rows(step: int, count: int) -> Rows:
+        return loader.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
+
+    count = experiment.steps_per_call or steps_per_call(experiment, executor)
+    blocks = loader.in_blocks(rows, min(_ceil(ROWS_AT_ONCE, count), experiment.steps))
+    call, send, chosen = bind(experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps)
+    return Training(call, send, count, chosen)
+
+
+def bind(
+    experiment: Experiment,
+    executor: Executor,
+    step: Step,
+    split: str,
+    source: Source | LazySource,
+    rows: Callable[[int, int], Rows],
+    end: int,
+) -> tuple[Call, Callable[[int, int], Rows | Batch], str]:
+    """Return a step's call, what to send it, and which feed that is: `rows` of a resident source or streamed rows."""
+    chosen, why = processes.by_first(lambda: loader.choose(experiment.feed, source, executor.devices[0]))
+    spec, name = experiment.dataset.spec, experiment.dataset.name
+    if chosen == "streamed":
+
+        def look(batch: Batch, indices: np.ndarray) -> None:
+            check_values(batch, spec, name, split, indices)
+
+        check_source(source, spec, name, split)
+        return (
+            Call(executor, steps.fuse(step)),
+            loader.Stream(source, rows, end, look, executor.own_rows),
+            f"{chosen}: {why}",
+        )
+    kept = source.resident()
+    check_source(kept, spec, name, split)
+    return Call(executor, steps.fuse(steps.gather(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
+
+
+def work_of(experiment: Experiment) -> float:
+    """Return the floating point operations of one training step."""
+    batch = experiment.dataset.raw_shapes(experiment.batch_size)
+    return flops.count(step_of(experiment), experiment.abstract(), batch)
+
+
+def steps_per_call(experiment: Experiment, executor: Executor, work: float | None = None) -> int:
+    """Choose how many steps are one program: as many as make the cost of a call vanish beside its work.
+
+    A call costs some 0.2 ms. On two CPU cores CALL_WORK is about a tenth of a second; heavier steps go one by one,
+    which also spares them a loop. The count divides `log_every`, so that no steps are left over to be compiled alone.
+    work: what `work_of` says, where it is known already.
+    """
+    platform = executor.devices[0].platform
+    if platform == "cpu" and not own("convolution"):
+        program = step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(experiment.batch_size)
+        if flops.mentions("conv_general_dilated", *program):
+            return 1  # JAX's backward convolutions are twenty times slower in a loop
+    work = work_of(experiment) if work is None else work
+    most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, work)
+    rhythm = experiment.log_every
+    return max(n for n in range(1, min(rhythm, STEPS_PER_CALL) + 1) if rhythm % n == 0 and (n == 1 or n <= most))
+
+
+def stretch(
+    call: Call,
+    rows: Callable[[int, int], Rows | Batch],
+    state: TrainState,
+    step: int,
+    due: Due,
+    advance: Callable[[int], Any],
+    stop: Callable[[], bool],
+) -> tuple[TrainState, int, list[Sums]]:
+    """Train up to the next due point and return the state, its step and the sums of the calls, with nothing in flight.
+
+    A stop ends it with the call under way. One goes ahead and never more: the device does not wait, nothing piles up.
+    """
+    sent: list[Sums] = []
+    while True:
+        count = due.call(step)
+        state, sums = call(state, rows(step, count))
+        if sent:
+            jax.block_until_ready(sent[-1])
+        sent.append(sums)
+        step += count
+        advance(count)
+        if due.any(step) or stop():
+            return state, step, fetch(sent)
+
+
+class Evaluation:
+    """The evaluation of one split: every example counts exactly once, whatever the number of devices."""
+
+    def __init__(self, experiment: Experiment, executor: Executor, split: str):
+        self.task = experiment.task
+        source = experiment.dataset.load(split)
+        step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
+        batch_size = min(evaluate_batch_size(experiment, executor.shares), _ceil(len(source), executor.shares))
+        every = loader.evaluation_rows(batch_size=batch_size, size=len(source))
+        self.calls = len(every.indices)
+
+        def rows(step: int, count: int) -> Rows:
+            return Rows(every.indices[step : step + count], every.weights[step : step + count])
+
+        self.call, self.rows, _ = bind(experiment, executor, step, split, source, rows, self.calls)
+
+    def __call__(self, state: TrainState) -> tuple[TrainState, dict]:
+        """Return the state and the metrics of the split, `n` among them."""
+        sums: list[Sums] = []
+        for index in range(self.calls):
+            state, more = self.call(state, self.rows(index, 1))
+            sums.append(fetch(more))
+        added = add_up(sums)
+        return state, {**self.task.finish(added), "n": round(float(added["n"].total))}
+
+
+def _ceil(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple

@@ -1,0 +1,88 @@
+"""Blame: which step, which rows and which module a number that is not finite came from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from fdl.core import steps
+from fdl.core.errors import Fault
+from fdl.core.types import Batch, PyTree, TrainState
+from fdl.engine import loader
+from fdl.engine.program import step_of
+from fdl.experiment import Experiment
+from fdl.runs import atomic_files
+from fdl.runs.checkpoints.manager import Checkpoints
+
+
+def fault(experiment: Experiment, checkpoints: Checkpoints, workdir: Path, until: int) -> Fault:
+    """Return the Fault of a run that met a number that is not finite by step `until`, and write nonfinite.json.
+
+    The steps since the last checkpoint are run again on one device, one by one, and the bad one module by module
+    without compilation.
+    """
+    saved = checkpoints.newest(experiment.abstract(), lambda _: None)
+    state = saved.state if saved else experiment.init()
+    source = experiment.dataset.load("train")
+    step = jax.jit(step_of(experiment))
+    for at in range(int(state.step), until):
+        rows = loader.training_rows(experiment.seed, at, 1, batch_size=experiment.batch_size, size=len(source))
+        batch = source.fetch(np.asarray(rows.indices[0]))
+        new, sums = step(state, batch)
+        if not bool(steps.sound(new, sums)):
+            what, module = where(experiment, state, batch)
+            numbers = rows.indices[0].tolist()
+            found = {"step": at + 1, "what": what, "module": module, "rows": numbers}
+            atomic_files.write_json(workdir / "nonfinite.json", found)
+            return Fault(
+                f"step {at + 1}: {what} not finite{f', first in module {module}' if module else ''}, with training "
+                f"rows {', '.join(map(str, numbers[:8]))}{', …' if len(numbers) > 8 else ''} (all in "
+                f"{workdir / 'nonfinite.json'}); mend the data, lower the learning rate, or go on with --nonfinite=skip"
+            )
+        state = new
+    return Fault(f"a loss or gradient before step {until} was not finite, but is when run again on one device")
+
+
+def where(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[str, str | None]:
+    """Return what is not finite in the step of this batch, as `the inputs are`, and the first module it came out of."""
+    if not finite(batch.inputs):
+        return "the inputs are", None
+    prepared: Callable[..., Any] = steps.prepare(
+        lambda _, ready: ready,
+        experiment.dataset.transform,
+        experiment.dataset.augment,
+    )
+    batch = prepared(state, batch)
+    if not finite(batch.inputs):
+        return "the inputs, transformed, are", None
+    modules: list[str] = []
+
+    def watch(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        made = method(*args, **kwargs)
+        if not finite(made):
+            modules.append("/".join(context.module.path) or type(context.module).__name__)
+        return made
+
+    key = steps.step_key(state, steps.DROPOUT)
+    with nn.intercept_methods(watch):
+        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch, key)
+    if modules:
+        return "the outputs are", modules[0]
+    if not finite(experiment.task(outputs, batch)["loss"]):
+        return f"the loss of task {experiment.task.name!r} is", None
+    gradient, _, _ = steps.total_gradient(experiment.model, experiment.task)(state, batch)
+    for path, leaf in jax.tree_util.tree_flatten_with_path(gradient)[0]:
+        if not finite(leaf):
+            *module, name = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+            return f"the gradient of {name} is", "/".join(module)
+    return "the optimizer's update is", None
+
+
+def finite(tree: PyTree) -> bool:
+    """Say whether every number that is known by now is finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if not isinstance(leaf, jax.core.Tracer)]
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in leaves if jnp.issubdtype(np.asarray(leaf).dtype, jnp.inexact))

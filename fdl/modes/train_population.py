@@ -1,0 +1,263 @@
+"""Training a population: many members, one program, one folder."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.core.steps import fuse
+from fdl.core.types import PyTree, Rows, Sum, Sums, Task, TrainState, add_up
+from fdl.engine import loader
+from fdl.engine.cadence import rhythm
+from fdl.engine.checks import check
+from fdl.engine.population import Population
+from fdl.engine.program import steps_per_call, stretch
+from fdl.parallel import executors, processes
+from fdl.parallel.compiled import Call
+from fdl.parallel.devices import describe, find
+from fdl.runs import atomic_files, lock, provenance
+from fdl.runs import workdir as run_folder
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.metrics_log import Record, lines
+from fdl.runs.progress_bar import bar
+from fdl.runs.report import svg_plot
+from fdl.runs.signals import Request, on_request
+
+Members = list[dict[str, Any]]
+
+
+def train_population(
+    population: Population,
+    workdir: Path | str,
+    *,
+    say: Callable[[str], None] = print,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
+    """Train every member at once and return the report: mean, standard deviation, each member, the best.
+
+    The folder is one run's and goes on where it stopped. The best member's state is left in `best/`, a run folder of
+    its own. The data lives on the device, members are spread over devices, and no number passes between them.
+    """
+    workdir, alone, size = Path(workdir), population.member(0), len(population)
+    if processes.count() > 1:
+        raise ValueError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
+    if alone.executor == "pmap" or alone.mesh:
+        raise ValueError("a population is spread over devices by its members; leave out --executor=pmap and --mesh")
+    devices = find(alone.accelerator)[: 1 if alone.executor == "jit" else None]
+    executor = executors.members(devices[: math.gcd(size, len(devices))])
+    check(alone, 1)
+    for numbers in population.values.values():
+        for index in (numbers.argmin(), numbers.argmax()):  # what a page refuses lies beyond a bound
+            population.member(int(index))
+    identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
+    run_folder.refuse_stranger(workdir, identity)
+    with lock.hold(workdir), on_request() as request:
+        run_folder.claim(workdir, identity, executor.devices)
+        if report := run_folder.finished(workdir, say):
+            return report
+        try:
+            return run(population, executor, len(devices), workdir, request, say, clock)
+        except (ValueError, RuntimeError, MemoryError):
+            run_folder.disown(workdir)
+            raise
+
+
+def run(
+    population: Population,
+    executor: executors.Executor,
+    devices: int,
+    workdir: Path,
+    request: Request,
+    say: Callable[[str], None],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Train in a folder that is this run's own, until the end or until a stop is requested.
+
+    devices: how many there are, of which the executor may use fewer.
+    """
+    alone, size = population.member(0), len(population)
+    task = alone.task
+    better = task.metrics[task.primary].better
+    checkpoints = Checkpoints(workdir / "checkpoints", finite=False)  # one member may diverge
+    saved = checkpoints.resume(population.abstract(), say)
+    state = executor.put_state(saved.state if saved else population.init())
+    told: Mapping[str, Any] = saved.meta if saved else {"seconds": 0.0, "window": {}}
+    step, seconds, window = int(state.step), told["seconds"], unpack(told["window"])
+
+    source = alone.dataset.load("train").resident()
+    refuse_other_data(population, source.arrays)
+    call = Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays))
+    evaluate = {
+        split: evaluation(population, executor, split) for split in alone.dataset.spec.sizes if split != "train"
+    }
+    per_call = alone.steps_per_call or steps_per_call(alone, executor)
+    due = rhythm(alone.steps, alone.log_every, alone.evaluate_every, alone.save_every, per_call)
+    say(
+        f"{alone.name}: {size} members that differ in {', '.join(population.values)}, {alone.steps} steps of "
+        f"{alone.batch_size} examples each, on {describe(executor.devices)}"
+        + (f" of {devices}" if len(executor.devices) < devices else "")
+        + (f"; goes on from step {step}" if step else "")
+    )
+
+    def write(split: str, found: Members, **more: float) -> None:
+        record.write(split, step, alone.epochs(step), {**spread(found), **more})
+
+    with Record(workdir, step, say) as record, bar(alone.steps, step, "step", alone.name) as shown:
+        while step < alone.steps:
+            begun, compiled = clock(), call.compile_seconds
+            state, step, sent = stretch(
+                call,
+                lambda at, count: population.training_rows(at, count, len(source)),
+                state,
+                step,
+                due,
+                shown.update,
+                request.made,
+            )
+            window = add_up(sent, window)
+            seconds += clock() - begun - (call.compile_seconds - compiled)
+            if due.logs(step):
+                write("train", each(task, window, size), seconds=seconds)
+                window = {}
+            if due.evaluates(step):
+                state, found = evaluate["validation"](state)
+                write("validation", found)
+            checkpoints.check()
+            if due.saves(step) or request.made():
+                record.flush()
+                checkpoints.save(state, {"seconds": seconds, "window": pack(window)})
+            request.obey(step, alone.steps, checkpoints.wait)
+        checkpoints.wait()
+        state, validated = evaluate["validation"](state)
+        state, tested = evaluate["test"](state)
+        write("test", tested)
+
+    best = best_of(
+        [found[task.primary] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated], better
+    )
+    keep(population, best, state, validated[best][task.primary], workdir / "best", executor.devices)
+    report = {
+        "experiment": alone.name,
+        "step": step,
+        "members": [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)],
+        "best": best,
+        "metrics": {"validation": spread(validated), "test": spread(tested)},
+        "training_seconds": seconds,
+        "compile_seconds": call.compile_seconds,
+        "member_steps_per_second": size * alone.steps / seconds,
+        **provenance.environment(executor.devices),
+    }
+    atomic_files.write_json(workdir / "report.json", report)
+    draw(population, task, lines(workdir / "metrics.jsonl"), validated, workdir)
+    say(conclusion(report, task, population, workdir))
+    return report
+
+
+def refuse_other_data(population: Population, arrays: PyTree) -> None:
+    """Raise a ValueError where the last member, which differs in every number that varies, has data of its own."""
+    others = population.member(len(population) - 1).dataset.load("train").resident().arrays
+    same = jax.tree.map(
+        lambda a, b: a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), arrays, others
+    )
+    if not all(jax.tree.leaves(same)):
+        raise ValueError(
+            f"members share their data, and {' or '.join(population.values)} changes it; --sweep varies anything"
+        )
+
+
+def evaluation(
+    population: Population, executor: executors.Executor, split: str
+) -> Callable[[TrainState], tuple[TrainState, Members]]:
+    """Return the evaluation of one split: `states -> (states, the metrics of each member)`."""
+    alone = population.member(0)
+    source = alone.dataset.load(split).resident()
+    call = Call(executor, fuse(population.evaluation_step(source.take)), (dict(population.values), source.arrays))
+    batch_size = min(alone.evaluate_batch_size or alone.batch_size, len(source))
+    rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))
+
+    def evaluate(state: TrainState) -> tuple[TrainState, Members]:
+        sums: list[Sums] = []
+        for indices, weights in zip(*rows, strict=True):
+            same = (np.broadcast_to(x, (1, len(population), *x.shape)) for x in (indices, weights))
+            state, more = call(state, Rows(*same))
+            sums.append(executors.fetch(more))
+        return state, each(alone.task, add_up(sums), len(population))
+
+    return evaluate
+
+
+def each(task: Task, sums: Sums, size: int) -> Members:
+    """Return the metrics of each member from sums whose leaves lead with P."""
+    found = []
+    for index in range(size):
+        own = {name: Sum(s.total[index], s.weight[index]) for name, s in sums.items()}
+        count = {"n": round(float(own["n"].total))} if "n" in own else {}
+        found.append({**task.finish(own), **count})
+    return found
+
+
+def spread(found: Members) -> dict[str, Any]:
+    """Return the mean, the standard deviation (of a sample, n - 1) and the list over members of each scalar metric."""
+    result: dict[str, Any] = {}
+    for name, value in found[0].items():
+        if not isinstance(value, int | float):
+            continue
+        numbers = [member[name] for member in found]
+        deviation = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
+        result |= {name: float(np.mean(numbers)), f"{name}_std": deviation, f"{name}_members": numbers}
+    return result
+
+
+def best_of(scores: list[float], better: str | None) -> int:
+    """Return the position of the best score; one that is not a number is never it, unless all are."""
+    sign = -1 if better == "lower" else 1
+    return max(range(len(scores)), key=lambda i: (not math.isnan(scores[i]), sign * scores[i], -i))
+
+
+def keep(
+    population: Population, index: int, state: TrainState, score: float, place: Path, devices: tuple[jax.Device, ...]
+) -> None:
+    """Leave the state of one member as a run folder of its own, which every mode can read."""
+    run_folder.claim(place, population.member(index).identity(), devices)
+    own = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
+    checkpoints = Checkpoints(place / "checkpoints", "higher", finite=False)  # all may have diverged
+    checkpoints.save(own, {"score": score})
+    checkpoints.wait()
+
+
+def draw(population: Population, task: Task, record: list[dict[str, Any]], found: Members, workdir: Path) -> None:
+    """Draw the primary metric of each member over the steps, and over each knob that varies."""
+    curve = [line for line in record if line["split"] == "validation"]
+    name = task.primary
+    series = [[line[f"{name}_members"][i] for line in curve] for i in range(len(population))]
+    (workdir / "members.svg").write_text(svg_plot.lines([line["step"] for line in curve], series, x="step", y=name))
+    for knob, numbers in population.values.items():
+        if knob != "seed":
+            scores = [member[name] for member in found]
+            (workdir / f"{knob}.svg").write_text(svg_plot.points(numbers.tolist(), scores, x=knob, y=name))
+
+
+def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:
+    """Return the last lines of a run: mean and deviation, the best member, the speed, the folder."""
+    test, name = report["metrics"]["test"], task.primary
+    best = report["members"][report["best"]]
+    settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())
+    return (
+        f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population)} members n={test['n']:.0f}\n"
+        f"best on validation: {settings}, test {name} {best['test'][name]:.4g}, kept in {workdir / 'best'}\n"
+        f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
+    )
+
+
+def pack(window: Sums) -> dict[str, Any]:
+    """Return sums in JSON's types."""
+    return {name: [np.asarray(x).tolist() for x in s] for name, s in window.items()}
+
+
+def unpack(window: Mapping[str, Any]) -> Sums:
+    """Return the sums that `pack` wrote."""
+    return {name: Sum(*map(np.array, pair)) for name, pair in window.items()}

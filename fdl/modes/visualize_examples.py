@@ -1,0 +1,28 @@
+"""Pictures of what a trained model says about the first examples of the test split, for the report."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from fdl.core import steps
+from fdl.core.types import TrainState
+from fdl.experiment import Experiment
+from fdl.parallel import processes
+from fdl.parallel.compiled import Call
+from fdl.parallel.executors import Executor
+
+SHOWN = 6
+
+
+def show(experiment: Experiment, executor: Executor, state: TrainState) -> Mapping[str, str]:
+    """Return heading -> SVG of what the experiment shows; nothing where it shows nothing or several processes run."""
+    if experiment.show is None or processes.count() > 1:
+        return {}
+    source = experiment.dataset.load("test")
+    count = -(-SHOWN // executor.shares) * executor.shares
+    batch = source.fetch(np.arange(count) % len(source))
+    look = steps.prepare(steps.show_step(experiment.model, experiment.task), experiment.dataset.transform)
+    _, found = Call(executor, steps.fuse(look))(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))
+    answers, sown, seen = jax.tree.map(lambda x: np.asarray(x[0, :SHOWN]), jax.device_get(found))
+    return experiment.show(answers, sown, seen)

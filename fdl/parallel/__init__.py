@@ -1,0 +1,1 @@
+"""Parallelism: devices, executors, sharding, and several processes as one run. Steps know nothing of it."""

@@ -1,0 +1,91 @@
+"""A compiled call: a step compiled ahead of time for its exact shapes, dtypes and shardings."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from fdl.core.errors import OutOfMemory
+from fdl.core.types import PyTree, Step, Sums, TrainState
+from fdl.parallel import memory
+from fdl.parallel.executors import Executor
+
+
+class Call:
+    """A step bound to an executor and to the arrays it reads: `(state, chunk) -> (state, sums)`.
+
+    Compiles once for each number of steps in a chunk, at the first such chunk. Anything else that changes shape is an
+    error. compile_seconds adds up what that took, by `clock`.
+    """
+
+    def __init__(
+        self, executor: Executor, step: Step, constants: PyTree = (), clock: Callable[[], float] = time.perf_counter
+    ):
+        self.executor, self.step, self.clock = executor, step, clock
+        self.constants = executor.put_constant(constants)
+        self.compiled: dict[int, Step] = {}
+        self.shapes: dict[int, dict[str, str]] = {}
+        self.compile_seconds = 0.0
+
+    def __call__(self, state: TrainState, chunk: PyTree) -> tuple[TrainState, Sums]:
+        """Return the state after the steps of the chunk, and their sums, each [S, ...]."""
+        steps = len(jax.tree.leaves(chunk)[0])
+        chunk = self.executor.put_chunk(chunk)
+        if steps not in self.compiled:
+            start = self.clock()
+            self.shapes[steps] = shapes({"state": state, "chunk": chunk})
+            self.compiled[steps] = self.executor.compile(self.step, state, chunk, *self.constants)
+            self._check_memory(self.compiled[steps])
+            self.compile_seconds += self.clock() - start
+        try:
+            return self.compiled[steps](state, chunk, *self.constants)
+        except (TypeError, ValueError) as error:  # JAX's, of shapes and dtypes, and of shardings
+            differing = changed(self.shapes[steps], shapes({"state": state, "chunk": chunk}))
+            if not differing:
+                raise
+            raise ValueError(f"the program would have to be compiled again: {differing}") from error
+
+    def _check_memory(self, compiled: Any) -> None:
+        """Raise OutOfMemory where the program needs more than is free: on the CPU the kernel would end the process."""
+        device = self.executor.devices[0]
+        analysis = compiled.memory_analysis() if device.platform == "cpu" else None
+        if analysis is None:
+            return
+        needed, free = len(self.executor.devices) * analysis.temp_size_in_bytes, memory.free(device)
+        if needed > free:
+            raise OutOfMemory(
+                f"out of memory: the program needs {needed:,} bytes besides its state, and {free:,} are free; lower "
+                "batch_size or evaluate_batch_size, raise accumulate, or choose a smaller model"
+            )
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return which leaves are not of the shape, dtype and sharding that a program was compiled for."""
+    differing = [
+        f"{name} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    return "; ".join(differing[:3])
+
+
+def shapes(tree: PyTree) -> dict[str, str]:
+    """Return the shape and dtype of each leaf of a tree, and where it lies, by its path."""
+
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype.name}{list(leaf.shape)}{_place(leaf)}"
+        for path, leaf in leaves
+    }
+
+
+def _place(leaf: Any) -> str:
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        return ""
+    devices = sorted(map(str, sharding.device_set))
+    split = tuple(getattr(sharding, "spec", ()))
+    while split and split[-1] is None:  # (None,) and () say the same
+        split = split[:-1]
+    return f" on {devices[0]}" + f" to {devices[-1]}" * (len(devices) > 1) + f", split {split}" * bool(split)

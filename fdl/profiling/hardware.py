@@ -1,0 +1,89 @@
+"""What the makers of known chips promise: peaks that no program can pass, so floors of the time of a step.
+
+Peaks are those of the data sheets for dense bfloat16 matrix products and for the memory of one chip.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.parallel.executors import Executor
+from fdl.profiling.timing import Clock
+
+
+@dataclass(frozen=True)
+class Chip:
+    """flops: floating point operations a second in bfloat16; bandwidth: bytes a second of its memory."""
+
+    flops: float
+    bandwidth: float
+
+
+# What a device calls itself holds the name (`jax.Device.device_kind`).
+CHIPS: Mapping[str, Chip] = {
+    "T4": Chip(65e12, 0.32e12),
+    "V100": Chip(125e12, 0.9e12),
+    "L4": Chip(121e12, 0.3e12),
+    "A100": Chip(312e12, 1.555e12),
+    "H100": Chip(989e12, 3.35e12),
+    "H200": Chip(989e12, 4.8e12),
+    "B200": Chip(2250e12, 8.0e12),
+    "TPU v2": Chip(45e12, 0.7e12),
+    "TPU v3": Chip(123e12, 0.9e12),
+    "TPU v4": Chip(275e12, 1.2e12),
+    "TPU v5 lite": Chip(197e12, 0.819e12),
+    "TPU v5": Chip(459e12, 2.765e12),  # sold as v5p
+    "TPU v6 lite": Chip(918e12, 1.64e12),
+}
+
+
+def known(kind: str) -> Chip | None:
+    """Return the chip that a device's kind names, or None."""
+    words = f" {kind} ".replace("-", " ")
+    return next((chip for name, chip in CHIPS.items() if f" {name} " in words), None)
+
+
+def floors(flops: float, moved: float) -> dict[str, tuple[float, str]]:
+    """Return, by chip, the least seconds for so much work and so many bytes, and which of the two it is."""
+    return {
+        name: max((flops / chip.flops, "compute"), (moved / chip.bandwidth, "memory")) for name, chip in CHIPS.items()
+    }
+
+
+def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
+    """Return the best of several tries at a matrix product, a copy and an empty call on the first device."""
+    device = executor.devices[0]
+    side, length = (1024, 2**24) if device.platform == "cpu" else (8192, 2**28)
+    square = jax.device_put(np.ones((side, side), np.float32), device)
+    long = jax.device_put(np.ones(length, np.float32), device)
+    one = jax.device_put(np.ones((), np.float32), device)
+
+    def best(function: Callable[[Any], Any], x: Any, tries: int) -> float:
+        compiled = jax.jit(function)
+        jax.block_until_ready(compiled(x))
+        times = []
+        for _ in range(tries):
+            begun = clock()
+            jax.block_until_ready(compiled(x))
+            times.append(clock() - begun)
+        return max(min(times), 1e-9)
+
+    return {
+        "flops": 2.0 * side**3 / best(lambda a: a @ a, square, 10),
+        "bytes": 8.0 * length / best(lambda a: a + 1, long, 5),
+        "launch_seconds": best(lambda a: a + 1, one, 50),
+    }
+
+
+def peak_memory(executor: Executor) -> int:
+    """Return the most bytes in use so far: on the device where it tells, else in this process."""
+    stats = executor.devices[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"])
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

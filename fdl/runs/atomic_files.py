@@ -1,0 +1,62 @@
+"""Files that survive: written whole or not at all, forced onto the disk, taken away under another name first."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one, and power loss keeps it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.draft")
+    draft.unlink(missing_ok=True)
+    try:
+        with draft.open("x", encoding="utf-8") as new:  # never through a link that somebody planted
+            new.write(text)
+        flush(draft)
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    flush(file.parent)
+
+
+def flush(path: Path) -> None:
+    """Force a file, or the names in a folder, onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def free(path: Path) -> None:
+    """Take a name out of use at once, then delete what it named: nothing half-deleted ever bears the name."""
+    if path.exists() or path.is_symlink():
+        aside = path.with_name(f".removing-{path.name}")
+        delete(aside)
+        path.rename(aside)
+        delete(aside)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    write_text(file, json.dumps(value, indent=1, default=float))
+
+
+def read_json(file: Path) -> Any:
+    """Read JSON; raise a ValueError that names the file where it is damaged."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is damaged ({error})") from None

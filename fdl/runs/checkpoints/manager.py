@@ -1,0 +1,296 @@
+"""Checkpoints: a state on disk, written behind the run's back, published by one rename and trusted only when verified.
+
+`checkpoints/STEP/` is one commit: `state/` (Orbax) and `meta.json`, which holds what the run knows besides its state,
+the dtype, shape and digest of every leaf, and the digest of every file. All of it is flushed to the disk before the
+rename that gives it its name, so a step that is listed is whole, whatever the power did. Where a state is split over
+processes that see one folder, each writes its own pieces, `pieces-PROCESS/` in the place of `state/`.
+
+`.saving-*` and `.removing-*` are what an interrupted save or removal left, swept at the next start. `damaged-*` is what
+did not hold what was written to it; it is kept for whoever wants to look, and never read again.
+"""
+
+import json
+import math
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fdl.core.errors import Damaged, Fault, NotFinite, brief
+from fdl.core.types import TrainState
+from fdl.parallel import processes
+from fdl.runs.atomic_files import delete, flush, free
+from fdl.runs.checkpoints import shards
+from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
+from fdl.runs.checkpoints.orbax_io import _read, _restore, _solid, orbax
+from fdl.runs.checkpoints.shards import Piece, _read_pieces
+from fdl.runs.checkpoints.structure import _same_structure, leaves, plain
+
+KEPT = 2  # the newest and one to fall back on; the best is kept besides
+
+
+class Saved(NamedTuple):
+    """A checkpoint that was read and verified: its step, its state as host arrays, and what was written beside it."""
+
+    step: int
+    state: TrainState
+    meta: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest two are kept, and the best by one metric.
+
+    better: how to compare `meta["score"]`; None keeps the newest alone.
+    finite: refuse to commit a state that is not.
+    """
+
+    def __init__(self, folder: Path, better: Literal["higher", "lower"] | None = None, finite: bool = True):
+        self.folder, self.better, self.finite = folder, better, finite
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def steps(self) -> list[int]:
+        """Return the steps that were committed, in order."""
+        if not self.folder.is_dir():
+            return []
+        listed = (path.name for path in self.folder.iterdir() if path.is_dir() and not path.is_symlink())
+        return sorted(int(name) for name in listed if re.fullmatch("0|[1-9][0-9]*", name))
+
+    def last(self) -> int | None:
+        """Return the newest step, or None."""
+        return max(self.steps(), default=None)
+
+    def best(self) -> int | None:
+        """Return the step with the best score (the newer of equals, never NaN), or None where nothing was scored."""
+        scores = {}
+        for step in self.steps():
+            try:
+                scores[step] = self.meta(step).get("score")
+            except Damaged:
+                continue  # whoever restores it is told
+        scored = {step: score for step, score in scores.items() if score is not None and not math.isnan(score)}
+        sign = -1 if self.better == "lower" else 1
+        return max(scored, key=lambda step: (sign * scored[step], step), default=None)
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """Return what was written beside the state of a step; raise Damaged where it is not that."""
+        return self._commit(step)["meta"]
+
+    def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
+        """Copy a state to the host, then commit it in the background; the save before is finished first.
+
+        A step that is committed already stays as it is. Raises what the save before raised, and NotFinite at once.
+        A state in pieces is committed before this returns, for its processes must meet to do it.
+        """
+        self.wait()
+        step, state = int(state.step), plain(state)
+        if processes.by_first(lambda: step in self.steps()):
+            return
+        draft = self.folder / f".saving-{step}"
+        common = shards.common(draft) if shards.are_needed(state) else None
+        if common:
+            own = shards.own(leaves(state))
+            self._refuse_nonfinite(step, [(piece.name, piece.array) for piece in own])
+            self._save_together(common, state, own, dict(meta))
+            return
+        host = processes.fetch(state)
+        self._refuse_nonfinite(step, leaves(host))
+        if processes.first():
+            thread = threading.Thread(target=self._save, args=(draft, host, dict(meta)))
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more
+                raise self._failed(draft, step, error) from error
+            self._thread = thread
+
+    def wait(self) -> None:
+        """Wait for the save under way; raise a Fault where it failed."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise a Fault where the last save has failed by now: there is no going on without checkpoints."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """Return the state of a step as host arrays; `like` gives its structure (arrays or shapes).
+
+        Raises a ValueError that names what differs where the checkpoint holds another structure, and Damaged, with the
+        leaf or the file, where it does not hold the very bytes that were saved.
+        """
+        commit, folder = self.verify(step), self.folder / str(step)
+        want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
+        _same_structure(folder, commit["leaves"], want)
+        if "pieces" in commit:
+            state = _read_pieces(folder, want, commit["pieces"])
+        else:
+            state = _read(folder / "state", want, commit["leaves"])
+        return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
+
+    def variables(self, step: int) -> dict[str, Any]:
+        """Return the variables of a step as host arrays, whatever the optimizer beside them was; raise Damaged."""
+        if "pieces" in self.verify(step):
+            raise ValueError(
+                f"{self.folder / str(step)} is in pieces, of several processes; evaluate it with its own page"
+            )
+        state = _restore(self.folder / str(step) / "state")
+        return {"params": state["params"], **state["extras"]}
+
+    def verify(self, step: int) -> dict[str, Any]:
+        """Return the commit of a step: meta, leaves and files; raise Damaged where a file is not what was written.
+
+        Orbax is never shown damage: it would read some of it, and leave a noise of threads over the rest.
+        """
+        commit, folder = self._commit(step), self.folder / str(step)
+        for name, written in commit["files"].items():
+            if not (folder / name).is_file():
+                raise Damaged(f"{folder / name} is missing")
+            if digest_of_file(folder / name) != written:
+                raise Damaged(f"{folder / name} is damaged: its digest does not fit")
+        return commit
+
+    def newest(self, like: TrainState, say: Callable[[str], None]) -> Saved | None:
+        """Return the newest sound checkpoint, or None where there is none at all; say what is damaged.
+
+        Where there are some and none is sound, raise a Fault: a run never starts over by itself.
+        """
+        damages: list[Damaged] = []
+        for step in reversed(self.steps()):
+            try:
+                found = Saved(step, self.restore(step, like), self.meta(step))
+            except Damaged as error:
+                damages.append(error)
+                continue
+            for damage in damages:
+                say(f"warning: {damage}; step {step} is taken")
+            return found
+        if damages:
+            raise Fault(f"no checkpoint is sound: {'; '.join(map(str, damages))}; remove {self.folder} to start over")
+        return None
+
+    def resume(self, like: TrainState, say: Callable[[str], None]) -> Saved | None:
+        """Return the checkpoint that a run goes on from, or None, in a folder that is cleared for it.
+
+        What an interrupted save left is removed, and damaged steps lose their names.
+        """
+        for path in [*self.folder.glob(".saving-*"), *self.folder.glob(".removing-*")]:
+            delete(path)
+        found = self.newest(like, say)
+        for step in self.steps():
+            if found and step > found.step:
+                free(self.folder / f"damaged-{step}")
+                (self.folder / str(step)).rename(self.folder / f"damaged-{step}")
+        return found
+
+    def _commit(self, step: int) -> dict[str, Any]:
+        file = self.folder / str(step) / "meta.json"
+        try:
+            held = json.loads(file.read_bytes())
+            commit, written = held["commit"], held["digest"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Damaged(f"{file} does not read: {brief(error)}") from None
+        if digest_of_json(commit) != written or commit["step"] != step:
+            raise Damaged(f"{file} is damaged: its digest does not fit")
+        return commit
+
+    def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
+        # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
+        arrays = ((name, leaf) for name, leaf in held if np.ndim(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact))
+        bad = next((name for name, leaf in arrays if not np.isfinite(leaf).all()), None) if self.finite else None
+        if not processes.agreed(bad is None):
+            bad = bad or "a part that another process holds"
+            raise NotFinite(f"step {step}: {bad} is not finite; checkpoints hold {self.steps()}")
+
+    def _save(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
+        step = int(state.step)
+        try:
+            delete(draft)
+            draft.mkdir(parents=True)
+            with orbax() as checkpointer:
+                checkpointer.save((draft / "state").absolute(), jax.tree.map(_solid, state))
+            self._publish(draft, step, meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
+        except Exception as error:  # raised again by wait() or check(), in the run's own thread
+            self._error = self._failed(draft, step, error)
+            self._error.__cause__ = error
+
+    def _save_together(self, draft: Path, state: TrainState, own: list[Piece], meta: dict[str, Any]) -> None:
+        """Commit what the processes hold together: each writes its own pieces, then the first publishes them all."""
+        part, step = f"pieces-{processes.index()}", int(state.step)
+
+        def write() -> None:
+            (draft / part).mkdir()
+            for i, piece in enumerate(own):
+                np.save(draft / part / f"{i}.npy", piece.array, allow_pickle=False)
+            told = [{"name": piece.name, "place": piece.place, **describe(piece.array)} for piece in own]
+            (draft / f"{part}.json").write_text(json.dumps({part: told}), encoding="utf-8")
+
+        def publish() -> None:
+            told = [json.loads(file.read_text(encoding="utf-8")) for file in draft.glob("pieces-*.json")]
+            whole = {name: {"dtype": leaf.dtype.name, "shape": list(leaf.shape)} for name, leaf in leaves(state)}
+            joined = {part: listed for one in told for part, listed in one.items()}
+            self._publish(draft, step, meta, {"leaves": whole, "pieces": joined})
+
+        try:
+            processes.together(write)
+            processes.together(publish if processes.first() else lambda: None)
+        except Exception as error:
+            raise self._failed(draft, step, error) from error
+
+    def _failed(self, draft: Path, step: int, error: Exception) -> Fault:
+        # Threads of TensorStore's may outlive Orbax's failure and make files, and every folder above them, anew.
+        gone = 0
+        for _ in range(100):
+            shutil.rmtree(draft, ignore_errors=True)
+            gone = 0 if draft.exists() else gone + 1
+            if gone == 20:
+                break
+            time.sleep(0.05)
+        kept = ", ".join(map(str, self.steps())) or "none"
+        return Fault(f"checkpoint {step} was not saved: {reason(error)}; kept: {kept}")
+
+    def _publish(self, draft: Path, step: int, meta: Mapping[str, Any], proofs: Mapping[str, Any]) -> None:
+        files = {
+            str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
+        }
+        # Through JSON once, so that what is summed here is what will be read.
+        commit = json.loads(json.dumps({"step": step, "meta": meta, **proofs, "files": files}))
+        text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
+        (draft / "meta.json").write_text(text, encoding="utf-8")
+        for path in [*draft.rglob("*"), draft]:
+            flush(path)
+        free(self.folder / str(step))
+        draft.rename(self.folder / str(step))
+        flush(self.folder)
+        steps = self.steps()
+        for old in set(steps[:-KEPT]) - {self.best() if self.better else None}:
+            free(self.folder / str(old))
+
+
+def shared(found: Saved | None, like: TrainState) -> Saved | None:
+    """Give every process the checkpoint that the first one found; `like` is its structure."""
+    told = processes.by_first(lambda: found and {"step": found.step, "meta": found.meta})
+    if told is None:
+        return None
+    state = processes.from_first(found and plain(found.state), jax.eval_shape(plain, like))
+    return Saved(told["step"], state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key))), told["meta"])
+
+
+def reason(error: BaseException) -> str:
+    """Return why a save failed, with the way out where it is known."""
+    words = brief(error)
+    if "No space left" in words or "Disk quota" in words or "RESOURCE_EXHAUSTED" in words:
+        return f"the disk is full ({words}); make room and run the same command"
+    if isinstance(error, MemoryError) or "new thread" in words or "allocate memory" in words:
+        return f"memory or threads ran out ({words}); end what else runs and run the same command"
+    return words

@@ -1,0 +1,46 @@
+"""The structure of a train state: its leaves by name, and whether two structures are the same."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fdl.core.types import PyTree, TrainState
+
+
+def plain(state: TrainState) -> TrainState:
+    """Return the state with its typed key as the numbers that make it up."""
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+def leaves(state: TrainState) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a state, such as `opt_state/1/0/ScaleByAdamState.mu/Dense_0/kernel`.
+
+    The names tell one kind of node from another: AdaBelief's state has Adam's shapes.
+    """
+    yield from _named(state._asdict(), "")
+
+
+def _named(tree: PyTree, name: str) -> Iterator[tuple[str, Any]]:
+    for path, child in jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: x is not tree)[0]:
+        if not path:
+            yield name, child
+            continue
+        kind = "" if isinstance(tree, dict | list) or type(tree) is tuple else f"{type(tree).__name__}."
+        key = jax.tree_util.keystr(path, simple=True, separator="/")
+        yield from _named(child, f"{name}/{kind}{key}".lstrip("/"))
+
+
+def _same_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]], want: TrainState) -> None:
+    """Raise a ValueError where a checkpoint and the state to be filled differ in names, shapes or dtypes."""
+    ours = {name: f"{leaf.dtype.name}{list(leaf.shape)}" for name, leaf in leaves(want)}
+    theirs = {name: f"{leaf['dtype']}{leaf['shape']}" for name, leaf in saved.items()}
+    differing = [
+        f"{name} is {theirs.get(name, 'absent')} there and {ours.get(name, 'absent')} here"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
+    ]
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise ValueError(f"{folder} holds another state: {'; '.join(differing[:3])}{more}; choose another run folder")

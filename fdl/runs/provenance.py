@@ -1,0 +1,80 @@
+"""Provenance: where numbers came from. Versions, machine, processor, commit."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jax
+
+PACKAGES = ("fdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
+
+
+def environment(devices: "Sequence[jax.Device]") -> dict[str, Any]:
+    """Return what is needed to say where numbers came from."""
+    from fdl.parallel import devices as accelerator
+
+    return {
+        "command": sys.argv,
+        "devices": accelerator.describe(devices),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": {name: installed for name in PACKAGES if (installed := _version(name))},
+        "commit": _commit(),
+    }
+
+
+def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:
+    """Return what decides the last bits of a result besides the experiment: a resume elsewhere says what changed."""
+    from fdl.parallel import devices as accelerator
+
+    return {
+        "executor": f"{executor}, {accelerator.describe(devices)}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "XLA_FLAGS": " ".join(word for word in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in word),
+        **{name: _version(name) for name in ("jax", "jaxlib", "flax", "optax")},
+    }
+
+
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Return what differs in two mappings, `cores was 2 and is 4; …`, or nothing."""
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    return "; ".join(f"{name} was {there.get(name)!r} and is {here.get(name)!r}" for name in names)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

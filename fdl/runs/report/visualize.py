@@ -1,0 +1,111 @@
+"""Pictures of single examples for the report, as SVG text: boxes on images, and where attention looked.
+
+Each function makes a `Show`. Shape legend: B batch, T written positions, S source positions.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+
+import jax
+import numpy as np
+
+from fdl.core.types import Array, Batch, PyTree
+from fdl.data.tokenizer import PIECES
+from fdl.runs.report.svg_plot import INK, STRONG
+
+# (what the task makes of the outputs, what modules sowed as "intermediates", the batch they saw) -> heading: SVG
+Show = Callable[[Mapping[str, Array], PyTree, Batch], Mapping[str, str]]
+
+_SIDE, _GAP = 200, 12
+
+
+def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Show:
+    """Make the picture of boxes on images: what was found with a probability of `least` or more, over what is there.
+
+    It wants the targets and answers of `fdl.tasks.detect` and images f32[B, height, width, 1 or 3].
+    """
+
+    def show(answers: Mapping[str, Array], sown: PyTree, batch: Batch) -> dict[str, str]:
+        drawn = []
+        for i, image in enumerate(np.asarray(batch.inputs)):
+            low, high = float(image.min()), float(image.max())
+            pixels = (255 * (image - low) / max(high - low, 1e-6)).astype(np.uint8)
+            parts = [
+                f'<image width="{_SIDE}" height="{_SIDE}" style="image-rendering:pixelated" href="{_png(pixels)}"/>'
+            ]
+            there = [box for box in batch.targets["box"][i] if box[2] > box[0]]
+            parts += [_box(box, 'stroke="white" stroke-opacity="0.6" stroke-dasharray="4"') for box in there]
+            for kind, chance, box in zip(*(answers[name][i] for name in ("class", "probability", "box")), strict=True):
+                if chance >= least:
+                    said = f"{names[int(kind)] if names else int(kind)} {chance:.2f}"
+                    x, y = _SIDE * box[0], _SIDE * box[1] - 3
+                    parts += [_box(box, 'stroke="#ffb000" stroke-width="2"'), _text(said, x, y, "#ffb000", "start")]
+            drawn.append(f'<g transform="translate({i * (_SIDE + _GAP)} 0)">{"".join(parts)}</g>')
+        return {"Found (orange) and there (dashed)": _svg(drawn, len(drawn) * (_SIDE + _GAP) - _GAP, _SIDE)}
+
+    return show
+
+
+def attention(read: Sequence[str], write: Sequence[str]) -> Show:
+    """Make the picture of where attention looked as each token was written: rows are those, columns the source.
+
+    read, write: the pieces of source and targets, by token number from PIECES on; what is no piece is left out. It
+    wants batches of `modalities.pairs` and takes the last weights f32[B, H, T, S] that were sown, heads averaged.
+    """
+
+    def pieces(tokens: Array, of: Sequence[str]) -> list[tuple[int, str]]:
+        return [(place, of[token - PIECES]) for place, token in enumerate(tokens) if token >= PIECES]
+
+    def show(answers: Mapping[str, Array], sown: PyTree, batch: Batch) -> dict[str, str]:
+        sources = np.asarray(batch.inputs["sources"])
+        weights = _looks(sown, sources.shape[1])
+        maps, across, tallest = [], 0, 0
+        for target, source, heeded in zip(np.asarray(batch.targets), sources, weights, strict=True):
+            rows, columns = pieces(target, write), pieces(source, read)
+            parts = [_text(mark, 40 + 18 * j, 12, INK, "middle") for j, (_, mark) in enumerate(columns)]
+            for i, (t, mark) in enumerate(rows):
+                parts.append(_text(mark, 26, 31 + 18 * i, INK, "end"))
+                for j, (s, _) in enumerate(columns):
+                    place = f'x="{31 + 18 * j}" y="{18 + 18 * i}" width="17" height="17"'
+                    parts.append(f'<rect {place} fill="{STRONG}" fill-opacity="{heeded[t, s]:.2f}"/>')
+            maps.append(f'<g transform="translate({across} 0)">{"".join(parts)}</g>')
+            across, tallest = across + 50 + 18 * len(columns), max(tallest, 24 + 18 * len(rows))
+        return {"Where attention looked": _svg(maps, across, tallest)}
+
+    return show
+
+
+def _looks(sown: PyTree, length: int) -> np.ndarray:
+    """Return f32[B, T, S], the last attention to S = `length` source positions that was sown."""
+    found = [
+        np.asarray(leaf).mean(1)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(sown)
+        if "attention" in jax.tree_util.keystr(path[-2:]) and leaf.ndim == 4 and leaf.shape[3] == length
+    ]
+    return found[-1]
+
+
+def _box(box: Array, style: str) -> str:
+    left, top, right, bottom = (_SIDE * float(edge) for edge in box)
+    size = f'width="{max(right - left, 0):.1f}" height="{max(bottom - top, 0):.1f}"'
+    return f'<rect x="{left:.1f}" y="{top:.1f}" {size} fill="none" {style}/>'
+
+
+def _text(said: str, x: float, y: float, colour: str, anchor: str) -> str:
+    style = f'fill="{colour}" text-anchor="{anchor}" font-family="sans-serif" font-size="12"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(said)}</text>'
+
+
+def _png(pixels: np.ndarray) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _svg(drawn: Iterable[str], width: float, height: float) -> str:
+    box = f'viewBox="0 0 {width} {height}" width="{width}" role="img" overflow="visible"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{"".join(drawn)}</svg>'

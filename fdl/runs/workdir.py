@@ -1,0 +1,92 @@
+"""The run folder: what a run leaves, and the proof that it is this run's and no other's.
+
+experiment.json (what ran, where, with which versions) · starts.json · metrics.jsonl · events.* (TensorBoard) ·
+checkpoints/ · report.json.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fdl.pages import CODE
+from fdl.runs.atomic_files import read_json, write_json
+from fdl.runs.provenance import environment
+
+if TYPE_CHECKING:
+    import jax
+
+
+def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) -> Path:
+    """Return the folder of a command that names none: the page and the knobs that differ from its defaults."""
+    words = [name, *(f"{knob}={value}" for knob, value in sorted(changed.items()))]
+    safe = "".join(c if c.isalnum() or c in "=._-," else "-" for c in ",".join(words).replace("/", "-"))
+    return root / (safe.lstrip(".")[:200] or "run")
+
+
+def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
+    """Raise a ValueError where a folder cannot become this run's: it holds another run, or something else."""
+    if (path / "experiment.json").exists():
+        refuse_other(path, identity)
+    elif path.exists() and (not path.is_dir() or any(not x.name.startswith(".") for x in path.iterdir())):
+        raise ValueError(f"--workdir={path} is not empty and holds no run; choose an empty or new folder")
+
+
+def claim(path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device]") -> None:
+    """Make the folder this run's, or raise a ValueError that names what differs in the run it belongs to."""
+    refuse_stranger(path, identity)
+    if not (path / "experiment.json").exists():
+        write_json(path / "experiment.json", {"identity": dict(identity), **environment(devices)})
+
+
+def disown(path: Path) -> None:
+    """Take back a claim under which nothing was saved: what was wrong can be mended, and the same folder used."""
+    if not (path / "checkpoints").exists():
+        for name in ("experiment.json", "dataset.json", "metrics.jsonl", "starts.json"):
+            (path / name).unlink(missing_ok=True)
+        for file in path.glob("events*"):
+            file.unlink()
+
+
+def finished(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return the report of a finished run, or None; a damaged one counts for nothing and is written again."""
+    file = path / "report.json"
+    if not file.exists():
+        return None
+    try:
+        report = read_json(file)
+    except ValueError as error:
+        say(f"warning: {error}; it is written again")
+        return None
+    say(f"finished already, at step {report['step']}: {file}")
+    return report
+
+
+def refuse_other(path: Path, identity: Mapping[str, Any], say: Callable[[str], None] | None = None) -> None:
+    """Raise a ValueError where the folder holds a run with another identity, or links that lead out of it.
+
+    say: where only the code of the page differs, it is told so instead: for what trains nothing.
+    """
+    for file in path.iterdir():
+        if file.is_symlink():
+            raise ValueError(f"{file} is a link, and a run writes to its own folder alone; put a file or folder there")
+    try:
+        theirs = read_json(path / "experiment.json")["identity"]
+        if not isinstance(theirs, dict):
+            raise TypeError("no identity")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
+        ) from None
+    ours = json.loads(json.dumps(dict(identity)))
+    theirs.setdefault(CODE, ours.get(CODE))  # folders of before it was written down
+    if say and theirs[CODE] != ours.get(CODE):
+        say(f"warning: the page was edited since {path} was trained, in more than its comments")
+        theirs[CODE] = ours.get(CODE)
+    differing = [
+        f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
+        for key in sorted({*theirs, *ours})
+        if theirs.get(key) != ours.get(key)
+    ]
+    if differing:
+        raise ValueError(f"--workdir={path} holds another run: {'; '.join(differing)}; choose another folder")

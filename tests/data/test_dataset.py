@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tiny
+from fdl.data.dataset import columns, narrow, window_count, windows
+from fdl.engine.loader import evaluation_rows, training_rows
+
+
+@pytest.fixture(params=["columns", "windows"])
+def source(request):
+    if request.param == "columns":
+        return columns({"a": np.arange(12.0).reshape(6, 2), "b": np.arange(6)}, np.arange(6) % 3)
+    return windows(np.arange(23, dtype=np.uint8), 5, stride=5)
+
+
+def test_host_and_device_take_the_same(source):
+    indices = np.array([2, 0, 3], np.int32)
+    device = jax.jit(source.take)(jax.tree.map(jnp.asarray, source.arrays), jnp.asarray(indices))
+    host = source.fetch(indices)
+    assert jax.tree.structure(host) == jax.tree.structure(device)
+    for a, b in zip(jax.tree.leaves(host), jax.tree.leaves(device), strict=True):
+        assert a.dtype == b.dtype
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("count", [2, 5, 6, 7, 11, 23])
+def test_evaluation_windows_cover_each_target_once(count):
+    source = windows(np.arange(count), 5, stride=5)
+    batch = source.fetch(np.arange(len(source)))
+    assert sorted(batch.targets[batch.weights > 0].tolist()) == list(range(1, count))
+    assert len(source) == window_count(count, 5, 5)
+
+
+def test_training_windows_are_whole():
+    source = windows(np.arange(9), 4)
+    batch = source.fetch(np.arange(len(source)))
+    assert batch.weights.min() == 1
+    assert np.array_equal(batch.targets, batch.inputs + 1)
+    assert batch.targets.max() == 8
+    assert len(source) == window_count(9, 4, 1) == 5
+
+
+def test_windows_longer_than_the_data_are_refused():
+    with pytest.raises(ValueError, match="no window of length 9"):
+        windows(np.arange(9), 9)
+
+
+@pytest.mark.parametrize(("epochs", "batch_size"), [(0, 1), (float("inf"), 1), (float("nan"), 1), (1, 0)])
+def test_epochs_that_are_no_number_of_steps_are_refused(epochs, batch_size):
+    with pytest.raises(ValueError, match="must be positive and finite"):
+        tiny.dataset().steps(epochs, batch_size)
+
+
+def test_columns_of_other_lengths_are_refused():
+    with pytest.raises(ValueError, match="same number"):
+        columns(np.zeros((3, 1)), np.zeros(4))
+
+
+def test_integers_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="does not fit"):
+        narrow(np.array([2**31]))
+    assert narrow(np.array([2**31 - 1])).dtype == np.int32
+
+
+def test_evaluation_rows_count_each_example_once():
+    rows = evaluation_rows(batch_size=4, size=10)
+    assert rows.indices.shape == rows.weights.shape == (3, 4)
+    assert sorted(rows.indices[rows.weights > 0].tolist()) == list(range(10))
+
+
+def test_training_rows_do_not_depend_on_how_they_are_cut_into_calls():
+    whole = training_rows(0, 0, 6, batch_size=4, size=10)
+    parts = [training_rows(0, first, 2, batch_size=4, size=10) for first in (0, 2, 4)]
+    assert np.array_equal(whole.indices, np.concatenate([p.indices for p in parts]))
+    assert whole.indices.dtype == np.int32

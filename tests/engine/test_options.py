@@ -1,0 +1,154 @@
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import tiny
+from fdl import optim
+from fdl.core import optimizer_state, steps
+from fdl.core.types import TrainState
+from fdl.engine.options import averaging, chosen, freezing, precise
+from fdl.engine.program import step_of
+from fdl.experiment import Experiment
+from fdl.models import MLP, Transformer
+
+
+def made(**changes) -> Experiment:
+    return tiny.experiment(model=MLP(outputs=3, hidden=(4,)), optimizer=optim.adamw(0.01, weight_decay=0.1), **changes)
+
+
+def drawn(experiment: Experiment) -> TrainState:
+    """A state with weights from NumPy: compiling an init costs more than the claims."""
+    random = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: steps.init(MLP(outputs=3, hidden=(4,)), optax.identity(), experiment.example(), 0))
+    params = jax.tree.map(lambda x: random.normal(size=x.shape).astype(x.dtype), shapes.params)
+    return TrainState(jnp.zeros((), jnp.int32), params, experiment.optimizer.init(params), {}, jax.random.key(0))
+
+
+def path(experiment: Experiment) -> list[TrainState]:
+    """The states after none, one, two and three steps."""
+    step, states = jax.jit(step_of(experiment)), [drawn(experiment)]
+    for _ in range(3):
+        states.append(step(states[-1], tiny.batch(experiment, np.ones(8)))[0])
+    return states
+
+
+def trained(experiment: Experiment) -> TrainState:
+    return path(experiment)[-1]
+
+
+def test_an_average_changes_nothing_but_the_evaluation() -> None:
+    plain, average = path(made()), trained(averaging(made(), 0.9))
+    tiny.same(plain[-1].params, average.params)
+    expected = plain[0].params
+    for count, state in enumerate(plain[1:]):
+        keep = min(0.9, (1 + count) / (10 + count))
+        expected = jax.tree.map(lambda a, w, d=keep: d * a + (1 - d) * w, expected, state.params)
+    tiny.close(expected, average.opt_state.average, 1e-5)
+    batch = tiny.batch(made(), np.ones(8))
+    evaluate = steps.eval_step(made().model, made().task)
+    tiny.close(evaluate(average, batch)[1], evaluate(plain[-1]._replace(params=expected), batch)[1], 1e-5)
+
+
+def test_what_is_frozen_stays_bit_for_bit_and_costs_no_memory() -> None:
+    experiment = freezing(made(), ["Dense_0"])
+    first, last = drawn(experiment), trained(experiment)
+    tiny.same(first.params["Dense_0"], last.params["Dense_0"])
+    assert np.all(first.params["Dense_1"]["kernel"] != last.params["Dense_1"]["kernel"])
+    moments = [leaf for leaf in jax.tree.leaves(last.opt_state) if leaf.ndim > 0]
+    assert {leaf.shape for leaf in moments} == {leaf.shape for leaf in jax.tree.leaves(last.params["Dense_1"])}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [({"average": 0.0}, "average 0.0"), ({"freeze": ["", ""]}, "empty path")]
+)
+def test_an_option_that_would_do_nothing_is_refused(option, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        chosen(tiny.experiment(), **option)
+
+
+def test_a_path_that_leads_nowhere_is_named() -> None:
+    with pytest.raises(ValueError, match="no parameter is below 'Dense'; the model has Dense_0, Dense_1"):
+        drawn(freezing(made(), ["Dense"]))
+
+
+def test_each_group_has_its_own_rate_and_decay() -> None:
+    params = {"body": {"kernel": jnp.ones((2, 2))}, "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
+    optimizer = optim.groups(
+        {"head": optim.sgd(1.0, momentum=0.0)}, rest=optim.sgd(0.1, momentum=0.0, weight_decay=0.5)
+    )
+    updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    assert jax.tree.map(lambda u: float(u.reshape(-1)[0]), updates) == {
+        "body": {"kernel": pytest.approx(-0.15)},
+        "head": {"kernel": -1.0, "bias": -1.0},
+    }
+
+
+def test_a_scaled_loss_gives_the_very_same_updates() -> None:
+    scaled = replace(made(), optimizer=optimizer_state.scaled(made().optimizer))
+    tiny.same(trained(made()).params, trained(scaled).params)
+
+
+def test_an_update_that_overflows_halves_the_scale_and_changes_nothing_else() -> None:
+    optimizer = optimizer_state.scaled(optax.adam(0.1), start=8.0, patience=2)
+    params = {"w": jnp.ones(2)}
+    state = optimizer.init(params)
+    updates, after = optimizer.update({"w": jnp.array([1.0, jnp.inf])}, state, params)
+    assert np.all(updates["w"] == 0)
+    assert (float(after.scale), int(after.since)) == (4.0, 0)
+    tiny.same(after.inner, state.inner)
+    for expected in (4.0, 8.0, 8.0, 16.0):
+        _, after = optimizer.update({"w": jnp.ones(2)}, after, params)
+        assert float(after.scale) == expected
+
+
+def test_a_scale_never_grows_to_infinity() -> None:
+    optimizer = optimizer_state.scaled(optax.sgd(0.1), start=optimizer_state.MOST_SCALE / 2, patience=1)
+    params = {"w": jnp.ones(2)}
+    state = optimizer.init(params)
+    for _ in range(3):
+        _, state = optimizer.update({"w": jnp.ones(2)}, state, params)
+        assert float(state.scale) == optimizer_state.MOST_SCALE
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_sixteen_bits_compute_and_thirty_two_remember(precision) -> None:
+    half = trained(precise(made(), precision))
+    for leaf in jax.tree.leaves(half.params):
+        assert leaf.dtype == jnp.float32
+    program = str(jax.make_jaxpr(step_of(precise(made(), precision)))(half, tiny.batch(made(), np.ones(8))))
+    assert {"bfloat16": "bf16[", "float16": "f16["}[precision] in program
+    tiny.close(half.params, trained(made()).params, 0.05)
+
+
+def test_options_compose_and_belong_to_the_identity() -> None:
+    experiment = chosen(made(), freeze=["Dense_0"], precision="float16", average=0.9)
+    state = trained(experiment)
+    tiny.same(drawn(experiment).params["Dense_0"], state.params["Dense_0"])
+    assert optimizer_state.loss_scale(state.opt_state) == 2.0**15
+    assert experiment.identity().items() >= {"freeze": "Dense_0", "precision": "float16", "average": 0.9}.items()
+    assert made().identity() == chosen(made()).identity()
+
+
+def test_computing_again_keeps_less_and_gives_the_same_gradient() -> None:
+    kept = Transformer(3, None, 16, 1, 2, context=8, dropout=0.2)
+    x = np.random.default_rng(0).normal(size=(2, 8, 3)).astype(np.float32)
+    random = np.random.default_rng(1)
+    shapes = jax.eval_shape(lambda: kept.init(jax.random.key(0), x))
+    variables = jax.tree.map(lambda leaf: 0.1 * random.normal(size=leaf.shape).astype(np.float32), shapes)
+
+    def loss(model, variables):
+        return (model.apply(variables, x, train=True, rngs={"dropout": jax.random.key(1)}) ** 2).sum()
+
+    def residuals(remat) -> int:
+        model = kept.clone(remat=remat)
+        _, backward = jax.eval_shape(lambda v: jax.vjp(lambda v: loss(model, v), v), variables)
+        return sum(leaf.size for leaf in jax.tree.leaves(backward))
+
+    assert residuals("all") < residuals("dots") < residuals("none")
+    models = (kept, kept.clone(remat="all"))
+    whole, again = (jax.jit(jax.grad(lambda v, m=model: loss(m, v)))(variables) for model in models)
+    tiny.close(whole, again, 1e-5)

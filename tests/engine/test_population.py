@@ -1,0 +1,154 @@
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import tiny
+from fdl import optim, train, train_population
+from fdl.core.types import TrainState
+from fdl.data.dataset import columns
+from fdl.engine.population import Population, members, parse
+from fdl.experiment import Experiment
+from fdl.models import MLP
+from fdl.runs.checkpoints.manager import Checkpoints
+
+
+def of_numbers(*, seed: int = 0, learning_rate: float = 0.1) -> Experiment:
+    return tiny.experiment(
+        model=MLP(outputs=3, hidden=(8,), norm="batch", dropout=0.2),
+        optimizer=optim.sgd(optim.warmup_cosine(learning_rate, 12)),  # Adam makes much of a bias no gradient reaches
+        seed=seed,
+    )
+
+
+POPULATION = Population(make=of_numbers, values={"learning_rate": np.array([0.02, 0.1]), "seed": np.array([3, 4])})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[dict, Path]:
+    """The population trained in one go, on two devices: its report and its folder."""
+    folder = tmp_path_factory.mktemp("population")
+    return train_population(POPULATION, folder, say=str), folder
+
+
+def state_of(made: Population | Experiment, folder: Path) -> TrainState:
+    return Checkpoints(folder / "checkpoints").restore(12, made.abstract())
+
+
+def test_a_member_equals_its_own_single_run(whole, tmp_path) -> None:
+    report, folder = whole
+    assert "2 cpu devices" in report["devices"]
+    alone = train(replace(POPULATION.member(1), executor="jit"), tmp_path, say=str)
+    own, states = state_of(POPULATION.member(1), tmp_path), state_of(POPULATION, folder)
+    for name in ("params", "extras"):
+        tiny.close(getattr(own, name), jax.tree.map(lambda x: x[1], getattr(states, name)), 1e-5)
+    member = report["members"][1]
+    assert member["test"]["n"] == 11
+    assert member["test"]["loss"] == pytest.approx(alone["metrics"]["test"]["loss"], rel=1e-5)
+
+
+def test_the_report_has_mean_deviation_and_the_best(whole) -> None:
+    report, folder = whole
+    losses = [member["test"]["loss"] for member in report["members"]]
+    assert report["metrics"]["test"]["loss"] == pytest.approx(np.mean(losses))
+    assert report["metrics"]["test"]["loss_std"] == pytest.approx(np.std(losses, ddof=1))
+    scores = [member["validation"]["accuracy"] for member in report["members"]]
+    assert scores[report["best"]] == max(scores)
+    kept = state_of(POPULATION.member(report["best"]), folder / "best")
+    tiny.same(kept.params, jax.tree.map(lambda x: x[report["best"]], state_of(POPULATION, folder).params))
+    assert (folder / "members.svg").read_text().count("<polyline") == 3
+    assert (folder / "learning_rate.svg").read_text().count("<circle") == 2
+
+
+def test_a_population_goes_on_where_it_stopped(whole, tmp_path, monkeypatch) -> None:
+    save = Checkpoints.save
+
+    def save_and_die(self, *args) -> None:
+        save(self, *args)
+        self.wait()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train_population(POPULATION, tmp_path, say=str)
+    said: list[str] = []
+    cut = train_population(POPULATION, tmp_path, say=said.append)
+    assert "goes on from step 4" in said[0]
+    assert cut["metrics"] == whole[0]["metrics"]
+
+
+def test_members_are_every_combination() -> None:
+    values = members(2, {"a": np.array([1.0, 2.0])})
+    assert {knob: numbers.tolist() for knob, numbers in values.items()} == {"a": [1, 1, 2, 2], "seed": [0, 1, 0, 1]}
+
+
+def test_numbers_are_read_from_text() -> None:
+    np.testing.assert_allclose(parse("rate=1e-4..1e-2:log:3 decay=0..1:linear:3")["rate"], [1e-4, 1e-3, 1e-2])
+    np.testing.assert_allclose(parse("decay=0,0.5")["decay"], [0, 0.5])
+    assert parse("seed=3,1")["seed"].dtype == int
+
+
+@pytest.mark.parametrize(
+    "text", ["rate", "rate=", "rate=1..2", "rate=1..2:cubic:3", "rate=0..1:log:3", "rate=a,b", "rate=nan,1"]
+)
+def test_numbers_that_make_no_sense_are_refused_with_an_example(text) -> None:
+    with pytest.raises(ValueError, match=r"write knob=1e-4..1e-2:log:16"):
+        parse(text)
+
+
+def test_a_number_that_shapes_the_program_is_sent_to_a_sweep() -> None:
+    def wide(*, width: int) -> Experiment:
+        return tiny.experiment(model=MLP(outputs=3, hidden=(width,)))
+
+    with pytest.raises(ValueError, match=r"leave the program as it is, and width do not: .* --sweep varies anything"):
+        Population(make=wide, values={"width": np.array([4, 8])}).init()
+
+
+def test_a_number_that_a_step_alone_cannot_trace_is_sent_to_a_sweep(tmp_path) -> None:
+    def dropped(*, dropout: float) -> Experiment:
+        return tiny.experiment(model=MLP(outputs=3, hidden=(8,), dropout=dropout), executor="jit")
+
+    population = Population(make=dropped, values={"dropout": np.array([0.1, 0.2])})
+    with pytest.raises(ValueError, match=r"leave the program as it is, and dropout do not: .* --sweep varies anything"):
+        train_population(population, tmp_path / "run", say=str)
+    assert not (tmp_path / "run" / "experiment.json").exists()
+
+
+def test_every_member_is_held_to_the_rules_of_its_page(tmp_path) -> None:
+    population = Population(make=of_numbers, values={"learning_rate": np.array([0.1, -1, 0.1])})
+    with pytest.raises(ValueError, match=r"learning_rate -1.0 is below 0"):
+        train_population(population, tmp_path, say=str)
+
+
+def test_what_varies_is_said_once() -> None:
+    with pytest.raises(ValueError, match="varies rate twice"):
+        parse("rate=1,2 rate=3")
+    with pytest.raises(ValueError, match="both name the seeds"):
+        members(2, parse("seed=3,4"))
+
+
+def test_a_member_that_diverged_is_never_the_best(tmp_path) -> None:
+    population = Population(make=of_numbers, values={"learning_rate": np.array([1e30, 0.1])})
+    assert train_population(population, tmp_path, say=str)["best"] == 1
+    population = Population(make=of_numbers, values={"learning_rate": np.array([1e30, 2e30])})
+    assert train_population(population, tmp_path / "all", say=str)["best"] == 0
+
+
+def test_a_number_that_draws_other_data_is_sent_to_a_sweep(tmp_path) -> None:
+    def own_data(*, seed: int) -> Experiment:
+        values = np.random.default_rng(0 if isinstance(seed, jax.Array) else seed).normal(size=(8, 5)).astype("f")
+        data = replace(tiny.dataset(), load=lambda split: columns(values, np.zeros(8, np.int32)))
+        return replace(of_numbers(), dataset=data, seed=seed)
+
+    with pytest.raises(ValueError, match="members share their data, and seed changes it; --sweep varies anything"):
+        train_population(Population(make=own_data, values=members(2, {})), tmp_path, say=str)
+
+
+@pytest.mark.parametrize("changes", [{"executor": "pmap"}, {"mesh": {"data": 8}}])
+def test_members_are_what_is_spread_over_devices(tmp_path, changes) -> None:
+    population = Population(make=lambda seed: replace(of_numbers(seed=seed), **changes), values=members(2, {}))
+    with pytest.raises(ValueError, match="spread over devices by its members; leave out --executor=pmap and --mesh"):
+        train_population(population, tmp_path, say=str)

@@ -1,0 +1,63 @@
+"""Writing: what may be chosen, and that a cache changes nothing but the time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import drawn
+from fdl.models import RNN, gpt
+from fdl.models.sampling import choose, write
+
+KEY = jax.random.key(0)
+LOGITS = jnp.log(jnp.array([[0.1, 0.4, 0.2, 0.3]]))
+PROMPT = np.array([[3, 1, 4], [1, 5, 2]])
+
+
+def chosen(**how):
+    draw = jax.jit(lambda: jax.vmap(lambda key: choose(LOGITS, key, **how)[0])(jax.random.split(KEY, 300)))
+    return np.bincount(draw(), minlength=4) / 300
+
+
+def test_tokens_are_chosen_by_their_probability():
+    np.testing.assert_allclose(chosen(), [0.1, 0.4, 0.2, 0.3], atol=0.08)
+    np.testing.assert_allclose(chosen(temperature=0.5), np.square([1, 4, 2, 3]) / 30, atol=0.08)
+
+
+@pytest.mark.parametrize(
+    ("how", "allowed"),
+    [
+        ({"temperature": 0.0}, {1}),
+        ({"top_k": 1}, {1}),
+        ({"top_k": 3}, {1, 2, 3}),
+        ({"top_k": 9}, {0, 1, 2, 3}),
+        ({"top_p": 0.39}, {1}),
+        ({"top_p": 0.65}, {1, 3}),
+        ({"top_p": 0.65, "top_k": 1}, {1}),
+    ],
+)
+def test_only_likely_tokens_are_chosen(how, allowed):
+    assert set(np.flatnonzero(chosen(**how))) == allowed
+
+
+MODELS = [
+    gpt(11, width=8, depth=1, heads=2, context=9),
+    gpt(11, width=8, depth=1, heads=2, context=9, positions="rotary"),
+    RNN(11, 11, width=6, every_step=True),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["learned", "rotary", "lstm"])
+def test_the_cached_model_writes_what_the_uncached_one_does(model):
+    variables = jax.tree.map(lambda x: 3 * x, drawn.variables(model, PROMPT))  # far from uniform
+    written = write(model, variables, PROMPT, KEY, count=6, temperature=2.0)
+
+    @jax.jit
+    def say(text, t):
+        logits = model.apply(variables, text)[:, 2 + t]
+        return choose(logits, jax.random.fold_in(KEY, t), temperature=2.0)
+
+    text = np.pad(PROMPT, [(0, 0), (0, 6)])
+    for t in range(6):
+        text[:, 3 + t] = say(text, t)
+    np.testing.assert_array_equal(written, text[:, 3:])

@@ -1,0 +1,205 @@
+import json
+
+import pytest
+
+import fdl
+import tiny
+from fdl.core.errors import OutOfMemory
+from fdl.runs import workdir as folder
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.metrics_log import lines
+
+
+def state_of(made, workdir):
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    return checkpoints.restore(checkpoints.last(), made.abstract())
+
+
+def losses(workdir):
+    """Every logged number but the clock's."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines(workdir / "metrics.jsonl")]
+
+
+class Killed(Exception):
+    """What stands for SIGKILL inside one process: nothing after it runs."""
+
+
+@pytest.mark.parametrize(("saves", "save_every"), [(1, 3), (3, 2)])  # inside a log window, and at its end
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, saves, save_every):
+    made = tiny.experiment(evaluate_every=4, save_every=save_every, executor="jit")
+    fdl.train(made, tmp_path / "whole", say=lambda _: None)
+
+    write = Checkpoints.save
+
+    def write_and_die(self, *args):
+        write(self, *args)
+        nonlocal saves
+        saves -= 1
+        if not saves:
+            self.wait()
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", write_and_die)
+        with pytest.raises(Killed):
+            fdl.train(made, tmp_path / "cut", say=lambda _: None)
+    said = []
+    fdl.train(made, tmp_path / "cut", say=said.append)
+    assert any("goes on from step" in line for line in said)
+    tiny.same(state_of(made, tmp_path / "cut"), state_of(made, tmp_path / "whole"))
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+def test_a_finished_run_says_so_and_does_nothing_and_its_report_shows_examples(tmp_path):
+    def show(answers, sown, batch):
+        assert sown == {}
+        chosen = batch.inputs.shape[0], answers["class"].shape[0]
+        return {"Some & others": f"<svg>{chosen}</svg>"}
+
+    made = tiny.experiment(executor="jit", show=show)
+    first = fdl.train(made, tmp_path / "run", say=lambda _: None)
+    assert '<h2>Some &amp; others</h2>\n<div class="picture"><svg>(6, 6)</svg>' in (
+        tmp_path / "run" / "report.html"
+    ).read_text(encoding="utf-8")
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    said = []
+    assert fdl.train(made, tmp_path / "run", say=said.append) == json.loads(json.dumps(first))
+    assert len(said) == 1
+    assert "finished already, at step 12" in said[0]
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_experiment_is_refused_and_the_difference_named(tmp_path):
+    fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
+    with pytest.raises(ValueError, match="batch_size is 8 there and 4 here") as error:
+        fdl.train(tiny.experiment(executor="jit", batch_size=4, seed=7), tmp_path / "run")
+    assert "seed is 0 there and 7 here" in str(error.value)
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("all my work")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        fdl.train(tiny.experiment(executor="jit"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_last_and_the_best_checkpoint_are_kept(tmp_path):
+    made = tiny.experiment(executor="jit", evaluate_every=2, log_every=2)
+    report = fdl.train(made, tmp_path, say=lambda _: None)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", "higher")
+    best = max(
+        (line["accuracy"], line["step"]) for line in lines(tmp_path / "metrics.jsonl") if line["split"] == "validation"
+    )
+    assert report["best_step"] == checkpoints.best() == best[1]
+    assert checkpoints.steps() == sorted({best[1], 10, 12})  # and one more, should the last be damaged
+    measured = fdl.evaluate(made, tmp_path, say=lambda _: None)
+    assert measured["metrics"]["test"] == report["metrics"]["test"]
+    assert fdl.evaluate(made, tmp_path, checkpoint="best", say=lambda _: None)["step"] == best[1]
+
+
+@pytest.mark.parametrize("executor", ["pmap", "mesh"])
+def test_a_run_on_eight_devices_is_the_run_on_one(tmp_path, executor):
+    fdl.train(tiny.experiment(executor="jit"), tmp_path / "one", say=lambda _: None)
+    fdl.train(tiny.experiment(executor=executor), tmp_path / "eight", say=lambda _: None)
+    made = tiny.experiment()
+    tiny.close(state_of(made, tmp_path / "one"), state_of(made, tmp_path / "eight"), 1e-5)
+
+
+def test_training_means_are_exact_over_the_window(tmp_path):
+    made = tiny.experiment(executor="jit", log_every=1, steps_per_call=1)
+    fdl.train(made, tmp_path / "each", say=lambda _: None)
+    fdl.train(tiny.experiment(executor="jit", log_every=4, steps_per_call=1), tmp_path / "four", say=lambda _: None)
+    each = [line["loss"] for line in lines(tmp_path / "each" / "metrics.jsonl") if line["split"] == "train"]
+    four = [line["loss"] for line in lines(tmp_path / "four" / "metrics.jsonl") if line["split"] == "train"]
+    assert four == pytest.approx([sum(each[i : i + 4]) / 4 for i in (0, 4, 8)], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 12, "executor": "mesh"}, "batch_size 12 does not divide over 8 devices; try 8 or 16"),
+        (
+            {"batch_size": 6, "accumulate": 4, "executor": "jit"},
+            "does not divide over 1 device x 4 micro-batches; try 4 or 8",
+        ),
+        ({"batch_size": 48}, "batch_size 48 is larger than the 40 training examples; try 40 or less"),
+        ({"batch_size": 0}, "batch_size 0 is not positive"),
+        ({"dataset": tiny.dataset({"train": 40, "test": 9})}, "has nothing in split 'validation'"),
+        ({"dataset": tiny.dataset({"train": 40, "validation": 9, "test": 0})}, "has nothing in split 'test'"),
+        ({"steps": 2**31}, "steps 2147483648 is not in [0, 2,147,483,648)"),
+        ({"seed": 2**32}, "seed 4294967296 is not in [0, 4,294,967,296)"),
+        ({"executor": "warp"}, "executor 'warp' is not one of"),
+        ({"accelerator": "tpu"}, "accelerator 'tpu' is not there: jax sees 8 cpu devices"),
+        ({"accelerator": "abacus"}, "accelerator 'abacus' is not one of any, cpu, gpu, tpu"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(ValueError) as error:
+        fdl.train(tiny.experiment(**changes), tmp_path / "run")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_call_is_never_longer_than_its_run(tmp_path):
+    usual = fdl.train(tiny.experiment(), tmp_path / "usual", say=str)
+    asked = fdl.train(tiny.experiment(steps_per_call=10**10), tmp_path / "asked", say=str)
+    assert asked["metrics"] == usual["metrics"]
+
+
+def test_names_of_default_folders_stay_inside_runs():
+    assert str(folder.default("page", {})) == "runs/page"
+    assert str(folder.default("page", {"width": 3, "data": "../../etc"})).startswith("runs/page,data=..-..-etc,width=3")
+    assert folder.default("..", {}).parent == folder.Path("runs")
+
+
+def test_describe_neither_reads_data_nor_allocates(monkeypatch):
+    made = tiny.experiment()
+    monkeypatch.setattr(type(made.dataset), "load", property(lambda self: pytest.fail("data was read")), raising=False)
+    said = []
+    result = fdl.describe(made, say=said.append)
+    assert result["parameters"] == 5 * 8 + 8 + 8 * 3 + 3
+    assert result["flops_per_step"] == 8 * (
+        2 * 5 * 8 * 2 + 2 * 8 * 3 * 3
+    )  # forward and two products back; none to inputs
+    assert "parameters" in "\n".join(said)
+
+
+def test_a_damaged_line_of_the_record_is_said_and_left_out(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    whole = '{"step": 1, "split": "train"}\n'
+    file.write_text(whole + '{"step": 2, "spl\n' + whole + '{"step": 3, "sp')
+    said: list[str] = []
+    assert len(lines(file, said.append)) == 2
+    assert said == [f"warning: {file} line 2 is damaged and left out"]  # and not the last: a crash cut it short
+
+
+def test_an_edited_page_is_another_experiment_to_train_and_a_warning_elsewhere(tmp_path):
+    made = tiny.experiment(code="one")
+    fdl.train(made, tmp_path, say=lambda _: None)
+    edited = tiny.experiment(code="two")
+    with pytest.raises(ValueError, match="code of the page is 'one' there and 'two' here"):
+        fdl.train(edited, tmp_path, say=lambda _: None)
+    said: list[str] = []
+    fdl.evaluate(edited, tmp_path, say=said.append)
+    assert "the page was edited since" in said[0]
+
+
+def test_a_folder_whose_links_lead_elsewhere_is_refused(tmp_path):
+    fdl.train(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+    (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"checkpoints is a link"):
+        fdl.evaluate(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+
+
+def test_what_cannot_fit_in_memory_is_refused_with_the_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("fdl.parallel.memory.free", lambda device: 900)
+    with pytest.raises(OutOfMemory, match=r"the state takes [0-9,]+ bytes and its \S+ 300 more, and 900 are"):
+        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
+    monkeypatch.setattr("fdl.parallel.memory.free", lambda device: 1600)
+    with pytest.raises(OutOfMemory, match=r"the program needs [0-9,]+ bytes besides its state, and 1,600 are free"):
+        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
+    monkeypatch.undo()
+    # Nothing was saved: the folder is free for another experiment.
+    fdl.train(tiny.experiment(executor="jit", steps=4), tmp_path / "run", say=lambda _: None)

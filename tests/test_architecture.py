@@ -1,0 +1,109 @@
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The layers, lowest first: a file imports from its own layer or lower ones. This is their only list; the pictures in
+# docs/design.md and CONTRIBUTING.md are held to it below.
+LAYERS = [
+    ("core", "pages"),
+    ("parallel", "optim", "models", "tasks", "data"),
+    ("profiling", "runs"),
+    ("experiment",),
+    ("engine",),
+    ("modes",),
+    ("cli",),
+]
+LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
+SEPARATE = {"optim", "models", "tasks", "data", "parallel"}  # on one layer, and none imports another
+FILES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in sorted((ROOT / "fdl").rglob("*.py"))
+}
+
+
+def imports(file: Path):
+    """Yield each module of fdl that a file imports, with the line."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            module = name if name in FILES else name.rpartition(".")[0]
+            if module.startswith("fdl."):
+                yield module, node.lineno
+
+
+def package(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_a_file_imports_only_from_its_own_layer_or_lower_ones():
+    wrong = []
+    for module, file in FILES.items():
+        if module == "fdl":
+            continue
+        here = package(module)
+        assert here in LAYER, f"{file} is on no layer: name it in {__file__}"
+        for other, line in imports(file):
+            there = package(other)
+            if there != here and (LAYER[there] > LAYER[here] or {here, there} <= SEPARATE):
+                wrong.append(f"{file.relative_to(ROOT)}:{line}: {here} (layer {LAYER[here]}) imports {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    waits_for = {module: {other for other, _ in imports(file)} - {module} for module, file in FILES.items()}
+    TopologicalSorter(waits_for).prepare()  # raises CycleError with the circle
+
+
+def test_pages_use_no_mode_and_launch_uses_cli_and_pages_alone():
+    for file in sorted((ROOT / "experiments").glob("*.py")):
+        for other, line in imports(file):
+            assert LAYER[package(other)] <= LAYER["experiment"], f"{file}:{line} imports {other}"
+    assert {package(other) for other, _ in imports(ROOT / "launch.py")} == {"cli", "pages"}
+
+
+def test_no_model_knows_a_task_a_dataset_or_a_device():
+    known = {"models", "core"}
+    asks = {"devices", "local_devices", "device_count", "local_device_count", "device_put", "device_get"}
+    asks |= {"default_backend", "process_index", "process_count", "pmap"}
+    for file in sorted((ROOT / "fdl" / "models").rglob("*.py")):
+        for other, line in imports(file):
+            assert package(other) in known, f"{file}:{line} imports {other}"
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in asks, f"{file}:{node.lineno} asks for {node.attr}"
+
+
+def test_only_launch_knows_flags():
+    for file in sorted((ROOT / "fdl").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "absl":
+                assert "flags" not in {alias.name for alias in node.names}, f"{file}:{node.lineno} knows flags"
+
+
+def test_nothing_imports_tensorflow_before_a_dataset_asks_for_it():
+    for file in sorted((ROOT / "fdl").rglob("*.py")):
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] in ("tensorflow", "torch") for name in names), f"{file}:{node.lineno}"
+
+
+def test_nothing_that_is_read_as_data_can_run_as_code():
+    modules = {"pickle", "cloudpickle", "marshal", "shelve", "yaml"}
+    for file in sorted((ROOT / "fdl").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            where = f"{file}:{getattr(node, 'lineno', 0)}"
+            assert not modules & {name.split(".")[0] for name in names}, where
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else ""
+                assert called not in ("eval", "exec", "compile", "__import__"), where
+                allowed = [word.value for word in node.keywords if word.arg == "allow_pickle"]
+                assert all(isinstance(value, ast.Constant) and not value.value for value in allowed), where
