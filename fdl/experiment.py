@@ -66,8 +66,8 @@ class Experiment:
     code: str = ""
 
     def epochs(self, step: int) -> float:
-        """Return how many times every training example has been seen after `step` steps."""
-        return step * self.batch_size / self.dataset.spec.sizes["train"]
+        """Return how many times every training example, or every token of running text, has been seen by `step`."""
+        return step * self.batch_size / self.dataset.spec.epoch_size
 
     def identity(self) -> dict[str, Any]:
         """Return what a run folder belongs to: two experiments that differ in any of it do not share one.

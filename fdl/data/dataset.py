@@ -26,6 +26,8 @@ class Spec:
     inputs, targets: pytrees of `jax.ShapeDtypeStruct` of one example as a source gives it; targets may be None.
     weights:    () for one weight per example, (T,) for one per position.
     sizes:      split -> number of examples.
+    epoch:      how many training examples show everything once, where that are fewer than all: of overlapping windows,
+                as many as lie side by side. 0: all.
     classes:    how many classes the targets have, None where they are not classes.
     names:      the classes by number, where they have names.
     vocabulary: how many tokens the inputs have, None where they are not tokens.
@@ -37,12 +39,18 @@ class Spec:
     targets: PyTree
     sizes: Mapping[str, int]
     weights: tuple[int, ...] = ()
+    epoch: int = 0
     classes: int | None = None
     names: tuple[str, ...] | None = None
     vocabulary: int | None = None
     categories: tuple[int, ...] = ()
     center: float = 0.0
     scale: float = 1.0
+
+    @property
+    def epoch_size(self) -> int:
+        """How many training examples are one epoch."""
+        return self.epoch or self.sizes["train"]
 
     @property
     def outputs(self) -> int:
@@ -127,12 +135,12 @@ class Dataset:
     contents: Callable[[], str] = lambda: ""
 
     def steps(self, epochs: float, batch_size: int) -> int:
-        """Return how many steps show every training example at least `epochs` times."""
+        """Return how many steps are at least this many epochs: each shows every example, or every token, once."""
         if not 0 < epochs < math.inf or batch_size <= 0:
             raise ValueError(
                 f"epochs {epochs} and batch_size {batch_size} must be positive and finite; give more than 0 of each"
             )
-        return max(1, math.ceil(epochs * self.spec.sizes["train"] / batch_size))
+        return max(1, math.ceil(epochs * self.spec.epoch_size / batch_size))
 
     def shapes(self, batch_size: int) -> Batch:
         """Return the `jax.ShapeDtypeStruct`s of a batch as the model and the task see it, without reading data."""
@@ -210,6 +218,11 @@ def windows(values: np.ndarray, length: int, *, stride: int = 1) -> Source:
 def window_count(count: int, length: int, stride: int) -> int:
     """Return how many windows `windows` gives over `count` values."""
     return count - length if stride == 1 else math.ceil((count - 1) / stride)
+
+
+def windows_side_by_side(count: int, length: int) -> int:
+    """Return how many windows show each of `count` values once: an epoch, though training windows overlap."""
+    return max(1, math.ceil((count - 1) / length))
 
 
 def take_windows(length: int, stride: int) -> Callable[[Array, Array], Batch]:

@@ -43,6 +43,7 @@ class Records:
     fingerprint: changes with the content; costs reading the files once.
     contents:    changes with the content as far as can be seen at once: of files that are large, names and sizes.
     where:       `(split, index) -> file and line`, where a user would look for the example.
+    notes:       what was decided on the way here, a line each, to be said before anything trains.
     apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.readers.worker`).
     """
 
@@ -54,7 +55,12 @@ class Records:
     fingerprint: Callable[[], str] = lambda: ""
     contents: Callable[[], str] = lambda: ""
     where: Callable[[str, int], str] | None = None
+    notes: tuple[str, ...] = ()
     apart: Callable[[Ask], Read] | None = None
+
+    def noting(self, *notes: str) -> "Records":
+        """Return the same records with these lines added to what is said of them."""
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *filter(None, notes)))))
 
     def column(self, split: str, name: str) -> Column:
         """Return one whole column of a split."""

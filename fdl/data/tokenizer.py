@@ -4,9 +4,11 @@ Numbers 0 to 3 are the same for all: padding, unknown, start, end; pieces follow
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,13 @@ PAD, UNKNOWN, START, END = range(4)
 PIECES = 4
 Unit = Literal["bytes", "chars", "words", "bpe"]
 BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048)
-_WORD = re.compile(r"\w+|[^\w\s]")
+_ASCII_WORD = re.compile(r"\w+|[^\w\s]")
+# Scripts that are written without blanks: radicals, Han, kana, Thai, Lao, Myanmar, Khmer.
+_UNSPACED = (
+    "\u2e80-\u2fdf\u3005\u3007\u3021-\u3029\u3038-\u303b\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+)
+_JOINERS = "\u200c\u200d"  # between letters of one word, as in Persian and Malayalam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,7 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
             f"vocabulary {vocabulary} is taken up by padding, unknown, start and end; give {PIECES + 1} or more"
         )
     if unit == "chars":
-        return _listed(unit, _most(texts, list, vocabulary), list, "")
+        return _listed(unit, _most(texts, _letters, vocabulary), _letters, "")
     if unit == "words":
         return _listed(unit, _most(texts, _words, vocabulary), _words, " ")
     if unit == "bpe":
@@ -105,6 +113,12 @@ def packed(texts: Iterable[np.ndarray], end: int = END) -> np.ndarray:
     return np.concatenate([np.append(text, np.int32(end)) for text in texts]).astype(np.int32)
 
 
+def unknown_share(texts: Iterable[np.ndarray]) -> float:
+    """Return the share of the tokens of these texts that train does not have."""
+    counts = [(int(np.sum(text == UNKNOWN)), len(text)) for text in texts]
+    return sum(unknown for unknown, _ in counts) / max(1, sum(count for _, count in counts))
+
+
 def bucket(lengths: Sequence[int], share: float = 0.95) -> int:
     """Return the smallest of a few fixed lengths that holds this share of the texts whole."""
     wanted = np.quantile(np.asarray(lengths), share)
@@ -122,7 +136,30 @@ def _bytes() -> Tokenizer:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    """Return the words and the other signs of a text, in small letters and composed (NFC).
+
+    Combining marks belong to the letter before them, as in Hindi. Of scripts that are written without blanks every
+    letter is a word: to find their words takes a dictionary.
+    """
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return _word().findall(_composed(text.lower()))
+
+
+def _letters(text: str) -> list[str]:
+    return list(_composed(text))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """Return the pattern of a word in any script. Python's \\w leaves out combining marks, and so cuts words at them."""
+    planes = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
+    marks = "".join(chr(i) for plane in planes for i in plane if unicodedata.category(chr(i))[0] == "M") + _JOINERS
+    return re.compile(rf"(?:[^\W{_UNSPACED}]+[{marks}]*)+|[{_UNSPACED}][{marks}]*|\S[{marks}]*")
 
 
 def _most(texts: Sequence[str], cut: Callable[[str], list[str]], vocabulary: int) -> list[str]:
@@ -159,8 +196,9 @@ def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     model = tokenizers.Tokenizer(tokenizers.models.BPE())
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
-    model.train_from_iterator(texts, trainer)
-    return _of_library(model, {"unit": "bpe", "model": model.to_str()})
+    model.train_from_iterator(map(_composed, texts), trainer)
+    tokenizer = _of_library(model, {"unit": "bpe", "model": model.to_str()})
+    return replace(tokenizer, encode=lambda text: tokenizer.encode(_composed(text)))
 
 
 def _tokenizers(what: str) -> Any:
