@@ -36,7 +36,7 @@ def experiment(
     dropout: float = 0.1,  # of hidden units
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # examples per step
-    epochs: float = 5,  # passes over train
+    epochs: float = 0,  # passes over train; 0: 5, or 5 times `length` over running text
     seed: int = 0,  # of everything random
 ) -> Experiment:
     """Make the experiment of this page."""
@@ -51,7 +51,7 @@ def experiment(
         )
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
-    steps = data.steps(epochs, batch_size)
+    steps = data.steps(epochs or (5 * (length or 128) if running else 5), batch_size)
     reader: nn.Module
     if model == "transformer":
         context = spec.inputs.shape[0] if running else spec.inputs["inputs"].shape[0]

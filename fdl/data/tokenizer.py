@@ -156,7 +156,7 @@ def _composed(text: str) -> str:
 
 @cache
 def _word() -> re.Pattern[str]:
-    """Return the pattern of a word in any script. Python's \\w leaves out combining marks, and so cuts words at them."""
+    """Return the pattern of a word in any script: what \\w is to Python leaves out combining marks."""
     planes = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
     marks = "".join(chr(i) for plane in planes for i in plane if unicodedata.category(chr(i))[0] == "M") + _JOINERS
     return re.compile(rf"(?:[^\W{_UNSPACED}]+[{marks}]*)+|[{_UNSPACED}][{marks}]*|\S[{marks}]*")

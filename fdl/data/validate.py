@@ -59,8 +59,8 @@ def check_values(batch: Batch, spec: Spec, name: str, split: str, indices: np.nd
     inputs: Any = batch.inputs
     if spec.vocabulary:
         read = {**inputs} if isinstance(inputs, Mapping) else {"": inputs}
-        for name in ("lengths", "source_lengths"):  # numbers of tokens, which are no tokens
-            read.pop(name, ())
+        for counts in ("lengths", "source_lengths"):  # numbers of tokens, which are no tokens
+            read.pop(counts, ())
         _in_range(read.pop("written", ()), spec.classes, "token", "vocabulary of the targets", where, indices)
         _in_range(read, spec.vocabulary, "token", "vocabulary", where, indices)
     for path, leaf in jax.tree_util.tree_leaves_with_path((inputs, batch.targets)):

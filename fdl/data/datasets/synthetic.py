@@ -5,7 +5,7 @@ from functools import cache
 import jax
 import numpy as np
 
-from fdl.data.dataset import Dataset, Source, Spec, columns, windows
+from fdl.data.dataset import Dataset, Source, Spec, columns, windows, windows_side_by_side
 from fdl.data.split import SPLITS
 
 
@@ -64,6 +64,7 @@ def synthetic_tokens(length: int = 128, *, vocabulary: int = 256, size: int = 10
         targets=jax.ShapeDtypeStruct((length,), np.int32),
         weights=(length,),
         sizes=sizes,
+        epoch=windows_side_by_side(size + length, length),
         classes=vocabulary,
         vocabulary=vocabulary,
     )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
-from fdl.data.modalities.text import clean, known
+from fdl.data.modalities.text import clean, known, unknown_tokens
 from fdl.data.records import Records, complete
 from fdl.data.tokenizer import END, START, Unit, bucket, fit_tokens, padded
 
@@ -32,12 +32,19 @@ def pairs(
     training texts whole. target_tokens: what a token of the target is, if not the same as of the source.
     Source and target have a vocabulary each: `spec.vocabulary` and `spec.classes` tokens.
     """
+    both = [name for name, field in records.fields.items() if field.kind == "text"]
+    if not inputs and not target and not records.supervised and len(both) == 2:
+        inputs, target = both
+        records = records.noting(
+            f"{inputs} is read and {target} is written; --inputs={target} --target={inputs} for the other way"
+        )
     goal = records.choose(target, "target", ("text",), besides=(inputs,) if inputs else ())
     column = records.choose(inputs, "inputs", ("text",), besides=(goal,))
     records = complete(records)
     texts = {name: clean(records, "train", name) for name in (column, goal)}
     read = fit_tokens(tokens, texts[column], vocabulary)
     write = fit_tokens(target_tokens or tokens, texts[goal], vocabulary)
+    records = records.noting(*unknown_tokens(records, column, read), *unknown_tokens(records, goal, write))
     length = length or bucket([len(read.encode(text)) for text in texts[column][:2000]])
     target_length = target_length or bucket([len(write.encode(text)) + 1 for text in texts[goal][:2000]])
 

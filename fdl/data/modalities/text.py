@@ -3,16 +3,19 @@
 Shape legend: B batch, T time (tokens).
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import jax
 import numpy as np
 
-from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, window_count, windows
+from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, window_count, windows, windows_side_by_side
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target, missing
 from fdl.data.records import Column, Records, complete
 from fdl.data.split import pick
-from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, padded
+from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, padded, unknown_share
+
+_LOOKED_AT = 200  # texts of a held-out split that are looked at for tokens that train does not have
 
 
 def texts(
@@ -38,7 +41,11 @@ def texts(
     target_of = fit_target(records, goal_column, goal)
     train = clean(records, "train", column)
     tokenizer = fit_tokens(tokens, train, vocabulary)
-    length = length or bucket([len(tokenizer.encode(text)) for text in train[:2000]])
+    lengths = [len(tokenizer.encode(text)) for text in train[:2000]]
+    length = length or bucket(lengths)
+    if cut := sum(each > length for each in lengths):
+        records = records.noting(f"{column}: {cut:,} of the first {len(lengths):,} texts are cut after {length} tokens")
+    records = records.noting(*unknown_tokens(records, column, tokenizer))
 
     @cache
     def load(split: str) -> Source:
@@ -67,6 +74,7 @@ def language(
     """Return windows of running text with the next tokens as targets: inputs and targets i32[B, T], weights f32[B, T].
 
     The texts of a split are packed one after another, so no window holds padding but the last of an evaluation.
+    Training windows begin at every place; an epoch are as many as lie side by side.
     """
     column = records.choose(inputs, "inputs", ("text",))
     records = complete(records)
@@ -84,10 +92,12 @@ def language(
         targets=jax.ShapeDtypeStruct((length,), np.int32),
         weights=(length,),
         sizes={split: window_count(len(run), length, strides[split]) for split, run in running.items()},
+        epoch=windows_side_by_side(len(running["train"]), length),
         classes=tokenizer.size,
         vocabulary=tokenizer.size,
     )
     fitted = {"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])}
+    records = records.noting(*unknown_tokens(records, column, tokenizer))
 
     def load(split: str) -> Source:
         return windows(pick(running, split), length, stride=strides[split])
@@ -102,6 +112,21 @@ def clean(records: Records, split: str, column: str) -> list[str]:
         if missing(text):
             raise ValueError(f"{records.at(split, index)}: {column} is empty; leave such examples out")
     return [str(text) for text in rows]
+
+
+def unknown_tokens(records: Records, column: str, tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield a warning for each held-out split whose texts are mostly tokens that train does not have."""
+    for split, size in records.sizes.items():
+        if split == "train":
+            continue
+        some = np.linspace(0, size - 1, min(size, _LOOKED_AT)).astype(int)
+        texts = records.read(split, some, (column,))[column]
+        share = unknown_share(tokenizer.encode(str(text)) for text in texts if not missing(text))
+        if share > 0.5:
+            yield (
+                f"warning: {share:.0%} of the tokens of {column} in {split} are unknown to train; --tokens=bytes and "
+                "--tokens=bpe know every text"
+            )
 
 
 def known(records: Records, split: str) -> str:
