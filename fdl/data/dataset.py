@@ -5,7 +5,7 @@ Shape legend: B batch, T time (the length of a window).
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from fdl.data.records import Records
 from fdl.data.tokenizer import Tokenizer
 
 Augment = Callable[[Array, Batch], Batch]
+_LANES = 128  # of a TPU's vector registers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,50 @@ class Source:
     def resident(self) -> "Source":
         """Return the same source in memory: itself."""
         return self
+
+    def flat(self) -> "Source":
+        """Return the same source with narrow rows, such as colour images, flattened: f32[N, H, W, 3] is f32[N, H·W·3].
+
+        A TPU pads the last dimension of an array to 128 lanes, so a program that gathers rows of [N, H, W, 3] first
+        copies all of it into another layout, in every call. Flat rows are gathered as they lie, and only those of the
+        batch take their shape.
+        """
+        like = jax.tree.map(shape_of, self.arrays)
+
+        def take(arrays: PyTree, indices: Array) -> Batch:
+            return self.take(
+                jax.tree.map(lambda x, one: FlatRows(x, one.shape) if _narrow(one) else x, arrays, like), indices
+            )
+
+        arrays = jax.tree.map(lambda x, one: x.reshape(len(x), -1) if _narrow(one) else x, self.arrays, like)
+        return replace(self, arrays=arrays, take=take)
+
+
+@dataclass(frozen=True)
+class FlatRows:
+    """An array of flattened rows that gives them in their own shape: `rows[i32[B]]` is [B, *shape].
+
+    values: [N, prod(shape)], on the host or inside a program.
+    """
+
+    values: Array
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, indices: Any) -> Array:
+        rows = self.values[indices]
+        return rows.reshape(*rows.shape[:-1], *self.shape)
+
+    def __jax_array__(self) -> jax.Array:
+        """Be the whole array where something else than rows is asked for."""
+        return jnp.asarray(self.values).reshape(-1, *self.shape)
+
+
+def _narrow(row: jax.ShapeDtypeStruct) -> bool:
+    """Say whether a TPU would pad rows of this shape; one channel it lays out well by itself."""
+    return len(row.shape) >= 2 and 1 < row.shape[-1] < _LANES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,7 @@ def bind(
         )
     kept = source.resident()
     check_source(kept, spec, name, split)
+    kept = kept.flat()
     return Call(executor, steps.fuse(steps.gather(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
 
 

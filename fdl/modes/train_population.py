@@ -90,6 +90,7 @@ def run(
 
     source = alone.dataset.load("train").resident()
     refuse_other_data(population, source.arrays)
+    source = source.flat()
     call = Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays))
     evaluate = {
         split: evaluation(population, executor, split) for split in alone.dataset.spec.sizes if split != "train"
@@ -174,7 +175,7 @@ def evaluation(
 ) -> Callable[[TrainState], tuple[TrainState, Members]]:
     """Return the evaluation of one split: `states -> (states, the metrics of each member)`."""
     alone = population.member(0)
-    source = alone.dataset.load(split).resident()
+    source = alone.dataset.load(split).resident().flat()
     call = Call(executor, fuse(population.evaluation_step(source.take)), (dict(population.values), source.arrays))
     batch_size = min(alone.evaluate_batch_size or alone.batch_size, len(source))
     rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))

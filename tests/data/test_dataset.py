@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import tiny
-from fdl.data.dataset import columns, narrow, window_count, windows
+from fdl.core.types import Batch
+from fdl.data.dataset import Source, columns, narrow, window_count, windows
 from fdl.engine.loader import evaluation_rows, training_rows
 
 
@@ -75,3 +76,38 @@ def test_training_rows_do_not_depend_on_how_they_are_cut_into_calls():
     parts = [training_rows(0, first, 2, batch_size=4, size=10) for first in (0, 2, 4)]
     assert np.array_equal(whole.indices, np.concatenate([p.indices for p in parts]))
     assert whole.indices.dtype == np.int32
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3), (7, 3), (4, 5, 1), (4, 200), (6,), ()])
+def test_flat_rows_are_the_rows(shape):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (6, *shape)).astype(np.uint8)
+    source = columns({"image": images, "number": np.arange(6)}, np.arange(6) % 3)
+    flat, indices = source.flat(), np.array([5, 0, 5], np.int32)
+    kept = flat.arrays[0]["image"]
+    assert kept.ndim == (2 if len(shape) > 1 and 1 < shape[-1] < 128 else images.ndim)
+    assert np.shares_memory(kept, images) or not images.size
+    device = jax.jit(flat.take)(jax.tree.map(jnp.asarray, flat.arrays), jnp.asarray(indices))
+    for a, b, c in zip(*map(jax.tree.leaves, (source.fetch(indices), flat.fetch(indices), device)), strict=True):
+        assert a.dtype == b.dtype == c.dtype
+        assert np.array_equal(a, b)
+        assert np.array_equal(a, c)
+
+
+def test_flat_rows_serve_a_take_of_the_users_own():
+    def take(arrays, indices):
+        return Batch(jnp.take(jnp.asarray(arrays), indices, axis=0) + 1, None, np.ones(len(indices), np.float32))
+
+    images = np.arange(60, dtype=np.float32).reshape(5, 2, 2, 3)
+    flat = Source(arrays=images, size=5, take=take).flat()
+    batch = jax.jit(flat.take)(jnp.asarray(flat.arrays), jnp.array([3, 1]))
+    assert np.array_equal(batch.inputs, images[[3, 1]] + 1)
+
+
+def test_windows_of_narrow_rows_stay_windows():
+    clips = np.arange(9 * 4 * 3, dtype=np.float32).reshape(9, 4, 3)
+    source = windows(clips, 3)
+    for a, b in zip(
+        *map(jax.tree.leaves, (source.fetch(np.arange(4)), source.flat().fetch(np.arange(4)))), strict=True
+    ):
+        assert np.array_equal(a, b)

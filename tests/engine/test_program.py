@@ -8,7 +8,7 @@ from fdl.core.types import add_up
 from fdl.data.dataset import columns
 from fdl.engine import loader
 from fdl.engine.placement import place
-from fdl.engine.program import Evaluation
+from fdl.engine.program import Evaluation, training
 from fdl.parallel.compiled import Call
 from fdl.parallel.executors import jit, mesh, pmap
 from fdl.tasks import detect
@@ -83,3 +83,10 @@ def test_evaluation_gives_the_state_back_unchanged():
     state = executor.put_state(made.init())
     after, _ = Evaluation(made, executor, "test")(state)
     tiny.same(after.params, made.init().params)
+
+
+def test_resident_colour_images_lie_flat_on_the_device():
+    made = tiny.experiment(model=tiny.convolutional().model, dataset=tiny.dataset(shape=(4, 4, 3)))
+    train = training(made, jit(jax.devices()[:1])).call
+    test = Evaluation(made, jit(jax.devices()[:1]), "test").call
+    assert [call.constants[0][0].shape for call in (train, test)] == [(40, 48), (11, 48)]
