@@ -1,13 +1,15 @@
 """Accelerators: finding the one that was asked for, and never quietly another."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 import jax
 
 Accelerator = Literal["any", "cpu", "gpu", "tpu"]
+GOOGLE = "0x1ae0"  # as a PCI vendor
 
 
 def find(accelerator: Accelerator = "any") -> list[jax.Device]:
@@ -43,10 +45,31 @@ def remedy(accelerator: str) -> str:
     return f"{install.get(accelerator, 'unset JAX_PLATFORMS')}, or choose --accelerator=any"
 
 
-def overlooked() -> str | None:
-    """Return a warning where this machine has an accelerator and JAX would run on the CPU all the same."""
-    hardware = {"gpu": Path("/proc/driver/nvidia/version"), "tpu": Path("/dev/accel0")}
-    for name, path in hardware.items():
-        if path.exists() and jax.default_backend() == "cpu" and "cpu" not in os.environ.get("JAX_PLATFORMS", ""):
-            return f"this machine has a {name} ({path}) but jax sees only the cpu; {remedy(name)}"
+def overlooked(root: Path = Path("/")) -> str | None:
+    """Return a warning where this machine has an accelerator and JAX would run on the CPU all the same.
+
+    root: where /proc, /dev and /sys are.
+    """
+    if jax.default_backend() != "cpu" or "cpu" in os.environ.get("JAX_PLATFORMS", ""):
+        return None
+    for name, path in present(root):
+        return f"this machine has a {name} ({path}) but jax sees only the cpu; {remedy(name)}"
     return None
+
+
+def present(root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
+    """Give the accelerators that the kernel shows, and where it does, whatever JAX sees.
+
+    TPUs up to v4 have /dev/accel0. Later ones are given to programs through VFIO, as other devices are too: there
+    Google's vendor number on the PCI bus tells.
+    """
+    if (driver := root / "proc/driver/nvidia/version").exists():
+        yield "gpu", driver
+    if (device := root / "dev/accel0").exists():
+        yield "tpu", device
+    elif any((root / "dev/vfio").glob("[0-9]*")):
+        for vendor in sorted((root / "sys/bus/pci/devices").glob("*/vendor")):
+            with contextlib.suppress(OSError):
+                if vendor.read_text().strip() == GOOGLE:
+                    yield "tpu", vendor.parent
+                    return

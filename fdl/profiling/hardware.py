@@ -32,19 +32,28 @@ CHIPS: Mapping[str, Chip] = {
     "H100": Chip(989e12, 3.35e12),
     "H200": Chip(989e12, 4.8e12),
     "B200": Chip(2250e12, 8.0e12),
+    "GB200": Chip(2500e12, 8.0e12),
     "TPU v2": Chip(45e12, 0.7e12),
     "TPU v3": Chip(123e12, 0.9e12),
+    "TPU v4 lite": Chip(138e12, 0.614e12),  # v4i
     "TPU v4": Chip(275e12, 1.2e12),
     "TPU v5 lite": Chip(197e12, 0.819e12),
-    "TPU v5": Chip(459e12, 2.765e12),  # sold as v5p
+    "TPU v5": Chip(459e12, 2.765e12),
     "TPU v6 lite": Chip(918e12, 1.64e12),
+    "TPU7x": Chip(2307e12, 7.37e12),
 }
+# What some versions of libtpu call the same chips, which are sold by these names.
+SOLD_AS = {"TPU v5e": "TPU v5 lite", "TPU v5p": "TPU v5", "TPU v6e": "TPU v6 lite", "TPU v7x": "TPU7x"}
 
 
 def known(kind: str) -> Chip | None:
-    """Return the chip that a device's kind names, or None."""
+    """Return the chip that a device's kind names, or None; of names that hold one another, the longest is meant."""
     words = f" {kind} ".replace("-", " ")
-    return next((chip for name, chip in CHIPS.items() if f" {name} " in words), None)
+    named = [name for name in (*CHIPS, *SOLD_AS) if f" {name} " in words]
+    if not named:
+        return None
+    name = max(named, key=len)
+    return CHIPS[SOLD_AS.get(name, name)]
 
 
 def floors(flops: float, moved: float) -> dict[str, tuple[float, str]]:
