@@ -91,6 +91,8 @@ def general_flags() -> flags.FlagValues:
         "feed", None, ["auto", "resident", "streamed"], "where the data waits: on the device or not (auto)", **at
     )
     flags.DEFINE_integer("fake_devices", None, "simulate this many devices on the CPU", lower_bound=1, **at)
+    flags.DEFINE_integer("accumulate", None, "micro-batches per step, for batches that do not fit", lower_bound=1, **at)
+    flags.DEFINE_integer("evaluate_batch_size", None, "examples per batch of an evaluation", lower_bound=1, **at)
     flags.DEFINE_integer("steps_per_call", None, "steps that run as one program (chosen by model)", lower_bound=1, **at)
     flags.DEFINE_string("ops", None, "own or plain, or by name: lstm=plain,max_pool=own (own on the CPU)", **at)
     flags.DEFINE_bool("keep_memory", None, "on the CPU, keep freed memory for the next step (true)", **at)

@@ -5,7 +5,6 @@ Nothing heavy is imported before the input is known to be right.
 
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import fdl
 from fdl import pages
-from fdl.core import kernel_choice
+from fdl.core import kernel_choice, out_of_memory
 from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
 from fdl.parallel import memory
 from fdl.runs import lock, signals
@@ -109,9 +108,9 @@ def run(
             raise
         return end(error, FAULT)
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        if not out_of_memory.happened(error):
             raise
-        return end(Fault(remedy(error)), FAULT)
+        return end(Fault(remedy(error, page)), FAULT)
     return DONE
 
 
@@ -152,19 +151,11 @@ def parse_sweep(text: str) -> dict[str, list[str]]:
     return parse(text)
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Say whether this is XLA's or Python's way of saying that memory is out."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
-
-
-def remedy(error: Exception) -> str:
-    """Return one line with what was asked for and what to change."""
-    said = re.search(r"(?i)out of memory[^.\n]*", str(error))
-    asked = said[0] if said else " ".join(str(error).split())[:200] or "out of memory"
-    return (
-        f"{asked}; lower batch_size or evaluate_batch_size, raise accumulate, use --feed=streamed or a smaller model; "
-        "what was saved stays"
-    )
+def remedy(error: Exception, page: pages.Page) -> str:
+    """Return one line with what was used, and what can be typed to use less."""
+    smaller = ["lower --batch_size"] if any(knob.name == "batch_size" for knob in page.knobs) else []
+    ways = [*smaller, "raise --accumulate", "lower --evaluate_batch_size", "--feed=streamed", "--precision=bfloat16"]
+    return f"{out_of_memory.told(str(error))}; {', '.join(ways)}, or a smaller model; what was saved stays"
 
 
 def measure(

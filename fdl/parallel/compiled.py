@@ -56,7 +56,7 @@ class Call:
         if needed > free:
             raise OutOfMemory(
                 f"out of memory: the program needs {needed:,} bytes besides its state, and {free:,} are free; lower "
-                "batch_size or evaluate_batch_size, raise accumulate, or choose a smaller model"
+                "--batch_size or --evaluate_batch_size, raise --accumulate, or choose a smaller model"
             )
 
 

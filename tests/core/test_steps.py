@@ -126,14 +126,3 @@ def test_a_leaf_that_moves_is_named_and_not_compiled_for():
     state, _ = call(call.executor.put_state(made.init()), chunk)
     with pytest.raises(ValueError, match=r"state/step was int32\[\] on \S+0 and is int32\[\] on \S+1"):
         call(jax.device_put(state, there), chunk)
-
-
-def test_out_of_memory_is_one_line_that_says_what_to_change():
-    from fdl import cli
-
-    error = RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.\n  a long\n tale")
-    assert cli.out_of_memory(error)
-    assert "17179869184 bytes" in cli.remedy(error)
-    assert "batch_size" in cli.remedy(error)
-    assert "\n" not in cli.remedy(error)
-    assert not cli.out_of_memory(RuntimeError("anything else"))
