@@ -65,6 +65,13 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "the newest, or the best by validation", **at)
     at["module_name"] = OPTIONS
     flags.DEFINE_enum("precision", None, ["bfloat16", "float16"], "compute in 16 bits; parameters stay float32", **at)
+    flags.DEFINE_enum(
+        "matmul_precision",
+        None,
+        ["default", "high", "highest"],
+        "of float32 products; highest is float32 on TPUs",
+        **at,
+    )
     flags.DEFINE_float("average", None, "evaluate with a moving average of the weights of this decay", **at)
     flags.DEFINE_list("freeze", None, "module paths whose parameters stay as they are, Dense_0,Block_0/attention", **at)
     at["module_name"] = SAMPLING

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
+import jax
 import jax.numpy as jnp
 
 from fdl import optim
@@ -14,6 +15,7 @@ from fdl.core import optimizer_state
 from fdl.experiment import Experiment
 
 Precision = Literal["bfloat16", "float16"]
+MatmulPrecision = Literal["default", "high", "highest"]
 
 
 def precise(experiment: Experiment, precision: Precision) -> Experiment:
@@ -45,16 +47,29 @@ def freezing(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     )
 
 
+def multiplying(experiment: Experiment, precision: MatmulPrecision) -> Experiment:
+    """Let float32 products of the whole process have this precision, as JAX's setting of the same name.
+
+    XLA's default is one bfloat16 pass on a TPU and TF32 on NVIDIA; "highest" is float32 everywhere.
+    """
+    if precision not in get_args(MatmulPrecision):
+        raise ValueError(f"matmul_precision {precision!r} is not one of {', '.join(get_args(MatmulPrecision))}")
+    jax.config.update("jax_default_matmul_precision", precision)
+    return _marked(experiment, "matmul_precision", precision)
+
+
 def chosen(
     experiment: Experiment,
     *,
     freeze: Sequence[str] = (),
     precision: Precision | None = None,
+    matmul_precision: MatmulPrecision | None = None,
     average: float | None = None,
 ) -> Experiment:
     """Return the experiment with the options that were chosen, in the only order that is right."""
     experiment = freezing(experiment, freeze) if freeze else experiment
     experiment = precise(experiment, precision) if precision else experiment
+    experiment = multiplying(experiment, matmul_precision) if matmul_precision else experiment
     return averaging(experiment, average) if average is not None else experiment
 
 

@@ -13,6 +13,12 @@ from fdl.engine.program import steps_per_call, work_of
 from fdl.experiment import Experiment
 from fdl.profiling import hardware
 
+MATMUL = {
+    "default": "one bfloat16 pass on a TPU, TF32 on NVIDIA, float32 on the CPU (--matmul_precision=highest: float32)",
+    "high": "three bfloat16 passes on a TPU, TF32 on NVIDIA, float32 on the CPU",
+    "highest": "float32 everywhere",
+}
+
 
 def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
@@ -38,6 +44,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         "epochs": experiment.epochs(experiment.steps),
         "steps_per_call": steps_per_call(experiment, executor, work),
         "floors_seconds": {name: seconds for name, (seconds, _) in least.items()},
+        "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # type: ignore[attr-defined]
         "ops": kernel_choice.chosen(),
         "executor": executor.name,
         "devices": len(executor.devices),
@@ -59,6 +66,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         f"{result['state_bytes_per_device'] / 2**20:,.2f} MiB on each device"
     )
     say(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
+    say(f"{'float32 products':16} {MATMUL.get(result['matmul_precision'], result['matmul_precision'])}")
     say(f"{'ops':16} {', '.join(f'{op} {form}' for op, form in result['ops'].items())}")
     say(
         "\na step takes no less than this on one chip, by its maker's peaks: all matrix products and convolutions in\n"

@@ -10,7 +10,7 @@ import tiny
 from fdl import optim
 from fdl.core import optimizer_state, steps
 from fdl.core.types import TrainState
-from fdl.engine.options import averaging, chosen, freezing, precise
+from fdl.engine.options import averaging, chosen, freezing, multiplying, precise
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.models import MLP, Transformer
@@ -152,3 +152,19 @@ def test_computing_again_keeps_less_and_gives_the_same_gradient() -> None:
     models = (kept, kept.clone(remat="all"))
     whole, again = (jax.jit(jax.grad(lambda v, m=model: loss(m, v)))(variables) for model in models)
     tiny.close(whole, again, 1e-5)
+
+
+def test_the_precision_of_products_is_set_for_the_process_and_part_of_the_run() -> None:
+    before = jax.config.jax_default_matmul_precision
+    try:
+        experiment = chosen(made(), matmul_precision="highest")
+        assert jax.config.jax_default_matmul_precision == "highest"
+        assert experiment.identity()["matmul_precision"] == "highest"
+        batch = tiny.batch(experiment, np.ones(8))
+        lowered = jax.jit(step_of(experiment)).lower(experiment.init(), batch).as_text()
+        assert "precision = [HIGHEST, HIGHEST]" in lowered
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
+    assert "precision = [HIGHEST" not in jax.jit(step_of(made())).lower(experiment.init(), batch).as_text()
+    with pytest.raises(ValueError, match="matmul_precision 'exact' is not one of default, high, highest"):
+        multiplying(made(), "exact")  # type: ignore[arg-type]

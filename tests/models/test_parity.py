@@ -54,6 +54,13 @@ def small_bert(*, pooler):
     return BERT(vocabulary=50, width=16, depth=2, heads=4, context=12, pooler=pooler)
 
 
+@pytest.fixture(autouse=True)
+def float32_products():
+    """A TPU would multiply float32 in one bfloat16 pass, and nothing would agree to 1e-4."""
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 def test_gpt2_equals_transformers(tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=4, n_positions=12)

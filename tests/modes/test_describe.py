@@ -20,3 +20,9 @@ def test_what_leads_with_the_batch_is_written_so():
         "int32[B]",
         "float32[B, 10]",
     ]
+
+
+def test_it_says_what_products_keep_of_float32():
+    lines: list[str] = []
+    assert describe(load("digits_mlp"), say=lines.append)["matmul_precision"] == "default"
+    assert any("one bfloat16 pass on a TPU" in line and "--matmul_precision=highest" in line for line in lines)
