@@ -1,7 +1,9 @@
 """Any table: classes or numbers from mixed columns with missing values, by file or TFDS name alone.
 
---dataset is a CSV, TSV, Parquet or NPZ file, a folder with one per split, a TFDS name or a prepared TFDS folder.
-Numbers are standardised and categories embedded, with scales and vocabularies fitted on train alone.
+--dataset is a CSV, TSV, Parquet, Feather, JSON Lines, Excel or NPZ file (compressed as well), a folder with one per
+split or of shards, a TFDS name or a prepared TFDS folder. What each column is taken for is said before training:
+numbers are standardised, dates become elapsed time, month, weekday and hour, categories are embedded, row numbers and
+columns of nothing are left out; scales and vocabularies are fitted on train alone. docs/data.md has the table of rules.
 
     python launch.py --experiment=table --dataset=people.csv --target=income
 """
@@ -10,6 +12,7 @@ from typing import Literal
 
 from fdl import optim
 from fdl.data.modalities.table import table
+from fdl.data.readers.files import reading
 from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import MLP
@@ -18,10 +21,14 @@ from fdl.tasks import classify, regress
 
 def experiment(
     *,
-    dataset: str = "",  # CSV, TSV, Parquet or NPZ file, folder of them, TFDS name or prepared TFDS folder
+    dataset: str = "",  # a file of a table, folder of them, TFDS name or prepared TFDS folder
     inputs: tuple[str, ...] = (),  # the columns to learn from; all others where empty
     target: str = "",  # the column to predict
     goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
+    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; decimal=, header=no"
+    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns that are not to be read
+    missing: Literal["refuse", "drop"] = "refuse",  # rows without a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
@@ -34,7 +41,8 @@ def experiment(
     seed: int = 0,  # of everything random
 ) -> Experiment:
     """Make the experiment of this page."""
-    data = table(find(dataset, splits=split_strings(train, validation, test)), inputs=inputs, target=target, goal=goal)
+    records = find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop))
+    data = table(records, inputs=inputs, target=target, goal=goal, missing=missing)
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size)

@@ -121,13 +121,13 @@ def test_a_mesh_is_given_by_its_axes(tmp_path):
 
 def test_a_table_that_is_mended_trains_where_it_failed_and_one_that_changed_is_refused(tmp_path):
     table, words = tmp_path / "t.csv", ["--experiment=table", "--dataset=t.csv", "--target=y", "--epochs=2"]
-    rows = [f"{i},{(i * 7) % 13}" for i in range(60)]
+    rows = [f"{i / 2},{(i * 7) % 13}" for i in range(60)]
     table.write_text("\n".join(["x,y", *rows[:-1], "59,inf"]))
     assert launch(*words, cwd=tmp_path).returncode == 2
     table.write_text("\n".join(["x,y", *rows]))
     mended = launch(*words, cwd=tmp_path)
     assert mended.returncode == 0, mended.stderr
-    table.write_text("\n".join(["x,y", *rows[:-1], "59,4000"]))
+    table.write_text("\n".join(["x,y", *rows[:-1], "59,12"]))
     changed = launch(*words, cwd=tmp_path)
     assert changed.returncode == 2
     assert "holds another run" in changed.stderr

@@ -32,7 +32,8 @@ class Spec:
     classes:    how many classes the targets have, None where they are not classes.
     names:      the classes by number, where they have names.
     vocabulary: how many tokens the inputs have, None where they are not tokens.
-    center, scale: mean and standard deviation over train of targets that are numbers.
+    center, scale: mean and standard deviation over train of targets that are numbers, as a source gives them.
+    offset:     what was taken from them in 64 bits, where 32 hold too few digits: a number to show is one plus offset.
     categories: how many values each categorical column has, in the order of the input `categories`.
     """
 
@@ -47,6 +48,7 @@ class Spec:
     categories: tuple[int, ...] = ()
     center: float = 0.0
     scale: float = 1.0
+    offset: float = 0.0
 
     @property
     def epoch_size(self) -> int:
@@ -168,6 +170,7 @@ class Dataset:
     tokenizer: how text becomes the tokens of the inputs and tokens text, where they are that.
     fitted:    what was learned from the training split (scales, vocabularies), in JSON's types; kept in the run folder.
     contents:  changes with the files, as far as can be seen at once; empty where the data is not a user's.
+    notes:     how the data was read and what each column is taken for: said before anything trains.
     """
 
     name: str
@@ -178,6 +181,7 @@ class Dataset:
     tokenizer: Tokenizer | None = None
     fitted: Mapping[str, Any] = field(default_factory=dict)
     contents: Callable[[], str] = lambda: ""
+    notes: tuple[str, ...] = ()
 
     def steps(self, epochs: float, batch_size: int) -> int:
         """Return how many steps are at least this many epochs: each shows every example, or every token, once."""
@@ -223,6 +227,7 @@ def dataset_of(
         tokenizer=tokenizer,
         fitted=fitted,
         contents=records.contents,
+        notes=records.notes,
     )
 
 

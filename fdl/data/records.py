@@ -1,14 +1,15 @@
 """Records: rows of named fields from anywhere (TFDS, your own files), before anyone decides what to learn from them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from fdl.data.readers.cells import Texts
 from fdl.data.split import HOLD_OUT, split_rows
 
-Kind = Literal["image", "video", "audio", "text", "label", "number", "array", "other"]
+Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "array", "other"]
 
 
 FLOAT = np.dtype(np.float32)
@@ -21,9 +22,13 @@ Ask = Callable[..., dict[str, Column]]
 class Field:
     """What one column holds.
 
-    kind:    "number" is one number, "array" a fixed number of them, "label" a class, "other" what cannot be used.
-    shape:   of one value, None where it differs between examples.
-    classes: of a label; names: of its classes; rate: samples per second of audio.
+    kind:     "number" is one number, "array" a fixed number of them, "label" a class, "other" what cannot be used.
+    shape:    of one value, None where it differs between examples.
+    classes:  of a label; names: of its classes; rate: samples per second of audio.
+    also:     other kinds that the same values may be taken for.
+    note:     how the column was read, a phrase; empty where there is nothing to say.
+    left_out: why no page learns from this column unless it is named; empty where it does.
+    refusal:  the line that ends a run which would use this column; empty where it may be used.
     """
 
     kind: Kind
@@ -32,6 +37,14 @@ class Field:
     classes: int | None = None
     names: tuple[str, ...] | None = None
     rate: int | None = None
+    also: tuple[Kind, ...] = ()
+    note: str = ""
+    left_out: str = ""
+    refusal: str = ""
+
+    def fits(self, kinds: Sequence[Kind]) -> bool:
+        """Say whether the column is, or may be taken for, one of these kinds."""
+        return self.kind in kinds or any(kind in kinds for kind in self.also)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +56,10 @@ class Records:
     fingerprint: changes with the content; costs reading the files once.
     contents:    changes with the content as far as can be seen at once: of files that are large, names and sizes.
     where:       `(split, index) -> file and line`, where a user would look for the example.
-    notes:       what was decided on the way here, a line each, to be said before anything trains.
+    notes:       what the reader decided about the whole, a line each: said before anything trains.
+    schema:      how a new file is to be read the same way: dialect and types, in JSON's types.
+    advice:      what else may be wrong where a column is not there.
+    retyped:     `{column: type} -> the same records` with these columns read as another type ("text" as written).
     apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.readers.worker`).
     """
 
@@ -56,6 +72,9 @@ class Records:
     contents: Callable[[], str] = lambda: ""
     where: Callable[[str, int], str] | None = None
     notes: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    advice: str = ""
+    retyped: Callable[[Mapping[str, str]], "Records"] | None = None
     apart: Callable[[Ask], Read] | None = None
 
     def noting(self, *notes: str) -> "Records":
@@ -71,25 +90,114 @@ class Records:
         return self.where(split, index) if self.where else f"{self.name} split {split!r} example {index}"
 
     def choose(self, asked: str, role: str, kinds: Sequence[Kind], *, besides: Sequence[str] = ()) -> str:
-        """Return the one field of these kinds that is asked for, declared by the set, or the only one there is."""
-        fits = [name for name, field in self.fields.items() if field.kind in kinds and name not in besides]
+        """Return the one field of these kinds that is asked for, declared by the set, or the only one there is.
+
+        A column that is left out (row numbers) is never guessed, and one that cannot be vouched for never taken.
+        """
+        fits = [name for name, field in self.fields.items() if field.fits(kinds) and name not in besides]
         if asked:
-            if asked not in self.fields:
-                raise ValueError(f"{self.name} has no column {asked!r} for --{role}; its columns are {self._listed()}")
-            if asked not in fits:
-                rule = "is already taken" if asked in besides else f"is not {' or '.join(kinds)}"
-                way = f"give --{role}={' or '.join(fits)}" if fits else "give another --dataset: this one has none"
-                raise ValueError(f"column {asked!r} of {self.name} ({self.fields[asked].kind}) {rule}; {way}")
-            return asked
-        if self.supervised and self.supervised[role == "target"] in fits:
-            return self.supervised[role == "target"]
-        if len(fits) != 1:
-            found = f"several columns fit: {', '.join(fits)}" if fits else f"no column is {' or '.join(kinds)}"
-            raise ValueError(f"{self.name}: {found}; name one of {self._listed()} with --{role}")
-        return fits[0]
+            chosen = self._asked(asked, role, kinds, fits, besides)
+        elif self.supervised and self.supervised[role == "target"] in fits:
+            chosen = self.supervised[role == "target"]
+        else:
+            plain = [name for name in fits if not self.fields[name].left_out]
+            if len(plain) != 1:
+                seen = f"several columns fit: {', '.join(plain)}" if plain else f"no column is {' or '.join(kinds)}"
+                raise ValueError(f"{self.name}: {seen}; name one of {self._listed()} with --{role}")
+            chosen = plain[0]
+        if self.fields[chosen].refusal:
+            raise ValueError(self.fields[chosen].refusal)
+        return chosen
+
+    def _asked(self, asked: str, role: str, kinds: Sequence[Kind], fits: Sequence[str], besides: Sequence[str]) -> str:
+        if asked not in self.fields:
+            advice = f"; {self.advice}" if self.advice else ""
+            raise ValueError(
+                f"{self.name} has no column {asked!r} for --{role}; its columns are {self._listed()}{advice}"
+            )
+        if asked not in fits:
+            field = self.fields[asked]
+            rule = "is already taken" if asked in besides else f"is not {' or '.join(kinds)}"
+            way = f"give --{role}={' or '.join(fits)}" if fits else "give another --dataset: this one has none"
+            what = f"{field.kind}: {field.left_out}" if field.left_out else field.kind
+            raise ValueError(f"column {asked!r} of {self.name} ({what}) {rule}; {way}")
+        return asked
 
     def _listed(self) -> str:
-        return ", ".join(f"{name} ({field.kind})" for name, field in self.fields.items())
+        listed = [f"{name} ({field.kind})" for name, field in self.fields.items()]
+        return ", ".join(listed[:20]) + f", … ({len(listed)} columns)" * (len(listed) > 20)
+
+
+def keep_rows(records: Records, rows: Mapping[str, np.ndarray]) -> Records:
+    """Return the same records with only these rows of the splits that are named, in this order."""
+
+    def kept_of(read: Read) -> Read:
+        def kept_read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+            return read(split, rows[split][indices] if split in rows else indices, names)
+
+        return kept_read
+
+    def in_subprocess(ask: Ask) -> Read:
+        assert records.apart is not None
+        return kept_of(records.apart(ask))
+
+    def where(split: str, index: int) -> str:
+        return records.at(split, int(rows[split][index]) if split in rows else index)
+
+    return replace(
+        records,
+        sizes={split: len(rows[split]) if split in rows else size for split, size in records.sizes.items()},
+        read=kept_of(records.read),
+        apart=in_subprocess if records.apart else None,
+        where=where if records.where else None,
+    )
+
+
+def drop_missing(records: Records, columns: Sequence[str], missing: Literal["refuse", "drop"] = "refuse") -> Records:
+    """Return the records without the rows in which one of these columns is missing, counted in `notes`; or refuse."""
+    kept: dict[str, np.ndarray] = {}
+    notes = []
+    for split, size in records.sizes.items():
+        rows = records.read(split, np.arange(size), columns)
+        for name in columns:
+            gone = is_missing(rows[name])
+            if not gone.any():
+                continue
+            count = int(gone.sum())
+            if missing == "refuse":
+                raise ValueError(
+                    f"{records.at(split, int(np.argmax(gone)))}: {name} is missing, in {count} of {size} rows of "
+                    f"{split}; fill it in, or leave such rows out with --missing=drop"
+                )
+            notes.append(f"{count} of {size} rows of {split} are left out: {name} is missing")
+            kept[split] = kept.get(split, np.ones(size, bool)) & ~gone
+    whole = {split: np.flatnonzero(mask) for split, mask in kept.items()}
+    return replace(keep_rows(records, whole), notes=(*records.notes, *notes)) if kept else records
+
+
+def is_missing(column: Column) -> np.ndarray:
+    """Return bool[n]: where a column has no value: None, NaN, NaT or an empty text."""
+    if isinstance(column, Texts):
+        return column.codes < 0
+    if isinstance(column, np.ndarray) and column.dtype.kind != "O":
+        flat = column.reshape(len(column), -1)
+        if column.dtype.kind in "fM":
+            return np.any(np.isnat(flat) if column.dtype.kind == "M" else np.isnan(flat), axis=1)
+        return np.any(flat == "", axis=1) if column.dtype.kind == "U" else np.zeros(len(column), bool)
+    return np.array([_is_missing(value) for value in column], bool)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value) or (isinstance(value, float) and value != value)
+
+
+def _numbered(labels: Column | None) -> np.ndarray | None:
+    """Return the number of each row's class, the classes sorted by name."""
+    if labels is None:
+        return None
+    if isinstance(labels, Texts):
+        return np.append(np.argsort(np.argsort(labels.strings, kind="stable")) + 1, 0)[labels.codes]
+    return np.unique(np.asarray(labels, dtype=str), return_inverse=True)[1]
 
 
 def complete(records: Records, *, seed: int = 0, labels: Column | None = None) -> Records:
@@ -106,14 +214,13 @@ def complete(records: Records, *, seed: int = 0, labels: Column | None = None) -
     missing = {name: share for name, share in HOLD_OUT.items() if name not in records.sizes}
     if not missing:
         return records
-    numbers = None if labels is None else np.unique(np.asarray(labels, dtype=str), return_inverse=True)[1]
     size = records.sizes["train"]
     if size < 1 + 2 * len(missing):
         raise ValueError(
             f"{records.name} has {size} training examples, too few to hold some out for {' and '.join(missing)}"
         )
     share = {name: max(part, 1 / size) for name, part in missing.items()}
-    rows = split_rows(size, seed=seed, labels=numbers, held_out=share)
+    rows = split_rows(size, seed=seed, labels=_numbered(labels), held_out=share)
 
     def complete_of(read: Read) -> Read:
         def complete_read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:

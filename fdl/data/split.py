@@ -22,7 +22,8 @@ def split_rows(
 ) -> dict[str, np.ndarray]:
     """Return i64[n] row numbers of each split: disjoint, together every row, the same for the same seed.
 
-    labels: [size] or None; with labels every class is spread over the splits as evenly as whole rows allow.
+    labels: [size] or None; with labels every class is spread over the splits as evenly as whole rows allow, and each
+    has a row in train: what was not seen there could not be asked for later.
     """
     sizes = split_sizes(size, held_out)
     rows = np.random.default_rng(seed).permutation(size)
@@ -34,7 +35,24 @@ def split_rows(
         picks = (np.arange(sizes[name]) * len(rows) + len(rows) // 2) // max(sizes[name], 1)
         splits[name] = np.sort(rows[picks])
         rows = np.delete(rows, picks)
-    return {"train": np.sort(rows), **splits}
+    whole = {"train": np.sort(rows), **splits}
+    return whole if labels is None else _all_in_train(whole, np.asarray(labels))
+
+
+def _all_in_train(splits: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return splits of the same sizes in which train has each class: rows of rare ones against one of the commonest."""
+    classes, numbers = np.unique(labels, return_inverse=True)
+    counts = np.bincount(numbers[splits["train"]], minlength=len(classes))
+    for absent in np.flatnonzero(counts == 0):
+        split, row = next((name, int(row)) for name, rows in splits.items() for row in rows if numbers[row] == absent)
+        most = int(np.argmax(counts))
+        if counts[most] < 2:
+            break  # more classes than rows to train on
+        given = int(splits["train"][numbers[splits["train"]] == most][-1])
+        for name, old, new in ((split, row, given), ("train", given, row)):
+            splits[name] = np.sort(np.where(splits[name] == old, new, splits[name]))
+        counts[absent], counts[most] = 1, counts[most] - 1
+    return splits
 
 
 Kept = TypeVar("Kept")

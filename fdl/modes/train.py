@@ -72,6 +72,8 @@ def run(
     """Train in a folder that is this run's own, until the end or until a stop is requested."""
     if warning := overlooked():
         say(f"warning: {warning}")
+    for line in experiment.dataset.notes:
+        say(line)
 
     task, begun_at = experiment.task, time.time()
     checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)

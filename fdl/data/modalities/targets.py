@@ -1,5 +1,6 @@
 """Targets: what is to be predicted, worked out from a column's declaration or, where that says nothing, from train."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,12 +10,14 @@ import numpy as np
 
 from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
-from fdl.data.records import Column, Field, Kind, Records
+from fdl.data.modalities.plan import named
+from fdl.data.records import Column, Field, Kind, Records, is_missing
 
 Goal = Literal["auto", "classify", "regress"]
 TARGETS: tuple[Kind, ...] = ("label", "number", "text", "array")
 MOST_CLASSES = 1000
-_FEW = 100
+_FEW = 20  # whole numbers that are no 0..N-1 or 1..N are names of classes if there are at most so many
+_FAR = 256  # a mean so many deviations from 0 is taken off in 64 bits: 32 hold too few digits beside it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,8 @@ class Target:
     """A column as targets of a batch.
 
     encode: `(values, split, indices) -> array[n, ...]`; raises on a value that cannot be a target, saying where it is.
-    center, scale: of a number, over train.
+    center, scale: of a number, over train. offset: what `encode` takes from it.
+    seen:   the range or the classes, in words; said: how the column is taken, and the way to the other, in one line.
     """
 
     name: str
@@ -32,6 +36,9 @@ class Target:
     names: tuple[str, ...] | None = None
     center: float = 0.0
     scale: float = 1.0
+    offset: float = 0.0
+    seen: str = ""
+    said: str = ""
     fitted: dict[str, Any] = field(default_factory=dict)
 
     def spec(
@@ -51,41 +58,75 @@ class Target:
             names=self.names,
             center=self.center,
             scale=self.scale,
+            offset=self.offset,
             categories=categories,
             vocabulary=vocabulary,
         )
 
 
 def fit_target(records: Records, name: str, goal: Goal = "auto") -> Target:
-    """Return the column `name` as a target: classes if it is a label, text or few whole numbers, else numbers."""
+    """Return the column `name` as a target: classes or numbers, as `goal` says or `takes_classes` tells."""
     column = records.fields[name]
     if column.kind == "label" and column.classes and goal != "regress":
         return _declared(records, name, column)
-    if column.kind == "array":
-        if goal == "classify" or None in column.shape:
-            raise ValueError(
-                f"column {name!r} of {records.name} holds {column.shape} numbers each; no class can be made of it"
-            )
-        return _numbers(records, name, column)
-    values = records.column("train", name)
-    if column.kind == "number" and goal != "classify" and (goal == "regress" or not _few(values, column)):
-        return _numbers(records, name, column)
-    if goal == "regress":
+    values = flat(records.column("train", name), column)
+    if takes_classes(values, column, goal):
+        return _classes(records, name, values, column, goal)
+    if column.kind == "text":
         raise ValueError(f"column {name!r} of {records.name} holds {column.kind}, not numbers; give --goal=classify")
-    return _fitted(records, name, values)
+    if goal == "classify":
+        raise ValueError(
+            f"column {name!r} of {records.name} holds {column.shape} numbers each; no class can be made of it"
+        )
+    return _numbers(records, name, values, column)
 
 
-def _few(values: Column, column: Field) -> bool:
-    """Say whether these numbers are rather names of classes: whole, few, and each seen more than once."""
-    if column.dtype.kind == "f":
+def class_labels(records: Records, name: str, goal: Goal = "auto") -> Column | None:
+    """Return the class of each row of train, to spread classes evenly over the splits; None where there are none."""
+    if "train" not in records.sizes or not records.sizes["train"]:
+        return None
+    column = records.fields[name]
+    values = flat(records.column("train", name), column)
+    return values if column.kind == "label" or takes_classes(values, column, goal) else None
+
+
+def flat(values: Column, column: Field) -> Column:
+    """Return targets as one number each where they are, as [n, 1] or one-hot [n, classes] arrays."""
+    if column.kind != "array":
+        return values
+    array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        return array[:, 0]
+    return array.argmax(1) if _one_hot(array) else array
+
+
+def takes_classes(values: Column, column: Field, goal: Goal) -> bool:
+    """Say whether these targets of train are names of classes.
+
+    Texts and labels are, and whole numbers (3.0 is one) which are all of 0..N-1 or of 1..N, or at most 20 different;
+    each for two rows at least, on average.
+    """
+    if column.kind in ("label", "text") or not isinstance(values, np.ndarray):
+        return goal != "regress"
+    if values.ndim > 1 or goal != "auto":
+        return values.ndim == 1 and goal == "classify"
+    found = np.unique(values[~is_missing(values)])
+    if (
+        not np.isfinite(found).all()
+        or not np.array_equal(found, np.round(found))
+        or 2 * len(found) > max(len(values), 4)
+    ):
         return False
-    distinct = len({value for value in values if not missing(value)})
-    return distinct <= _FEW and 2 * distinct <= max(len(values), 4)
+    counted = (
+        len(found) <= MOST_CLASSES and len(found) and found[0] in (0, 1) and found[-1] - found[0] + 1 == len(found)
+    )
+    return bool(counted or len(found) <= _FEW)
 
 
-def missing(value: Any) -> bool:
-    """Say whether a value stands for nothing: None, NaN or an empty text."""
-    return value is None or value == "" or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+def _one_hot(array: np.ndarray) -> bool:
+    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "fiub":
+        return False
+    return bool(np.isin(array, (0, 1)).all() and (array.sum(1) == 1).all())
 
 
 def _declared(records: Records, name: str, column: Field) -> Target:
@@ -102,36 +143,69 @@ def _declared(records: Records, name: str, column: Field) -> Target:
             )
         return labels.astype(np.int32)
 
-    shape = jax.ShapeDtypeStruct((), np.int32)
-    return Target(name=name, shape=shape, encode=encode, classes=classes, names=column.names)
+    return Target(
+        name=name,
+        shape=jax.ShapeDtypeStruct((), np.int32),
+        encode=encode,
+        classes=classes,
+        names=column.names,
+        said=f"target {name}: {classes} classes, as the set declares",
+    )
 
 
-def _fitted(records: Records, name: str, values: Column) -> Target:
-    known = sorted({_text(value) for value in values if not missing(value)}, key=_natural)
+def _classes(records: Records, name: str, values: Column, column: Field, goal: Goal) -> Target:
+    codes, texts = named(values)
+    known = sorted((texts[place] for place in np.unique(codes[codes >= 0])), key=_natural)
     _two_or_more(records, name, len(known))
     if len(known) > MOST_CLASSES:
         raise ValueError(
             f"column {name!r} of {records.name} has {len(known)} values in train, over {MOST_CLASSES} classes; "
             "give another --target or --goal=regress"
         )
-    number = {value: i for i, value in enumerate(known)}
+    if column.kind == "text" and all(re.fullmatch(r"\s*\[.*\]\s*", text) for text in known):
+        raise ValueError(
+            f"column {name!r} of {records.name} holds lists, as {known[0]!r}, and a row has one class; give a --target "
+            "with one each"
+        )
+    number = {text: i for i, text in enumerate(known)}
 
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
-        for value, index in zip(values, indices, strict=True):
-            if missing(value) or _text(value) not in number:
-                seen = "missing" if missing(value) else f"{_text(value)!r}, which train does not have"
-                raise ValueError(f"{records.at(split, index)}: {name} is {seen}; leave such examples out")
-        return np.array([number[_text(value)] for value in values], np.int32)
+        codes, texts = named(flat(values, column))
+        found = np.array([*(number.get(text, -1) for text in texts), -1], np.int32)[codes]
+        wrong = np.flatnonzero(found < 0)
+        if len(wrong):
+            row = int(wrong[0])
+            seen = "missing" if codes[row] < 0 else f"{texts[codes[row]]!r}, which train does not have"
+            raise ValueError(f"{records.at(split, indices[row])}: {name} is {seen}; leave such examples out")
+        return found
 
-    shape = jax.ShapeDtypeStruct((), np.int32)
-    fitted = {"target": name, "classes": known}
-    return Target(name=name, shape=shape, encode=encode, classes=len(known), names=tuple(known), fitted=fitted)
+    shown = ", ".join(known[:3]) + ", …" * (len(known) > 3)
+    whole = column.kind == "number" and goal == "auto"
+    said = f"{len(known)} whole numbers ({shown}), read as classes; --goal=regress for a number" if whole else ""
+    return Target(
+        name=name,
+        shape=jax.ShapeDtypeStruct((), np.int32),
+        encode=encode,
+        classes=len(known),
+        names=tuple(known),
+        seen=f"{len(known)} classes: {shown}",
+        said=f"target {name}: {said or f'{len(known)} classes ({shown})'}",
+        fitted={"target": name, "classes": known},
+    )
 
 
-def _numbers(records: Records, name: str, column: Field) -> Target:
+def _numbers(records: Records, name: str, train: Column, column: Field) -> Target:
+    train = np.asarray(train, np.float64)
+    shape = train.shape[1:]
+    finite = train[np.abs(train) <= np.finfo(np.float32).max]  # what is not finite is named when it is read
+    center, scale = (float(finite.mean()), float(finite.std())) if len(finite) else (0.0, 1.0)
+    if len(finite) and finite.min() == finite.max():
+        raise ValueError(f"column {name!r} of {records.name} is {finite[0]:g} throughout train; give another --target")
+    offset = center if abs(center) > _FAR * scale else 0.0
+
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # it is infinite then, and named
-            numbers = np.asarray(values, np.float32)
+            numbers = (np.asarray(flat(values, column), np.float64) - offset).astype(np.float32)
         wrong = np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(1))
         if len(wrong):
             raise ValueError(
@@ -140,12 +214,21 @@ def _numbers(records: Records, name: str, column: Field) -> Target:
             )
         return numbers
 
-    train = np.asarray(records.column("train", name), np.float64)
-    train = train[np.abs(train) <= np.finfo(np.float32).max]  # what is not finite is named when it is read
-    center, scale = (float(train.mean()), float(train.std()) or 1.0) if len(train) else (0.0, 1.0)
-    shape = jax.ShapeDtypeStruct(tuple(int(size or 0) for size in column.shape), np.float32)
-    fitted = {"target": name, "center": center, "scale": scale}
-    return Target(name=name, shape=shape, encode=encode, center=center, scale=scale, fitted=fitted)
+    seen = f"{finite.min():.6g} to {finite.max():.6g}" if len(finite) else ""
+    whole = not shape and bool(len(finite)) and bool((finite == np.round(finite)).all())
+    what = f"{len(np.unique(finite))} whole numbers" if whole else f"numbers, {seen}"
+    way = "; --goal=classify for classes" if whole else ""
+    return Target(
+        name=name,
+        shape=jax.ShapeDtypeStruct(shape, np.float32),
+        encode=encode,
+        center=center - offset,
+        scale=scale or 1.0,
+        offset=offset,
+        seen=seen,
+        said=f"target {name}: {what}, read as a number{'s each' * bool(shape)}{way}",
+        fitted={"target": name, "center": center, "scale": scale or 1.0},
+    )
 
 
 def _two_or_more(records: Records, name: str, classes: int) -> None:
@@ -153,13 +236,6 @@ def _two_or_more(records: Records, name: str, classes: int) -> None:
         raise ValueError(
             f"column {name!r} of {records.name} has {classes} class: nothing to learn; give another --target"
         )
-
-
-def _text(value: Any) -> str:
-    """Return a value as the name of its class: 3.0 and 3 are one."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _natural(text: str) -> tuple[int, float, str]:

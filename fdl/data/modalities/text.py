@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, window_count, windows, windows_side_by_side
-from fdl.data.modalities.targets import TARGETS, Goal, fit_target, missing
-from fdl.data.records import Column, Records, complete
+from fdl.data.modalities.targets import TARGETS, Goal, fit_target
+from fdl.data.records import Column, Records, complete, is_missing
 from fdl.data.split import pick
 from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, padded, unknown_share
 
@@ -108,9 +108,9 @@ def language(
 def clean(records: Records, split: str, column: str) -> list[str]:
     """Return a column of texts, saying where one is missing."""
     rows: Column = records.column(split, column)
-    for index, text in enumerate(rows):
-        if missing(text):
-            raise ValueError(f"{records.at(split, index)}: {column} is empty; leave such examples out")
+    gone = is_missing(rows)
+    if gone.any():
+        raise ValueError(f"{records.at(split, int(np.argmax(gone)))}: {column} is empty; leave such examples out")
     return [str(text) for text in rows]
 
 
@@ -121,7 +121,7 @@ def unknown_tokens(records: Records, column: str, tokenizer: Tokenizer) -> Itera
             continue
         some = np.linspace(0, size - 1, min(size, _LOOKED_AT)).astype(int)
         texts = records.read(split, some, (column,))[column]
-        share = unknown_share(tokenizer.encode(str(text)) for text in texts if not missing(text))
+        share = unknown_share(tokenizer.encode(str(text)) for text in texts if text)
         if share > 0.5:
             yield (
                 f"warning: {share:.0%} of the tokens of {column} in {split} are unknown to train; --tokens=bytes and "

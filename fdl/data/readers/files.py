@@ -1,203 +1,193 @@
-"""Your own files as records: CSV, Parquet, NPZ, and folders of images by class.
+"""Tables as records: one file, a file per split, or shards; every column typed once over all splits together."""
 
-A file is one split, to be divided; a folder may hold `train.csv`, `validation.csv` and `test.csv` (or .parquet, .npz),
-or `train/CLASS/*.png` and so on.
-"""
-
-import csv
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fdl.data.fingerprint import fingerprint
-from fdl.data.records import Column, Field, Kind, Records
+from fdl.data.readers.column_types import TYPES, Typed, type_column
+from fdl.data.readers.containers import TABLES, read_raw, suffix_of
+from fdl.data.readers.dialect import Dialect, parse_dialect
+from fdl.data.readers.raw_table import RawTable
+from fdl.data.readers.splits import is_shard, split_of
+from fdl.data.records import Column, Field, Records
+from fdl.data.split import SPLITS
 
-SPLITS = ("train", "validation", "test")
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
-Columns = Mapping[str, Column]
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How files are to be read, as far as it is not to be told from them.
+
+    dialect: of text tables, see `parse_dialect`. roles: `column -> type` of `TYPES`. drop: columns that are not there.
+    """
+
+    dialect: str = ""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
 
 
-def table_file(path: Path) -> Records:
-    """Return the records of a CSV, TSV, Parquet or NPZ file, or of a folder that holds one per split."""
-    files = (
-        {"train": path} if path.is_file() else {split: found for split in SPLITS if (found := _table_in(path, split))}
-    )
-    if not files:
-        raise ValueError(f"{path} holds no train.csv, train.parquet or train.npz; give the file itself")
-    lines: dict[str, list[int]] = {}
-    tables = {}
-    for split, file in files.items():
-        try:
-            tables[split], lines[split] = READERS[file.suffix](file)
-        except UnicodeDecodeError:
-            raise ValueError(_not_utf8(file)) from None
-    if path.is_file() and path.suffix == ".npz":
-        tables = _splits_by_suffix(tables["train"])
-    for split, table in tables.items():
-        lengths = {name: len(column) for name, column in table.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"{files.get(split, path)}: columns have {lengths} rows; all must have the same number")
-        if set(table) != set(tables["train"]):
-            raise ValueError(
-                f"{path}: split {split!r} has columns {sorted(table)}, train has {sorted(tables['train'])}"
-            )
-        if not lengths or not next(iter(lengths.values())):
-            raise ValueError(f"{files.get(split, path)} holds no rows")
+def reading(dialect: str = "", roles: Sequence[str] = (), drop: Sequence[str] = ()) -> Reading:
+    """Return how to read, as the flags say it: roles are `column:type`."""
+    parse_dialect(dialect)
+    given = {}
+    for role in roles:
+        name, colon, kind = role.rpartition(":")
+        if not colon or kind not in TYPES:
+            raise ValueError(f"--roles has {role!r}; give COLUMN:TYPE with a type of {', '.join(TYPES)}")
+        given[name] = kind
+    return Reading(dialect=dialect, roles=given, drop=tuple(drop))
 
-    def where(split: str, index: int) -> str:
-        file = files.get(split, path)
-        return f"{file} line {lines[split][index]}" if lines.get(split) else f"{file} split {split!r} row {index}"
 
+def table_file(path: Path, how: Reading | None = None) -> Records:
+    """Return the records of a table: a file of a kind in `TABLES`, or a folder that holds one per split or shards."""
+    how = how or Reading()
+    files, skipped = ({"train": [path]}, "") if path.is_file() else table_files(path)
+    given = parse_dialect(how.dialect)
+    parts = {split: [(file, read_raw(file, given)) for file in names] for split, names in files.items()}
+    return records_of(parts, how, name=path.absolute().name.split(".")[0] or path.name, path=path, skipped=skipped)
+
+
+def table_files(folder: Path) -> tuple[dict[str, list[Path]], str]:
+    """Return the tables of a folder by split, and which files of it are none of them."""
+    listed = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name[0] not in "._"]
+    tables = [file for file in listed if suffix_of(file) in TABLES]
+    found: dict[str, list[Path]] = {}
+    for file in tables:
+        split = split_of(file.name.split(".")[0])
+        if split:
+            found.setdefault(split, []).append(file)
+    if not found and tables and all(is_shard(file.name.split(".")[0]) for file in tables):
+        found = {"train": tables}
+    for split, files in found.items():
+        if len(files) > 1 and not all(is_shard(file.name.split(".")[0]) for file in files):
+            shown = ", ".join(file.name for file in files)
+            raise ValueError(f"{folder} has several tables for split {split!r}: {shown}; keep one, or give the file")
+    others = [file.name for file in listed if file not in [kept for files in found.values() for kept in files]]
+    shown = ", ".join(others[:4]) + ", …" * (len(others) > 4)
+    return {split: found[split] for split in SPLITS if split in found}, f"not read: {shown}" if others else ""
+
+
+def records_of(
+    parts: Mapping[str, Sequence[tuple[Path, RawTable]]], how: Reading, *, name: str, path: Path, skipped: str = ""
+) -> Records:
+    """Return raw tables, some for each split, as records with one type per column."""
+    tables = [(split, file, raw) for split, files in parts.items() for file, raw in files]
+    sizes = {split: sum(raw.rows for _, raw in files) for split, files in parts.items()}
+    _same_columns([(file, raw) for _, file, raw in tables], how, path)
+    starts = np.cumsum([0, *(raw.rows for _, _, raw in tables)])
+
+    def at(row: int) -> str:
+        place = int(np.searchsorted(starts, row, side="right")) - 1
+        split, file, raw = tables[place]
+        inside = int(row - starts[place])
+        if raw.line_of:
+            return f"{file} line {raw.line_of(inside)}"
+        return f"{file} row {inside}" if len(tables) > len(sizes) else f"{file} split {split!r} row {inside}"
+
+    dialect = next((raw.dialect for _, _, raw in tables if raw.dialect), Dialect())
+    typed: dict[str, Typed] = {}
+    held = [dict(raw.columns) for _, _, raw in tables]
+    for column in [column for column in held[0] if column not in how.drop]:
+        cells = _joined([columns.pop(column) for columns in held])
+        typed[column] = _labelled(type_column(column, cells, dialect, at, how.roles.get(column, "")), column, tables)
+    begins = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
+
+    def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+        rows = np.asarray(indices) + begins[split]
+        return {column: typed[column].values[rows] for column in names}
+
+    paths = [file for _, file, _ in tables if file.is_file()]
     return Records(
-        name=path.absolute().stem,
-        fields={name: _guess(column) for name, column in tables["train"].items()},
-        sizes={split: len(next(iter(table.values()))) for split, table in tables.items()},
-        read=lambda split, indices, names: {name: _rows(tables[split][name], indices) for name in names},
-        fingerprint=lambda: fingerprint(files.values()),
-        contents=lambda: fingerprint(files.values()),
-        where=where,
+        name=name,
+        fields={column: what.field for column, what in typed.items()},
+        sizes=sizes,
+        read=read,
+        fingerprint=lambda: fingerprint(paths),
+        contents=lambda: fingerprint(paths),
+        where=lambda split, index: at(int(index + begins[split])),
+        notes=_notes(tables, skipped, how),
+        schema={"dialect": dialect.as_json(), "types": {column: _type(what.field) for column, what in typed.items()}},
+        advice=_advice(tables),
+        retyped=lambda roles: table_file(path, replace(how, roles={**how.roles, **roles})),
     )
 
 
-def _table_in(folder: Path, split: str) -> Path | None:
-    return next((folder / (split + suffix) for suffix in READERS if (folder / (split + suffix)).is_file()), None)
+def _same_columns(files: Sequence[tuple[Path, RawTable]], how: Reading, path: Path) -> None:
+    """Raise a ValueError where files have other columns than the first, or none of the name that is asked for."""
+    first = [name for name in files[0][1].columns if name not in how.drop]
+    for asked, role in ((name, role) for names, role in ((how.drop, "drop"), (how.roles, "roles")) for name in names):
+        if asked not in files[0][1].columns:
+            raise ValueError(f"{path} has no column {asked!r} for --{role}; its columns are {', '.join(first)}")
+    for file, raw in files[1:]:
+        names = [name for name in raw.columns if name not in how.drop]
+        lacking, more = [n for n in first if n not in names], [n for n in names if n not in first]
+        if lacking or more:
+            what = f"lacks {', '.join(lacking[:4])}" if lacking else f"has {', '.join(more[:4])} besides"
+            raise ValueError(
+                f"{file} {what}, where {files[0][0].name} has {', '.join(first[:8])}; give all the same columns, or "
+                "one of the files as --dataset"
+            )
+    if not first or not any(raw.rows for _, raw in files):
+        raise ValueError(f"{files[0][0]} holds no rows; give it some")
 
 
-def _read_csv(path: Path) -> tuple[Columns, list[int]]:
-    csv.field_size_limit(2**31 - 1)  # a text may be long
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        start = file.read(65536)
-        file.seek(0)
-        first = start.splitlines()[0] if start.strip() else ""
-        delimiter = max(",;\t", key=first.count)
-        rows = csv.reader(file, delimiter=delimiter)
-        header = [name.strip() for name in next(rows, [])]
-        if not header or len(set(header)) < len(header):
-            raise ValueError(f"{path} needs a first line that names each column once, has {header}")
-        cells: list[list[str]] = [[] for _ in header]
-        lines, last = [], rows.line_num
-        for row in rows:
-            begin, last = last + 1, rows.line_num  # a quoted cell may hold several lines
-            if not row:
-                continue
-            lines.append(begin)
-            if len(row) != len(header):
-                raise ValueError(
-                    f"{path} line {rows.line_num} has {len(row)} values for {len(header)} columns; mend the line"
-                )
-            for column, cell in zip(cells, row, strict=True):
-                column.append(cell.strip())
-    return {name: _typed(column) for name, column in zip(header, cells, strict=True)}, lines
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return one Arrow chunked array of several, which may differ in type: what mixes becomes text."""
+    import pyarrow as pa
+
+    kinds = {part.type for part in parts if not pa.types.is_null(part.type)}
+    if len(kinds) > 1:
+        numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds)
+        parts = [_as_number(part) if numbers else _as_text(part) for part in parts]
+    elif kinds:
+        parts = [part.cast(next(iter(kinds))) for part in parts]
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
 
 
-def _not_utf8(path: Path) -> str:
-    before = re.split("[\udc80-\udcff]", path.read_bytes().decode("utf-8", "surrogateescape"), maxsplit=1)[0]
-    line = before.count("\n") + 1
-    return f"{path} line {line} is not UTF-8; convert the file, as with: iconv -f ENCODING -t utf-8"
+def _as_number(part: Any) -> Any:
+    import pyarrow as pa
+
+    return part.cast(pa.float64(), safe=False)
 
 
-def _typed(cells: list[str]) -> Column:
-    """Return a column of text as numbers where every value that is there is one."""
-    absent = [cell.lower() in MISSING for cell in cells]
-    try:
-        numbers = np.array([np.nan if gone else float(cell) for cell, gone in zip(cells, absent, strict=True)])
-    except ValueError:
-        return [None if gone else cell for cell, gone in zip(cells, absent, strict=True)]
-    whole = not any(absent) and bool(np.all(np.isfinite(numbers))) and bool(np.all(numbers == np.round(numbers)))
-    return numbers.astype(np.int64) if whole and bool(np.all(np.abs(numbers) < 2**53)) else numbers
+def _as_text(part: Any) -> Any:
+    """Return a column as text: whole numbers without a point, as most files write them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(part.type):
+        part = part.cast(part.type.value_type)
+    text = part.cast(pa.string())
+    return pc.replace_substring_regex(text, r"\.0$", "") if pa.types.is_floating(part.type) else text
 
 
-def _read_parquet(path: Path) -> tuple[Columns, list[int]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ValueError(f"{path}: Parquet needs pyarrow; run: pip install pyarrow") from error
-    columns = {}
-    try:
-        table = parquet.read_table(path)
-    except Exception as error:
-        raise ValueError(f"{path} is no Parquet file or is damaged: {str(error).splitlines()[0]}") from error
-    for name in table.column_names:
-        values = table[name].combine_chunks()
-        if not _numeric(values.type):  # asked first: words have no width, and asking for it is an error
-            columns[name] = values.to_pylist()
-        elif values.null_count == 0 and values.type.bit_width in (8, 16, 32, 64):
-            columns[name] = values.to_numpy(zero_copy_only=False)
-        else:
-            columns[name] = np.array([np.nan if value is None else float(value) for value in values.to_pylist()])
-    return columns, []
+def _labelled(typed: Typed, name: str, tables: Sequence[tuple[str, Path, RawTable]]) -> Typed:
+    """Return a column of whole numbers as labels, where the file names their classes."""
+    names = tables[0][2].labels.get(name)
+    values = typed.values
+    if not names or not isinstance(values, np.ndarray) or values.dtype != np.int64:
+        return typed
+    named = Field(kind="label", dtype=np.dtype(np.int32), classes=len(names), names=names)
+    return Typed(field=named, values=values)
 
 
-def _numeric(kind: Any) -> bool:
-    import pyarrow
-
-    return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_decimal(kind))
+def _type(what: Field) -> dict[str, Any]:
+    return {"type": what.kind, **({"note": what.note} if what.note else {})}
 
 
-def _read_npz(path: Path) -> tuple[Columns, list[int]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}, []
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+def _notes(tables: Sequence[tuple[str, Path, RawTable]], skipped: str, how: Reading) -> tuple[str, ...]:
+    said = [f"{file.name}: {'; '.join(raw.notes)}" for _, file, raw in tables if raw.notes]
+    if len(said) > 4:
+        said = [*said[:3], f"and {len(said) - 3} files more"]
+    dropped = f"dropped as asked: {', '.join(how.drop)}" if how.drop else ""
+    return tuple(filter(None, (*said, skipped, dropped)))
 
 
-def _read_lines(path: Path) -> tuple[Columns, list[int]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [number for number, line in enumerate(lines, start=1) if line.strip()]
-    return {"text": [lines[number - 1] for number in kept]}, kept
-
-
-# Each returns the columns and, where the file has lines, the line of each row.
-READERS: Mapping[str, Callable[[Path], tuple[Columns, list[int]]]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".parquet": _read_parquet,
-    ".npz": _read_npz,
-    ".txt": _read_lines,
-}
-
-
-def _splits_by_suffix(table: Columns) -> dict[str, Columns]:
-    """Return `{"train": {"x": …}, "test": {"x": …}}` of arrays named x_train, x_test; else all as train."""
-    tails = {split: f"_{split}" for split in SPLITS}
-    splits = {
-        split: {name.removesuffix(tail): column for name, column in table.items() if name.endswith(tail)}
-        for split, tail in tails.items()
-    }
-    named = sum(map(len, splits.values()))
-    return {split: part for split, part in splits.items() if part} if named == len(table) else {"train": table}
-
-
-def _guess(column: Column) -> Field:
-    """Return what a column of a file holds, by its dtype and rank."""
-    if not isinstance(column, np.ndarray) or column.dtype.kind in "OSU":
-        plain = isinstance(column, np.ndarray) or all(isinstance(value, str | bool | type(None)) for value in column)
-        if plain:
-            return Field(kind="text", dtype=np.dtype(object))
-        lists = all(isinstance(value, list) for value in column)
-        return Field(
-            kind="array" if lists and len({len(value) for value in column}) == 1 else "other",
-            shape=(len(column[0]),) if lists else (),
-        )
-    shape = column.shape[1:]
-    kind: Kind = "array" if shape else "number"
-    if column.dtype == np.uint8 and len(shape) in (2, 3):
-        kind, shape = "image", (*shape, 1) if len(shape) == 2 else shape
-    elif column.dtype == np.uint8 and len(shape) == 4:
-        kind = "video"
-    elif column.dtype == np.int16 and len(shape) == 1:
-        kind = "audio"
-    return Field(kind=kind, shape=shape, dtype=column.dtype)
-
-
-def _rows(column: Column, indices: np.ndarray) -> Column:
-    if not isinstance(column, np.ndarray):
-        return [column[i] for i in indices]
-    rows = column[indices]
-    if rows.dtype.kind in "SU":
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in rows]
-    return rows[..., None] if column.dtype == np.uint8 and column.ndim == 3 else rows
+def _advice(tables: Sequence[tuple[str, Path, RawTable]]) -> str:
+    dialect = tables[0][2].dialect
+    if dialect is None or not dialect.header:
+        return ""
+    return "if the first line is no header, give --dialect=header=no, or the names: --dialect=header=a,b,…"

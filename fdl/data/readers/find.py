@@ -1,18 +1,24 @@
-"""Find a set by what a user calls it: a TFDS name, a prepared TFDS folder, a file or a folder of images."""
+"""Find a set by what a user calls it: a TFDS name, a prepared TFDS folder, a file or a folder; the one way in."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from fdl.data.readers.files import READERS, SPLITS, table_file
+from fdl.data.readers.arrays import arrays_file
+from fdl.data.readers.containers import TABLES, suffix_of
+from fdl.data.readers.files import Reading, table_file, table_files
 from fdl.data.readers.image_folder import image_folder
+from fdl.data.readers.text_file import text_file
 from fdl.data.readers.tfds import tfds
 from fdl.data.records import Records
 
+READERS = (*TABLES, ".npz", ".txt")
 
-def find(dataset: str, *, splits: Mapping[str, str] | None = None) -> Records:
+
+def find(dataset: str, *, splits: Mapping[str, str] | None = None, how: Reading | None = None) -> Records:
     """Return the records that `dataset` names.
 
     splits: our split -> a TFDS split string, for sets whose own splits are not wanted.
+    how:    what the flags say of files.
     """
     path = Path(dataset).expanduser()
     if not dataset:
@@ -22,12 +28,10 @@ def find(dataset: str, *, splits: Mapping[str, str] | None = None) -> Records:
     if path.is_dir():
         if next(path.glob("features.json"), None) or next(path.glob("*/features.json"), None):
             return tfds(str(path), splits=splits)
-        found = _table_or_images(path)
+        found = _of_folder(path, how)
     elif path.is_file():
-        if path.suffix not in READERS:
-            raise ValueError(f"{path} is no {', '.join(READERS)} file; convert it, or give a folder")
-        found = table_file(path)
-    elif path.suffix in READERS or "\\" in dataset or dataset.startswith(("/", ".", "~")):
+        found = _of_file(path, how)
+    elif suffix_of(path) in READERS or "\\" in dataset or dataset.startswith(("/", ".", "~")):
         raise ValueError(f"there is no {dataset}; give --dataset=NAME of TFDS, a prepared folder, or a file")
     else:
         return tfds(dataset, splits=splits)
@@ -42,7 +46,20 @@ def split_strings(train: str = "", validation: str = "", test: str = "") -> dict
     return {split: string for split, string in named.items() if string} or None
 
 
-def _table_or_images(path: Path) -> Records:
-    if any((path / f"{split}{suffix}").is_file() for split in SPLITS for suffix in READERS):
-        return table_file(path)
+def _of_file(path: Path, how: Reading | None) -> Records:
+    suffix = suffix_of(path)
+    if suffix in TABLES or suffix in (".gz", ".bz2", ".xz", ".zip"):
+        return table_file(path, how)
+    if suffix == ".npz":
+        return arrays_file(path)
+    if suffix == ".txt":
+        return text_file(path)
+    raise ValueError(f"{path} is no {', '.join(READERS)} file; convert it, or give a folder")
+
+
+def _of_folder(path: Path, how: Reading | None) -> Records:
+    if table_files(path)[0]:
+        return table_file(path, how)
+    if (path / "train.npz").is_file():
+        return arrays_file(path)
     return image_folder(path)

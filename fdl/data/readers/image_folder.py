@@ -7,8 +7,8 @@ import numpy as np
 
 from fdl.data.fingerprint import fingerprint, glance
 from fdl.data.pixels import picture
-from fdl.data.readers.files import SPLITS
 from fdl.data.records import Ask, Column, Field, Read, Records
+from fdl.data.split import SPLITS
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 

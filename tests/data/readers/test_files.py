@@ -5,6 +5,7 @@ from PIL import Image
 
 from fdl.data import fingerprint
 from fdl.data.modalities.images import images
+from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.table import table
 from fdl.data.readers.find import find
 from fdl.data.readers.image_folder import image_folder
@@ -31,24 +32,25 @@ def test_a_mixed_table_with_holes_becomes_numbers_and_categories(tmp_path):
     spec = dataset.spec
     assert spec.classes == 2
     assert spec.names == ("no", "yes")
-    assert spec.categories == (4, 3)  # three towns, two pets, and 0 for what is missing or new
+    assert spec.categories == (5, 3)  # three towns and NA, which is a word here, two pets, and 0 for missing or new
     for split, size in spec.sizes.items():
         batch = dataset.load(split).fetch(np.arange(size))
         assert batch.inputs["inputs"].shape == (size, 3)  # age, income, and where age is missing
         assert np.isfinite(batch.inputs["inputs"]).all()
-        assert batch.inputs["categories"].max() < 4
-        assert (batch.inputs["categories"] == 0).any() or split != "train"
+        assert batch.inputs["categories"].max() < 5
     shapes = jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), dataset.load("train").fetch(np.arange(2)))
     assert shapes == jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), dataset.shapes(2))
 
 
-def test_a_column_that_says_nothing_in_train_is_left_as_it_is(tmp_path):
+def test_a_column_that_says_nothing_in_train_is_left_out_unless_it_is_named(tmp_path):
     lines = {split: [f",{third},{i % 2}" for i in range(30)] for split, third in (("train", "0.1"), ("test", "0.2"))}
     for split, rows in lines.items():
         (tmp_path / f"{split}.csv").write_text("\n".join(["empty,constant,y", *rows]))
-    dataset = table(find(str(tmp_path)), target="y")
+    with pytest.raises(ValueError, match="no column to learn from"):
+        table(find(str(tmp_path)), target="y")
+    dataset = table(find(str(tmp_path)), target="y", inputs=["constant"])  # by name, it is as it is
     test = dataset.load("test").fetch(np.arange(30)).inputs
-    np.testing.assert_allclose(test[0], [0, 0.1, 1], rtol=1e-6)
+    np.testing.assert_allclose(test[0], [0.1], rtol=1e-6)
 
 
 def test_a_long_text_is_one_cell(tmp_path):
@@ -61,8 +63,9 @@ def test_scales_and_vocabularies_come_from_train_alone(tmp_path):
         lines = [f"{scale * i},{'new' if split == 'test' else 'old' + str(i % 2)},{i}.5" for i in range(20)]
         (tmp_path / f"{split}.csv").write_text("\n".join(["x,word,y", *lines]))
     dataset = table(find(str(tmp_path)), target="y")
-    assert dataset.fitted["categories"] == {"word": ["old0", "old1"]}
-    assert dataset.fitted["numbers"]["mean"][0] < 20
+    x, word, _ = Plan.from_json(dataset.fitted["plan"]).columns
+    assert word.fitted == {"values": ["old0", "old1"]}
+    assert x.fitted["mean"][0] < 20
     test = dataset.load("test").fetch(np.arange(20)).inputs
     assert test["inputs"].max() > 50
     assert (test["categories"] == 0).all()
@@ -120,16 +123,17 @@ def test_a_folder_of_images_by_class_is_a_dataset(tmp_path, shapes, expected):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "first line"),
+        ("", r"is empty \(0 bytes\)"),
+        ("\n\n", "is empty; give a file with a line of names"),
         ("a,b\n", "no rows"),
-        ("a,b\n1,2\n3\n", "line 3 has 1 values for 2 columns"),
-        ("a,a\n1,2\n", "names each column once"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 cells for 2 columns"),
+        ("a,a\nx,2\n", "names each column once"),
         ("a,b\n" + "1,x\n" * 30, "1 class"),
         ("a,b\n" + "".join(f"1,name{i}\n" for i in range(3000)), "over 1000 classes"),
         ("a,b\n1,2\n", "too few"),
         ("a,b\n" + "1,x\n2,y\n" * 9 + "1,\n" * 20, "b is missing"),
         ("a,b\n" + "1,x\n2,y\n" * 9 + '\n"3\n",\n', r"a.csv line 21: b is missing"),
-        ("a,b\n" + "1,x\n2,y\n" * 9 + "1e999,x\n", r"a.csv line 20: inf is not finite in 32 bits"),
+        ("a,b\n" + "1,x\n2,y\n" * 9 + "1e999,x\n", r"a.csv line 20: a is inf, which is not finite in 32 bits"),
     ],
 )
 def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
@@ -144,10 +148,10 @@ def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.txt"])
-def test_bytes_that_are_no_text_are_named_by_their_line(tmp_path, name):
+@pytest.mark.parametrize(("name", "way"), [("a.csv", "give its encoding"), ("a.txt", "convert the file")])
+def test_bytes_that_are_no_text_are_named_by_their_line(tmp_path, name, way):
     (tmp_path / name).write_bytes("a,b\n1,�\n2,M".encode() + b"\xfcller\n")
-    with pytest.raises(ValueError, match=rf"{name} line 3 is not UTF-8; convert the file"):
+    with pytest.raises(ValueError, match=rf"{name} line 3 is not UTF-8.*; {way}"):
         find(str(tmp_path / name))
 
 

@@ -1,0 +1,194 @@
+"""The type of each column, decided once over all splits together: number, date, text, array, or not used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fdl.data.readers.cells import Cells, Texts, Words
+from fdl.data.readers.dates import parse_clock, parse_dates
+from fdl.data.readers.dialect import Dialect
+from fdl.data.readers.numbers import parse_numbers, plain_numbers, to_numpy
+from fdl.data.records import Column, Field
+
+At = Callable[[int], str]
+OBJECT = np.dtype(object)
+NEVER = np.datetime64("NaT", "us")
+TYPES = ("number", "date", "text", "category")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """A column of all splits, one after another, with its field."""
+
+    field: Field
+    values: Column
+
+
+def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "") -> Typed:
+    """Return an Arrow chunked array, all splits one after another, as a typed column.
+
+    at: `row -> where a user would look for it`. forced: a type that is not to be told, of `TYPES`.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.cast(cells.type.value_type)
+    kind = cells.type
+    words = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    if words or pa.types.is_boolean(kind) or (forced in ("text", "category") and not pa.types.is_nested(kind)):
+        typed = _by_cells(
+            name, cells.cast(pa.large_string() if cells.nbytes > 2**30 else pa.string()), dialect, at, forced
+        )
+    else:
+        typed = _by_file(cells)
+    if forced and typed.field.kind not in (forced, "text" if forced == "category" else forced):
+        raise ValueError(f"column {name!r} holds {typed.field.kind}, no {forced}; give it another of --roles")
+    rows = _row_numbers(typed.values) if typed.field.kind == "number" and not forced else ""
+    return replace(typed, field=replace(typed.field, left_out=rows)) if rows else typed
+
+
+def _by_file(cells: Any) -> Typed:
+    """Return a column whose file says what it holds."""
+    import pyarrow as pa
+
+    kind = cells.type
+    if pa.types.is_integer(kind) and cells.null_count == 0 and kind != pa.uint64():
+        return _number(to_numpy(cells.cast(pa.int64())))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _number(to_numpy(cells.cast(pa.float64(), safe=False)))
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        micros = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).fill_null(np.iinfo(np.int64).min)
+        return _date(to_numpy(micros).astype("datetime64[us]"))
+    if pa.types.is_duration(kind) or pa.types.is_time(kind):
+        unit = pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us")
+        return _number(to_numpy(cells.cast(unit).cast(pa.int64()).cast(pa.float64())) / 60e6, note="in minutes")
+    if pa.types.is_null(kind):
+        return _unused("empty", Cells(cells))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _lists(cells)
+    return _unused(f"holds {kind}", Cells(cells))
+
+
+def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> Typed:
+    """Return a column of text as what its cells are."""
+    if not forced and (values := plain_numbers(cells)) is not None:
+        return _number(values)
+    codes, words = encoded(cells)
+    counts = np.bincount(codes[codes >= 0], minlength=len(words))
+
+    def odd_one(odd: np.ndarray, kind: str) -> str:
+        return _refusal(name, kind, odd, codes, counts, words, at) if odd.any() and not forced else ""
+
+    why = ""
+    if forced in ("", "number"):
+        numbers = parse_numbers(words, counts, dialect, forced=bool(forced)) if len(words) else "empty"
+        if not isinstance(numbers, str):
+            note = _notes(numbers.note, numbers.odd | numbers.gone, counts, words)
+            return _number(_spread(numbers.values, codes), note=note, refusal=odd_one(numbers.odd, "number"))
+        if numbers == "empty" and not forced:
+            return _unused("empty", Texts(codes, Words(words)))
+        why = numbers if numbers != "text" else ""
+    if forced in ("", "date") and len(words):
+        dates = parse_dates(words, counts, dialect, forced=bool(forced))
+        if not isinstance(dates, str):
+            note = _notes(f"as {dates.format}", dates.odd | dates.gone, counts, words)
+            return _date(_spread(dates.values, codes), note=note, refusal=odd_one(dates.odd, "date"))
+        why = dates if "may be" in dates else why
+        clock = parse_clock(words, dialect)
+        if clock is not None:
+            return _number(_spread(clock[0], codes), note="in minutes")
+    refusal = f"{at(0)}: {name} cannot be told: {why}, or --roles={name}:text" if "may be" in why else ""
+    field = Field(kind="text", dtype=OBJECT, note="" if refusal else why, refusal=refusal)
+    return Typed(field=field, values=_texts(codes, words))
+
+
+def encoded(cells: Any) -> tuple[np.ndarray, Any]:
+    """Return i32[n] of the number of each cell among the different ones, -1 for none, and those as an Arrow array."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    coded = cells.dictionary_encode()
+    coded = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.chunk(0) if coded.num_chunks else pa.array([], cells.type).dictionary_encode()
+    codes = to_numpy(coded.indices.cast(pa.int32()).fill_null(-1))
+    words = coded.dictionary
+    empty = pc.index(words, "").as_py()
+    return (np.where(codes == empty, -1, codes) if empty >= 0 else codes), words
+
+
+def _texts(codes: np.ndarray, words: Any) -> Texts:
+    """Return texts without blanks around them, and truth values as `false` and `true`, however they are spelled."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(words)
+    few = [word.lower() for word in trimmed.to_pylist()] if len(trimmed) <= 8 else []
+    if few and set(few) - {""} <= {"false", "true"}:
+        trimmed = pa.array(few, words.type)
+    if trimmed.equals(words):
+        return Texts(codes, Words(words))
+    merged, different = encoded(pa.chunked_array([trimmed]))
+    return Texts(_spread(merged, codes, -1), Words(different))
+
+
+def _spread(values: np.ndarray, codes: np.ndarray, missing: Any = None) -> np.ndarray:
+    """Return the value of each cell: values[codes], and what is missing where there is no cell."""
+    missing = missing if missing is not None else NEVER if values.dtype.kind == "M" else np.nan
+    return np.append(values, np.array([missing], values.dtype))[codes]
+
+
+def _refusal(name: str, kind: str, odd: np.ndarray, codes: np.ndarray, counts: np.ndarray, words: Any, at: At) -> str:
+    """Return the line that names the first cell that is none of its column's kind, and the ways out."""
+    row = int(np.argmax(np.append(odd, False)[codes]))
+    count, rows = int(counts[odd].sum()), len(codes)
+    others = f" (and {count - 1} more of {rows})" if count > 1 else ""
+    return (
+        f"{at(row)}: {name} is {words[int(codes[row])].as_py()!r}{others}, no {kind} as the rest of its column; "
+        f"mend it, or take it for missing with --roles={name}:{kind}, the column for text with --roles={name}:text, or "
+        f"leave the column out with --drop={name}"
+    )
+
+
+def _notes(note: str, missing: np.ndarray, counts: np.ndarray, words: Any) -> str:
+    """Return how a column was read: what was cleaned, and the words that stand for missing ones."""
+    shown = [repr(words[int(i)].as_py()) for i in np.flatnonzero(missing & (counts > 0))[:4]]
+    said = f"{counts[missing].sum()} missing as {', '.join(shown)}" if shown else ""
+    return ", ".join(part for part in (note, said) if part)
+
+
+def _row_numbers(values: Column) -> str:
+    """Return why whole numbers are those of the rows: all that lie between the least and the most, each once."""
+    if not isinstance(values, np.ndarray) or values.dtype != np.int64 or len(values) < 3:
+        return ""
+    least, most = int(values.min()), int(values.max())
+    if most - least + 1 != len(values) or np.bincount(values - least).max() > 1:
+        return ""
+    return f"row numbers: each of {least} to {most} once"
+
+
+def _number(values: np.ndarray, *, note: str = "", refusal: str = "") -> Typed:
+    return Typed(field=Field(kind="number", dtype=values.dtype, note=note, refusal=refusal), values=values)
+
+
+def _date(values: np.ndarray, *, note: str = "", refusal: str = "") -> Typed:
+    return Typed(field=Field(kind="date", dtype=values.dtype, note=note, refusal=refusal), values=values)
+
+
+def _unused(why: str, values: Column) -> Typed:
+    return Typed(field=Field(kind="other", dtype=OBJECT, left_out=why), values=values)
+
+
+def _lists(cells: Any) -> Typed:
+    """Return lists of numbers, all of one length, as an array; others as what is not used."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    inner, lengths = cells.type.value_type, pc.unique(pc.list_value_length(cells)).to_pylist()
+    number = pa.types.is_integer(inner) or pa.types.is_floating(inner)
+    if not number or cells.null_count or len(lengths) != 1 or not lengths[0]:
+        return _unused(f"lists of {inner}" + " of different lengths" * number, Cells(cells))
+    flat = to_numpy(pc.list_flatten(cells)).reshape(len(cells), lengths[0])
+    return Typed(field=Field(kind="array", shape=flat.shape[1:], dtype=flat.dtype), values=flat)

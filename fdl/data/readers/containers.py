@@ -1,0 +1,233 @@
+"""Files of tables as raw tables: each kind by the library that is kept for it, imported when a file needs it."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fdl.data.readers.delimited import read_delimited
+from fdl.data.readers.raw_table import RawTable
+
+_MAGIC: Mapping[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_PACKED = (".gz", ".bz2", ".xz", ".zip")
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix that says what a file holds, without that of its compression: `.csv` of `a.csv.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        return suffixes[-2] if len(suffixes) > 1 and suffixes[-2] in TABLES else suffixes[-1]
+    return suffixes[-1] if suffixes else ""
+
+
+def read_raw(path: Path, given: Mapping[str, Any]) -> RawTable:
+    """Return the table of one file.
+
+    given: fields of the dialect of a text table that are not to be told.
+    """
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); give a file with rows")
+    open_file, inner = _opened(path)
+    reader = TABLES[suffix_of(Path(inner)) if suffix_of(path) not in TABLES else suffix_of(path)]
+    try:
+        return reader(open_file, str(path), given)
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: {error}; copy or download it again") from None
+
+
+def _opened(path: Path) -> tuple[Callable[[], BinaryIO], str]:
+    """Return what opens the bytes of a file, decompressed as its first ones tell, and the name of what they are."""
+    with open(path, "rb") as file:
+        head = file.read(6)
+    for magic, opener in _MAGIC.items():
+        if head.startswith(magic):
+            return partial(opener, path), path.stem if path.suffix.lower() in _PACKED else path.name
+    if head.startswith(b"PK\x03\x04") and path.suffix.lower() not in (".xlsx", ".npz"):
+        with zipfile.ZipFile(path) as packed:
+            members = [
+                name
+                for name in packed.namelist()
+                if suffix_of(Path(name)) in TABLES and not Path(name).name.startswith(".") and "__MACOSX" not in name
+            ]
+        if len(members) != 1:
+            shown = ", ".join(members[:4]) or "none"
+            raise ValueError(f"{path} holds {len(members)} tables ({shown}); unpack it and give one file or the folder")
+        return lambda: io.BytesIO(zipfile.ZipFile(path).read(members[0])), members[0]
+    return lambda: open(path, "rb"), path.name
+
+
+def _parquet(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with open_file() as file:
+            return _of_arrow(parquet.read_table(file))
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{path} is no Parquet file or is damaged: {_first(error)}; write it again") from None
+
+
+def _feather(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+    from pyarrow import ArrowException, feather, ipc
+
+    with open_file() as file:
+        try:
+            return _of_arrow(feather.read_table(file))
+        except (ArrowException, OSError):
+            file.seek(0)
+        try:
+            return _of_arrow(ipc.open_stream(file).read_all())
+        except (ArrowException, OSError) as error:
+            raise ValueError(f"{path} is no Arrow file or is damaged: {_first(error)}; write it again") from None
+
+
+def _json_lines(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+    from pyarrow import ArrowException
+    from pyarrow import json as arrow_json
+
+    with open_file() as file:
+        start = file.read(2**16).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"["):
+        return _json_list(open_file, path)
+    try:
+        with open_file() as file:
+            options = arrow_json.ReadOptions(block_size=2**24)
+            table = _of_arrow(arrow_json.read_json(file, read_options=options))
+    except ArrowException:
+        return _json_by_line(open_file, path)
+    return RawTable(columns=table.columns, rows=table.rows, line_of=lambda row: row + 1)
+
+
+def _json_list(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
+    import pyarrow as pa
+
+    with open_file() as file:
+        try:
+            rows = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON: {error}; mend it, or give a line per row (JSON Lines)") from None
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path} holds no list of objects; give JSON Lines: an object per line")
+    try:
+        return _of_arrow(pa.Table.from_pylist(rows))
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: a column changes its type: {_first(error)}; make each column one type") from None
+
+
+def _json_by_line(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
+    """Return JSON Lines that pyarrow refuses: a column that holds `3` and `"three"` becomes one of texts."""
+    import pyarrow as pa
+
+    rows, lines = [], []
+    with open_file() as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path} line {number} is no JSON: {error}; mend the line") from None
+            if not isinstance(row, dict):
+                raise ValueError(f'{path} line {number} is no JSON object; give {{"column": value, …}} per line')
+            rows.append(row)
+            lines.append(number)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        try:
+            columns[name] = pa.chunked_array([pa.array(values)])
+        except pa.ArrowException:
+            texts = [value if isinstance(value, str | None) else json.dumps(value) for value in values]
+            columns[name] = pa.chunked_array([pa.array(texts, pa.string())])
+    return RawTable(columns=columns, rows=len(rows), line_of=lambda row: lines[row])
+
+
+def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+    import pandas
+
+    try:
+        with open_file() as file:
+            sheets = pandas.read_excel(file, sheet_name=None)
+    except ImportError:
+        raise ValueError(f"{path}: Excel needs openpyxl; run: pip install 'fdl[excel]'") from None
+    except Exception as error:  # whatever a damaged archive makes of it
+        raise ValueError(f"{path} cannot be read: {_first(error)}; save it again, or as CSV") from None
+    filled = {name: frame for name, frame in sheets.items() if len(frame)}
+    if len(filled) != 1:
+        raise ValueError(f"{path} has {len(filled)} sheets with rows ({', '.join(filled)}); save the one as CSV")
+    name, frame = next(iter(filled.items()))
+    raw = of_frame(frame)
+    return RawTable(columns=raw.columns, rows=raw.rows, line_of=lambda row: row + 2, notes=(f"sheet {name!r}",))
+
+
+def of_frame(frame: Any) -> RawTable:
+    """Return the table of a pandas DataFrame; a column of mixed values is one of texts."""
+    import pyarrow as pa
+
+    columns = {}
+    for place, name in enumerate(frame.columns):
+        values = frame.iloc[:, place]
+        try:
+            cells = pa.array(values, from_pandas=True)
+        except (pa.ArrowException, TypeError):
+            cells = pa.array([None if value is None or value != value else str(value) for value in values], pa.string())
+        columns[str(name)] = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
+    if len(columns) != len(frame.columns):
+        raise ValueError(f"two columns have one name, of {', '.join(map(str, frame.columns))}; rename one")
+    return RawTable(columns=columns, rows=len(frame))
+
+
+def _of_arrow(table: Any) -> RawTable:
+    """Return the table of an Arrow one: structs become a column per field, labels that Hugging Face names, named."""
+    columns: dict[str, Any] = {}
+    for name, cells in zip(table.column_names, table.columns, strict=True):
+        for inner, part in _opened_struct(name, cells):
+            if inner in columns:
+                raise ValueError(f"two columns have the name {inner!r}; rename one")
+            columns[inner] = part
+    return RawTable(columns=columns, rows=table.num_rows, labels=_labels(table.schema.metadata))
+
+
+def _opened_struct(name: str, cells: Any) -> list[tuple[str, Any]]:
+    """Return a column by name, or in its place each field of it as `name.field`."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(cells.type) or _is_media(cells.type):
+        return [(name, cells)]
+    parts = zip(cells.type, cells.flatten(), strict=True)
+    return [found for field, part in parts for found in _opened_struct(f"{name}.{field.name}", part)]
+
+
+def _is_media(kind: Any) -> bool:
+    """Say whether a type is a struct of bytes and path, as Hub datasets hold pictures and sounds."""
+    import pyarrow as pa
+
+    return pa.types.is_struct(kind) and {field.name for field in kind} >= {"bytes", "path"}
+
+
+def _labels(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """Return the names of classes that Hugging Face's `datasets` keeps in a Parquet file."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: tuple(what["names"]) for name, what in features.items() if what.get("_type") == "ClassLabel"}
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+TABLES: Mapping[str, Callable[[Callable[[], BinaryIO], str, Mapping[str, Any]], RawTable]] = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".data", ".dat"), read_delimited),
+    **dict.fromkeys((".parquet", ".pq"), _parquet),
+    **dict.fromkeys((".feather", ".arrow", ".ipc"), _feather),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), _json_lines),
+    **dict.fromkeys((".xlsx", ".xls"), _excel),
+}
