@@ -41,7 +41,7 @@ def experiment(
 ) -> Experiment:
     """Make the experiment of this page."""
     data = sounds(
-        find(dataset, splits=split_strings(train, validation, test)),
+        find(dataset, splits=split_strings(train, validation, test), kind="audio"),
         inputs=inputs,
         target=target,
         goal=goal,

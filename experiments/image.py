@@ -39,7 +39,7 @@ def experiment(
 ) -> Experiment:
     """Make the experiment of this page."""
     data = images(
-        find(dataset, splits=split_strings(train, validation, test)),
+        find(dataset, splits=split_strings(train, validation, test), kind="image"),
         inputs=inputs,
         target=target,
         size=size,

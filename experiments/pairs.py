@@ -37,7 +37,7 @@ def experiment(
 ) -> Experiment:
     """Make the experiment of this page."""
     data = pairs(
-        find(dataset, splits=split_strings(train, validation, test)),
+        find(dataset, splits=split_strings(train, validation, test), kind="pairs"),
         inputs=inputs,
         target=target,
         tokens=tokens,

@@ -41,7 +41,9 @@ def experiment(
     seed: int = 0,  # of everything random
 ) -> Experiment:
     """Make the experiment of this page."""
-    records = find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop))
+    records = find(
+        dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="table"
+    )
     data = table(records, inputs=inputs, target=target, goal=goal, missing=missing)
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])

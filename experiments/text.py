@@ -40,7 +40,7 @@ def experiment(
     seed: int = 0,  # of everything random
 ) -> Experiment:
     """Make the experiment of this page."""
-    records = find(dataset, splits=split_strings(train, validation, test))
+    records = find(dataset, splits=split_strings(train, validation, test), kind="text")
     running = goal == "next_token" or (goal == "auto" and not target and len(records.fields) == 1)
     if running:
         data = language(records, inputs=inputs, tokens=tokens, vocabulary=vocabulary, length=length or 128)

@@ -40,7 +40,7 @@ def experiment(
 ) -> Experiment:
     """Make the experiment of this page."""
     data = videos(
-        find(dataset, splits=split_strings(train, validation, test)),
+        find(dataset, splits=split_strings(train, validation, test), kind="video"),
         inputs=inputs,
         target=target,
         goal=goal,

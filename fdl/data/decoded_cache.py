@@ -58,7 +58,7 @@ def stored(
     read = reading(records.read)
 
     def load() -> Source:
-        name = hashlib.blake2b(f"{records.fingerprint()} {split} {size} {key} 1".encode(), digest_size=16).hexdigest()
+        name = hashlib.blake2b(f"{records.fingerprint()} {split} {size} {key} 2".encode(), digest_size=16).hexdigest()
         arrays = _mapped(cache_folder() / name, (spec.inputs, spec.targets), size)
         if arrays is None:
             arrays = _decode(cache_folder() / name, (spec.inputs, spec.targets), size, read, split)

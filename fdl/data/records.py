@@ -29,7 +29,6 @@ class Field:
     note:     how the column was read, a phrase; empty where there is nothing to say.
     left_out: why no page learns from this column unless it is named; empty where it does.
     refusal:  the line that ends a run which would use this column; empty where it may be used.
-    suspect:  the line that ends a run where a value that stands for a missing one would do harm: in a series.
     """
 
     kind: Kind
@@ -42,7 +41,6 @@ class Field:
     note: str = ""
     left_out: str = ""
     refusal: str = ""
-    suspect: str = ""
 
     def fits(self, kinds: Sequence[Kind]) -> bool:
         """Say whether the column is, or may be taken for, one of these kinds."""
@@ -58,6 +56,7 @@ class Records:
     fingerprint: changes with the content; costs reading the files once.
     contents:    changes with the content as far as can be seen at once: of files that are large, names and sizes.
     where:       `(split, index) -> file and line`, where a user would look for the example.
+    stratified:  whether what is held out is spread evenly over the classes; not where published splits must not move.
     notes:       what the reader decided about the whole, a line each: said before anything trains.
     schema:      how a new file is to be read the same way: dialect and types, in JSON's types.
     advice:      what else may be wrong where a column is not there.
@@ -73,6 +72,7 @@ class Records:
     fingerprint: Callable[[], str] = lambda: ""
     contents: Callable[[], str] = lambda: ""
     where: Callable[[str, int], str] | None = None
+    stratified: bool = False
     notes: tuple[str, ...] = ()
     schema: Mapping[str, Any] = field(default_factory=dict)
     advice: str = ""

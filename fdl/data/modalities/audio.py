@@ -13,7 +13,8 @@ from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.log_mel import log_mel
-from fdl.data.modalities.targets import TARGETS, Goal, fit_target
+from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
+from fdl.data.readers.recordings import as_dtype, resampled
 from fdl.data.records import Column, Records, complete
 
 
@@ -30,18 +31,30 @@ def sounds(
 ) -> Dataset:
     """Return sounds with a class or a number each: inputs f32[B, N, M, 1], log energies in mel bands.
 
-    rate:    samples per second; 0 takes what the set declares, 16,000 where it declares nothing.
+    rate:    samples per second. What a set declares is resampled to it; 0 takes that, 16,000 where nothing is declared.
     seconds: what every sound is cut or padded with silence to; 0 takes the longest of the first 200 training sounds.
     """
     column = records.choose(inputs, "inputs", ("audio",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
-    records = complete(records)
+    labels = class_labels(records, goal_column, goal) if records.stratified else None
+    records = complete(records, labels=labels)
     field, target_of = records.fields[column], fit_target(records, goal_column, goal)
-    rate = rate or field.rate or 16000
+    declared = field.rate or rate or 16000
+    rate = rate or declared
+    if not field.rate and rate == 16000:
+        records = records.noting(f"{column}: 16,000 samples a second are taken for granted; --rate=N for N")
+    if rate != declared:
+        records = records.noting(f"{column}: {declared:,} samples a second are resampled to {rate:,}")
     if len(field.shape) != 1:
         raise ValueError(f"column {column!r} of {records.name} has shape {field.shape}; sounds of one channel are read")
     some = records.read("train", np.arange(min(200, records.sizes["train"])), (column,))[column]
-    length = int(seconds * rate) or max(len(sound) for sound in some)
+    longest = max(-(-len(sound) * rate // declared) for sound in some)
+    length = int(seconds * rate) or longest
+    if None in field.shape and not seconds:
+        records = records.noting(
+            f"{column}: sounds are cut or padded to {length / rate:.3g} s, the longest of the first {len(some):,}; "
+            "--seconds=S for another length"
+        )
     dtype = np.dtype(np.int16) if field.dtype.kind in "iu" else np.dtype(np.float32)
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
@@ -54,6 +67,7 @@ def sounds(
             if sound.dtype.kind in "iu" and len(sound) and (sound.max() >= 2**15 or sound.min() < -(2**15)):
                 loud = sound.max() if sound.max() >= 2**15 else sound.min()
                 raise ValueError(f"{where}: {column} is {loud}, which does not fit 16 bits; scale it")
+            sound = as_dtype(resampled(sound, declared, rate), dtype)
             wave[: len(sound)] = sound[:length]
         targets = target_of.encode(rows[goal_column], split, indices)
         return Batch(waves, targets, np.ones(len(indices), np.float32))
@@ -69,7 +83,7 @@ def sounds(
     )
 
     def load(split: str) -> LazySource:
-        key = f"{column} {goal_column} {length} {target_of.fitted}"
+        key = f"{column} {goal_column} {declared} {rate} {length} {target_of.fitted}"
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
     fitted = {"rate": rate, "length": length, **target_of.fitted}

@@ -8,9 +8,11 @@ import numpy as np
 from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
-from fdl.data.modalities.targets import TARGETS, Goal, fit_target
+from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.pixels import center_bytes, fitted_image
 from fdl.data.records import Column, Records, complete
+
+_SIZE = 64  # what pictures of several sizes are made
 
 
 def images(
@@ -28,13 +30,16 @@ def images(
     """
     column = records.choose(inputs, "inputs", ("image",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
-    records = complete(records)
+    labels = class_labels(records, goal_column, goal) if records.stratified else None
+    records = complete(records, labels=labels)
     field, target_of = records.fields[column], fit_target(records, goal_column, goal)
     height, width, channels = (*field.shape, None)[:3]
     if channels is None:
         channels = records.read("train", np.arange(1), (column,))[column][0].shape[-1]
     if size or height is None or width is None:
-        height = width = size or 64
+        height = width = size or _SIZE
+        if not size:
+            records = records.noting(f"{column}: pictures are cut and resized to {_SIZE} x {_SIZE}; --size=N for N x N")
     shape = (height, width, channels)
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:

@@ -4,6 +4,7 @@ Shape legend: B batch, T frames, H height, W width, C channels.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
-from fdl.data.modalities.targets import TARGETS, Goal, fit_target
+from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.pixels import center_bytes, fitted_image
+from fdl.data.readers.clips import Clip
 from fdl.data.records import Column, Records, complete
 
 
@@ -33,15 +35,22 @@ def videos(
     """
     column = records.choose(inputs, "inputs", ("video",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
-    records = complete(records)
+    labels = class_labels(records, goal_column, goal) if records.stratified else None
+    records = complete(records, labels=labels)
     target_of = fit_target(records, goal_column, goal)
-    first = np.asarray(records.read("train", np.arange(1), (column,))[column][0])
-    if first.ndim != 4 or not len(first) or first.dtype != np.uint8:
+    first = records.read("train", np.arange(1), (column,))[column][0]
+    frame = taken(first, np.arange(min(1, len(first))))
+    if frame.ndim != 4 or not len(frame) or frame.dtype != np.uint8:
         raise ValueError(
-            f"column {column!r} of {records.name} has videos of {first.shape} {first.dtype}, not u8[T, H, W, C]"
+            f"column {column!r} of {records.name} has videos of {frame.shape} {frame.dtype}, not u8[T, H, W, C]"
         )
-    shape = (size or first.shape[1], size or first.shape[2], first.shape[3])
+    shape = (size or frame.shape[1], size or frame.shape[2], frame.shape[3])
     length = frames or len(first)
+    if None in records.fields[column].shape[:3] and not (frames and size):
+        records = records.noting(
+            f"{column}: of every video {length} frames are taken, {shape[0]} x {shape[1]} as of the first; "
+            "--frames=T and --size=N for others"
+        )
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
         films = []
@@ -50,7 +59,7 @@ def videos(
             if not len(film):
                 raise ValueError(f"{where}: {column} has no frames; leave such examples out")
             chosen = np.linspace(0, len(film) - 1, length).round().astype(int)
-            films.append(np.stack([fitted_image(np.asarray(film[i]), shape, where) for i in chosen]))
+            films.append(np.stack([fitted_image(image, shape, where) for image in taken(film, chosen)]))
         targets = target_of.encode(rows[goal_column], split, indices)
         return Batch(np.stack(films), targets, np.ones(len(indices), np.float32))
 
@@ -64,3 +73,8 @@ def videos(
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
     return dataset_of(records, spec, load, target_of.fitted, transform=center_bytes, augment=augment)
+
+
+def taken(film: Any, indices: np.ndarray) -> np.ndarray:
+    """Return [n, H, W, C], these frames of a video: of an array, or of a `Clip`, which decodes no others."""
+    return film[indices] if isinstance(film, Clip) else np.asarray(film)[indices]

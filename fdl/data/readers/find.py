@@ -3,22 +3,31 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fdl.data.readers.arrays import arrays_file
+from fdl.data.readers.clips import CLIPS
 from fdl.data.readers.containers import TABLES, suffix_of
+from fdl.data.readers.documents import is_tatoeba, text_files
 from fdl.data.readers.files import Reading, table_file, table_files
-from fdl.data.readers.image_folder import image_folder
-from fdl.data.readers.text_file import text_file
+from fdl.data.readers.folders import media_folder
+from fdl.data.readers.hub_media import attach
+from fdl.data.readers.moses import parallel_files, parallel_texts
+from fdl.data.readers.npz import ARRAY_FILES, array_files
+from fdl.data.readers.pictures import picture_suffixes
+from fdl.data.readers.recordings import SOUNDS
+from fdl.data.readers.splits import split_of
 from fdl.data.readers.tfds import tfds
 from fdl.data.records import Records
 
-READERS = (*TABLES, ".npz", ".txt")
+READERS = (*TABLES, *ARRAY_FILES, ".txt")
 
 
-def find(dataset: str, *, splits: Mapping[str, str] | None = None, how: Reading | None = None) -> Records:
+def find(
+    dataset: str, *, splits: Mapping[str, str] | None = None, how: Reading | None = None, kind: str = ""
+) -> Records:
     """Return the records that `dataset` names.
 
     splits: our split -> a TFDS split string, for sets whose own splits are not wanted.
     how:    what the flags say of files.
+    kind:   what is wanted of it, as the pages are called: "image", "audio", "video", "text", "pairs", "table", …
     """
     path = Path(dataset).expanduser()
     if not dataset:
@@ -27,14 +36,14 @@ def find(dataset: str, *, splits: Mapping[str, str] | None = None, how: Reading 
         )
     if path.is_dir():
         if next(path.glob("features.json"), None) or next(path.glob("*/features.json"), None):
-            return tfds(str(path), splits=splits)
-        found = _of_folder(path, how)
+            return tfds(str(path), splits=splits, page=kind)
+        found = _of_folder(path, how, kind)
     elif path.is_file():
-        found = _of_file(path, how)
+        found = _of_file(path, how, kind)
     elif suffix_of(path) in READERS or "\\" in dataset or dataset.startswith(("/", ".", "~")):
         raise ValueError(f"there is no {dataset}; give --dataset=NAME of TFDS, a prepared folder, or a file")
     else:
-        return tfds(dataset, splits=splits)
+        return tfds(dataset, splits=splits, page=kind)
     if splits:
         raise ValueError(f"split strings are of TFDS; {dataset} is not, its splits are {', '.join(found.sizes)}")
     return found
@@ -46,20 +55,30 @@ def split_strings(train: str = "", validation: str = "", test: str = "") -> dict
     return {split: string for split, string in named.items() if string} or None
 
 
-def _of_file(path: Path, how: Reading | None) -> Records:
+def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
     suffix = suffix_of(path)
+    if suffix == ".txt" or (suffix == ".tsv" and is_tatoeba(path)):
+        return text_files(path.absolute().stem, {"train": path})
     if suffix in TABLES or suffix in (".gz", ".bz2", ".xz", ".zip"):
-        return table_file(path, how)
-    if suffix == ".npz":
-        return arrays_file(path)
-    if suffix == ".txt":
-        return text_file(path)
+        return attach(table_file(path, how), {"train": path.parent}, kind)
+    if suffix in ARRAY_FILES:
+        return array_files(path.absolute().stem, {"train": path}, kind)
+    if suffix in SOUNDS | CLIPS | picture_suffixes():
+        raise ValueError(f"{path} is one example; give a folder with a folder of them for each class")
     raise ValueError(f"{path} is no {', '.join(READERS)} file; convert it, or give a folder")
 
 
-def _of_folder(path: Path, how: Reading | None) -> Records:
+def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
     if table_files(path)[0]:
-        return table_file(path, how)
-    if (path / "train.npz").is_file():
-        return arrays_file(path)
-    return image_folder(path)
+        return attach(table_file(path, how), {"train": path}, kind)
+    for suffixes, read in ((ARRAY_FILES, array_files), ((".txt",), text_files)):
+        files = {
+            split: file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in suffixes and (split := split_of(file.stem))
+        }
+        if "train" in files:
+            return read(path.absolute().name, files, kind)
+    if kind in ("", "pairs") and parallel_files(path):
+        return parallel_texts(path)
+    return media_folder(path, kind)

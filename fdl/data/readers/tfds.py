@@ -19,12 +19,13 @@ from fdl.data.records import Ask, Column, Read, Records
 BUNDLED = "digits, cancer, wine, diabetes, pydoc"
 
 
-def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | None = None) -> Records:
+def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | None = None, page: str = "") -> Records:
     """Return the records of a TFDS set.
 
     name:   as `tfds.builder` takes it (`mnist`, `glue/cola:1.0.0`), prepared on first use, or a prepared folder.
     splits: our split -> a TFDS split string, as in `{"train": "train[:90%]", "test": "test+validation"}`.
     folder: where TFDS keeps its data; its default where None.
+    page:   what is wanted of the set, "image", "table" and so on: plain arrays of numbers may be several things.
     """
     install()
     builder = _prepared_folder(name) if Path(name).is_dir() else _prepared_name(name, folder)
@@ -43,19 +44,19 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
     keys, place = info.supervised_keys, Path(builder.data_dir)
     return Records(
         name=info.name,
-        fields={field: _field(feature) for field, feature in _flatten("", info.features).items()},
+        fields={field: _field(feature, page) for field, feature in _flatten("", info.features).items()},
         sizes=sizes,
-        read=_Opened(builder, strings).read,
-        apart=lambda ask: _reading_apart(ask, place, strings),
+        read=_Opened(builder, strings, page).read,
+        apart=lambda ask: _reading_apart(ask, place, strings, page),
         supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
         fingerprint=lambda: f"{fingerprint(_files(place))} {sorted(strings.items())}",
         contents=lambda: glance(_files(place)),
     )
 
 
-def _reading_apart(ask: Ask, folder: Path, strings: Mapping[str, str]) -> Read:
+def _reading_apart(ask: Ask, folder: Path, strings: Mapping[str, str], page: str) -> Read:
     """Return a `read` for which another process opens the folder again."""
-    where = {"folder": str(folder), "splits": json.dumps(strings)}
+    where = {"folder": str(folder), "splits": json.dumps(strings), "page": page}
     return lambda split, indices, names: ask("rows", **where, split=split, indices=indices.tolist(), names=list(names))
 
 
@@ -65,10 +66,10 @@ class _Opened:
     strings: our split -> a TFDS split string.
     """
 
-    def __init__(self, builder: Any, strings: Mapping[str, str]):
+    def __init__(self, builder: Any, strings: Mapping[str, str], page: str = ""):
         self.builder, self.strings = builder, strings
         flat = _flatten("", builder.info.features)
-        self.readers = {field: _reader(field, feature) for field, feature in flat.items()}
+        self.readers = {field: _reader(field, feature, page) for field, feature in flat.items()}
         self.rows: dict[str, Any] = {}
 
     def read(self, split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:

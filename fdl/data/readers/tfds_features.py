@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fdl.data.pixels import decode_image
+from fdl.data.readers.array_layout import Layout, layout
 from fdl.data.records import Field
 
 
@@ -18,8 +19,16 @@ def _flatten(prefix: str, features: Any) -> dict[str, Any]:
     return {prefix.rstrip("/"): features}
 
 
-def _field(feature: Any) -> Field:
-    """Return what a TFDS feature holds."""
+def _tensor(feature: Any, page: str) -> Layout | None:
+    """Return how a feature that is a plain array of numbers is read: as the same arrays of a file are."""
+    import tensorflow_datasets
+
+    dtype = np.dtype(feature.np_dtype) if type(feature) is tensorflow_datasets.features.Tensor else np.dtype(object)
+    return layout(feature.shape, dtype, page) if dtype.kind in "iuf" and feature.shape else None
+
+
+def _field(feature: Any, page: str = "") -> Field:
+    """Return what a TFDS feature holds. page: what is wanted of it, as `layout` takes it."""
     import tensorflow_datasets
 
     kinds = tensorflow_datasets.features
@@ -34,6 +43,8 @@ def _field(feature: Any) -> Field:
         return Field(kind="label", dtype=np.dtype(np.int32), classes=feature.num_classes, names=names)
     if isinstance(feature, kinds.Text):
         return Field(kind="text", dtype=np.dtype(object))
+    if tensor := _tensor(feature, page):
+        return tensor.field
     if type(feature) in (kinds.Tensor, kinds.Scalar):
         dtype = np.dtype(feature.np_dtype)
         if dtype.kind == "O" or dtype.kind in "SU":
@@ -48,7 +59,7 @@ def _example(row: bytes) -> Any:
     return tf_example_pb2.Example.FromString(row).features.feature
 
 
-def _reader(name: str, feature: Any) -> Callable[[Any, bytes], Any]:
+def _reader(name: str, feature: Any, page: str = "") -> Callable[[Any, bytes], Any]:
     """Return `(parsed example, its bytes) -> value`: straight from the proto where TFDS stores one plain value."""
     import tensorflow_datasets
 
@@ -68,7 +79,7 @@ def _reader(name: str, feature: Any) -> Callable[[Any, bytes], Any]:
             return lambda parsed, _: parsed[name].int64_list.value[0]
         if dtype.kind == "O":
             return lambda parsed, _: parsed[name].bytes_list.value[0].decode("utf-8", "replace")
-    nest = feature
+    nest, tensor = feature, _tensor(feature, page)
     for part in reversed(name.split("/")):
         nest = tensorflow_datasets.features.FeaturesDict({part: nest})
 
@@ -76,6 +87,8 @@ def _reader(name: str, feature: Any) -> Callable[[Any, bytes], Any]:
         value = nest.deserialize_example_np(row)
         for part in name.split("/"):
             value = value[part]
+        if tensor is not None:
+            return tensor.rows(value[None])[0]
         return np.stack(value) if isinstance(value, list) and value and isinstance(value[0], np.ndarray) else value
 
     return read

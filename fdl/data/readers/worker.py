@@ -15,7 +15,6 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -106,20 +105,20 @@ def _unpack(told: Any, answers: IO[bytes]) -> Column:
 
 
 @lru_cache(maxsize=4)
-def _prepared(folder: str, splits: str) -> Any:
+def _prepared(folder: str, splits: str, page: str) -> Any:
     from fdl.data.readers.tfds import tfds
 
-    return tfds(folder, splits=json.loads(splits))
+    return tfds(folder, splits=json.loads(splits), page=page)
 
 
-def _rows(folder: str, splits: str, split: str, indices: list[int], names: list[str]) -> dict[str, Column]:
-    return _prepared(folder, splits).read(split, np.array(indices), names)
+def _rows(folder: str, splits: str, page: str, split: str, indices: list[int], names: list[str]) -> dict[str, Column]:
+    return _prepared(folder, splits, page).read(split, np.array(indices), names)
 
 
 def _pictures(files: list[str], channels: int) -> dict[str, Column]:
     from fdl.data.pixels import picture
 
-    return {"image": [picture(Path(file), channels) for file in files]}
+    return {"image": [picture(file, channels) for file in files]}
 
 
 # What can be asked for: `(**arguments of JSON's types) -> columns`.

@@ -1,0 +1,140 @@
+"""Columns of tables that stand for pictures, sounds or videos: names of files, or the bytes themselves.
+
+A cell is a file's name (a CSV of paths, Hugging Face's metadata.csv), `{"bytes": …, "path": …}` as the Hugging Face Hub
+keeps it in Parquet, or bytes.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdl.data.pixels import Unreadable, picture_info
+from fdl.data.readers.clips import CLIPS, clip_info, clips
+from fdl.data.readers.media import Item, Items, Media, asking, reading
+from fdl.data.readers.pictures import picture_suffixes, pictures
+from fdl.data.readers.recordings import SOUNDS, recordings, sound_info
+from fdl.data.records import Ask, Column, Kind, Read, Records
+
+_LOOKED_AT = 32  # cells that tell what a column is
+_COLUMNS: Mapping[Kind, Callable[[Items], Media]] = {"image": pictures, "audio": recordings, "video": clips}
+_WHAT = {"image": "pictures", "audio": "sounds", "video": "videos"}
+_HEADERS: Mapping[Kind, Callable[[Item], Any]] = {"image": picture_info, "audio": sound_info, "video": clip_info}
+
+
+def attach(records: Records, folders: Mapping[str, Path], page: str = "") -> Records:
+    """Return the same records in which columns that stand for pictures, sounds or videos hold those.
+
+    folders: split -> the folder of its table, beside or below which the files are looked for.
+    page:    what is wanted; only "image", "audio", "video" and "" look for columns of file names.
+    """
+    for name in records.fields:
+        some = [value for value in _some(records, name) if value is not None and value != ""]
+        if not some:
+            continue
+        if all(isinstance(value, str) for value in some) and page in ("", *_COLUMNS):
+            kind = _kind_of_names(some, page)
+            if kind is not None and (get := _files(records, name, folders, needed=page == kind)):
+                records = _with_media(records, name, kind, get)
+        elif all(isinstance(value, dict | bytes) for value in some) and (kind := _kind_of_bytes(some, page)):
+            records = _with_media(records, name, kind, _contents(records, name))
+    return records
+
+
+def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int], Item]) -> Records:
+    items = Items(what=_WHAT[kind], sizes=records.sizes, get=get, at=records.at)
+    media = _COLUMNS[kind](items)
+    values = reading(items, media.decode)
+
+    def reading_with(read: Read, values: Callable[[str, np.ndarray], Column]) -> Read:
+        def read_media(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+            others = [other for other in names if other != name]
+            columns = read(split, indices, others) if others else {}
+            return {other: values(split, indices) if other == name else columns[other] for other in names}
+
+        return read_media
+
+    def in_subprocess(ask: Ask) -> Read:
+        return reading_with(records.read, asking(ask, items, media))
+
+    by_files = kind == "image" and isinstance(get(next(iter(records.sizes)), 0), str)
+    return replace(
+        records,
+        fields={**records.fields, name: media.field},
+        read=reading_with(records.read, values),
+        apart=in_subprocess if by_files else None,
+        stratified=True,
+        notes=(*records.notes, *(f"{name}: {note}" for note in media.notes)),
+    )
+
+
+def _some(records: Records, name: str) -> list[Any]:
+    split = next(iter(records.sizes))
+    return list(records.read(split, np.arange(min(_LOOKED_AT, records.sizes[split])), (name,))[name])
+
+
+def _kind_of_names(names: Sequence[str], page: str) -> Kind | None:
+    """Return what files with these names hold, by their suffixes; what the page wants where several fit."""
+    suffixes = {os.path.splitext(name)[1].lower() for name in names}
+    of_kind: dict[Kind, Any] = {"image": picture_suffixes(), "audio": SOUNDS, "video": CLIPS}
+    fits = [kind for kind, known in of_kind.items() if suffixes <= known]
+    return next((kind for kind in fits if kind == page), fits[0] if fits else None)
+
+
+def _kind_of_bytes(cells: Sequence[Any], page: str) -> Kind | None:
+    if isinstance(cells[0], dict) and not {"bytes", "path"} >= cells[0].keys():
+        return None
+    if (kind := _kind_of_names([cell["path"] or "" for cell in cells], page)) if isinstance(cells[0], dict) else None:
+        return kind
+    item = cells[0].get("bytes") if isinstance(cells[0], dict) else cells[0]
+    for kind, header in _HEADERS.items():
+        try:
+            if item:
+                header(item)
+                return kind
+        except Unreadable:
+            continue
+    return None
+
+
+def _contents(records: Records, name: str) -> Callable[[str, int], Item]:
+    def get(split: str, index: int) -> Item:
+        cell = records.read(split, np.array([index]), (name,))[name][0]
+        if isinstance(cell, dict):
+            cell = cell.get("bytes") or cell.get("path")
+        return cell or b""
+
+    return get
+
+
+def _files(
+    records: Records, name: str, folders: Mapping[str, Path], *, needed: bool
+) -> Callable[[str, int], Item] | None:
+    """Return the files that a column names; None, or a ValueError where it is `needed`, if some are nowhere."""
+    found: dict[str, list[str]] = {}
+    for split in records.sizes:
+        names = [str(value) for value in records.column(split, name)]
+        folder = folders.get(split) or next(iter(folders.values()))
+        places = [place for place in _places(folder) if os.path.isfile(place / names[0])]
+        if not places:
+            if needed:
+                raise ValueError(
+                    f"{records.at(split, 0)}: {name} is {names[0]!r}, and no such file is in {folder}, beside it or in "
+                    "a folder of either; put the files there or mend the names"
+                )
+            return None
+        found[split] = [str(places[0] / value) for value in names]
+    return lambda split, index: found[split][index]
+
+
+def _places(folder: Path) -> list[Path]:
+    """Return where files that a table names may lie: beside it, in folders beside it, one floor up and beside that."""
+    above = folder.absolute().parent
+    below = [
+        [Path(entry.path) for entry in sorted(os.scandir(each), key=lambda e: e.name) if entry.is_dir()]
+        for each in (folder, above)
+    ]
+    return [folder, *below[0], above, *below[1]]
