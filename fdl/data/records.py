@@ -29,6 +29,7 @@ class Field:
     note:     how the column was read, a phrase; empty where there is nothing to say.
     left_out: why no page learns from this column unless it is named; empty where it does.
     refusal:  the line that ends a run which would use this column; empty where it may be used.
+    suspect:  the line that ends a run where a value that stands for a missing one would do harm: in a series.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Field:
     note: str = ""
     left_out: str = ""
     refusal: str = ""
+    suspect: str = ""
 
     def fits(self, kinds: Sequence[Kind]) -> bool:
         """Say whether the column is, or may be taken for, one of these kinds."""

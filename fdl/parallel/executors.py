@@ -8,6 +8,7 @@ part that its own devices hold.
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
-from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
+from jax.sharding import AxisType, NamedSharding, Sharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
+from fdl.core import kernel_choice
 from fdl.core.data_axis import DATA
 from fdl.core.types import PyTree, Step, TrainState
 from fdl.parallel.sharding import FSDP, divide, lay, named
@@ -36,6 +38,9 @@ class Executor:
     put_state, put_chunk, put_constant: place a state, a chunk [S, B, ...] (split over B), whole arrays for all steps.
     compile: `(step, state, chunk, *constants) -> call` ahead of time, for exactly these shapes: a call with other
         shapes is an error, never a silent recompilation. The call donates the state and gives it back.
+    lower: the same before it is compiled; takes shapes (see `shapes`) as well as arrays, and devices that are only
+        described (`fdl.parallel.targets`).
+    chunk_sharding, constant_sharding: how what they put lies; None under pmap, which splits a chunk by its shape.
     """
 
     name: str
@@ -46,6 +51,8 @@ class Executor:
     put_chunk: Put
     put_constant: Put
     lower: Callable[..., Any]
+    chunk_sharding: Sharding | None
+    constant_sharding: Sharding | None
     own_rows: Callable[[int], slice] = slice
 
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
@@ -58,12 +65,41 @@ class Executor:
         with _in_order(self.devices):
             return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init)))()
 
+    def shapes(self, state: PyTree, chunk: PyTree, *constants: PyTree) -> tuple[PyTree, ...]:
+        """Return the shapes of a state, a chunk and constants as `lower` takes them, where they would be put."""
+
+        def at(where: Sharding | None) -> Put:
+            return lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree)
+
+        def split(x: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((x.shape[0], self.shares, x.shape[1] // self.shares, *x.shape[2:]), x.dtype)
+
+        if self.chunk_sharding is None:
+            return at(None)(state), jax.tree.map(split, chunk), *map(at(None), constants)
+        placed = jax.tree.map(
+            lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), state, self.layout(state)
+        )
+        return placed, at(self.chunk_sharding)(chunk), *map(at(self.constant_sharding), constants)
+
     def bytes_per_device(self, state: PyTree) -> int:
         """Return the bytes that a state, or its shapes, takes on each device."""
         held = jax.tree.map(
             lambda x, at: math.prod(at.shard_shape(x.shape)) * x.dtype.itemsize, state, self.layout(state)
         )
         return sum(jax.tree.leaves(held))
+
+
+def _for_target(lower: Callable[..., Any], device: jax.Device) -> Callable[..., Any]:
+    """Return `lower`, whose program chooses its kernels for this device.
+
+    A new function each time: JAX would take the choices of an earlier trace of the same one.
+    """
+
+    def chosen(step: Step, *args: PyTree) -> Any:
+        with kernel_choice.compiling_for(device):
+            return lower(functools.partial(step), *args)
+
+    return chosen
 
 
 @contextlib.contextmanager
@@ -111,7 +147,9 @@ def jit(devices: Sequence[jax.Device] | None = None) -> Executor:
         # On the CPU a call takes arrays of the host as they are; placed before, they cost three times as much.
         put_chunk=(lambda tree: tree) if device.platform == "cpu" else put,
         put_constant=put,
-        lower=lower,
+        lower=_for_target(lower, device),
+        chunk_sharding=here,
+        constant_sharding=here,
     )
 
 
@@ -155,7 +193,9 @@ def mesh(
         put_state=lambda state: lay(state, layout(state)),
         put_chunk=lambda tree: lay(tree, rows),
         put_constant=lambda tree: lay(tree, whole),
-        lower=lower,
+        lower=_for_target(lower, devices[0]),
+        chunk_sharding=rows,
+        constant_sharding=whole,
         own_rows=own_rows,
     )
 
@@ -202,7 +242,9 @@ def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
         put_state=put,
         put_chunk=split,
         put_constant=put,
-        lower=lower,
+        lower=_for_target(lower, devices[0]),
+        chunk_sharding=None,
+        constant_sharding=None,
     )
 
 

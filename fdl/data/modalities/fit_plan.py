@@ -41,7 +41,8 @@ def fit_plan(
         if name == target:
             columns.append(ColumnPlan(name=name, role="target", seen=seen, why=what.note))
         elif name in fits:
-            columns.append(fits[name].plan(name, what.note, asked=name in asked))
+            why = ", ".join(filter(None, (what.note, what.left_out)))
+            columns.append(fits[name].plan(name, why, asked=name in asked))
         else:
             columns.append(ColumnPlan(name=name, role="left out", why=_why_not(what, bool(asked))))
     plan = Plan(columns=tuple(columns), notes=records.notes, target=said, schema=records.schema)
@@ -54,12 +55,16 @@ def fit_plan(
 
 
 def candidates(records: Records, inputs: Sequence[str], target: str) -> list[str]:
-    """Return the columns that may be learned from: those named, or all but the target that are not left out."""
+    """Return the columns that may be learned from: those named, or all but the target that are not left out.
+
+    Row numbers are learned from where there is nothing else.
+    """
     for i, name in enumerate(inputs):
         records.choose(name, "inputs", LEARNED, besides=(target, *inputs[:i]))
     if inputs:
         return [name for name in records.fields if name in inputs]
-    usable = {name: what for name, what in records.fields.items() if name != target and _usable(what)}
+    others = {name: what for name, what in records.fields.items() if name != target and _usable(what)}
+    usable = {name: what for name, what in others.items() if not what.left_out} or others
     for what in usable.values():
         if what.refusal:
             raise ValueError(what.refusal)
@@ -67,7 +72,7 @@ def candidates(records: Records, inputs: Sequence[str], target: str) -> list[str
 
 
 def _usable(what: Field) -> bool:
-    return what.fits(LEARNED) and None not in what.shape and not what.left_out
+    return what.fits(LEARNED) and None not in what.shape
 
 
 def _why_not(what: Field, asked: bool) -> str:

@@ -3,6 +3,8 @@
 Shape legend: B batch, T places of the past, K columns, H places to forecast.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,6 +12,7 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
+from fdl.data.modalities.series_rows import Gaps, Rows, series_rows, time_column, whole
 from fdl.data.modalities.standardise import standardisation
 from fdl.data.records import Records
 from fdl.data.split import pick
@@ -21,6 +24,8 @@ def series(
     inputs: tuple[str, ...] = (),
     target: str = "",
     time: str = "",
+    group: str = "",
+    gaps: Gaps = "split",
     length: int = 64,
     horizon: int = 1,
     season: int = 1,
@@ -31,87 +36,156 @@ def series(
     last value, where `season` is 1): its errors are those of the forecast, in the column's own unit, and a model that
     answers 0 is as good as that forecast. `fitted["seasonal_naive"]` keeps how good that is on each split.
 
-    time: a column to sort by; rows are in order already where empty. Columns besides the target that are named as
-    inputs are only read up to the present. The last 10 % in time are the test, the 10 % before them the validation.
-    A missing number takes the last known one. Training windows begin at every place; evaluation forecasts every place
-    once, in steps of H.
+    time:  a column of dates or numbers to sort by; the only one of dates where empty, and the rows as they stand where
+           there is none. group: a column that says which of several series a row is of.
+    gaps:  whether windows may reach over a leap in time ("join") or not.
+    Columns besides the target that are named as inputs are only read up to the present. The last 10 % in time are the
+    test, the 10 % before them the validation. A missing number takes the last known one of its series, and is never a
+    target. Training windows begin at every place; evaluation forecasts every place once, in steps of H.
     """
     if min(length, horizon, season) < 1:
         raise ValueError(f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each")
-    goal = records.choose(target, "target", ("number",), besides=(time,) if time else ())
+    goal = records.choose(target, "target", ("number",), besides=tuple(filter(None, (time, group))))
     used = [goal, *(name for name in inputs if name != goal)]
     for name in used:
         records.choose(name, "inputs", ("number",))
-    order = np.argsort(_whole(records, time), kind="stable") if time else slice(None)
-    table = np.stack([_filled(records, name, _whole(records, name)[order]) for name in used], axis=1)
-    count = len(table)
-    first = max(length, season)
-    ends = {"train": round(count * 0.8), "validation": round(count * 0.9), "test": count}
-    if ends["train"] - first - horizon < 1 or ends["validation"] == ends["train"] or count == ends["validation"]:
-        raise ValueError(
-            f"{records.name} has {count} places, too few for length {length}, season {season} and horizon {horizon}; "
-            f"try --length={max(1, count // 10)}"
-        )
-    mean, scale = standardisation(table[: ends["train"]])
-    scaled = ((table - mean) / scale).astype(np.float32)
-    begins = {
-        "train": np.arange(first, ends["train"] - horizon + 1),
-        "validation": np.arange(ends["train"], ends["validation"], horizon),
-        "test": np.arange(ends["validation"], count, horizon),
-    }
-    ahead = np.arange(horizon)
-
-    def change(split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return f64[n, H] how far what came lies from the seasonal naive forecast, and which of it is in the split."""
-        places = begins[split][:, None] + ahead[None]
-        inside = places < ends[split]
-        naive = places - season * (1 + ahead // season)[None]
-        values = table[:, 0]
-        return np.where(inside, values[np.minimum(places, count - 1)] - values[naive], 0.0), inside
+        if records.fields[name].suspect:
+            raise ValueError(records.fields[name].suspect)
+    time = time_column(records, time, used, group)
+    table = np.stack([np.asarray(whole(records, name), np.float64) for name in used], axis=1)
+    rows = series_rows(records, time=time, group=group, gaps=gaps, keep=np.ones(len(table), bool))
+    table, known, notes = _filled(table[rows.order], rows, records.name, used)
+    windows = _windows(rows, length=length, horizon=horizon, season=season, known=known)
+    _refuse_few(records, windows, rows, length=length, horizon=horizon, season=season)
+    scaled, scales = _standardised(table, rows)
+    splits = {split: _Windows(table[:, 0], places, inside, season) for split, (places, inside) in windows.items()}
 
     @cache
     def sources() -> dict[str, Source]:
         made = {}
-        for split, starts in begins.items():
-            past = scaled[starts[:, None] - length + np.arange(length)[None]]
-            targets, inside = change(split)
-            made[split] = columns(past, targets.astype(np.float32), inside.astype(np.float32))
+        for split, part in splits.items():
+            past = scaled[part.places[:, :1] - length + np.arange(length)[None]]
+            made[split] = columns(past, part.change().astype(np.float32), part.inside.astype(np.float32))
         return made
 
-    train_change, _ = change("train")
+    train = splits["train"].change()[splits["train"].inside]
     fitted: dict[str, Any] = {
         "columns": used,
-        "mean": mean.tolist(),
-        "scale": scale.tolist(),
-        "seasonal_naive": {split: _errors(*change(split)) for split in begins},
+        "time": time,
+        "group": group,
+        **scales,
+        "seasonal_naive": {split: part.errors() for split, part in splits.items()},
     }
     spec = Spec(
         inputs=jax.ShapeDtypeStruct((length, len(used)), np.float32),
         targets=jax.ShapeDtypeStruct((horizon,), np.float32),
         weights=(horizon,),
-        sizes={split: len(starts) for split, starts in begins.items()},
-        scale=float(train_change.std()) or 1.0,
+        sizes={split: len(part.places) for split, part in splits.items()},
+        scale=float(train.std()) or 1.0,
     )
-    return dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
+    made = dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
+    return replace(made, notes=(*records.notes, *rows.notes, *notes))
 
 
-def _whole(records: Records, name: str) -> np.ndarray:
-    """Return a column of all splits, one after another: time decides what is train, not the files."""
-    records.choose(name, "time", ("number", "text"))
-    return np.concatenate([np.asarray(records.column(split, name)) for split in records.sizes])
+class _Windows:
+    """The windows of one split: i64[n, H] the places to forecast, and bool[n, H] which of them count."""
+
+    def __init__(self, values: np.ndarray, places: np.ndarray, inside: np.ndarray, season: int) -> None:
+        self.values, self.places, self.inside, self.season = values, places, inside, season
+
+    def change(self) -> np.ndarray:
+        """Return f64[n, H]: how far what came lies from the seasonal naive forecast."""
+        ahead = np.arange(self.places.shape[1])
+        naive = self.places - self.season * (1 + ahead // self.season)[None]
+        last = len(self.values) - 1
+        return np.where(self.inside, self.values[np.minimum(self.places, last)] - self.values[naive], 0.0)
+
+    def errors(self) -> dict[str, float]:
+        """Return how good the seasonal naive forecast is."""
+        errors = self.change()[self.inside]
+        return {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.mean(np.abs(errors)))}
 
 
-def _filled(records: Records, name: str, values: np.ndarray) -> np.ndarray:
-    """Return f64[n] in which what is missing takes the last known value."""
-    values = np.asarray(values, np.float64)
-    known = np.isfinite(values)
-    if not known[0]:
+def _filled(table: np.ndarray, rows: Rows, name: str, used: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return f64[n, K] in which what is missing takes the last value of its segment, `known`, and notes.
+
+    known: bool[n], True where the target was there and everything before it in the segment is known.
+    """
+    present = np.isfinite(table)
+    filled, leading = table.copy(), np.zeros(len(table), bool)
+    for start, stop in rows.segments:
+        part = present[start:stop]
+        last = np.maximum.accumulate(np.where(part, np.arange(stop - start)[:, None], -1), axis=0)
+        filled[start:stop] = np.take_along_axis(table[start:stop], np.maximum(last, 0), axis=0)
+        leading[start:stop] = (last < 0).any(1)
+    notes = []
+    for column, label in enumerate(used):
+        count = int((~present[:, column] & ~leading).sum())
+        if count:
+            notes.append(f"{count} missing values of {label} take the one before; none is a target")
+    if leading.any():
+        notes.append(f"{int(leading.sum())} rows are left out: nothing is known before them")
+    if leading.all():
+        raise ValueError(f"{name} has no row in which all of {', '.join(used)} are known; give other columns")
+    filled[leading] = np.nan
+    return filled, present[:, 0] & ~leading, notes
+
+
+def _windows(
+    rows: Rows, *, length: int, horizon: int, season: int, known: np.ndarray
+) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
+    """Return of each split i64[n, H] the places that windows forecast, and bool[n, H] which of them count."""
+    first, ahead = max(length, season), np.arange(horizon)
+    made = {}
+    for split in rows.ends:
+        starts, stops = [], []
+        for number, (start, stop) in enumerate(rows.segments):
+            unknown = int(np.argmax(known[start:stop])) if known[start:stop].any() else int(stop - start)
+            begin = _begin(rows, split, number)
+            end = int(rows.ends[split][number])
+            earliest = max(begin, int(start) + unknown + first)
+            places = np.arange(earliest, end - horizon + 1) if split == "train" else np.arange(earliest, end, horizon)
+            starts.append(places)
+            stops.append(np.full(len(places), end))
+        begins, limits = np.concatenate(starts).astype(np.int64), np.concatenate(stops)
+        places = begins[:, None] + ahead[None]
+        inside = (places < limits[:, None]) & known[np.minimum(places, len(known) - 1)]
+        made[split] = (places[inside.any(1)], inside[inside.any(1)])
+    return made
+
+
+def _begin(rows: Rows, split: str, segment: int) -> int:
+    """Return where the rows of a split begin in a segment: where those of the one before end."""
+    before = list(rows.ends)[: list(rows.ends).index(split)]
+    return int(rows.ends[before[-1]][segment] if before else rows.segments[segment, 0])
+
+
+def _refuse_few(
+    records: Records, windows: Mapping[str, Any], rows: Rows, *, length: int, horizon: int, season: int
+) -> None:
+    empty = [split for split, (places, _) in windows.items() if not len(places)]
+    if empty:
+        longest = int(np.diff(rows.segments).max())
+        ways = f"try --length={max(1, longest // 10)}"
+        if len(rows.segments) > len(set(rows.groups.tolist())):
+            ways += ", or --gaps=join"
         raise ValueError(
-            f"{records.name} example 0: {name} is {values[0]}, and nothing is known before it; drop the first rows"
+            f"{records.name} has {len(rows.order)} places, the most in one go {longest}: too few for length {length}, "
+            f"season {season} and horizon {horizon} in {' and '.join(empty)}; {ways}"
         )
-    return values[np.maximum.accumulate(np.where(known, np.arange(len(values)), 0))]
 
 
-def _errors(change: np.ndarray, inside: np.ndarray) -> dict[str, float]:
-    errors = change[inside]
-    return {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.mean(np.abs(errors)))}
+def _standardised(table: np.ndarray, rows: Rows) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return f32[n, K] and the scales, each series by its own train: their levels differ, their movements less."""
+    scaled, scales = np.zeros(table.shape, np.float32), {}
+    whole_train = np.concatenate(
+        [np.arange(start, end) for (start, _), end in zip(rows.segments, rows.ends["train"], strict=True)]
+    )
+    for number, name in enumerate(rows.names):
+        segments = np.flatnonzero(rows.groups == number)
+        mine = np.concatenate([np.arange(*rows.segments[segment]) for segment in segments])
+        train = np.intersect1d(mine, whole_train)
+        mean, scale = standardisation(table[train if len(train) else whole_train])
+        scaled[mine] = np.nan_to_num((table[mine] - mean) / scale)
+        scales[name] = {"mean": mean.tolist(), "scale": scale.tolist()}
+    return scaled, scales[""] if rows.names == ("",) else {"series": scales}

@@ -1,20 +1,22 @@
 """The type of each column, decided once over all splits together: number, date, text, array, or not used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fdl.data.readers.cells import Cells, Texts, Words
-from fdl.data.readers.dates import parse_clock, parse_dates
-from fdl.data.readers.dialect import Dialect
-from fdl.data.readers.numbers import parse_numbers, plain_numbers, to_numpy
+from fdl.data.readers.dates import Dates, parse_clock, parse_dates
+from fdl.data.readers.dialect import PLAIN, Dialect
+from fdl.data.readers.numbers import Numbers, parse_numbers, plain_numbers, to_numpy
 from fdl.data.records import Column, Field
 
 At = Callable[[int], str]
 OBJECT = np.dtype(object)
 NEVER = np.datetime64("NaT", "us")
+_NINES = [(10**digits - 1) / scale for digits in range(2, 7) for scale in (1, 10)]
+_SENTINELS = {*_NINES, *(-value for value in _NINES), -200.0}
 TYPES = ("number", "date", "text", "category")
 
 
@@ -45,8 +47,11 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
         typed = _by_file(cells)
     if forced and typed.field.kind not in (forced, "text" if forced == "category" else forced):
         raise ValueError(f"column {name!r} holds {typed.field.kind}, no {forced}; give it another of --roles")
-    rows = _row_numbers(typed.values) if typed.field.kind == "number" and not forced else ""
-    return replace(typed, field=replace(typed.field, left_out=rows)) if rows else typed
+    if typed.field.kind != "number" or not isinstance(typed.values, np.ndarray):
+        return typed
+    values = _without(typed.values, dialect.missing)
+    rows, suspect = ("", "") if forced else (_row_numbers(values), _sentinel(name, values))
+    return Typed(field=replace(typed.field, dtype=values.dtype, left_out=rows, suspect=suspect), values=values)
 
 
 def _by_file(cells: Any) -> Typed:
@@ -78,15 +83,17 @@ def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> T
     codes, words = encoded(cells)
     counts = np.bincount(codes[codes >= 0], minlength=len(words))
 
-    def odd_one(odd: np.ndarray, kind: str) -> str:
-        return _refusal(name, kind, odd, codes, counts, words, at) if odd.any() and not forced else ""
+    def refused(read: Numbers | Dates, kind: str) -> str:
+        if read.doubt:
+            return f"{at(0)}: {name} cannot be told: {read.doubt}"
+        return _refusal(name, kind, read.odd, codes, counts, words, at) if read.odd.any() and not forced else ""
 
     why = ""
     if forced in ("", "number"):
         numbers = parse_numbers(words, counts, dialect, forced=bool(forced)) if len(words) else "empty"
         if not isinstance(numbers, str):
             note = _notes(numbers.note, numbers.odd | numbers.gone, counts, words)
-            return _number(_spread(numbers.values, codes), note=note, refusal=odd_one(numbers.odd, "number"))
+            return _number(_spread(numbers.values, codes), note=note, refusal=refused(numbers, "number"))
         if numbers == "empty" and not forced:
             return _unused("empty", Texts(codes, Words(words)))
         why = numbers if numbers != "text" else ""
@@ -94,14 +101,11 @@ def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> T
         dates = parse_dates(words, counts, dialect, forced=bool(forced))
         if not isinstance(dates, str):
             note = _notes(f"as {dates.format}", dates.odd | dates.gone, counts, words)
-            return _date(_spread(dates.values, codes), note=note, refusal=odd_one(dates.odd, "date"))
-        why = dates if "may be" in dates else why
+            return _date(_spread(dates.values, codes), note=note, refusal=refused(dates, "date"))
         clock = parse_clock(words, dialect)
         if clock is not None:
             return _number(_spread(clock[0], codes), note="in minutes")
-    refusal = f"{at(0)}: {name} cannot be told: {why}, or --roles={name}:text" if "may be" in why else ""
-    field = Field(kind="text", dtype=OBJECT, note="" if refusal else why, refusal=refusal)
-    return Typed(field=field, values=_texts(codes, words))
+    return Typed(field=Field(kind="text", dtype=OBJECT, note=why), values=_texts(codes, words))
 
 
 def encoded(cells: Any) -> tuple[np.ndarray, Any]:
@@ -167,6 +171,27 @@ def _row_numbers(values: Column) -> str:
     if most - least + 1 != len(values) or np.bincount(values - least).max() > 1:
         return ""
     return f"row numbers: each of {least} to {most} once"
+
+
+def _without(values: np.ndarray, words: Sequence[str]) -> np.ndarray:
+    """Return numbers of which those that stand for missing ones, as -999, are NaN."""
+    gone = np.isin(values, [float(word) for word in words if PLAIN.fullmatch(word)])
+    return np.where(gone, np.nan, values) if gone.any() else values
+
+
+def _sentinel(name: str, values: np.ndarray) -> str:
+    """Return the line that says so where the least or the most is a row of nines, far from all other values."""
+    with np.errstate(invalid="ignore"):
+        least, most = np.fmin.reduce(values), np.fmax.reduce(values)
+    for value in {float(least), float(most)} & _SENTINELS:
+        others = values[(values != value) & ~np.isnan(values)]
+        if len(others) and np.abs(value - others).min() > 2 * (others.max() - others.min()):
+            count = int((values == value).sum())
+            return (
+                f"{name} is {value:g} in {count} rows, far from all others ({others.min():g} to {others.max():g}): if "
+                f"that stands for a missing value give --dialect=missing={value:g}, else --roles={name}:number"
+            )
+    return ""
 
 
 def _number(values: np.ndarray, *, note: str = "", refusal: str = "") -> Typed:

@@ -49,20 +49,20 @@ class Dates:
 
     values: datetime64[us][k] in UTC, or without a zone where none is given; NaT for what is missing or odd.
     gone, odd: bool[k], as of `Numbers`.
-    format: "ISO 8601", or as `strptime` has it.
+    format: "ISO 8601", or as `strptime` has it. doubt: why it may as well be another; empty where it may not.
     """
 
     values: np.ndarray
     gone: np.ndarray
     odd: np.ndarray
     format: str
+    doubt: str = ""
 
 
 def parse_dates(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: bool = False) -> Dates | str:
     """Return the different cells of a column (an Arrow string array) as dates, or why they are none.
 
-    A format must read at least nine tenths of the cells that are there. Where day and month may be either and it makes
-    a difference, that is the reason.
+    A format must read at least nine tenths of the cells that are there.
     """
     import pyarrow.compute as pc
 
@@ -87,12 +87,12 @@ def parse_dates(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: boo
     if not read:
         return "text"
     best = min(read, key=lambda form: int(counts[np.isnat(read[form]) & ~gone].sum()))
-    fewest = np.isnat(read[best]).sum()
+    fewest, doubt = np.isnat(read[best]).sum(), ""
     for form, values in read.items():
         if np.isnat(values).sum() == fewest and not np.array_equal(values, read[best], equal_nan=True):
             cell = trimmed[int(present[0])].as_py()
-            return f"{cell} may be {best} or {form}; give --dialect=dates={best.replace(' ', '_')} or the other"
-    return Dates(values=read[best], gone=gone, odd=np.isnat(read[best]) & ~gone, format=best)
+            doubt = f"{cell} may be {best} or {form}; give --dialect=dates={best.replace(' ', '_')} or the other"
+    return Dates(values=read[best], gone=gone, odd=np.isnat(read[best]) & ~gone, format=best, doubt=doubt)
 
 
 def parse_clock(words: Any, dialect: Dialect) -> tuple[np.ndarray, np.ndarray] | None:

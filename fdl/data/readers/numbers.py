@@ -36,12 +36,14 @@ class Numbers:
     values: f64[k], NaN for what is missing or odd.
     gone:   bool[k] the words for missing; odd: bool[k] what is neither a number nor missing.
     note:   what was read as a number that is not written as one; empty where nothing was.
+    doubt:  why the values may as well be others; empty where they may not.
     """
 
     values: np.ndarray
     gone: np.ndarray
     odd: np.ndarray
     note: str = ""
+    doubt: str = ""
 
 
 def plain_numbers(cells: Any) -> np.ndarray | None:
@@ -100,11 +102,11 @@ def parse_numbers(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: b
     odd = np.isnan(plain) & ~gone
     if not forced and counts[odd].sum() > (1 - MOSTLY) * counts[~gone].sum():
         return "text"
-    if ambiguous and not dialect.decimal:
-        return f"{ambiguous} may be decimals or thousands; give --dialect=decimal=, or --dialect=decimal=."
+    either = f"{ambiguous} may be a decimal or thousands; give --dialect=decimal=, or --dialect=decimal=."
     values = np.where(gone, np.nan, plain)
     note = f"{counts[signed].sum()} as {trimmed[int(np.argmax(signed))].as_py()!r}" if signed.any() else ""
-    return Numbers(values=values, gone=gone, odd=odd, note=note)
+    doubt = either if ambiguous and not dialect.decimal else ""
+    return Numbers(values=values, gone=gone, odd=odd, note=note, doubt=doubt)
 
 
 def missing_words(trimmed: Any, words: Sequence[str] = ()) -> np.ndarray:
