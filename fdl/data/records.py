@@ -204,10 +204,16 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
     return np.unique(np.asarray(labels, dtype=str), return_inverse=True)[1]
 
 
-def complete(records: Records, *, seed: int = 0, labels: Column | None = None) -> Records:
+def complete(
+    records: Records,
+    *,
+    seed: int = 0,
+    labels: Column | None = None,
+    held_out: Mapping[str, float] = HOLD_OUT,
+) -> Records:
     """Return the same records with the splits train, validation and test, carved out of train where they lack.
 
-    labels: the class of each training row, to spread the classes evenly.
+    labels: the class of each training row, to spread the classes evenly. held_out: the share of each that lacks.
     """
     for split, size in records.sizes.items():
         if size == 0:
@@ -215,7 +221,7 @@ def complete(records: Records, *, seed: int = 0, labels: Column | None = None) -
     if "train" not in records.sizes:
         have = ", ".join(records.sizes)
         raise ValueError(f"{records.name} has no split 'train' but {have}; name one with --train, as in --train={have}")
-    missing = {name: share for name, share in HOLD_OUT.items() if name not in records.sizes}
+    missing = {name: share for name, share in held_out.items() if name not in records.sizes}
     if not missing:
         return records
     size = records.sizes["train"]

@@ -8,7 +8,7 @@ Shape legend: B batch, K numbers per row, C categorical columns.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -17,21 +17,25 @@ from fdl.data.dataset import Dataset, Source, columns, dataset_of
 from fdl.data.modalities.fit_plan import BLOCK, candidates, fit_plan
 from fdl.data.modalities.plan import Plan, numeric
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
+from fdl.data.readers.memory import as_records
 from fdl.data.records import Column, Records, complete, drop_missing
 from fdl.data.split import pick
 
 
 def table(
-    records: Records,
+    data: Any,
     *,
     inputs: Sequence[str] = (),
     target: str = "",
     goal: Goal = "auto",
     missing: Literal["refuse", "drop"] = "refuse",
+    roles: Sequence[str] = (),
+    drop: Sequence[str] = (),
     seed: int = 0,
 ) -> Dataset:
     """Return rows with a class or a number each: inputs f32[B, K], or a mapping where there are categories.
 
+    data: records, a pandas DataFrame, an Arrow table, or a path or name. roles, drop: as the page's flags have them.
     inputs: the columns to learn from; all usable ones but the target where empty. missing: whether rows without a
     target are left out, and counted, or refused.
     The mapping is `{"inputs": f32[B, K], "categories": i32[B, C]}`: a category's 0 is "missing or never seen in train",
@@ -39,6 +43,7 @@ def table(
     mean, and a column with missing values in train gets a second one that says where. Dates become the time that has
     passed, and month, weekday and hour where they differ.
     """
+    records = as_records(data, roles=roles, drop=drop)
     goal_column = records.choose(target, "target", TARGETS)
     records = drop_missing(records, (goal_column,), missing)
     records = complete(records, seed=seed, labels=class_labels(records, goal_column, goal))

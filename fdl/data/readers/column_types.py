@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdl.data.readers.cells import Cells, Texts, Words
-from fdl.data.readers.dates import Dates, parse_clock, parse_dates
+from fdl.data.readers.dates import ISO, Dates, parse_clock, parse_dates
 from fdl.data.readers.dialect import PLAIN, Dialect
 from fdl.data.readers.numbers import Numbers, parse_numbers, plain_numbers, to_numpy
 from fdl.data.records import Column, Field
@@ -100,7 +100,8 @@ def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> T
     if forced in ("", "date") and len(words):
         dates = parse_dates(words, counts, dialect, forced=bool(forced))
         if not isinstance(dates, str):
-            note = _notes(f"as {dates.format}", dates.odd | dates.gone, counts, words)
+            form = "" if dates.format == ISO else f"as {dates.format}"  # as other kinds of files hold them
+            note = _notes(form, dates.odd | dates.gone, counts, words)
             return _date(_spread(dates.values, codes), note=note, refusal=refused(dates, "date"))
         clock = parse_clock(words, dialect)
         if clock is not None:

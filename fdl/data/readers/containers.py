@@ -67,7 +67,7 @@ def _parquet(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, A
 
     try:
         with open_file() as file:
-            return _of_arrow(parquet.read_table(file))
+            return of_arrow(parquet.read_table(file))
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path} is no Parquet file or is damaged: {_first(error)}; write it again") from None
 
@@ -77,11 +77,11 @@ def _feather(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, A
 
     with open_file() as file:
         try:
-            return _of_arrow(feather.read_table(file))
+            return of_arrow(feather.read_table(file))
         except (ArrowException, OSError):
             file.seek(0)
         try:
-            return _of_arrow(ipc.open_stream(file).read_all())
+            return of_arrow(ipc.open_stream(file).read_all())
         except (ArrowException, OSError) as error:
             raise ValueError(f"{path} is no Arrow file or is damaged: {_first(error)}; write it again") from None
 
@@ -97,7 +97,7 @@ def _json_lines(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str
     try:
         with open_file() as file:
             options = arrow_json.ReadOptions(block_size=2**24)
-            table = _of_arrow(arrow_json.read_json(file, read_options=options))
+            table = of_arrow(arrow_json.read_json(file, read_options=options))
     except ArrowException:
         return _json_by_line(open_file, path)
     return RawTable(columns=table.columns, rows=table.rows, line_of=lambda row: row + 1)
@@ -114,7 +114,7 @@ def _json_list(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path} holds no list of objects; give JSON Lines: an object per line")
     try:
-        return _of_arrow(pa.Table.from_pylist(rows))
+        return of_arrow(pa.Table.from_pylist(rows))
     except pa.ArrowException as error:
         raise ValueError(f"{path}: a column changes its type: {_first(error)}; make each column one type") from None
 
@@ -153,7 +153,7 @@ def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any
 
     try:
         with open_file() as file:
-            sheets = pandas.read_excel(file, sheet_name=None)
+            sheets = pandas.read_excel(file, sheet_name=None, keep_default_na=False, na_values=[""])
     except ImportError:
         raise ValueError(f"{path}: Excel needs openpyxl; run: pip install 'fdl[excel]'") from None
     except Exception as error:  # whatever a damaged archive makes of it
@@ -183,7 +183,7 @@ def of_frame(frame: Any) -> RawTable:
     return RawTable(columns=columns, rows=len(frame))
 
 
-def _of_arrow(table: Any) -> RawTable:
+def of_arrow(table: Any) -> RawTable:
     """Return the table of an Arrow one: structs become a column per field, labels that Hugging Face names, named."""
     columns: dict[str, Any] = {}
     for name, cells in zip(table.column_names, table.columns, strict=True):

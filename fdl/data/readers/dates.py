@@ -8,6 +8,7 @@ import numpy as np
 from fdl.data.readers.dialect import Dialect
 from fdl.data.readers.numbers import MOSTLY, missing_words, to_arrow, to_numpy
 
+ISO = "ISO 8601"
 _ISO = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?)?"
     r"( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?$"
@@ -49,7 +50,7 @@ class Dates:
 
     values: datetime64[us][k] in UTC, or without a zone where none is given; NaT for what is missing or odd.
     gone, odd: bool[k], as of `Numbers`.
-    format: "ISO 8601", or as `strptime` has it. doubt: why it may as well be another; empty where it may not.
+    format: ISO 8601, or as `strptime` has it. doubt: why it may as well be another; empty where it may not.
     """
 
     values: np.ndarray
@@ -75,7 +76,7 @@ def parse_dates(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: boo
     if dialect.dates:
         formats = [dialect.dates]
     elif pc.mean(pc.match_substring_regex(look, _ISO).cast("int8")).as_py() >= MOSTLY:
-        formats = ["ISO 8601"]
+        formats = [ISO]
     elif not pc.any(pc.match_substring_regex(look, "[0-9]")).as_py():
         return "text"
     else:
@@ -112,7 +113,7 @@ def parse_clock(words: Any, dialect: Dialect) -> tuple[np.ndarray, np.ndarray] |
 
 def _read(cells: Any, form: str) -> np.ndarray:
     """Return datetime64[us][k] of cells in a format, NaT where one is not."""
-    if form == "ISO 8601":
+    if form == ISO:
         return _iso(cells)
     import pandas
 

@@ -1,6 +1,6 @@
 """Tables as records: one file, a file per split, or shards; every column typed once over all splits together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,14 @@ def table_file(path: Path, how: Reading | None = None) -> Records:
     files, skipped = ({"train": [path]}, "") if path.is_file() else table_files(path)
     given = parse_dialect(how.dialect)
     parts = {split: [(file, read_raw(file, given)) for file in names] for split, names in files.items()}
-    return records_of(parts, how, name=path.absolute().name.split(".")[0] or path.name, path=path, skipped=skipped)
+    return records_of(
+        parts,
+        how,
+        name=path.absolute().name.split(".")[0] or path.name,
+        contents=lambda: fingerprint(file for names in files.values() for file in names),
+        skipped=skipped,
+        retyped=lambda roles: table_file(path, replace(how, roles={**how.roles, **roles})),
+    )
 
 
 def table_files(folder: Path) -> tuple[dict[str, list[Path]], str]:
@@ -71,12 +78,18 @@ def table_files(folder: Path) -> tuple[dict[str, list[Path]], str]:
 
 
 def records_of(
-    parts: Mapping[str, Sequence[tuple[Path, RawTable]]], how: Reading, *, name: str, path: Path, skipped: str = ""
+    parts: Mapping[str, Sequence[tuple[Path, RawTable]]],
+    how: Reading,
+    *,
+    name: str,
+    contents: Callable[[], str],
+    skipped: str = "",
+    retyped: Callable[[Mapping[str, str]], Records] | None = None,
 ) -> Records:
     """Return raw tables, some for each split, as records with one type per column."""
     tables = [(split, file, raw) for split, files in parts.items() for file, raw in files]
     sizes = {split: sum(raw.rows for _, raw in files) for split, files in parts.items()}
-    _same_columns([(file, raw) for _, file, raw in tables], how, path)
+    _same_columns([(file, raw) for _, file, raw in tables], how, name)
     starts = np.cumsum([0, *(raw.rows for _, _, raw in tables)])
 
     def at(row: int) -> str:
@@ -99,28 +112,27 @@ def records_of(
         rows = np.asarray(indices) + begins[split]
         return {column: typed[column].values[rows] for column in names}
 
-    paths = [file for _, file, _ in tables if file.is_file()]
     return Records(
         name=name,
         fields={column: what.field for column, what in typed.items()},
         sizes=sizes,
         read=read,
-        fingerprint=lambda: fingerprint(paths),
-        contents=lambda: fingerprint(paths),
+        fingerprint=contents,
+        contents=contents,
         where=lambda split, index: at(int(index + begins[split])),
         notes=_notes(tables, skipped, how),
         schema={"dialect": dialect.as_json(), "types": {column: _type(what.field) for column, what in typed.items()}},
         advice=_advice(tables),
-        retyped=lambda roles: table_file(path, replace(how, roles={**how.roles, **roles})),
+        retyped=retyped,
     )
 
 
-def _same_columns(files: Sequence[tuple[Path, RawTable]], how: Reading, path: Path) -> None:
+def _same_columns(files: Sequence[tuple[Path, RawTable]], how: Reading, name: str) -> None:
     """Raise a ValueError where files have other columns than the first, or none of the name that is asked for."""
     first = [name for name in files[0][1].columns if name not in how.drop]
     for asked, role in ((name, role) for names, role in ((how.drop, "drop"), (how.roles, "roles")) for name in names):
         if asked not in files[0][1].columns:
-            raise ValueError(f"{path} has no column {asked!r} for --{role}; its columns are {', '.join(first)}")
+            raise ValueError(f"{name} has no column {asked!r} for --{role}; its columns are {', '.join(first)}")
     for file, raw in files[1:]:
         names = [name for name in raw.columns if name not in how.drop]
         lacking, more = [n for n in first if n not in names], [n for n in names if n not in first]
