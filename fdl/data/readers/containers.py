@@ -153,7 +153,7 @@ def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any
 
     try:
         with open_file() as file:
-            sheets = pandas.read_excel(file, sheet_name=None, keep_default_na=False, na_values=[""])
+            sheets = pandas.read_excel(file, sheet_name=None, dtype=object, keep_default_na=False, na_values=[""])
     except ImportError:
         raise ValueError(f"{path}: Excel needs openpyxl; run: pip install 'fdl[excel]'") from None
     except Exception as error:  # whatever a damaged archive makes of it
