@@ -17,11 +17,12 @@ OPS = {
     "lstm": "one weight gradient after the loop, not one in every step",
     "keep": "what blocks add up and convolutions read is computed once, not again for every consumer",
     "embedding": "rows of a small table are added up by a matrix product",
+    "token_head": "the loss of a large vocabulary takes its logits a slice of positions at a time",
 }
 FORMS = ("own", "plain")
 EVERYWHERE = ("cpu", "gpu", "tpu")
 # The platforms on which an op takes its own form.
-OWN: dict[str, tuple[str, ...]] = dict.fromkeys(OPS, ("cpu",)) | {"lstm": EVERYWHERE}
+OWN: dict[str, tuple[str, ...]] = dict.fromkeys(OPS, ("cpu",)) | {"lstm": EVERYWHERE, "token_head": ("gpu", "tpu")}
 
 
 @dataclass(frozen=True)

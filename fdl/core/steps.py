@@ -30,14 +30,23 @@ def step_key(state: TrainState, purpose: int) -> jax.Array:
 
 
 def forward(
-    model: nn.Module, params: PyTree, extras: PyTree, batch: Batch, key: jax.Array | None = None
+    model: nn.Module,
+    params: PyTree,
+    extras: PyTree,
+    batch: Batch,
+    key: jax.Array | None = None,
+    *,
+    factored: bool = False,
 ) -> tuple[PyTree, PyTree]:
     """Apply the model to a batch and return `(outputs, extras)`; with a key as in training, without as in evaluation.
 
     A mapping of inputs is passed by argument name, anything else as the one positional argument. A model whose
     `__call__` names `weights` is given the examples' weights, so that padding weighs nothing in its statistics.
+    factored: outputs may be `TokenLogits`, from a model whose `__call__` can leave its logits unmultiplied.
     """
     positional, named = arguments(model, batch)
+    if factored and "factored" in inspect.signature(type(model).__call__).parameters:
+        named["factored"] = True
     variables = {"params": params, **extras}
     if key is None:
         return model.apply(variables, *positional, **named, train=False), extras
@@ -75,7 +84,7 @@ def total_gradient(model: nn.Module, task: Task) -> Gradient:
     def gradient(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
         def total(params: PyTree) -> tuple[Array, tuple[PyTree, Sums]]:
             key = step_key(state, DROPOUT)
-            outputs, extras = forward(model, params, state.extras, batch, key)
+            outputs, extras = forward(model, params, state.extras, batch, key, factored=task.factored)
             sums = scalars(task(outputs, batch))
             return sums["loss"].total * optimizer_state.loss_scale(state.opt_state), (extras, sums)
 
@@ -168,7 +177,9 @@ def eval_step(model: nn.Module, task: Task) -> Step:
     """Return the Step that measures and changes nothing; it adds "n", the count of examples that weigh anything."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        outputs, _ = forward(model, optimizer_state.evaluated(state.params, state.opt_state), state.extras, batch)
+        outputs, _ = forward(
+            model, optimizer_state.evaluated(state.params, state.opt_state), state.extras, batch, factored=task.factored
+        )
         return state, data_axis.add({**task(outputs, batch), "n": count(batch.weights)})
 
     return step

@@ -37,6 +37,17 @@ class Sum(NamedTuple):
 Sums = Mapping[str, Sum]
 
 
+class TokenLogits(NamedTuple):
+    """Logits of tokens as what they are the product of: `hidden · tableᵀ + bias`, f32[B, T, V], not yet multiplied.
+
+    hidden: array[B, T, D]; table: f32[V, D]; bias: f32[V] or None.
+    """
+
+    hidden: jax.Array
+    table: jax.Array
+    bias: jax.Array | None
+
+
 class Metric(NamedTuple):
     """How named sums become one number (or one array) on the host.
 
@@ -56,6 +67,7 @@ class Task:
 
     sums:    pure; always holds "loss", whose total is what `train_step` differentiates.
     metrics: metric name -> Metric. Scalar sums are kept in training, array sums only in evaluation.
+    factored: whether `sums` takes `TokenLogits` as well as logits.
     primary: the metric that chooses the best checkpoint and heads the report.
     predict: pure, `outputs -> {column: array[B, ...]}`: what the outputs say, in classes, probabilities or the units of
              the targets. None: the outputs themselves.
@@ -66,6 +78,7 @@ class Task:
     metrics: Mapping[str, Metric]
     primary: str
     predict: Callable[[PyTree], Mapping[str, Array]] | None = None
+    factored: bool = False
 
     def __call__(self, outputs: PyTree, batch: Batch) -> Sums:
         """Return the sums of a batch."""

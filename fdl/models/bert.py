@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.core.types import Array
+from fdl.core.types import Array, TokenLogits
+from fdl.models.kernels.token_head import token_logits
 from fdl.models.layers import Dropout, Dtype, stack
-from fdl.models.transformer import Block, mean_seen, normal, tied_logits
+from fdl.models.transformer import Block, mean_seen, normal
 
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 SIZES = {
@@ -86,15 +87,21 @@ class MaskedLM(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: Array, lengths: Array | None = None, types: Array | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Return logits f32[B, T, V]; the arguments are those of `BERT`."""
+        self,
+        inputs: Array,
+        lengths: Array | None = None,
+        types: Array | None = None,
+        *,
+        factored: bool = False,
+        train: bool = False,
+    ) -> jax.Array | TokenLogits:
+        """Return logits f32[B, T, V], or if `factored` what they are a product of; the rest is as in `BERT`."""
         x, _ = self.bert(inputs, lengths, types, train=train)
         x = exact_gelu(nn.Dense(x.shape[-1], dtype=self.bert.dtype, kernel_init=normal, name="transform")(x))
         x = nn.LayerNorm(epsilon=EPSILON, dtype=self.bert.dtype, name="norm")(x)
         embedding = self.bert.variables["params"]["embed"]["embedding"]
         bias = self.param("bias", nn.initializers.zeros, (self.bert.vocabulary,))
-        return tied_logits(x, embedding) + bias[None, None]
+        return token_logits(x, embedding, bias, factored=factored)
 
 
 class SequenceClassifier(nn.Module):

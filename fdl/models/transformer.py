@@ -5,7 +5,7 @@ Shape legend: B batch, T positions, S positions of the memory, D width.
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from fdl.core.types import Array
 from fdl.models.attention import Attention
 from fdl.models.kernels.materialize import keep
+from fdl.models.kernels.token_head import token_logits
 from fdl.models.layers import Activation, Dropout, Dtype, counts, stack
 
 Remat = Literal["none", "dots", "all"]
@@ -52,14 +53,21 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: Array, lengths: Array | None = None, *, decode: bool = False, train: bool = False
-    ) -> jax.Array:
+        self,
+        inputs: Array,
+        lengths: Array | None = None,
+        *,
+        decode: bool = False,
+        factored: bool = False,
+        train: bool = False,
+    ) -> Any:
         """Return f32[B, outputs], or f32[B, T, outputs] if `every_step`.
 
         inputs:  i32[B, T] tokens or f32[B, T, ...] features, whose further dimensions are laid side by side.
         lengths: i32[B], positions that count in each row; None means all.
         decode:  go on after the positions that the collection "cache" remembers, and remember these too. No more than
                  `context` in all.
+        factored: tied outputs at every position may be `TokenLogits`.
         """
         time = inputs.shape[1]
         if time > self.context:
@@ -103,7 +111,7 @@ class Transformer(nn.Module):
         if self.outputs is None:
             return x
         if self.tied:
-            return tied_logits(x, embed.embedding)
+            return token_logits(x, embed.embedding, factored=factored and self.every_step)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x)
 
 
@@ -178,11 +186,6 @@ class Block(nn.Module):
         if memory is not None:
             x = add(x, recall, "recall")
         return add(x, think, "mlp")
-
-
-def tied_logits(x: jax.Array, embedding: jax.Array) -> jax.Array:
-    """Return f32[B, T, V], how well each of `x: [B, T, D]` agrees with each token's `embedding: f32[V, D]`."""
-    return jnp.einsum("btd,vd->btv", x, embedding.astype(x.dtype), preferred_element_type=jnp.float32)
 
 
 def mean_seen(x: jax.Array, lengths: Array | None) -> jax.Array:

@@ -20,10 +20,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, Sharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
-from fdl.core import kernel_choice
+from fdl.core import data_axis, kernel_choice
 from fdl.core.data_axis import DATA
 from fdl.core.types import PyTree, Step, TrainState
-from fdl.parallel.sharding import FSDP, divide, lay, named
+from fdl.parallel.sharding import FSDP, MODEL, divide, lay, named
 
 Put = Callable[[PyTree], PyTree]
 
@@ -89,14 +89,16 @@ class Executor:
         return sum(jax.tree.leaves(held))
 
 
-def _for_target(lower: Callable[..., Any], device: jax.Device) -> Callable[..., Any]:
-    """Return `lower`, whose program chooses its kernels for this device.
+def _for_target(
+    lower: Callable[..., Any], device: jax.Device, grid: data_axis.Grid | None = None
+) -> Callable[..., Any]:
+    """Return `lower`, whose program chooses its kernels for this device, and knows the grid it is split over.
 
     A new function each time: JAX would take the choices of an earlier trace of the same one.
     """
 
     def chosen(step: Step, *args: PyTree) -> Any:
-        with kernel_choice.compiling_for(device):
+        with kernel_choice.compiling_for(device), data_axis.over(grid):
             return lower(functools.partial(step), *args)
 
     return chosen
@@ -157,18 +159,22 @@ def mesh(
     devices: Sequence[jax.Device] | None = None,
     shape: Mapping[str, int] | None = None,
     names: Mapping[tuple[str, ...], tuple[str, ...]] | None = None,
+    *,
+    batches: bool = True,
 ) -> Executor:
     """Make the executor that lets the compiler split one program over the devices.
 
     shape: axis -> devices along it; all along "data" if it is left out. The rows of a batch are split over "data" and
            "fsdp", parameters and optimizer over "fsdp", and over "model" what `RULES` say of logical names.
     names: path of a parameter -> the logical names of its dimensions (see `fdl.models.partitioning`).
+    batches: what is split are the rows of batches, and layers may say so; not the members of a population.
     """
     devices = tuple(devices or jax.devices())
     shape = dict(shape or {DATA: len(devices)})
     grid = jax.make_mesh(tuple(shape.values()), tuple(shape), devices=devices, axis_types=(AxisType.Auto,) * len(shape))
     by_rows = tuple(axis for axis in (DATA, FSDP) if axis in shape)
     whole, rows = NamedSharding(grid, P()), NamedSharding(grid, P(None, by_rows))
+    known = data_axis.Grid(grid, by_rows, MODEL if shape.get(MODEL, 1) > 1 else None) if batches else None
 
     def own_rows(size: int) -> slice:
         indices = rows.addressable_devices_indices_map((1, size)).values()
@@ -193,7 +199,7 @@ def mesh(
         put_state=lambda state: lay(state, layout(state)),
         put_chunk=lambda tree: lay(tree, rows),
         put_constant=lambda tree: lay(tree, whole),
-        lower=_for_target(lower, devices[0]),
+        lower=_for_target(lower, devices[0], known),
         chunk_sharding=rows,
         constant_sharding=whole,
         own_rows=own_rows,
@@ -202,7 +208,7 @@ def mesh(
 
 def members(devices: Sequence[jax.Device] | None = None) -> Executor:
     """Make the executor of a population: each device has members of its own, states [P, ...] and chunks [S, P, ...]."""
-    shared = mesh(devices)
+    shared = mesh(devices, batches=False)
     grid = jax.make_mesh((len(shared.devices),), (DATA,), devices=shared.devices, axis_types=(AxisType.Auto,))
     whole, own = NamedSharding(grid, P()), NamedSharding(grid, P(DATA))
 

@@ -22,4 +22,5 @@ def masked_token() -> Task:
         },
         primary="loss",
         predict=best_token,
+        factored=True,
     )

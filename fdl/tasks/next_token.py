@@ -26,4 +26,5 @@ def next_token(*, bytes_per_token: float = 1.0) -> Task:
         },
         primary="bits_per_byte",
         predict=best_token,
+        factored=True,
     )

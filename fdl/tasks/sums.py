@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fdl.core.types import Array, Batch, Metric, Sum
+from fdl.core.types import Array, Batch, Metric, Sum, TokenLogits
+from fdl.tasks.token_cross_entropy import token_cross_entropy
 
 
 def spread(weights: Array, shape: tuple[int, ...]) -> Array:
@@ -42,12 +43,16 @@ def tally(labels: Array, predicted: Array, weights: Array, shape: tuple[int, int
     return Sum(table, jnp.sum(weights))
 
 
-def token_sums(outputs: Array, batch: Batch) -> dict[str, Sum]:
+def token_sums(outputs: Array | TokenLogits, batch: Batch) -> dict[str, Sum]:
     """Add up the cross-entropy in nats and the right guesses, token by token.
 
-    outputs: f32[B, T, V], logits; targets: i32[B, T]; weights: f32[B] or f32[B, T].
+    outputs: f32[B, T, V], logits, or their factors; targets: i32[B, T]; weights: f32[B] or f32[B, T].
     """
     targets = batch.targets.astype(jnp.int32)
+    if isinstance(outputs, TokenLogits):
+        weights = spread(batch.weights, targets.shape)
+        loss, right = token_cross_entropy(outputs, targets, weights)
+        return {"loss": Sum(loss, jnp.sum(weights)), "correct": weigh(right, weights)}
     if outputs.shape[:-1] != targets.shape:
         raise ValueError(
             f"a token task wants logits for each of the targets {targets.shape}, the model gives {outputs.shape};"

@@ -1,0 +1,126 @@
+"""The cross-entropy of tokens from the product that makes their logits, a slice of positions at a time.
+
+A language model's logits, f32[B, T, V], are its largest array by far. Made at once they are written, and read again for
+the maximum, the sum, the argmax and the gradient. Here a slice of positions is made, added up, differentiated and
+forgotten before the next one; what stays are the gradients of the hidden states and of the table.
+
+Shape legend: B batch, T time, D width, V vocabulary.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec as P
+
+from fdl.core import data_axis
+from fdl.core.types import Array, TokenLogits
+
+SLICE_BYTES = 2**29  # of the logits that exist at one time, on each device
+Sums = tuple[jax.Array, jax.Array]
+Slice = tuple[jax.Array, jax.Array, jax.Array]
+
+
+def token_cross_entropy(logits: TokenLogits, targets: Array, weights: Array) -> Sums:
+    """Return the cross-entropy in nats, added up by weight: f32[], and which guesses are right: bool[B, T].
+
+    targets: i32[B, T]; weights: f32[B, T]. A guess is the first of the largest logits, as argmax takes it. Gradients go
+    to the factors of the logits alone.
+    """
+    hidden, table, bias = logits
+    bias = jnp.zeros(len(table), jnp.float32) if bias is None else bias
+    return _sums(hidden, table, bias, jnp.asarray(targets, jnp.int32), jnp.asarray(weights, jnp.float32))
+
+
+def slices(batch: int, time: int, vocabulary: int) -> int:
+    """Return into how many slices T positions are cut so that the logits of one fit `SLICE_BYTES`."""
+    return max(1, min(time, -(-4 * batch * time * vocabulary // SLICE_BYTES)))
+
+
+@jax.custom_vjp
+def _sums(hidden: jax.Array, table: jax.Array, bias: jax.Array, targets: jax.Array, weights: jax.Array) -> Sums:
+    return _on_each_device(hidden, table, bias, targets, weights, differentiate=False)[0]
+
+
+def _forward(
+    hidden: jax.Array, table: jax.Array, bias: jax.Array, targets: jax.Array, weights: jax.Array
+) -> tuple[Sums, tuple[jax.Array, ...]]:
+    sums, (dhidden, dtable, dbias) = _on_each_device(hidden, table, bias, targets, weights, differentiate=True)
+    return sums, (dhidden, dtable.astype(table.dtype), dbias.astype(bias.dtype))
+
+
+def _backward(gradients: tuple[jax.Array, ...], cotangents: Sums) -> tuple:
+    # of a total, so one number scales what the forward pass has differentiated already
+    return (*((cotangents[0] * g).astype(g.dtype) for g in gradients), None, None)
+
+
+_sums.defvjp(_forward, _backward)
+
+
+def _on_each_device(
+    hidden: jax.Array, table: jax.Array, bias: jax.Array, targets: jax.Array, weights: jax.Array, *, differentiate: bool
+) -> tuple[Sums, tuple[jax.Array, ...]]:
+    """Return what `_added_up` gives, each device taking its own rows: totals and the table's gradient cross once."""
+    grid, table = data_axis.grid(), table.astype(hidden.dtype)
+    if grid is None:
+        return _added_up(hidden, table, bias, targets, weights, differentiate=differentiate)
+
+    def share(*arrays: jax.Array) -> tuple[Sums, tuple[jax.Array, ...]]:
+        (loss, right), gradients = _added_up(*arrays, differentiate=differentiate)
+        return (lax.psum(loss, grid.rows), right), (*gradients[:1], *lax.psum(gradients[1:], grid.rows))
+
+    rows, whole = P(grid.rows), P()
+    return jax.shard_map(
+        share,
+        mesh=grid.mesh,
+        in_specs=(rows, whole, whole, rows, rows),
+        out_specs=((whole, rows), (rows, whole, whole) if differentiate else ()),
+        check_vma=False,
+    )(hidden, table, bias, targets, weights)
+
+
+def _added_up(
+    hidden: jax.Array, table: jax.Array, bias: jax.Array, targets: jax.Array, weights: jax.Array, *, differentiate: bool
+) -> tuple[Sums, tuple[jax.Array, ...]]:
+    """Return the sums, and if asked for the gradients of the loss in hidden, table and bias, the latter in float32."""
+    batch, time = hidden.shape[:2]
+    count = slices(batch, time, len(table))
+
+    def cut(x: jax.Array) -> jax.Array:  # [B, T, ...] to [slices, B, T / slices, ...], filled up with weight 0
+        x = jnp.pad(x, [(0, 0), (0, -time % count), *[(0, 0)] * (x.ndim - 2)])
+        return x.reshape(batch, count, -1, *x.shape[2:]).swapaxes(0, 1)
+
+    def joined(x: jax.Array) -> jax.Array:
+        return x.swapaxes(0, 1).reshape(batch, -1, *x.shape[3:])[:, :time]
+
+    def one(sums: tuple[jax.Array, ...], part: Slice) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+        (x, label, weight), (total, *gradients) = part, sums
+        loss, right, slope = _differentiated(x, table, bias, label, weight)
+        total = total + jnp.sum(jnp.where(weight == 0, 0.0, loss) * weight)
+        if not differentiate:
+            return (total,), (right,)
+        dtable, dbias = gradients
+        narrow = slope.astype(x.dtype)
+        dx = jnp.einsum("btv,vd->btd", narrow, table, preferred_element_type=jnp.float32).astype(x.dtype)
+        dtable = dtable + jnp.einsum("btv,btd->vd", narrow, x, preferred_element_type=jnp.float32)
+        return (total, dtable, dbias + slope.sum((0, 1))), (right, dx)
+
+    begin = [jnp.zeros(())]
+    if differentiate:
+        begin += [jnp.zeros(table.shape, jnp.float32), jnp.zeros(bias.shape, jnp.float32)]
+    (total, *of_all), (right, *dhidden) = lax.scan(one, tuple(begin), (cut(hidden), cut(targets), cut(weights)))
+    return (total, joined(right)), (*map(joined, dhidden), *of_all)
+
+
+def _differentiated(
+    x: jax.Array, table: jax.Array, bias: jax.Array, label: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the losses f32[B, T], the right guesses, and the slope of the weighted loss in the logits f32[B, T, V]."""
+    logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32) + bias[None, None]
+    top = logits.max(-1, keepdims=True)
+    exponentials = jnp.exp(logits - top)
+    total = exponentials.sum(-1, keepdims=True)
+    # compared, not looked up: the gradient of a look-up is a scatter into an array of the logits' size
+    hot = jnp.arange(len(table))[None, None] == label[..., None]
+    loss = (jnp.log(total) + top)[..., 0] - jnp.where(hot, logits, 0.0).sum(-1)
+    slope = jnp.where((weight == 0)[..., None], 0.0, (exponentials / total - hot) * weight[..., None])
+    return loss, jnp.argmax(logits, -1) == label, slope
