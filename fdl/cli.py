@@ -6,6 +6,7 @@ Nothing heavy is imported before the input is known to be right.
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import fdl
 from fdl import pages
 from fdl.core import kernel_choice, out_of_memory
-from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped
+from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped, reason
 from fdl.parallel import memory
-from fdl.runs import lock, signals
+from fdl.runs import lock, signals, streams
 from fdl.runs import workdir as folder
 
 if TYPE_CHECKING:
@@ -41,22 +42,21 @@ def refuse(error: Exception) -> int:
 
 def end(error: BaseException, code: int) -> int:
     """Print in one line what ended the program, and return the exit code."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {streams.printable(' '.join(str(error).split()))}", file=sys.stderr)
     return code
 
 
 def stoppable(run: Callable[[], int]) -> int:
     """Return the exit code of a run; where a signal ends it, say so in one line."""
+    streams.outlive_readers()
     signals.leave_on_request(tidy=False)
+    signals.end_with_parent()
     try:
-        code = run()
-        sys.stdout.flush()
-        return code
+        return run()
     except Stopped as stopped:
         return end(stopped, STOPPED)
-    except BrokenPipeError:  # whoever reads has read enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except SystemExit as error:  # of a page or a library: what it was called for has not been done
+        return end(Fault(f"the page or a library it uses called sys.exit({error.code!r}); take that call out"), FAULT)
 
 
 def run(
@@ -103,10 +103,10 @@ def run(
         if not ours(error, page):
             raise
         return refuse(error)
-    except (Fault, OSError) as error:
-        if isinstance(error, BrokenPipeError) and mode != "train":
-            raise
+    except Fault as error:
         return end(error, FAULT)
+    except OSError as error:
+        return end(Fault(reason(error)), FAULT)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory.happened(error):
             raise
@@ -244,4 +244,8 @@ def hush() -> None:
         if str(seen.exc_value) != "Event loop is closed":
             sys.__unraisablehook__(seen)
 
-    sys.unraisablehook = unraisable
+    def thread_failed(seen: "threading.ExceptHookArgs") -> None:
+        if not type(seen.thread).__module__.startswith("orbax"):
+            threading.__excepthook__(seen)
+
+    sys.unraisablehook, threading.excepthook = unraisable, thread_failed

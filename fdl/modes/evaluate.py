@@ -12,7 +12,8 @@ from fdl.experiment import Experiment
 from fdl.parallel import processes
 from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
-from fdl.runs.checkpoints.manager import Checkpoints, Saved, shared
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.checkpoints.saved import Saved, shared
 from fdl.runs.progress_bar import brief
 
 
@@ -49,10 +50,13 @@ def trained(
     """
     if experiment.start is not None and not processes.by_first(lambda: (workdir / "experiment.json").exists()):
         return 0, experiment.init()
-    processes.by_first(lambda: refuse_strangers(workdir, experiment.identity(), say))
+    identity = experiment.identity()
+    processes.by_first(lambda: refuse_strangers(workdir, identity, say))
     task, like = experiment.task, experiment.abstract()
     with processes.own(workdir) as own:
-        checkpoints = Checkpoints(own / "checkpoints", task.metrics[task.primary].better)
+        checkpoints = Checkpoints(
+            own / "checkpoints", task.metrics[task.primary].better, run=run_folder.digest(identity)
+        )
         step = checkpoints.best() if checkpoint == "best" else None
         mine = checkpoints.newest(like, say) if step is None else Saved(step, checkpoints.restore(step, like), {})
         found = shared(mine, like)

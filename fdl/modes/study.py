@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from fdl.core.errors import Fault
 from fdl.experiment import Experiment
 from fdl.modes.train import train
+from fdl.runs import lock
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
 
 
 def study(
@@ -26,19 +28,52 @@ def study(
 
     storage: Optuna's, such as sqlite:///study.db or a server's; processes on any machines that give the same name and
              storage work on one study. None keeps it in memory.
-    What is optimised is the primary metric on validation. A run that ends in a Fault is a trial that failed.
+    What is optimised is the primary metric on validation. A run that ends in a Fault is a trial that failed. So is one
+    that was stopped, or killed and left its folder here; the next trial takes its settings and goes on in its folder.
     """
     import optuna
 
-    task = make().task
+    task, workdir = make().task, Path(workdir)
     lower = task.metrics[task.primary].better == "lower"
     chosen = optuna.create_study(
         storage=storage, study_name=name, direction="minimize" if lower else "maximize", load_if_exists=True
     )
-
-    def objective(trial: "Trial") -> float:
-        report = train(make(**suggest(trial)), Path(workdir) / str(trial.number), say=say)
-        return report["metrics"]["validation"][task.primary]
-
-    chosen.optimize(objective, n_trials=trials, catch=(Fault,))
+    for left in chosen.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        if _is_abandoned(workdir / _folder(left)):
+            _put_off(chosen, left)
+    for _ in range(trials):
+        trial = chosen.ask()
+        try:
+            report = train(make(**suggest(trial)), workdir / _folder(trial), say=say)
+        except KeyboardInterrupt:  # Stopped is one
+            _put_off(chosen, trial)
+            raise
+        except BaseException as error:
+            chosen.tell(trial, state=optuna.trial.TrialState.FAIL)
+            if not isinstance(error, Fault):
+                raise
+            say(f"trial {trial.number} failed: {error}")
+        else:
+            chosen.tell(trial, report["metrics"]["validation"][task.primary])
     return chosen
+
+
+def _folder(trial: "Trial | FrozenTrial") -> str:
+    return trial.user_attrs.get("folder", str(trial.number))
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Say whether a run was begun in a folder and no process of this machine is in it."""
+    try:
+        lock.refuse_held(folder)
+    except ValueError:
+        return False
+    return folder.exists()
+
+
+def _put_off(study: "Study", trial: "Trial | FrozenTrial") -> None:
+    """End a trial whose run has not ended, and have the next one go on in its folder."""
+    from optuna.trial import TrialState
+
+    study.tell(trial.number, state=TrialState.FAIL)
+    study.enqueue_trial(trial.params, user_attrs={"folder": _folder(trial)})

@@ -4,7 +4,6 @@ Nothing is kept but the run folders. A sweep that is started again goes on with 
 goes on where it stopped.
 """
 
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -13,6 +12,7 @@ from typing import Any
 
 from fdl.core.errors import Fault
 from fdl.runs import atomic_files
+from fdl.runs.signals import run_child
 
 
 def sweep(
@@ -22,7 +22,8 @@ def sweep(
 
     command:  what launches one run, to which `--flag=value` and `--workdir` are added.
     settings: flag -> its values, as text.
-    Raises a Fault that names the runs that failed, once all others are done.
+    Raises a Fault that names the runs that failed, once all others are done, and Stopped after a signal, which the run
+    under way has answered by then.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     combinations = [dict(zip(settings, values, strict=True)) for values in product(*settings.values())]
@@ -32,7 +33,7 @@ def sweep(
         place = workdir / name.replace("/", "-")
         say(f"{number + 1} of {len(combinations)}: {name}")
         flags = [f"--{flag}={value}" for flag, value in chosen.items()]
-        if subprocess.run([*command, *flags, f"--workdir={place}"]).returncode:
+        if run_child([*command, *flags, f"--workdir={place}"]):
             failed.append(name)
         else:
             found.append({"settings": chosen, **atomic_files.read_json(place / "report.json")})

@@ -23,9 +23,10 @@ from fdl.parallel.executors import Executor
 from fdl.runs import atomic_files, lock, provenance
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import write_text
-from fdl.runs.checkpoints.manager import Checkpoints, shared
-from fdl.runs.interruptions import Starts
-from fdl.runs.metrics_log import Record, lines
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.checkpoints.saved import shared
+from fdl.runs.interruptions import RestartLog
+from fdl.runs.metrics_log import Record, lines, training_seconds
 from fdl.runs.progress_bar import bar, brief
 from fdl.runs.report.html import faults, html
 from fdl.runs.signals import Request, on_request
@@ -50,14 +51,18 @@ def train(
     check_memory(experiment, executor)
     identity = experiment.identity()  # once: it may read whole files
     processes.by_first(lambda: run_folder.refuse_stranger(workdir, identity))
-    with processes.own(workdir) as own, lock.hold(own), on_request(processes.count()) as request:
+    with processes.own(workdir) as own, lock.hold(own, log=say) as held, on_request(processes.count()) as request:
         run_folder.claim(own, identity, executor.devices)
         if report := processes.by_first(lambda: run_folder.finished(own, say)):
             return report
+        better = experiment.task.metrics[experiment.task.primary].better
+        checkpoints = Checkpoints(own / "checkpoints", better, run=run_folder.digest(identity), check_owner=held.check)
         try:
-            return run(experiment, executor, own, request, say, clock)
+            with checkpoints:
+                return run(experiment, executor, own, checkpoints, request, say, clock)
         except (ValueError, RuntimeError, MemoryError):
-            run_folder.disown(own)
+            if held.still():
+                run_folder.disown(own)
             raise
 
 
@@ -65,6 +70,7 @@ def run(
     experiment: Experiment,
     executor: Executor,
     workdir: Path,
+    checkpoints: Checkpoints,
     request: Request,
     say: Callable[[str], None],
     clock: Callable[[], float],
@@ -75,14 +81,14 @@ def run(
     for line in experiment.dataset.notes:
         say(line)
 
-    task, begun_at = experiment.task, time.time()
-    checkpoints = Checkpoints(workdir / "checkpoints", task.metrics[task.primary].better)
+    task, at, began = experiment.task, time.time(), time.perf_counter()
     if experiment.dataset.fitted:  # scales and vocabularies: what it takes to read new data the same way
         atomic_files.write_json(workdir / "dataset.json", dict(experiment.dataset.fitted))
     machine = provenance.machine(executor.name, executor.devices)
-    state, story, saved_at = begin(experiment, executor, checkpoints, say)
+    state, story = begin(experiment, executor, checkpoints, say)
     step = int(state.step)
-    starts = Starts(workdir, begun_at, step, saved_at)
+    logged = training_seconds(lines(workdir / "metrics.jsonl"))
+    restarts = RestartLog(workdir, at, step, logged=logged, saved=story.seconds, begun=began)
     program = training(experiment, executor)
     due = rhythm(
         experiment.steps, experiment.log_every, experiment.evaluate_every, experiment.save_every, program.steps_per_call
@@ -98,7 +104,6 @@ def run(
         while step < experiment.steps:
             begun, compiled = clock(), program.call.compile_seconds
             state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update, request.alone)
-            starts.runs()
             request.agree(processes.largest)
             if experiment.nonfinite == "stop" and not all(np.isfinite(sums["loss"].total).all() for sums in sent):
                 checkpoints.wait()
@@ -107,6 +112,7 @@ def run(
             compiled = program.call.compile_seconds - compiled
             story.compile_seconds += compiled
             story.seconds += clock() - begun - compiled
+            restarts.mark_running()  # not counted as training: it waits for the disk
 
             epoch = experiment.epochs(step)
             if due.logs(step):
@@ -122,7 +128,7 @@ def run(
                 record.flush()
                 score = story.metrics["validation"][task.primary] if due.evaluates(step) else None
                 try:
-                    meta = {"score": score, "machine": machine, "at": time.time(), **story.as_json()}
+                    meta = {"score": score, "machine": machine, **story.as_json()}
                     checkpoints.save(state, meta)
                 except NotFinite:  # the gradient of a finite loss
                     raise nonfinite.fault(experiment, checkpoints, workdir, step) from None
@@ -145,7 +151,7 @@ def run(
         "examples_per_second": step * experiment.batch_size / story.seconds,
         "training_seconds": story.seconds,
         "compile_seconds": story.compile_seconds,
-        **starts.cost(),
+        **restarts.cost(),
         **provenance.environment(executor.devices),
     }
     page = html(
@@ -190,19 +196,16 @@ class Story:
 
 def begin(
     experiment: Experiment, executor: Executor, checkpoints: Checkpoints, say: Callable[[str], None]
-) -> tuple[TrainState, Story, float | None]:
-    """Return the placed state, the story and the time of the newest sound checkpoint, or of step 0 where there is none.
-
-    The time is of the wall clock, None at step 0.
-    """
+) -> tuple[TrainState, Story]:
+    """Return the placed state and the story of the newest sound checkpoint, or of step 0 where there is none."""
     like = experiment.abstract()
     found = shared(checkpoints.resume(like, say), like)
     if found is None:
-        return first_state(experiment, executor), Story(), None
+        return first_state(experiment, executor), Story()
     here = provenance.machine(executor.name, executor.devices)
     if differing := provenance.differing(found.meta["machine"], here):
         say(f"warning: not bitwise what an uninterrupted run gives: {differing}")
-    return executor.put_state(found.state), Story.from_json(found.meta), found.meta.get("at")
+    return executor.put_state(found.state), Story.from_json(found.meta)
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path) -> str:

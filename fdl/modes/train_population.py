@@ -55,14 +55,19 @@ def train_population(
             population.member(int(index))
     identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
     run_folder.refuse_stranger(workdir, identity)
-    with lock.hold(workdir), on_request() as request:
+    with lock.hold(workdir, log=say) as held, on_request() as request:
         run_folder.claim(workdir, identity, executor.devices)
         if report := run_folder.finished(workdir, say):
             return report
+        checkpoints = Checkpoints(  # one member may diverge
+            workdir / "checkpoints", finite=False, run=run_folder.digest(identity), check_owner=held.check
+        )
         try:
-            return run(population, executor, len(devices), workdir, request, say, clock)
+            with checkpoints:
+                return run(population, executor, len(devices), checkpoints, request, say, clock)
         except (ValueError, RuntimeError, MemoryError):
-            run_folder.disown(workdir)
+            if held.still():
+                run_folder.disown(workdir)
             raise
 
 
@@ -70,7 +75,7 @@ def run(
     population: Population,
     executor: executors.Executor,
     devices: int,
-    workdir: Path,
+    checkpoints: Checkpoints,
     request: Request,
     say: Callable[[str], None],
     clock: Callable[[], float],
@@ -79,10 +84,9 @@ def run(
 
     devices: how many there are, of which the executor may use fewer.
     """
-    alone, size = population.member(0), len(population)
+    alone, size, workdir = population.member(0), len(population), checkpoints.folder.parent
     task = alone.task
     better = task.metrics[task.primary].better
-    checkpoints = Checkpoints(workdir / "checkpoints", finite=False)  # one member may diverge
     saved = checkpoints.resume(population.abstract(), say)
     state = executor.put_state(saved.state if saved else population.init())
     told: Mapping[str, Any] = saved.meta if saved else {"seconds": 0.0, "window": {}}
@@ -223,9 +227,12 @@ def keep(
     population: Population, index: int, state: TrainState, score: float, place: Path, devices: tuple[jax.Device, ...]
 ) -> None:
     """Leave the state of one member as a run folder of its own, which every mode can read."""
-    run_folder.claim(place, population.member(index).identity(), devices)
+    identity = population.member(index).identity()
+    run_folder.claim(place, identity, devices)
     own = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
-    checkpoints = Checkpoints(place / "checkpoints", "higher", finite=False)  # all may have diverged
+    checkpoints = Checkpoints(  # all may have diverged
+        place / "checkpoints", "higher", finite=False, run=run_folder.digest(identity)
+    )
     checkpoints.save(own, {"score": score})
     checkpoints.wait()
 

@@ -1,8 +1,11 @@
 """Files that survive: written whole or not at all, forced onto the disk, taken away under another name first."""
 
+import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ def write_text(file: Path, text: str) -> None:
     draft = file.with_name(f".{file.name}.draft")
     draft.unlink(missing_ok=True)
     try:
-        with draft.open("x", encoding="utf-8") as new:  # never through a link that somebody planted
+        with naming(file), draft.open("x", encoding="utf-8") as new:  # never through a link that somebody planted
             new.write(text)
         flush(draft)
         draft.replace(file)
@@ -27,9 +30,30 @@ def flush(path: Path) -> None:
     """Force a file, or the names in a folder, onto the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        sync(handle, path)
     finally:
         os.close(handle)
+
+
+def sync(handle: int, path: Path) -> None:
+    """Force what is open as `handle` onto the disk, where its file system knows how: some refuse it for folders."""
+    try:
+        with naming(path):
+            os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError name its file, as those of writing to an open one do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
 
 
 def free(path: Path) -> None:
@@ -37,7 +61,12 @@ def free(path: Path) -> None:
     if path.exists() or path.is_symlink():
         aside = path.with_name(f".removing-{path.name}")
         delete(aside)
-        path.rename(aside)
+        try:
+            path.rename(aside)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            aside = path  # overlays of containers rename no folder that is older than they are
         delete(aside)
 
 

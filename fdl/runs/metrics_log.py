@@ -1,13 +1,13 @@
 """The record of a run: one line of metrics.jsonl and the same scalars for TensorBoard at every due point."""
 
 import json
-import os
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fdl.runs.atomic_files import write_text
+from fdl.runs.atomic_files import naming, sync, write_text
 from fdl.runs.tensorboard import Board
 
 
@@ -28,13 +28,14 @@ class Record:
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
         """Write the values of one split at one step; tables (nested lists) go to the file alone."""
         line = {"step": step, "epoch": round(epoch, 4), "split": split, **values}
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
+        with naming(Path(self.file.name)):
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
         self.board.write(split, step, values)
 
     def flush(self) -> None:
         """Force all lines onto the disk: before the checkpoint that a resumed run goes on from is published."""
-        os.fsync(self.file.fileno())
+        sync(self.file.fileno(), Path(self.file.name))
         self.board.flush()
 
     def __enter__(self) -> Self:
@@ -56,10 +57,33 @@ def lines(file: Path, say: Callable[[str], None] = lambda _: None) -> list[dict[
     for number, text in enumerate(texts, start=1):
         try:
             line = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             line = None
-        if isinstance(line, dict) and isinstance(line.get("step"), int) and "split" in line:
+        if _is_sound(line):
             whole.append(line)
         elif number < len(texts):
             say(f"warning: {file} line {number} is damaged and left out")
     return whole
+
+
+def _is_sound(line: Any) -> bool:
+    """Say whether this is a line that a run wrote: a step, a split, and values that are numbers or tables of them."""
+    if not isinstance(line, dict) or not isinstance(line.get("step"), int) or not isinstance(line.get("split"), str):
+        return False
+    values = [value for name, value in line.items() if name != "split"]
+    while values:
+        value = values.pop()
+        if isinstance(value, list):
+            values += value
+        elif isinstance(value, int):
+            if abs(value) >= 2**63:  # more than any run counts, and than a double may hold
+                return False
+        elif not isinstance(value, float):
+            return False
+    return True
+
+
+def training_seconds(record: Sequence[Mapping[str, Any]]) -> float:
+    """Return the seconds of training that a metrics.jsonl has come to."""
+    seconds = (line.get("seconds", 0.0) for line in record if line["split"] == "train")
+    return max((value for value in seconds if math.isfinite(value)), default=0.0)

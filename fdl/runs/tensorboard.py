@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fdl.runs.atomic_files import naming
+
 SHOWN_EVERY = 1.0  # seconds after which TensorBoard may see what was written
 
 
@@ -15,6 +17,7 @@ class Board:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+        self.folder = folder
         self.events = EventsWriter(str(folder / "events"), f".{os.getpid()}")
         self.flushed = time.monotonic()
         if step:  # what an earlier start wrote behind this step is taken back
@@ -37,7 +40,8 @@ class Board:
 
     def flush(self) -> None:
         """Force all events onto the disk."""
-        self.events.flush()
+        with naming(self.folder):
+            self.events.flush()
         self.flushed = time.monotonic()
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ experiment.json (what ran, where, with which versions) · starts.json · metrics
 checkpoints/ · report.json.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,12 @@ def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
         refuse_other(path, identity)
     elif path.exists() and (not path.is_dir() or any(not x.name.startswith(".") for x in path.iterdir())):
         raise ValueError(f"--workdir={path} is not empty and holds no run; choose an empty or new folder")
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """Return what a run's commits carry of its identity; the code of a page may be edited and its run evaluated."""
+    kept = {key: value for key, value in identity.items() if key != CODE}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def claim(path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device]") -> None:

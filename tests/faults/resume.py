@@ -43,4 +43,5 @@ def go(folder: Path, family: str, saves: int) -> float:
         finally:
             process.kill()
             process.wait()
-    return json.loads((workdir / "starts.json").read_text())[-1]["running"] - begun
+    last = json.loads((workdir / "starts.json").read_text())[-1]
+    return last["at"] + last["starting"] - begun

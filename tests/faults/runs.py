@@ -21,12 +21,6 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "fdl" / "faults"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# Programs of several CPU devices are compiled at every start; LLVM's optimization would be half of what a run costs.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-
 PAGE = str(HERE / "families.py")
 PLACES = {"jit": (), "pmap": ("--executor=pmap", "--fake_devices=8"), "mesh": ("--executor=mesh", "--fake_devices=8")}
 
@@ -92,7 +86,12 @@ class Ended:
 
 
 def warm() -> None:
-    """Import what every run imports."""
+    """Set what JAX reads from the environment, and import what every run imports."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "fdl" / "faults"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    # Programs of several CPU devices are compiled at every start; LLVM's optimization would be half of a run.
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     for name in (
         "launch",
         "fdl.modes.train",

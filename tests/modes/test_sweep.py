@@ -1,5 +1,7 @@
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,36 @@ def test_settings_are_read_from_text() -> None:
 def test_the_command_is_this_one_less_what_the_sweep_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["launch.py", "--epochs=3", "--sweep=width=1,2", "--workdir", "s", "--seed=1"])
     assert this_command(("sweep", "workdir")) == [sys.executable, "launch.py", "--epochs=3", "--seed=1"]
+
+
+def test_a_signal_reaches_the_run_under_way_and_the_sweep_ends_with_it(tmp_path: Path) -> None:
+    run = tmp_path / "run.py"
+    run.write_text(
+        "import os, pathlib, signal, sys, time\n"
+        "place = pathlib.Path(sys.argv[-1].partition('=')[2])\n"
+        "def stop(number, frame):\n"
+        "    time.sleep(0.3)\n"
+        "    (place / 'saved').touch()\n"
+        "    os._exit(75)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "place.mkdir()\n"
+        "time.sleep(60)\n"
+    )
+    parent = (
+        "import pathlib, sys\n"
+        "from fdl import cli\n"
+        "from fdl.modes.sweep import sweep\n"
+        "command, settings = [sys.executable, sys.argv[1]], {'seed': ['0', '1']}\n"
+        "sys.exit(cli.stoppable(lambda: sweep(command, settings, pathlib.Path(sys.argv[2])) and 0))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent, str(run), str(tmp_path / "sweep")], stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "sweep" / "seed=0").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.startswith("error: SIGTERM: stopped")) == (75, True), said
+    assert (tmp_path / "sweep" / "seed=0" / "saved").exists()
+    assert not (tmp_path / "sweep" / "seed=1").exists()

@@ -1,10 +1,11 @@
 import json
+import shutil
 
 import pytest
 
 import fdl
 import tiny
-from fdl.core.errors import OutOfMemory
+from fdl.core.errors import Fault, OutOfMemory
 from fdl.runs import workdir as folder
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import lines
@@ -203,3 +204,21 @@ def test_what_cannot_fit_in_memory_is_refused_with_the_bytes(tmp_path, monkeypat
     monkeypatch.undo()
     # Nothing was saved: the folder is free for another experiment.
     fdl.train(tiny.experiment(executor="jit", steps=4), tmp_path / "run", say=lambda _: None)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_whose_folder_goes_ends_at_the_next_due_point_and_writes_no_more(tmp_path, replaced):
+    run, ticks = tmp_path / "run", iter(range(10**6))
+
+    def clock() -> float:
+        if next(ticks) == 4:
+            shutil.rmtree(run)
+            if replaced:
+                run.mkdir()
+                (run / ".lock").write_text("pid 1 on another host\nabc\n")
+        return 0.001 * next(ticks)
+
+    with pytest.raises(Fault, match=r"was removed, replaced or taken by another run"):
+        fdl.train(tiny.experiment(executor="jit", save_every=8), run, say=lambda _: None, clock=clock)
+    assert [path.name for path in run.rglob("*")] == ([".lock"] if replaced else [])
+    assert run.exists() == replaced

@@ -9,6 +9,7 @@ processes that see one folder, each writes its own pieces, `pieces-PROCESS/` in 
 did not hold what was written to it; it is kept for whoever wants to look, and never read again.
 """
 
+import contextlib
 import json
 import math
 import re
@@ -17,31 +18,25 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.core.errors import Damaged, Fault, NotFinite, brief
+from fdl.core.errors import Damaged, Fault, NotFinite, brief, reason
 from fdl.core.types import TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete, flush, free
 from fdl.runs.checkpoints import shards
 from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
 from fdl.runs.checkpoints.orbax_io import _read, _restore, _solid, orbax
+from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece, _read_pieces
 from fdl.runs.checkpoints.structure import _same_structure, leaves, plain
 
 KEPT = 2  # the newest and one to fall back on; the best is kept besides
-
-
-class Saved(NamedTuple):
-    """A checkpoint that was read and verified: its step, its state as host arrays, and what was written beside it."""
-
-    step: int
-    state: TrainState
-    meta: Mapping[str, Any]
 
 
 class Checkpoints:
@@ -49,12 +44,27 @@ class Checkpoints:
 
     better: how to compare `meta["score"]`; None keeps the newest alone.
     finite: refuse to commit a state that is not.
+    run: the digest of the run's identity, which its commits carry; a step with another is a Fault. "" takes any.
+    check_owner: raises a Fault where the folder is no longer the run's.
     """
 
-    def __init__(self, folder: Path, better: Literal["higher", "lower"] | None = None, finite: bool = True):
-        self.folder, self.better, self.finite = folder, better, finite
+    def __init__(
+        self,
+        folder: Path,
+        better: Literal["higher", "lower"] | None = None,
+        finite: bool = True,
+        run: str = "",
+        check_owner: Callable[[], None] = lambda: None,
+    ):
+        self.folder, self.better, self.finite, self.run, self.check_owner = folder, better, finite, run, check_owner
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._join()  # whatever ended the run, nothing is written once its folder is no longer held
 
     def steps(self) -> list[int]:
         """Return the steps that were committed, in order."""
@@ -91,7 +101,7 @@ class Checkpoints:
         """
         self.wait()
         step, state = int(state.step), plain(state)
-        if processes.by_first(lambda: step in self.steps()):
+        if processes.by_first(lambda: step in self.steps() and self._commit(step)["step"] == step):
             return
         draft = self.folder / f".saving-{step}"
         common = shards.common(draft) if shards.are_needed(state) else None
@@ -112,13 +122,12 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Wait for the save under way; raise a Fault where it failed."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._join()
         self.check()
 
     def check(self) -> None:
-        """Raise a Fault where the last save has failed by now: there is no going on without checkpoints."""
+        """Raise a Fault where the last save has failed by now or the folder is another's: there is no going on then."""
+        self.check_owner()
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -193,6 +202,11 @@ class Checkpoints:
                 (self.folder / str(step)).rename(self.folder / f"damaged-{step}")
         return found
 
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
     def _commit(self, step: int) -> dict[str, Any]:
         file = self.folder / str(step) / "meta.json"
         try:
@@ -202,6 +216,8 @@ class Checkpoints:
             raise Damaged(f"{file} does not read: {brief(error)}") from None
         if digest_of_json(commit) != written or commit["step"] != step:
             raise Damaged(f"{file} is damaged: its digest does not fit")
+        if self.run and commit.get("run", self.run) != self.run:  # older commits carry none
+            raise Fault(f"{file.parent} was saved by another run; remove it, or choose another folder")
         return commit
 
     def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
@@ -256,6 +272,9 @@ class Checkpoints:
             if gone == 20:
                 break
             time.sleep(0.05)
+        with contextlib.suppress(OSError):  # of a folder that was removed meanwhile; none that holds anything
+            self.folder.rmdir()
+            self.folder.parent.rmdir()
         kept = ", ".join(map(str, self.steps())) or "none"
         return Fault(f"checkpoint {step} was not saved: {reason(error)}; kept: {kept}")
 
@@ -264,33 +283,15 @@ class Checkpoints:
             str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
         }
         # Through JSON once, so that what is summed here is what will be read.
-        commit = json.loads(json.dumps({"step": step, "meta": meta, **proofs, "files": files}))
+        commit = json.loads(json.dumps({"step": step, "run": self.run, "meta": meta, **proofs, "files": files}))
         text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
         (draft / "meta.json").write_text(text, encoding="utf-8")
         for path in [*draft.rglob("*"), draft]:
             flush(path)
+        self.check_owner()
         free(self.folder / str(step))
         draft.rename(self.folder / str(step))
         flush(self.folder)
         steps = self.steps()
         for old in set(steps[:-KEPT]) - {self.best() if self.better else None}:
             free(self.folder / str(old))
-
-
-def shared(found: Saved | None, like: TrainState) -> Saved | None:
-    """Give every process the checkpoint that the first one found; `like` is its structure."""
-    told = processes.by_first(lambda: found and {"step": found.step, "meta": found.meta})
-    if told is None:
-        return None
-    state = processes.from_first(found and plain(found.state), jax.eval_shape(plain, like))
-    return Saved(told["step"], state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key))), told["meta"])
-
-
-def reason(error: BaseException) -> str:
-    """Return why a save failed, with the way out where it is known."""
-    words = brief(error)
-    if "No space left" in words or "Disk quota" in words or "RESOURCE_EXHAUSTED" in words:
-        return f"the disk is full ({words}); make room and run the same command"
-    if isinstance(error, MemoryError) or "new thread" in words or "allocate memory" in words:
-        return f"memory or threads ran out ({words}); end what else runs and run the same command"
-    return words

@@ -1,5 +1,6 @@
 import json
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -195,3 +196,45 @@ def test_a_run_that_goes_on_below_a_damaged_step_takes_its_name_away(tmp_path):
     assert "30/meta.json" in said[0]
     assert checkpoints.steps() == [10, 20]
     assert (tmp_path / "damaged-30").is_dir()
+
+
+def test_a_step_of_another_run_is_a_fault_and_its_weights_are_never_read(tmp_path):
+    ours, theirs = Checkpoints(tmp_path, run="ours"), Checkpoints(tmp_path, run="theirs")
+    theirs.save(damage.state(10), {})
+    theirs.wait()
+    for read in (lambda: ours.newest(damage.state(0), str), ours.best, lambda: ours.save(damage.state(10), {})):
+        with pytest.raises(Fault, match=r"10 was saved by another run; remove it, or choose another folder"):
+            read()
+    assert Checkpoints(tmp_path).last() == 10  # whoever gives no run takes any: a warm start
+
+
+def test_nothing_is_published_in_a_folder_that_is_another_s_by_now(tmp_path):
+    taken = []
+
+    def check_owner() -> None:
+        if taken:
+            raise Fault("the folder was taken")
+
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", check_owner=check_owner)
+    checkpoints.save(damage.state(10), {})
+    checkpoints.wait()
+    taken.append(True)
+    with pytest.raises(Fault, match="the folder was taken"):
+        checkpoints.save(damage.state(20), {})
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [10]
+
+
+def test_a_folder_that_is_removed_during_a_save_is_not_made_again(tmp_path):
+    folder, seen = tmp_path / "run" / "checkpoints", []
+
+    def check_owner() -> None:  # the second look is that before a step is published
+        seen.append(True)
+        if len(seen) == 2:
+            shutil.rmtree(tmp_path / "run")
+            raise Fault("the folder was removed")
+
+    checkpoints = Checkpoints(folder, check_owner=check_owner)
+    checkpoints.save(damage.state(10), {})
+    with pytest.raises(Fault, match="the folder was removed"):
+        checkpoints.wait()
+    assert not (tmp_path / "run").exists()
