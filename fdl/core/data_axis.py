@@ -18,7 +18,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fdl.core.types import Array, PyTree
+from fdl.core.types import Array, PyTree, Unreduced
 
 DATA = "data"
 
@@ -33,8 +33,12 @@ def mapped() -> bool:
 
 
 def add(tree: PyTree) -> PyTree:
-    """Add each leaf over the shards of the batch."""
-    return lax.psum(tree, DATA) if mapped() else tree
+    """Add each leaf over the shards of the batch; what is unreduced is laid side by side, in the order of the rows."""
+    if not mapped():
+        return tree
+    leaves, structure = jax.tree.flatten(tree, is_leaf=lambda node: isinstance(node, Unreduced))
+    totals = iter(lax.psum([leaf for leaf in leaves if not isinstance(leaf, Unreduced)], DATA))  # one exchange for all
+    return jax.tree.unflatten(structure, [gather(x) if isinstance(x, Unreduced) else next(totals) for x in leaves])
 
 
 def rows(count: int) -> jax.Array:

@@ -75,7 +75,7 @@ def init(model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch
 
 def scalars(sums: Sums) -> dict[str, Sum]:
     """Keep the sums that are one number; tables and histograms are for evaluation."""
-    return {name: s for name, s in sums.items() if jnp.ndim(s.total) == 0}
+    return {name: s for name, s in sums.items() if isinstance(s, Sum) and jnp.ndim(s.total) == 0}
 
 
 def total_gradient(model: nn.Module, task: Task) -> Gradient:

@@ -3,7 +3,7 @@
 Shape legend: B batch, T time, S steps per call; array totals have whatever shape their task gives them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -34,7 +34,18 @@ class Sum(NamedTuple):
     weight: Array
 
 
-Sums = Mapping[str, Sum]
+class Unreduced(NamedTuple):
+    """What a metric needs of each row and no total can give (a rank, a pair): kept side by side instead of added.
+
+    total: array[B, ...], one entry per row; weight: f32[B], 0 for a row that does not count. Evaluation alone keeps
+    them; on the host all rows of a split lie one after another.
+    """
+
+    total: Array
+    weight: Array
+
+
+Sums = Mapping[str, Sum | Unreduced]
 
 
 class TokenLogits(NamedTuple):
@@ -51,14 +62,16 @@ class TokenLogits(NamedTuple):
 class Metric(NamedTuple):
     """How named sums become one number (or one array) on the host.
 
-    reads:  the names of the sums it needs, in the order `finish` takes them.
-    finish: `(*sums) -> float | nested list`; each `Sum` arrives as float64 NumPy.
-    better: which way is better, or None for what has no direction (a confusion matrix).
+    reads:    the names of the sums it needs, in the order `finish` takes them.
+    finish:   `(*sums) -> float | nested list`; each arrives as float64 NumPy, an `Unreduced` without rows of weight 0.
+    better:   which way is better, or None for what has no direction (a confusion matrix).
+    by_split: `finish` also takes the name of the split, as the keyword `split`.
     """
 
     reads: tuple[str, ...]
     finish: Callable[..., Any]
     better: Literal["higher", "lower"] | None = None
+    by_split: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +84,8 @@ class Task:
     primary: the metric that chooses the best checkpoint and heads the report.
     predict: pure, `outputs -> {column: array[B, ...]}`: what the outputs say, in classes, probabilities or the units of
              the targets. None: the outputs themselves.
+    check:   `targets -> (row, what is wrong)` of the first row of NumPy targets [n, ...] that cannot be, None where all
+             can. What it refuses would train to a number that means nothing.
     """
 
     name: str
@@ -79,29 +94,54 @@ class Task:
     primary: str
     predict: Callable[[PyTree], Mapping[str, Array]] | None = None
     factored: bool = False
+    check: Callable[[PyTree], tuple[int, str] | None] | None = None
 
     def __call__(self, outputs: PyTree, batch: Batch) -> Sums:
         """Return the sums of a batch."""
         return self.sums(outputs, batch)
 
-    def finish(self, sums: Sums) -> dict[str, Any]:
+    def finish(self, sums: Sums, split: str = "train") -> dict[str, Any]:
         """Return every metric whose sums are all present, in the order the task lists them."""
-        host = {k: Sum(*(np.asarray(x, np.float64) for x in s)) for k, s in sums.items()}
+        host = {name: _on_host(found) for name, found in sums.items()}
         return {
-            name: metric.finish(*(host[read] for read in metric.reads))
+            name: metric.finish(*(host[read] for read in metric.reads), **({"split": split} if metric.by_split else {}))
             for name, metric in self.metrics.items()
             if all(read in host for read in metric.reads)
         }
 
 
-def add_up(calls: Iterable[Sums], to: Sums | None = None) -> dict[str, Sum]:
-    """Add the sums that calls returned, each with a leading S, one after another and in float64 on the host."""
-    added: dict[str, Sum] = dict(to or {})
+def _on_host(found: Sum | Unreduced) -> Sum | Unreduced:
+    """Return float64 NumPy arrays; of rows only those that weigh anything."""
+    total, weight = (np.asarray(x, np.float64) for x in found)
+    return Unreduced(total[weight != 0], weight[weight != 0]) if isinstance(found, Unreduced) else Sum(total, weight)
+
+
+def add_up(calls: Iterable[Sums], to: Sums | None = None) -> dict[str, Sum | Unreduced]:
+    """Add the sums that calls returned, each with a leading S, one after another and in float64 on the host.
+
+    What is unreduced is laid end to end instead.
+    """
+    added: dict[str, Sum | Unreduced] = {}
+    rows: dict[str, list[Unreduced]] = {}
+    for name, before in (to or {}).items():
+        if isinstance(before, Unreduced):
+            rows[name] = [before]
+        else:
+            added[name] = before
     for call in calls:
         for name, stacked in call.items():
+            if isinstance(stacked, Unreduced):
+                rows.setdefault(name, []).extend(map(Unreduced, *map(np.asarray, stacked)))
+                continue
             here = Sum(*(np.asarray(x, np.float64).sum(0) for x in stacked))
             added[name] = Sum(*map(np.add, added[name], here)) if name in added else here
-    return added
+    return {**added, **{name: _end_to_end(parts) for name, parts in rows.items()}}
+
+
+def _end_to_end(parts: Sequence[Unreduced]) -> Unreduced:
+    """Join rows [..., B, ...] along B, the last dimension of their weights."""
+    along = np.ndim(parts[0].weight) - 1
+    return Unreduced(*(np.concatenate(arrays, along) for arrays in zip(*parts, strict=True)))
 
 
 class TrainState(NamedTuple):

@@ -4,23 +4,27 @@ A label of -1 is the last class to an indexing program, a label beyond the class
 in memory are checked once and wholly; what is streamed is checked batch by batch, in the threads that decode it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from fdl.core.types import Batch, PyTree
-from fdl.data.dataset import LazySource, Source, Spec, take_columns
+from fdl.core.types import Batch, PyTree, Task
+from fdl.data.dataset import Dataset, LazySource, Source, Spec, take_columns
 
 _BLOCK = 2**24  # bytes looked at together
 _MOST = 2**28  # bytes of rows that are made only to be looked at
 
 
-def check_source(source: Source | LazySource, spec: Spec, name: str, split: str) -> None:
-    """Raise a ValueError that names split, example and value where a source breaks its spec.
+Check = Callable[[PyTree], tuple[int, str] | None]
+
+
+def check_source(source: Source | LazySource, spec: Spec, name: str, split: str, task: Check | None = None) -> None:
+    """Raise a ValueError that names split, example and value where a source breaks its spec or the rule of the task.
 
     Columns are looked at where they lie; of other sources, as windows are, the first 256 MiB of rows.
+    task: what the task says its targets may be (`Task.check`).
     """
     if len(source) < 1:
         raise ValueError(f"{name} split {split!r} is empty; give it examples")
@@ -35,9 +39,9 @@ def check_source(source: Source | LazySource, spec: Spec, name: str, split: str)
         index = np.arange(start, min(start + block, source.size))
         if whole:
             rows = jax.tree.map(lambda leaf, at=start: leaf[at : at + block], source.arrays)
-            check_values(Batch(rows[0], rows[1], first.weights), spec, name, split, index)
+            check_values(Batch(rows[0], rows[1], first.weights), spec, name, split, index, task)
         else:
-            check_values(source.fetch(index), spec, name, split, index)
+            check_values(source.fetch(index), spec, name, split, index, task)
 
 
 def check_shapes(batch: Batch, spec: Spec, name: str, split: str) -> None:
@@ -49,10 +53,12 @@ def check_shapes(batch: Batch, spec: Spec, name: str, split: str) -> None:
             raise ValueError(f"{name} split {split!r}: {part} are {seen}, its spec says {said}; mend one of them")
 
 
-def check_values(batch: Batch, spec: Spec, name: str, split: str, indices: np.ndarray) -> None:
+def check_values(
+    batch: Batch, spec: Spec, name: str, split: str, indices: np.ndarray, task: Check | None = None
+) -> None:
     """Raise a ValueError where a target is no class, a token not in the vocabulary, or a number not finite.
 
-    indices: the examples' numbers in the split, for the message.
+    indices: the examples' numbers in the split, for the message. task: what the task says its targets may be.
     """
     where = f"{name} split {split!r} example"
     _in_range(batch.targets, spec.classes, "target", "classes", where, indices)
@@ -73,6 +79,20 @@ def check_values(batch: Batch, spec: Spec, name: str, split: str, indices: np.nd
                 raise ValueError(
                     f"{where} {indices[bad[0]]}: {part} are not finite; mend them or leave the example out"
                 )
+    if task is not None and batch.targets is not None and (wrong := task(batch.targets)):
+        row, what = wrong
+        raise ValueError(f"{where} {indices[row]}: {what}")
+
+
+def rule_of(task: Task, dataset: Dataset) -> Check | None:
+    """Return what a task says its targets may be, None where the dataset's transform makes them on the device."""
+    if task.check is None or dataset.transform is None:
+        return task.check
+    made = jax.make_jaxpr(dataset.transform)(dataset.raw_shapes(1)).jaxpr
+    counts = [len(jax.tree.leaves(part)) for part in (dataset.spec.inputs, dataset.spec.targets)]
+    targets = slice(counts[0], sum(counts))
+    before, after = made.invars[targets], made.outvars[len(made.outvars) - 1 - counts[1] : -1]
+    return task.check if all(a is b for a, b in zip(before, after, strict=True)) else None
 
 
 def _in_range(values: PyTree, count: int | None, what: str, rule: str, where: str, indices: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from fdl.core import steps
 from fdl.core.kernel_choice import own
 from fdl.core.types import Batch, Rows, Step, Sums, TrainState, add_up
 from fdl.data import LazySource, Source
-from fdl.data.validate import check_source, check_values
+from fdl.data.validate import check_source, check_values, rule_of
 from fdl.engine import loader
 from fdl.engine.cadence import Due
 from fdl.engine.checks import evaluate_batch_size
@@ -77,19 +77,20 @@ def bind(
     """Return a step's call, what to send it, and which feed that is: `rows` of a resident source or streamed rows."""
     chosen, why = processes.by_first(lambda: loader.choose(experiment.feed, source, executor.devices[0]))
     spec, name = experiment.dataset.spec, experiment.dataset.name
+    rule = rule_of(experiment.task, experiment.dataset)
     if chosen == "streamed":
 
         def look(batch: Batch, indices: np.ndarray) -> None:
-            check_values(batch, spec, name, split, indices)
+            check_values(batch, spec, name, split, indices, rule)
 
-        check_source(source, spec, name, split)
+        check_source(source, spec, name, split, rule)
         return (
             Call(executor, steps.fuse(step)),
             loader.Stream(source, rows, end, look, executor.own_rows),
             f"{chosen}: {why}",
         )
     kept = source.resident()
-    check_source(kept, spec, name, split)
+    check_source(kept, spec, name, split, rule)
     kept = kept.flat()
     return Call(executor, steps.fuse(steps.gather(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
 
@@ -148,7 +149,7 @@ class Evaluation:
     """The evaluation of one split: every example counts exactly once, whatever the number of devices."""
 
     def __init__(self, experiment: Experiment, executor: Executor, split: str):
-        self.task = experiment.task
+        self.task, self.split = experiment.task, split
         source = experiment.dataset.load(split)
         step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
         batch_size = min(evaluate_batch_size(experiment, executor.shares), _ceil(len(source), executor.shares))
@@ -167,7 +168,7 @@ class Evaluation:
             state, more = self.call(state, self.rows(index, 1))
             sums.append(fetch(more))
         added = add_up(sums)
-        return state, {**self.task.finish(added), "n": round(float(added["n"].total))}
+        return state, {**self.task.finish(added, self.split), "n": round(float(added["n"].total))}
 
 
 def _ceil(count: int, multiple: int) -> int:

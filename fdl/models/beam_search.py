@@ -49,7 +49,8 @@ def search(score: Score, inputs: PyTree, *, start: int, stop: int, length: int, 
         ended = (last == stop) & (place > 0)
         only_stop = jnp.where(jnp.arange(size) == stop, 0.0, -jnp.inf)[None, None]
         step = jnp.where(ended[..., None], only_stop, step)
-        best, chosen = lax.top_k((found.scores[..., None] + step).reshape(batch, -1), width)
+        scores = (found.scores[..., None] + step).reshape(batch, -1)
+        best, chosen = lax.top_k(jnp.where(jnp.isnan(scores), -jnp.inf, scores), width)  # which takes NaN for the best
         kept = jnp.take_along_axis(found.tokens, (chosen // size)[..., None], 1)
         return Written(kept.at[:, :, place + 1].set(chosen % size), best)
 

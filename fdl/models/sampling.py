@@ -19,19 +19,34 @@ def choose(
 ) -> jax.Array:
     """Return i32[B], a token for each row of `logits: f32[B, V]`.
 
-    temperature: divides the logits; 0 takes the likeliest token.
-    top_k:       only the k likeliest tokens can be chosen.
+    temperature: divides the logits; 0 takes the likeliest token, and what is near 0 comes near that.
+    top_k:       only the k likeliest tokens can be chosen; of equals the first.
     top_p:       only the fewest likeliest tokens that together have at least this probability (Holtzman et al., 2019).
+    A logit that is not a number is chosen by none of these.
     """
-    if temperature == 0:
+    logits = jnp.where(jnp.isnan(logits), -jnp.inf, logits.astype(jnp.float32))
+    if temperature < jnp.finfo(jnp.float32).tiny:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    logits = logits.astype(jnp.float32) / temperature
+    best = jnp.max(logits, axis=-1, keepdims=True)
+    logits = jnp.where(logits == best, 0.0, logits - best) / temperature  # the best stays finite however small it is
+    if top_p < 1 or top_k is not None:
+        logits = jnp.where(_among_best(logits, top_k, top_p), logits, -jnp.inf)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def _among_best(logits: jax.Array, top_k: int | None, top_p: float) -> jax.Array:
+    """Return bool[B, V], the tokens that `top_k` and `top_p` leave: just as many as they say, the first of equals."""
     ranked = jnp.sort(logits, axis=-1, descending=True)
-    likely = nn.softmax(ranked)
-    count = jnp.sum(jnp.cumsum(likely, axis=-1) - likely < top_p, axis=-1, keepdims=True)
-    count = jnp.clip(count, 1, top_k)
+    size = ranked.shape[-1]
+    count = jnp.full((*ranked.shape[:-1], 1), size)
+    if top_p < 1:
+        likely = nn.softmax(ranked)
+        count = jnp.sum(jnp.cumsum(likely, axis=-1) - likely < top_p, axis=-1, keepdims=True)
+    count = jnp.clip(count, 1, min(size, top_k or size))
     least = jnp.take_along_axis(ranked, count - 1, axis=-1)
-    return jax.random.categorical(key, jnp.where(logits >= least, logits, -jnp.inf)).astype(jnp.int32)
+    tied = logits == least
+    free = count - jnp.sum(logits > least, axis=-1, keepdims=True)
+    return (logits > least) | (tied & (jnp.cumsum(tied, axis=-1) <= free))
 
 
 @partial(jax.jit, static_argnames=("model", "count", "temperature", "top_k", "top_p"))

@@ -11,11 +11,14 @@ import numpy as np
 
 from fdl.core.steps import fuse
 from fdl.core.types import PyTree, Rows, Sum, Sums, Task, TrainState, add_up
+from fdl.data import Source
+from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
 from fdl.engine.cadence import rhythm
 from fdl.engine.checks import check
 from fdl.engine.population import Population
 from fdl.engine.program import steps_per_call, stretch
+from fdl.experiment import Experiment
 from fdl.parallel import executors, processes
 from fdl.parallel.compiled import Call
 from fdl.parallel.devices import describe, find
@@ -92,7 +95,7 @@ def run(
     told: Mapping[str, Any] = saved.meta if saved else {"seconds": 0.0, "window": {}}
     step, seconds, window = int(state.step), told["seconds"], unpack(told["window"])
 
-    source = alone.dataset.load("train").resident()
+    source = checked(alone, "train")
     refuse_other_data(population, source.arrays)
     source = source.flat()
     call = Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays))
@@ -126,7 +129,7 @@ def run(
             window = add_up(sent, window)
             seconds += clock() - begun - (call.compile_seconds - compiled)
             if due.logs(step):
-                write("train", each(task, window, size), seconds=seconds)
+                write("train", each(task, window, size, "train"), seconds=seconds)
                 window = {}
             if due.evaluates(step):
                 state, found = evaluate["validation"](state)
@@ -162,6 +165,14 @@ def run(
     return report
 
 
+def checked(experiment: Experiment, split: str) -> Source:
+    """Return a split in memory; raise where it breaks its spec or the rule of the task."""
+    dataset = experiment.dataset
+    source = dataset.load(split).resident()
+    check_source(source, dataset.spec, dataset.name, split, rule_of(experiment.task, dataset))
+    return source
+
+
 def refuse_other_data(population: Population, arrays: PyTree) -> None:
     """Raise a ValueError where the last member, which differs in every number that varies, has data of its own."""
     others = population.member(len(population) - 1).dataset.load("train").resident().arrays
@@ -179,7 +190,7 @@ def evaluation(
 ) -> Callable[[TrainState], tuple[TrainState, Members]]:
     """Return the evaluation of one split: `states -> (states, the metrics of each member)`."""
     alone = population.member(0)
-    source = alone.dataset.load(split).resident().flat()
+    source = checked(alone, split).flat()
     call = Call(executor, fuse(population.evaluation_step(source.take)), (dict(population.values), source.arrays))
     batch_size = min(alone.evaluate_batch_size or alone.batch_size, len(source))
     rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))
@@ -190,18 +201,18 @@ def evaluation(
             same = (np.broadcast_to(x, (1, len(population), *x.shape)) for x in (indices, weights))
             state, more = call(state, Rows(*same))
             sums.append(executors.fetch(more))
-        return state, each(alone.task, add_up(sums), len(population))
+        return state, each(alone.task, add_up(sums), len(population), split)
 
     return evaluate
 
 
-def each(task: Task, sums: Sums, size: int) -> Members:
+def each(task: Task, sums: Sums, size: int, split: str) -> Members:
     """Return the metrics of each member from sums whose leaves lead with P."""
     found = []
     for index in range(size):
-        own = {name: Sum(s.total[index], s.weight[index]) for name, s in sums.items()}
+        own = {name: type(s)(s.total[index], s.weight[index]) for name, s in sums.items()}
         count = {"n": round(float(own["n"].total))} if "n" in own else {}
-        found.append({**task.finish(own), **count})
+        found.append({**task.finish(own, split), **count})
     return found
 
 

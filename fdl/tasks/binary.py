@@ -6,21 +6,17 @@ Shape legend: B batch.
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax import lax
 
-from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
-from fdl.tasks.sums import mean, ratio, tally, weigh
-
-_BINS = 2**16
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task, Unreduced
+from fdl.tasks.counts import counts, tally
+from fdl.tasks.sums import mean, outside, ratio, sigmoid_cross_entropy, weigh
 
 
 def binary() -> Task:
     """Make the task of telling 1 from 0 by the sign of one logit, with the sigmoid cross-entropy as its loss.
 
     outputs: f32[B] or f32[B, 1], logits; targets: [B] or [B, 1], 0 or 1; weights: f32[B].
-    AUC is added up over batches of any size from counts per score, and scores are told apart by their sign, exponent
-    and first 7 bits: logits that differ by less than 1 % may count as a tie, and a tie counts half.
+    AUC is exact: evaluation keeps every score of the split, and a tie counts half.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
@@ -30,13 +26,14 @@ def binary() -> Task:
             )
         logits = outputs.reshape(-1).astype(jnp.float32)
         targets = batch.targets.reshape(-1)
-        labels, predicted = targets.astype(jnp.int32), (logits > 0).astype(jnp.int32)
+        labels, predicted = (targets > 0.5).astype(jnp.int32), (logits > 0).astype(jnp.int32)
         weights = batch.weights.astype(jnp.float32)
+        scores = jnp.stack([labels.astype(jnp.float32), jnp.where(weights == 0, 0.0, logits)], -1)
         return {
-            "loss": weigh(optax.sigmoid_binary_cross_entropy(logits, targets.astype(jnp.float32)), weights),
+            "loss": weigh(sigmoid_cross_entropy(logits, targets.astype(jnp.float32)), weights),
             "correct": weigh(labels == predicted, weights),
-            "confusion": tally(labels, predicted, weights, (2, 2)),
-            "scores": tally(labels, score_bin(logits), weights, (2, _BINS)),
+            "confusion": tally((labels, predicted), weights, (2, 2)),
+            "scores": Unreduced(scores, weights),
         }
 
     return Task(
@@ -47,12 +44,13 @@ def binary() -> Task:
             "accuracy": mean("correct", "higher"),
             "auc": Metric(("scores",), area_under_curve, "higher"),
             "f1": Metric(("confusion",), f1, "higher"),
-            "precision": Metric(("confusion",), lambda s: ratio(s.total[1, 1], s.total[:, 1].sum()), "higher"),
-            "recall": Metric(("confusion",), lambda s: ratio(s.total[1, 1], s.total[1].sum()), "higher"),
-            "confusion": Metric(("confusion",), lambda s: s.total.tolist()),
+            "precision": Metric(("confusion",), lambda s: ratio(counts(s)[1, 1], counts(s)[:, 1].sum()), "higher"),
+            "recall": Metric(("confusion",), lambda s: ratio(counts(s)[1, 1], counts(s)[1].sum()), "higher"),
+            "confusion": Metric(("confusion",), lambda s: counts(s).tolist()),
         },
         primary="accuracy",
         predict=_predict,
+        check=lambda targets: outside(targets, 0, 1, "0 or 1, as binary() wants; number the two classes 0 and 1"),
     )
 
 
@@ -62,23 +60,20 @@ def _predict(outputs: Array) -> dict[str, Array]:
 
 
 def f1(confusion: Sum) -> float:
-    """Return the harmonic mean of precision and recall, from counts f64[target, predicted]."""
-    hits = 2 * confusion.total[1, 1]
-    return ratio(hits, hits + confusion.total[0, 1] + confusion.total[1, 0])
+    """Return the harmonic mean of precision and recall, from counts [target, predicted]."""
+    (_, falsely), (missed, right) = counts(confusion)
+    return ratio(2 * right, 2 * right + falsely + missed)
 
 
-def score_bin(scores: Array) -> jax.Array:
-    """Map f32 scores to i32 bins of 0..65535 so that a higher score never has a lower bin.
+def area_under_curve(scores: Unreduced) -> float:
+    """Return the chance that a random positive scores above a random negative, from f64[n, 2]: label and score.
 
-    The bits of a positive float rise with it as an unsigned integer, those of a negative one fall.
+    A score that is not a number is below all others.
     """
-    bits = lax.bitcast_convert_type(jnp.where(scores == 0, 0.0, scores).astype(jnp.float32), jnp.uint32)
-    ordered = jnp.where(bits >> 31 == 1, ~bits, bits | jnp.uint32(1 << 31))
-    return (ordered >> 16).astype(jnp.int32)
-
-
-def area_under_curve(scores: Sum) -> float:
-    """Return the chance that a random positive scores above a random negative, from counts f64[label, bin]."""
-    negatives, positives = scores.total
+    label, score = scores.total.T
+    distinct, rank = np.unique(np.where(np.isnan(score), -np.inf, score), return_inverse=True)
+    positives, negatives = (
+        np.bincount(rank, np.where(label == which, scores.weight, 0.0), len(distinct)) for which in (1, 0)
+    )
     below = np.cumsum(negatives) - negatives
     return ratio(np.sum(positives * (below + negatives / 2)), positives.sum() * negatives.sum())

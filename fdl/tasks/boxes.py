@@ -1,6 +1,6 @@
 """Boxes: left, top, right, bottom. How far two agree, and which of many to keep.
 
-Shape legend: M and N boxes.
+Shape legend: M and N boxes, P places, K classes.
 """
 
 import jax
@@ -33,18 +33,25 @@ def generalised(a: Array, b: Array) -> jax.Array:
     return overlap(a, b) - (around - union) / around
 
 
-def kept(boxes: Array, labels: Array, *, above: float = 0.5) -> jax.Array:
-    """Return bool[M]: which of `boxes: f32[M, 4]`, the best first, are not much like a better one that is kept.
+def suppress(boxes: Array, logits: Array, most: int, *, above: float = 0.5) -> tuple[jax.Array, jax.Array]:
+    """Return i32[M] and f32[M]: which candidates non-maximum suppression keeps, the best first, and their logits.
 
-    labels: i32[M]; boxes of two classes do not compete. above: the overlap from which two are taken for one.
+    boxes: f32[P, 4], of each place; logits: f32[P, K]: a candidate is a place and a class, numbered place * K + class.
+    All of them compete, so that the best M = `most` are kept and not what is left of some best: each round takes the
+    best that is left and drops those of its class that overlap it by more than `above`. Where none is left the logit is
+    -inf; a logit that is not a number is none.
     """
-    rivals = (overlap(boxes[:, None], boxes[None]) > above) & (labels[:, None] == labels[None])
+    boxes, classes = jnp.asarray(boxes), logits.shape[-1]
 
-    def judge(place: Array, keep: jax.Array) -> jax.Array:
-        better = jnp.arange(len(boxes)) < place
-        return keep.at[place].set(~jnp.any(rivals[place] & keep & better))
+    def take(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        best = jnp.argmax(left)
+        place, kind = best // classes, best % classes
+        rivals = (overlap(boxes[place][None], boxes) > above).at[place].set(True)
+        drop = rivals[:, None] & (jnp.arange(classes) == kind)[None]
+        return jnp.where(drop, -jnp.inf, left), (best.astype(jnp.int32), left.reshape(-1)[best])
 
-    return lax.fori_loop(0, len(boxes), judge, jnp.ones(len(boxes), bool))
+    _, (chosen, best) = lax.scan(take, jnp.where(jnp.isnan(logits), -jnp.inf, logits), length=most)
+    return chosen, best
 
 
 def matched(likeness: Array, least: Array) -> jax.Array:

@@ -5,10 +5,12 @@ Shape legend: B batch, K classes.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
-from fdl.tasks.sums import macro_f1, mean, spread, tally, weigh
+from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task
+from fdl.tasks.counts import counts, tally
+from fdl.tasks.sums import cross_entropy, macro_f1, mean, outside, spread, weigh
 
 _DRAWABLE = 100  # a confusion matrix of more classes than this is never looked at
 
@@ -42,20 +44,27 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
             shares = jax.nn.one_hot(labels, classes)
         predicted = jnp.argmax(logits, -1)
         hits = jnp.where(labels == predicted, weights, 0.0)
-        per_class = jnp.zeros((3, classes)).at[0, labels].add(hits)
-        per_class = per_class.at[1, labels].add(weights).at[2, predicted].add(weights)
+        kinds = jnp.repeat(jnp.arange(3), len(labels))
+        per_class = tally(
+            (kinds, jnp.concatenate([labels, labels, predicted])),
+            jnp.concatenate([hits, weights, weights]),
+            (3, classes),
+        )
         found: dict[str, Sum] = {
-            "loss": weigh(optax.softmax_cross_entropy(logits, optax.smooth_labels(shares, smoothing)), weights),
+            "loss": weigh(cross_entropy(logits, optax.smooth_labels(shares, smoothing)), weights),
             "correct": weigh(labels == predicted, weights),
-            "per_class": Sum(per_class, jnp.sum(weights)),
+            "per_class": Sum(per_class.total, jnp.sum(weights)),
         }
         if classes > 5:
-            own = jnp.take_along_axis(logits, labels[:, None], -1)
-            ahead = classes - jnp.sum(logits <= own, -1)  # counted this way round, NaN is never among the best
-            found["top5"] = weigh(ahead < 5, weights)
+            found["top5"] = weigh(rank(logits, labels) < 5, weights)
         if classes <= _DRAWABLE:
-            found["confusion"] = tally(labels, predicted, weights, (classes, classes))
+            found["confusion"] = tally((labels, predicted), weights, (classes, classes))
         return found
+
+    def check(targets: PyTree) -> tuple[int, str] | None:
+        if np.asarray(targets).dtype.kind == "f":  # shares of classes
+            return None
+        return outside(targets, 0, classes - 1, f"a class of classify({classes}): 0 to {classes - 1}")
 
     return Task(
         name="classify",
@@ -65,11 +74,23 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
             "accuracy": mean("correct", "higher"),
             "top5": mean("top5", "higher"),
             "f1": Metric(("per_class",), macro_f1, "higher"),
-            "confusion": Metric(("confusion",), lambda s: s.total.tolist()),
+            "confusion": Metric(("confusion",), lambda s: counts(s).tolist()),
         },
         primary="accuracy",
         predict=_predict,
+        check=check,
     )
+
+
+def rank(logits: Array, labels: Array) -> jax.Array:
+    """Return i32[N], how many classes come before the label's, of `logits: f32[N, K]`.
+
+    Of equals the first class comes first, as in argmax, so that exactly k classes are among the best k; what is not a
+    number is never behind a label that is a number, and a label whose logit is none is the last.
+    """
+    own, classes = jnp.take_along_axis(logits, labels[:, None], -1), jnp.arange(logits.shape[-1])[None]
+    behind = (logits < own) | ((logits == own) & (classes >= labels[:, None]))
+    return logits.shape[-1] - jnp.sum(behind, -1)
 
 
 def _predict(outputs: Array) -> dict[str, Array]:

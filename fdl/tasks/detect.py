@@ -1,21 +1,22 @@
 """What stands where in an image.
 
 Shape legend: B batch, H height and W width of a grid, P = H·W places, K classes, N boxes of the targets, M detections,
-R rows of a split, L least overlaps.
+L least overlaps.
 """
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 
-from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
-from fdl.tasks.boxes import area, generalised, kept, matched, overlap
-from fdl.tasks.sums import mean, weigh
+from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task, Unreduced
+from fdl.tasks.boxes import area, generalised, matched, overlap, suppress
+from fdl.tasks.counts import counts, tally
+from fdl.tasks.sums import mean, outside, weigh
 
 LEAST = np.linspace(0.5, 0.95, 10, dtype=np.float32)  # overlaps from which a detection is right, as in COCO
 
@@ -25,9 +26,10 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
 
     outputs: {"class": f32[B, H, W, K], "box": f32[B, H, W, 4]}, logits and boxes of each place of a grid.
     targets: {"box": f32[B, N, 4], "label": i32[B, N], "row": i32[B]}: left, top, right and bottom as fractions of the
-             image, without area where there is nothing; the example's place in its split of at most `rows`.
+             image, without area where there is nothing; the example's place in its split of at most `rows`, which the
+             check holds: a page that was written for another split is refused.
     weights: f32[B].
-    most:    detections that an image can have.
+    most:    detections that an image can have, of which none is another again: all places compete before they are cut.
     radius:  in cells: a place learns a thing if it lies in the thing's box and this near its middle.
     `map50` is the mean over the classes of the average precision, where a detection is right if it overlaps a thing of
     its class by half; `map` is the mean over LEAST. Both come from all detections of the split, whose numbers are kept
@@ -37,7 +39,7 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
     def sums(outputs: Mapping[str, Array], batch: Batch) -> Sums:
         if outputs["class"].shape[-1] != classes:
             raise ValueError(f"detect({classes}) and a model of {outputs['class'].shape[-1]} classes; make them equal")
-        boxes, labels, row = (batch.targets[name] for name in ("box", "label", "row"))
+        boxes, labels = batch.targets["box"], batch.targets["label"]
         present = area(boxes) > 0
         found = detections(outputs, most)
         likeness = overlap(found["box"][:, :, None], boxes[:, None])
@@ -46,12 +48,17 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
         said = jnp.stack([found["kept"], found["class"], found["logit"]], -1).astype(jnp.float32)
         said = jnp.concatenate([said, jnp.swapaxes(right, 1, 2).astype(jnp.float32)], -1)
         said = jnp.where(batch.weights[:, None, None] > 0, said, 0.0)
-        things = jnp.zeros(classes).at[labels].add(present & (batch.weights[:, None] > 0))
+        there = (present & (batch.weights[:, None] > 0)).astype(jnp.float32)
         return {
             "loss": weigh(losses(outputs, boxes, labels, radius), batch.weights),
-            "detections": Sum(jnp.zeros((rows, *said.shape[1:])).at[row].add(said), jnp.sum(batch.weights)),
-            "things": Sum(things, jnp.sum(batch.weights)),
+            "detections": Unreduced(said, batch.weights.astype(jnp.float32)),
+            "things": tally((labels.reshape(-1),), there.reshape(-1), (classes,)),
         }
+
+    def check(targets: PyTree) -> tuple[int, str] | None:
+        return outside(
+            targets["label"], 0, classes - 1, f"a class of detect({classes}): 0 to {classes - 1}"
+        ) or outside(targets["row"], 0, rows - 1, f"one of the rows=0 to {rows - 1} of detect({classes}, {rows})")
 
     return Task(
         name="detect",
@@ -63,6 +70,7 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
         },
         primary="map50",
         predict=lambda outputs: _predict(outputs, most),
+        check=check,
     )
 
 
@@ -90,31 +98,31 @@ def losses(outputs: Mapping[str, Array], boxes: Array, labels: Array, radius: fl
 
 
 def detections(outputs: Mapping[str, Array], most: int) -> dict[str, jax.Array]:
-    """Return the `most` likeliest detections of each image, the best first, and which of them are not the same again.
+    """Return the `most` likeliest detections of each image, the best first, after non-maximum suppression.
 
-    {"class": i32[B, M], "logit": f32[B, M], "box": f32[B, M, 4], "kept": bool[B, M]}
+    {"class": i32[B, M], "logit": f32[B, M], "box": f32[B, M, 4], "kept": bool[B, M], False where there are no more}
     """
     batch, classes = len(outputs["class"]), outputs["class"].shape[-1]
-    logits = outputs["class"].reshape(batch, -1).astype(jnp.float32)
-    best, chosen = lax.top_k(logits, min(most, logits.shape[1]))
-    labels = chosen % classes
-    boxes = jnp.take_along_axis(outputs["box"].reshape(batch, -1, 4), (chosen // classes)[..., None], 1)
-    return {"class": labels, "logit": best, "box": boxes, "kept": jax.vmap(kept)(boxes, labels)}
+    logits = outputs["class"].reshape(batch, -1, classes).astype(jnp.float32)
+    boxes = outputs["box"].reshape(batch, -1, 4).astype(jnp.float32)
+    chosen, best = jax.vmap(partial(suppress, most=min(most, logits[0].size)))(boxes, logits)
+    picked = jnp.take_along_axis(boxes, (chosen // classes)[..., None], 1)
+    return {"class": chosen % classes, "logit": best, "box": picked, "kept": best > -jnp.inf}
 
 
-def mean_precision(detected: Sum, things: Sum) -> list[float]:
+def mean_precision(detected: Unreduced, things: Sum) -> list[float]:
     """Return for each least overlap the mean average precision of the classes that occur.
 
-    detected: f64[R, M, 3 + L], of each detection 1, its class, its logit, and whether it is right by each overlap;
-    zeros where there is none. things: f64[K], how many there are of each class.
+    detected: f64[n, M, 3 + L], of each detection 1, its class, its logit, and whether it is right by each overlap;
+    zeros where there is none. things: counts [K], how many there are of each class.
     """
     said = detected.total.reshape(-1, detected.total.shape[-1])
     said = said[said[:, 0] == 1]
     said = said[np.argsort(-said[:, 2], kind="stable")]
-    counts = [(label, count) for label, count in enumerate(things.total) if count > 0]
-    if not counts:
+    present = [(label, count) for label, count in enumerate(counts(things)) if count > 0]
+    if not present:
         return [math.nan] * len(LEAST)
-    per_class = [[average_precision(hit, count) for hit in said[said[:, 1] == label, 3:].T] for label, count in counts]
+    per_class = [[average_precision(hit, count) for hit in said[said[:, 1] == label, 3:].T] for label, count in present]
     return np.mean(per_class, axis=0).tolist()
 
 

@@ -4,6 +4,7 @@ Shape legend: B batch, D width of an embedding, R rows of a split.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import jax
@@ -11,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.core import data_axis
-from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
-from fdl.tasks.sums import mean, weigh
+from fdl.core.types import Array, Batch, Metric, Sums, Task, Unreduced
+from fdl.tasks.sums import mean, outside, weigh
 
 
 def embed(
@@ -21,7 +22,8 @@ def embed(
     """Make the task of embedding: nearest neighbours should share a class.
 
     outputs: f32[B, D], taken to length 1.
-    targets: {"label": i32[B], "row": i32[B]}: the class, and the example's place in its split of at most `rows`.
+    targets: {"label": i32[B], "row": i32[B]}: the class, and the example's place in its split of at most `rows`, which
+             the check holds: a page that was written for another split is refused.
     weights: f32[B].
     contrastive: each example tells its own class from the rest of the batch (Khosla et al., 2020, at `temperature`).
     triplet: the farthest of its class is nearer by `margin` than the nearest other (Hermans et al., 2017).
@@ -32,7 +34,7 @@ def embed(
 
     def sums(outputs: Array, batch: Batch) -> Sums:
         unit = normalize(outputs)
-        label, row = batch.targets["label"], batch.targets["row"]
+        label = batch.targets["label"]
         # Under pmap a shard meets the examples of all the others.
         others, their_label, theirs = data_axis.gather((unit, label, batch.weights))
         other = (data_axis.rows(len(unit))[:, None] != jnp.arange(len(others))[None]) & (theirs[None] > 0)
@@ -48,11 +50,11 @@ def embed(
             nearest = jnp.max(near, -1, where=different, initial=-1.0)
             values = jax.nn.relu(nearest - farthest + margin)
             anchors = jnp.any(same, -1) & jnp.any(different, -1)
-        placed = jnp.concatenate([unit, label[:, None].astype(jnp.float32), jnp.ones((len(unit), 1))], -1)
-        placed = jnp.where(batch.weights[:, None] > 0, placed, 0.0)
+        judged = jnp.concatenate([unit, label[:, None].astype(jnp.float32), jnp.ones((len(unit), 1))], -1)
+        judged = jnp.where(batch.weights[:, None] > 0, judged, 0.0)
         return {
             "loss": weigh(values, batch.weights * anchors),
-            "embeddings": Sum(jnp.zeros((rows, placed.shape[1])).at[row].add(placed), jnp.sum(batch.weights)),
+            "embeddings": Unreduced(judged, batch.weights.astype(jnp.float32)),
         }
 
     return Task(
@@ -66,6 +68,7 @@ def embed(
         },
         primary="retrieval",
         predict=lambda outputs: {"embedding": normalize(outputs)},
+        check=lambda targets: outside(targets["row"], 0, rows - 1, f"one of the rows=0 to {rows - 1} of embed({rows})"),
     )
 
 
@@ -76,36 +79,70 @@ def normalize(outputs: Array) -> jax.Array:
     return outputs * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
 
 
-def _pairs(embeddings: Sum) -> tuple[np.ndarray, np.ndarray]:
-    """Return the likeness of every two examples and whether they share a class, f64[n, n] and bool[n, n]."""
-    table = np.asarray(embeddings.total)
-    present = table[table[:, -1] == 1]
-    near = present[:, :-2] @ present[:, :-2].T
-    return near, present[:, -2][:, None] == present[:, -2][None]
-
-
-def retrieval(embeddings: Sum) -> float:
-    """Return the share of examples whose nearest other has the same class."""
-    near, same = _pairs(embeddings)
-    if len(near) < 2:
+def retrieval(embeddings: Unreduced) -> float:
+    """Return the share of examples whose nearest other has the same class; of equally near ones the first counts."""
+    unit, label = _judged(embeddings)
+    if len(unit) < 2:
         return math.nan
-    np.fill_diagonal(near, -np.inf)
-    return float(np.mean(same[np.arange(len(same)), near.argmax(1)]))
+    right = 0
+    for at, near in _near(unit):
+        near[np.arange(len(near)), at + np.arange(len(near))] = -np.inf
+        nearest = near.argmax(1)
+        alike = label[nearest] == label[at : at + len(near)]
+        right += int(np.count_nonzero(alike & (near.max(1) > -np.inf)))
+    return right / len(unit)
 
 
-def verification(embeddings: Sum) -> tuple[float, float]:
-    """Return the AUC and the equal error rate of telling pairs of one class from pairs of two."""
-    near, same = _pairs(embeddings)
-    above = np.triu_indices(len(near), 1)
-    order = np.argsort(-near[above], kind="stable")
-    score, yes = near[above][order], same[above][order]
-    if yes.all() or not yes.any():
+def verification(embeddings: Unreduced) -> tuple[float, float]:
+    """Return the AUC and the equal error rate of telling pairs of one class from pairs of two.
+
+    The pairs of one class are sorted, those of two are counted between them block by block: they are never held
+    together.
+    """
+    unit, label = _judged(embeddings)
+    same = np.sort(np.concatenate([near[pair & alike] for near, alike, pair in _pairs(unit, label)] or [unit[:0, 0]]))
+    levels, ties = np.unique(same, return_counts=True)
+    between = np.zeros(2 * len(levels) + 1)  # of two classes: below the first level, at it, above it, at the next, ...
+    for near, alike, pair in _pairs(unit, label):
+        apart = near[pair & ~alike]
+        place = np.searchsorted(levels, apart) + np.searchsorted(levels, apart, "right")
+        between += np.bincount(place, minlength=len(between))
+    if not between.sum() or not len(levels):
         return math.nan, math.nan
-    ends = np.append(np.diff(score) != 0, True)  # ties are accepted together
-    accepted = np.concatenate([[0], np.cumsum(yes)[ends] / yes.sum()])
-    falsely = np.concatenate([[0], np.cumsum(~yes)[ends] / (~yes).sum()])
-    auc = float(np.trapezoid(accepted, falsely))
+    falsely = np.concatenate([[0], np.cumsum(between[::-1])]) / between.sum()
+    found = np.zeros(len(between))
+    found[1::2] = ties
+    accepted = np.concatenate([[0], np.cumsum(found[::-1])]) / len(same)
     gap = falsely - (1 - accepted)  # rises from -1 to 1; the rates are equal where it crosses 0
     after = int(np.argmax(gap >= 0))
     part = -gap[after - 1] / (gap[after] - gap[after - 1])
-    return auc, float(falsely[after - 1] + part * (falsely[after] - falsely[after - 1]))
+    error = falsely[after - 1] + part * (falsely[after] - falsely[after - 1])
+    return float(np.trapezoid(accepted, falsely)), float(error)
+
+
+def _judged(embeddings: Unreduced) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors f64[n, D] at length 1 and the classes f64[n]."""
+    table = np.asarray(embeddings.total)
+    return table[:, :-2], table[:, -2]
+
+
+def _near(unit: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the likeness f64[b, n] of some examples with all, and the number of the first of them.
+
+    What is not a number is like nothing.
+    """
+    block = max(1, _TOGETHER // max(1, len(unit)))
+    for at in range(0, len(unit), block):
+        near = unit[at : at + block] @ unit.T
+        near[np.isnan(near)] = -np.inf
+        yield at, near
+
+
+def _pairs(unit: np.ndarray, label: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield for [b, n] pairs their likeness, whether they share a class, and whether they are met the first time."""
+    for at, near in _near(unit):
+        rows = at + np.arange(len(near))[:, None]
+        yield near, label[rows] == label[None], rows < np.arange(len(unit))[None]
+
+
+_TOGETHER = 2**21  # pairs that are looked at together

@@ -5,10 +5,10 @@ Shape legend: B batch, K labels.
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
-from fdl.tasks.sums import class_counts, macro_f1, mean, ratio, weigh
+from fdl.tasks.counts import class_counts, counts
+from fdl.tasks.sums import macro_f1, mean, outside, ratio, sigmoid_cross_entropy, weigh
 
 
 def multi_label(labels: int) -> Task:
@@ -23,13 +23,12 @@ def multi_label(labels: int) -> Task:
             raise ValueError(f"multi_label({labels}) wants logits [B, {labels}], the model gives {outputs.shape}")
         logits = outputs.astype(jnp.float32)
         truth, predicted = batch.targets > 0.5, logits > 0
-        loss = optax.sigmoid_binary_cross_entropy(logits, truth.astype(jnp.float32))
-        counts = class_counts(truth, predicted, batch.weights)
+        loss = sigmoid_cross_entropy(logits, truth.astype(jnp.float32))
         return {
             "loss": weigh(loss, batch.weights),
             "correct": weigh(truth == predicted, batch.weights),
             "exact": weigh(jnp.all(truth == predicted, -1), batch.weights),
-            "per_class": Sum(counts, jnp.sum(batch.weights)),
+            "per_class": class_counts(truth, predicted, batch.weights),
         }
 
     return Task(
@@ -40,8 +39,15 @@ def multi_label(labels: int) -> Task:
             "accuracy": mean("correct", "higher"),
             "exact": mean("exact", "higher"),
             "f1": Metric(("per_class",), macro_f1, "higher"),
-            "micro_f1": Metric(("per_class",), lambda s: ratio(2 * s.total[0].sum(), s.total[1:].sum()), "higher"),
+            "micro_f1": Metric(("per_class",), micro_f1, "higher"),
         },
         primary="f1",
         predict=lambda outputs: {"probabilities": jax.nn.sigmoid(outputs.astype(jnp.float32))},
+        check=lambda targets: outside(targets, 0, 1, "0 or 1, as multi_label() wants; say for each label no or yes"),
     )
+
+
+def micro_f1(per_class: Sum) -> float:
+    """Return the F1 of all answers together, from counts [3, K]: rightly predicted, occurring, predicted."""
+    hits, occurring, predicted = counts(per_class).sum(1)
+    return ratio(2 * hits, occurring + predicted)

@@ -6,11 +6,12 @@ Shape legend: B batch, D values per example.
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
-from fdl.tasks.sums import mean, spread, weigh
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task, Unreduced
+from fdl.tasks.sums import mean, ratio, spread, weigh
 
 
 def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[float] = 1.0) -> Task:
@@ -19,7 +20,8 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
     outputs: f32[B] or f32[B, D], in standard units: a prediction is `outputs * scale + center`.
     targets: [B] or [B, D], in their own units; weights: f32[B] or f32[B, D].
     center, scale: the mean and the standard deviation of the training targets, one or one per value. The loss is in
-    standard units, RMSE and MAE in those of the targets; R² is averaged evenly over the D values.
+    standard units, RMSE and MAE in those of the targets; R² is averaged evenly over the D values. RMSE is right over
+    the whole range of float32, R² also where the targets vary little about a large mean.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
@@ -32,26 +34,74 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
         weights = spread(batch.weights, outputs.shape)
         error = jnp.where(weights == 0, 0.0, outputs - targets)
         targets = jnp.where(weights == 0, 0.0, targets)
-        per_value = jnp.stack([jnp.sum(weights * x, 0) for x in (error**2, targets, targets**2, jnp.ones_like(error))])
         return {
             "loss": weigh(error**2, weights),
-            "squared": weigh((error * unit) ** 2, weights),
+            **squares("squared", error * unit, weights),
             "absolute": weigh(jnp.abs(error * unit), weights),
-            "per_value": Sum(per_value, jnp.sum(weights)),
+            "moments": Unreduced(moments(targets, error, weights)[None], jnp.sum(weights)[None]),
         }
+
+    def check(targets: Array) -> tuple[int, str] | None:
+        standard = (np.asarray(targets, np.float64).reshape(len(targets), -1) - np.asarray(center)) / np.asarray(scale)
+        size = np.abs(standard).max(1, initial=0)
+        row = int(size.argmax())
+        if not 0 < size[row] < _FAINT and not size[row] > _VAST:
+            return None
+        how = "vanishes" if size[row] < 1 else "overflows"
+        return row, f"target {size[row]:.3g}, in units of regress(scale={scale}), {how} in float32 when it is squared"
 
     return Task(
         name="regress",
         sums=sums,
         metrics={
             "loss": mean("loss", "lower"),
-            "rmse": mean("squared", "lower", math.sqrt),
+            "rmse": Metric(("squared", "squared_large", "squared_small"), root_mean_square, "lower"),
             "mae": mean("absolute", "lower"),
-            "r2": Metric(("per_value",), determination, "higher"),
+            "r2": Metric(("moments",), determination, "higher"),
         },
         primary="rmse",
         predict=lambda outputs: {"value": outputs.astype(jnp.float32) * each(scale, outputs) + each(center, outputs)},
+        check=check,
     )
+
+
+def squares(name: str, values: Array, weights: Array) -> dict[str, Sum]:
+    """Add squares of f32[B, D] by weight, the large and the small ones by themselves and in units of their own.
+
+    The square of 1e20 is beyond float32 and that of 1e-23 is nothing in it: those of each part are neither.
+    """
+    size = jnp.abs(values)
+    large, small = size > _FAR, size < 1 / _FAR
+    parts = {"": (~large & ~small, 1.0), "_large": (large, 1 / _UNIT), "_small": (small, _UNIT)}
+    return {
+        name + part: weigh((jnp.where(chosen, values, 0.0) * unit) ** 2, weights)
+        for part, (chosen, unit) in parts.items()
+    }
+
+
+def root_mean_square(middle: Sum, large: Sum, small: Sum) -> float:
+    """Return the root of the mean of what `squares` added."""
+    return math.sqrt(ratio(middle.total + large.total * _UNIT**2 + small.total / _UNIT**2, middle.weight))
+
+
+def moments(targets: Array, error: Array, weights: Array) -> jax.Array:
+    """Return f32[7, D] of a batch, from which `determination` works out R²: no square is taken of a large mean.
+
+    The weight, the mean of the targets in units of 2^exponent, the totals of the deviations from it and of their
+    squares, the exponent, and the total of the squared errors with an exponent of its own.
+    """
+    weight = jnp.sum(weights, 0)
+    (targets, exponent), (error, error_exponent) = _scaled(targets), _scaled(error)
+    middle = jnp.sum(weights * targets, 0) / jnp.where(weight == 0, 1.0, weight)
+    apart = targets - middle[None]
+    first, second, squared = (jnp.sum(weights * x, 0) for x in (apart, apart**2, error**2))
+    return jnp.stack([weight, middle, first, second, exponent, squared, error_exponent])
+
+
+def _scaled(values: Array) -> tuple[jax.Array, jax.Array]:
+    """Return values f32[B, D] divided by the power of two that brings each column to at most 1, and its exponent."""
+    _, exponent = jnp.frexp(jnp.max(jnp.abs(values), 0))
+    return jnp.ldexp(values, -exponent[None]), exponent.astype(jnp.float32)
 
 
 def each(value: float | Sequence[float], outputs: Array) -> Array:
@@ -59,9 +109,21 @@ def each(value: float | Sequence[float], outputs: Array) -> Array:
     return jnp.broadcast_to(jnp.asarray(value, jnp.float32), outputs.shape[1:])[None]
 
 
-def determination(per_value: Sum) -> float:
-    """Return R² averaged over the values, from f64[4, D]: totals of error², target, target² and weight."""
-    error, total, square, weight = per_value.total[:, per_value.total[3] > 0]
-    variation = square - total**2 / weight
+def determination(batches: Unreduced) -> float:
+    """Return R² averaged over the values that vary, from the moments f64[n, 7, D] of each batch.
+
+    Moments about the mean of each are brought to the mean of all. Paper: Chan, Golub and LeVeque, 1983.
+    """
+    weight, middle, first, second, exponent, squared, error_exponent = np.moveaxis(np.asarray(batches.total), 1, 0)
+    present = np.where(weight == 0, 1.0, weight)
+    unit, mean_of = 2.0**exponent, (middle + first / present) * 2.0**exponent
+    whole = np.where(weight.sum(0) == 0, 1.0, weight.sum(0))
+    about = mean_of - (weight * mean_of).sum(0) / whole
+    variation = ((second - first**2 / present) * unit**2 + weight * about**2).sum(0)
+    error = (squared * 4.0**error_exponent).sum(0)
     varies = variation > 0
     return float(np.mean(1 - error[varies] / variation[varies])) if varies.any() else math.nan
+
+
+_FAR, _UNIT = 2.0**40, 2.0**80  # between 1 / _FAR and _FAR squares are added as they are
+_VAST, _FAINT = 1e18, 1e-18  # beyond them a square leaves float32

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fdl.core.types import Array, Batch, Metric, Sum, TokenLogits
+from fdl.core.types import Array, Batch, Metric, PyTree, Sum, TokenLogits
+from fdl.tasks.counts import counts
 from fdl.tasks.token_cross_entropy import token_cross_entropy
 
 
@@ -34,13 +35,21 @@ def weigh(values: Array, weights: Array) -> Sum:
     return Sum(jnp.sum(kept * weights), jnp.sum(weights))
 
 
-def tally(labels: Array, predicted: Array, weights: Array, shape: tuple[int, int]) -> Sum:
-    """Count rows by weight in a table f32[label, predicted] of the given shape.
+def cross_entropy(logits: Array, shares: Array) -> jax.Array:
+    """Return f32[...], the softmax cross-entropy in nats of `logits` and target shares, f32[..., K].
 
-    labels, predicted: i32[...]; weights: f32 of the same shape.
+    A class that a model rules out, with a logit of -inf, costs nothing where it has no share of the target.
     """
-    table = jnp.zeros(shape, jnp.float32).at[labels, predicted].add(weights)
-    return Sum(table, jnp.sum(weights))
+    return -jnp.sum(jnp.where(shares == 0, 0.0, shares * jax.nn.log_softmax(logits)), -1)
+
+
+def sigmoid_cross_entropy(logits: Array, shares: Array) -> jax.Array:
+    """Return f32[...], the cross-entropy in nats of the sigmoid of `logits` and targets from 0 to 1, f32[...] both.
+
+    An answer that is certain (a logit of -inf or inf) and right costs nothing.
+    """
+    yes = jnp.where(shares == 0, 0.0, shares * jax.nn.softplus(-logits))
+    return yes + jnp.where(shares == 1, 0.0, (1 - shares) * jax.nn.softplus(logits))
 
 
 def token_sums(outputs: Array | TokenLogits, batch: Batch) -> dict[str, Sum]:
@@ -71,15 +80,9 @@ def best_token(outputs: Array) -> dict[str, Array]:
     return {"token": jnp.argmax(logits, -1), "probability": jnp.max(jax.nn.softmax(logits), -1)}
 
 
-def class_counts(labels: Array, predicted: Array, weights: Array) -> Array:
-    """Count rightly predicted, occurring and predicted per class, f32[3, K], of yes-or-no arrays [B, K]."""
-    weights = spread(weights, labels.shape)
-    return jnp.stack([jnp.sum(jnp.where(x, weights, 0.0), 0) for x in (labels & predicted, labels, predicted)])
-
-
 def macro_f1(per_class: Sum) -> float:
-    """Return the mean F1 of the classes seen, from f64[3, K]: rightly predicted, occurring, predicted."""
-    hits, occurring, predicted = per_class.total
+    """Return the mean F1 of the classes seen, from counts [3, K]: rightly predicted, occurring, predicted."""
+    hits, occurring, predicted = counts(per_class)
     seen = occurring + predicted > 0
     return float(np.mean(2 * hits[seen] / (occurring + predicted)[seen])) if seen.any() else math.nan
 
@@ -97,3 +100,18 @@ def mean(name: str, better: Literal["higher", "lower"], then: Callable[[float], 
 def exponential(value: float) -> float:
     """Return e to the value, infinite rather than an error where that overflows."""
     return math.exp(value) if not value > 700 else math.inf
+
+
+def outside(values: PyTree, least: float, most: float, rule: str) -> tuple[int, str] | None:
+    """Return the first row of NumPy targets [n, ...] that holds anything but whole numbers from `least` to `most`.
+
+    rule: what they should be, for the message.
+    """
+    values = np.asarray(values)
+    if not values.size or (values.dtype.kind in "iub" and values.min() >= least and values.max() <= most):
+        return None
+    wrong = ~((values >= least) & (values <= most) & (values == np.floor(values)))
+    if not wrong.any():
+        return None
+    row = int(np.argwhere(wrong)[0][0])
+    return row, f"target {values[row][wrong[row]].flat[0]:g} is not {rule}"

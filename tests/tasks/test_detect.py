@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdl.core.types import Batch
+from fdl.core.types import Batch, add_up
 from fdl.tasks import detect
-from fdl.tasks.boxes import generalised, kept, matched, overlap
+from fdl.tasks.boxes import generalised, matched, overlap, suppress
 from fdl.tasks.detect import average_precision
 
 UNIT = np.float32([0, 0, 2, 2])
@@ -31,13 +31,14 @@ def test_overlaps_are_those_of_arithmetic(other, iou, giou):
 
 
 def test_of_boxes_that_overlap_the_best_of_each_class_is_kept():
-    boxes = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [4, 0, 14, 10], [0, 0, 10, 10]])
-    assert kept(boxes, np.array([1, 1, 1, 2])).tolist() == [
-        True,
-        False,
-        True,
-        True,
-    ]  # the third is like the second only
+    boxes = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [4, 0, 14, 10]])
+    logits = np.float32([[-9, 4, np.nan], [-9, 3, -9], [-9, 2, -9]])
+    chosen, best = suppress(boxes, logits, 5)
+    # the second box is like the first, the third like the second alone; the other classes have boxes of their own
+    assert chosen.tolist()[:2] == [0 * 3 + 1, 2 * 3 + 1]
+    assert best.tolist() == [4, 2, -9, -9, -9]
+    assert sorted(chosen.tolist()[2:]) == [0 * 3 + 0, 1 * 3 + 2, 2 * 3 + 0]
+    assert suppress(boxes[:1], logits[:1, :1], 2)[1].tolist() == [-9, -np.inf]
 
 
 def test_a_thing_is_found_once_and_by_the_best():
@@ -72,7 +73,7 @@ def made(rows=23, side=6, classes=3, most=2):
 
 def added(outputs, batch, size, pad=2):
     """The metrics of pieces of `size` rows, each followed by rows of NaN that weigh nothing."""
-    task, totals, count = detect(3, rows=30), None, len(batch.weights)
+    task, pieces, count = detect(3, rows=30), [], len(batch.weights)
     filled = jax.tree.map(lambda x: np.concatenate([x, np.full_like(x[:1], np.nan)]), outputs)
     for at in range(0, count, size):
         index = np.arange(at, at + size + pad)
@@ -80,8 +81,8 @@ def added(outputs, batch, size, pad=2):
         piece = jax.tree.map(lambda x, index=index: x[index], filled)
         targets = jax.tree.map(lambda x, index=index: x[index % count], batch.targets)
         sums = jax.jit(task.sums)(piece, Batch(None, targets, np.float32(index < count)))
-        totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
-    return task.finish(totals)
+        pieces.append(jax.tree.map(lambda x: np.asarray(x)[None], sums))
+    return task.finish(add_up(pieces))
 
 
 def by_hand(outputs, batch, least):
@@ -93,12 +94,14 @@ def by_hand(outputs, batch, least):
         free = [box[2] > box[0] for box in boxes]
         np.add.at(things, labels[np.array(free)], 1)
         logits = outputs["class"][row].reshape(-1)
-        best, chosen = [], np.argsort(-logits, kind="stable")[:20]
+        best, chosen = [], np.argsort(-logits, kind="stable")
         for place, label in [(i // 3, i % 3) for i in chosen]:
             box = outputs["box"][row].reshape(-1, 4)[place]
             if any(other == label and float(overlap(box, b)) > 0.5 for other, b in best):
                 continue
             best.append((label, box))
+            if len(best) > 20:
+                break
             likeness = [
                 float(overlap(box, b)) if f and k == label else -1 for b, k, f in zip(boxes, labels, free, strict=True)
             ]

@@ -85,7 +85,7 @@ def language(
     }
     if len(running["train"]) <= length:
         raise ValueError(f"{records.name} has {len(running['train'])} training tokens, too few for length {length}")
-    spelled = sum(len(text.encode()) + 1 for text in clean(records, "train", column))
+    spelled = {split: sum(len(text.encode()) + 1 for text in clean(records, split, column)) for split in running}
     strides = {split: 1 if split == "train" else length for split in running}
     spec = Spec(
         inputs=jax.ShapeDtypeStruct((length,), np.int32),
@@ -96,7 +96,10 @@ def language(
         classes=tokenizer.size,
         vocabulary=tokenizer.size,
     )
-    fitted = {"tokens": tokenizer.fitted, "bytes_per_token": spelled / len(running["train"])}
+    fitted = {
+        "tokens": tokenizer.fitted,
+        "bytes_per_token": {split: spelled[split] / len(run) for split, run in running.items()},
+    }
     records = records.noting(*unknown_tokens(records, column, tokenizer))
 
     def load(split: str) -> Source:
