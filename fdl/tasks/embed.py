@@ -100,16 +100,20 @@ def verification(embeddings: Unreduced) -> tuple[float, float]:
     together.
     """
     unit, label = _judged(embeddings)
-    same = np.sort(np.concatenate([near[pair & alike] for near, alike, pair in _pairs(unit, label)] or [unit[:0, 0]]))
+    same = np.concatenate([near[pair & alike] for near, alike, pair in _pairs(unit, label)] or [unit[:0, 0]])
     levels, ties = np.unique(same, return_counts=True)
-    between = np.zeros(2 * len(levels) + 1)  # of two classes: below the first level, at it, above it, at the next, ...
+    under, upto = np.zeros(len(levels), int), np.zeros(len(levels), int)  # pairs of two classes below and up to a level
+    differing = 0
     for near, alike, pair in _pairs(unit, label):
-        apart = near[pair & ~alike]
-        place = np.searchsorted(levels, apart) + np.searchsorted(levels, apart, "right")
-        between += np.bincount(place, minlength=len(between))
-    if not between.sum() or not len(levels):
+        apart = np.sort(near[pair & ~alike])
+        under += np.searchsorted(apart, levels)
+        upto += np.searchsorted(apart, levels, "right")
+        differing += len(apart)
+    if not differing or not len(levels):
         return math.nan, math.nan
-    falsely = np.concatenate([[0], np.cumsum(between[::-1])]) / between.sum()
+    # Below the first level, at it, between it and the next, at that, ...: only there the curve has corners.
+    between = np.diff(np.concatenate([[0], np.stack([under, upto], 1).reshape(-1), [differing]]))
+    falsely = np.concatenate([[0], np.cumsum(between[::-1])]) / differing
     found = np.zeros(len(between))
     found[1::2] = ties
     accepted = np.concatenate([[0], np.cumsum(found[::-1])]) / len(same)
@@ -145,4 +149,4 @@ def _pairs(unit: np.ndarray, label: np.ndarray) -> Iterator[tuple[np.ndarray, np
         yield near, label[rows] == label[None], rows < np.arange(len(unit))[None]
 
 
-_TOGETHER = 2**21  # pairs that are looked at together
+_TOGETHER = 2**19  # pairs that are looked at together
