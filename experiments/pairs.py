@@ -9,6 +9,7 @@ from typing import Literal
 
 from fdl import models, optim
 from fdl.data.modalities.pairs import pairs
+from fdl.data.readers.files import reading
 from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
@@ -19,6 +20,10 @@ def experiment(
     dataset: str = "",  # TFDS name, prepared TFDS folder, or .csv, .tsv or .parquet file
     inputs: str = "",  # the column to read
     target: str = "",  # the column to write
+    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns that are not to be read
+    missing: Literal["refuse", "drop"] = "refuse",  # rows without one of the two
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
@@ -37,9 +42,10 @@ def experiment(
 ) -> Experiment:
     """Make the experiment of this page."""
     data = pairs(
-        find(dataset, splits=split_strings(train, validation, test), kind="pairs"),
+        find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="pairs"),
         inputs=inputs,
         target=target,
+        missing=missing,
         tokens=tokens,
         vocabulary=vocabulary,
         length=length,

@@ -12,6 +12,7 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data.modalities.text import language, texts
+from fdl.data.readers.files import reading
 from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import RNN, Transformer
@@ -24,6 +25,10 @@ def experiment(
     inputs: str = "",  # the column of texts; guessed where there is one
     target: str = "",  # the column to predict; guessed where there is one
     goal: Literal["auto", "classify", "regress", "next_token"] = "auto",  # what to make of it
+    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns that are not to be read
+    missing: Literal["refuse", "drop"] = "refuse",  # rows without a text or a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
@@ -40,14 +45,25 @@ def experiment(
     seed: int = 0,  # of everything random
 ) -> Experiment:
     """Make the experiment of this page."""
-    records = find(dataset, splits=split_strings(train, validation, test), kind="text")
+    records = find(
+        dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="text"
+    )
     running = goal == "next_token" or (goal == "auto" and not target and len(records.fields) == 1)
     if running:
-        data = language(records, inputs=inputs, tokens=tokens, vocabulary=vocabulary, length=length or 128)
+        data = language(
+            records, inputs=inputs, tokens=tokens, vocabulary=vocabulary, length=length or 128, missing=missing
+        )
     else:
         kind: Literal["auto", "classify", "regress"] = "auto" if goal == "next_token" else goal
         data = texts(
-            records, inputs=inputs, target=target, tokens=tokens, vocabulary=vocabulary, length=length, goal=kind
+            records,
+            inputs=inputs,
+            target=target,
+            tokens=tokens,
+            vocabulary=vocabulary,
+            length=length,
+            goal=kind,
+            missing=missing,
         )
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])

@@ -13,6 +13,7 @@ import flax.linen as nn
 from fdl import optim
 from fdl.data.augment import augment_images
 from fdl.data.modalities.videos import videos
+from fdl.data.readers.files import reading
 from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN
@@ -25,6 +26,10 @@ def experiment(
     inputs: str = "",  # the column of videos; guessed where there is one
     target: str = "",  # the column to predict; guessed where there is one
     goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
+    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns that are not to be read
+    missing: Literal["refuse", "drop"] = "refuse",  # rows without a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
@@ -40,10 +45,11 @@ def experiment(
 ) -> Experiment:
     """Make the experiment of this page."""
     data = videos(
-        find(dataset, splits=split_strings(train, validation, test), kind="video"),
+        find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="video"),
         inputs=inputs,
         target=target,
         goal=goal,
+        missing=missing,
         frames=frames,
         size=size,
         augment=augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"),

@@ -4,6 +4,7 @@ Shape legend: B batch, T samples, N frames, M mel bands.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from fdl.data.decoded_cache import stored
 from fdl.data.log_mel import log_mel
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.readers.recordings import as_dtype, resampled
-from fdl.data.records import Column, Records, complete
+from fdl.data.records import Column, Records, complete, drop_missing
 
 
 def sounds(
@@ -24,6 +25,7 @@ def sounds(
     inputs: str = "",
     target: str = "",
     goal: Goal = "auto",
+    missing: Literal["refuse", "drop"] = "refuse",
     rate: int = 0,
     seconds: float = 0.0,
     bands: int = 40,
@@ -36,6 +38,8 @@ def sounds(
     """
     column = records.choose(inputs, "inputs", ("audio",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    if missing == "drop":
+        records = drop_missing(records, (goal_column,), "drop")
     labels = class_labels(records, goal_column, goal) if records.stratified else None
     records = complete(records, labels=labels)
     field, target_of = records.fields[column], fit_target(records, goal_column, goal)

@@ -1,6 +1,7 @@
 """Images: any records with an image column as a dataset of u8[B, H, W, C], made float on the device."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.pixels import center_bytes, fitted_image
-from fdl.data.records import Column, Records, complete
+from fdl.data.records import Column, Records, complete, drop_missing
 
 _SIZE = 64  # what pictures of several sizes are made
 
@@ -22,6 +23,7 @@ def images(
     target: str = "",
     size: int = 0,
     goal: Goal = "auto",
+    missing: Literal["refuse", "drop"] = "refuse",
     augment: Augment | None = None,
 ) -> Dataset:
     """Return images with a class or a number each: inputs f32[B, H, W, C] in [-1, 1] where the set holds bytes.
@@ -30,6 +32,8 @@ def images(
     """
     column = records.choose(inputs, "inputs", ("image",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    if missing == "drop":
+        records = drop_missing(records, (goal_column,), "drop")
     labels = class_labels(records, goal_column, goal) if records.stratified else None
     records = complete(records, labels=labels)
     field, target_of = records.fields[column], fit_target(records, goal_column, goal)

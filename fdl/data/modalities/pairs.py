@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
-from fdl.data.modalities.text import clean, known, unknown_tokens
-from fdl.data.records import Records, complete
+from fdl.data.modalities.text import Missing, as_written, clean, known, unknown_tokens
+from fdl.data.records import Records, complete, drop_missing
 from fdl.data.tokenizer import END, START, Unit, bucket, fit_tokens, padded
 
 
@@ -24,6 +24,7 @@ def pairs(
     vocabulary: int = 8192,
     length: int = 0,
     target_length: int = 0,
+    missing: Missing = "refuse",
 ) -> Dataset:
     """Return pairs for teacher forcing: inputs `{"sources", "written", "source_lengths"}`, targets i32[B, T].
 
@@ -38,9 +39,10 @@ def pairs(
         records = records.noting(
             f"{inputs} is read and {target} is written; --inputs={target} --target={inputs} for the other way"
         )
+    records = as_written(records, inputs, target)
     goal = records.choose(target, "target", ("text",), besides=(inputs,) if inputs else ())
     column = records.choose(inputs, "inputs", ("text",), besides=(goal,))
-    records = complete(records)
+    records = complete(drop_missing(records, (column, goal), "drop") if missing == "drop" else records)
     texts = {name: clean(records, "train", name) for name in (column, goal)}
     read = fit_tokens(tokens, texts[column], vocabulary)
     write = fit_tokens(target_tokens or tokens, texts[goal], vocabulary)

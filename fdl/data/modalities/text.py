@@ -5,16 +5,18 @@ Shape legend: B batch, T time (tokens).
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Literal
 
 import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, window_count, windows, windows_side_by_side
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target
-from fdl.data.records import Column, Records, complete, is_missing
+from fdl.data.records import Records, complete, drop_missing, is_missing
 from fdl.data.split import pick
 from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, padded, unknown_share
 
+Missing = Literal["refuse", "drop"]  # what is done about rows without a text
 _LOOKED_AT = 200  # texts of a held-out split that are looked at for tokens that train does not have
 
 
@@ -27,13 +29,16 @@ def texts(
     vocabulary: int = 8192,
     length: int = 0,
     goal: Goal = "auto",
+    missing: Missing = "refuse",
 ) -> Dataset:
     """Return texts with a class or a number each: inputs `{"inputs": i32[B, T], "lengths": i32[B]}`.
 
     length: T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts whole.
     """
+    records = as_written(records, inputs)
     column = records.choose(inputs, "inputs", ("text",), besides=(target,) if target else ())
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    records = drop_missing(records, (column, goal_column), "drop") if missing == "drop" else records
     labels = None
     if goal != "regress" and records.fields[goal_column].kind in ("label", "text"):
         labels = records.column("train", goal_column)
@@ -70,14 +75,16 @@ def language(
     tokens: Unit | Tokenizer = "bytes",
     vocabulary: int = 8192,
     length: int = 128,
+    missing: Missing = "refuse",
 ) -> Dataset:
     """Return windows of running text with the next tokens as targets: inputs and targets i32[B, T], weights f32[B, T].
 
     The texts of a split are packed one after another, so no window holds padding but the last of an evaluation.
     Training windows begin at every place; an epoch are as many as lie side by side.
     """
+    records = as_written(records, inputs)
     column = records.choose(inputs, "inputs", ("text",))
-    records = complete(records)
+    records = complete(drop_missing(records, (column,), "drop") if missing == "drop" else records)
     tokenizer = fit_tokens(tokens, clean(records, "train", column), vocabulary)
     running = {
         split: packed((tokenizer.encode(text) for text in clean(records, split, column)), tokenizer.end)
@@ -110,11 +117,22 @@ def language(
 
 def clean(records: Records, split: str, column: str) -> list[str]:
     """Return a column of texts, saying where one is missing."""
-    rows: Column = records.column(split, column)
+    rows = records.column(split, column)
     gone = is_missing(rows)
     if gone.any():
-        raise ValueError(f"{records.at(split, int(np.argmax(gone)))}: {column} is empty; leave such examples out")
+        raise ValueError(
+            f"{records.at(split, int(np.argmax(gone)))}: {column} is empty, in {gone.sum()} of {len(gone)} rows of "
+            f"{split}; fill it in, or leave such rows out with --missing=drop"
+        )
     return [str(text) for text in rows]
+
+
+def as_written(records: Records, *names: str) -> Records:
+    """Return the same records in which columns of numbers or dates that are asked for as texts are read as written."""
+    typed = [name for name in names if name in records.fields and records.fields[name].kind in ("number", "date")]
+    if not typed or records.retyped is None:
+        return records
+    return records.retyped(dict.fromkeys(typed, "text")).noting(f"read as they are written: {', '.join(typed)}")
 
 
 def unknown_tokens(records: Records, column: str, tokenizer: Tokenizer) -> Iterator[str]:

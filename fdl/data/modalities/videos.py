@@ -4,7 +4,7 @@ Shape legend: B batch, T frames, H height, W width, C channels.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from fdl.data.decoded_cache import stored
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.pixels import center_bytes, fitted_image
 from fdl.data.readers.clips import Clip
-from fdl.data.records import Column, Records, complete
+from fdl.data.records import Column, Records, complete, drop_missing
 
 
 def videos(
@@ -24,6 +24,7 @@ def videos(
     inputs: str = "",
     target: str = "",
     goal: Goal = "auto",
+    missing: Literal["refuse", "drop"] = "refuse",
     frames: int = 0,
     size: int = 0,
     augment: Augment | None = None,
@@ -35,6 +36,8 @@ def videos(
     """
     column = records.choose(inputs, "inputs", ("video",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    if missing == "drop":
+        records = drop_missing(records, (goal_column,), "drop")
     labels = class_labels(records, goal_column, goal) if records.stratified else None
     records = complete(records, labels=labels)
     target_of = fit_target(records, goal_column, goal)

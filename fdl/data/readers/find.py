@@ -8,7 +8,7 @@ from fdl.data.readers.containers import TABLES, suffix_of
 from fdl.data.readers.documents import is_tatoeba, text_files
 from fdl.data.readers.files import Reading, table_file, table_files
 from fdl.data.readers.folders import media_folder
-from fdl.data.readers.hub_media import attach
+from fdl.data.readers.hub_media import attach, table_beside
 from fdl.data.readers.moses import parallel_files, parallel_texts
 from fdl.data.readers.npz import ARRAY_FILES, array_files
 from fdl.data.readers.pictures import picture_suffixes
@@ -81,4 +81,6 @@ def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
             return read(path.absolute().name, files, kind)
     if kind in ("", "pairs") and parallel_files(path):
         return parallel_texts(path)
+    if kind in ("image", "audio", "video") and (records := table_beside(path, how, kind)):
+        return records
     return media_folder(path, kind)

@@ -4,7 +4,9 @@ A cell is a file's name (a CSV of paths, Hugging Face's metadata.csv), `{"bytes"
 keeps it in Parquet, or bytes.
 """
 
+import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,22 +16,28 @@ import numpy as np
 
 from fdl.data.pixels import Unreadable, picture_info
 from fdl.data.readers.clips import CLIPS, clip_info, clips
+from fdl.data.readers.containers import TABLES, read_raw, suffix_of
+from fdl.data.readers.dialect import parse_dialect
+from fdl.data.readers.files import Reading, records_of, table_file
 from fdl.data.readers.media import Item, Items, Media, asking, reading
 from fdl.data.readers.pictures import picture_suffixes, pictures
 from fdl.data.readers.recordings import SOUNDS, recordings, sound_info
-from fdl.data.records import Ask, Column, Kind, Read, Records
+from fdl.data.readers.splits import split_of
+from fdl.data.records import Ask, Column, Field, Kind, Read, Records
 
+_NUMBERS = re.compile(r"\s*\d+(\s+\d+)+\s*")
 _LOOKED_AT = 32  # cells that tell what a column is
 _COLUMNS: Mapping[Kind, Callable[[Items], Media]] = {"image": pictures, "audio": recordings, "video": clips}
 _WHAT = {"image": "pictures", "audio": "sounds", "video": "videos"}
 _HEADERS: Mapping[Kind, Callable[[Item], Any]] = {"image": picture_info, "audio": sound_info, "video": clip_info}
 
 
-def attach(records: Records, folders: Mapping[str, Path], page: str = "") -> Records:
+def attach(records: Records, folders: Mapping[str, Path], page: str = "", *, needed: bool = True) -> Records:
     """Return the same records in which columns that stand for pictures, sounds or videos hold those.
 
     folders: split -> the folder of its table, beside or below which the files are looked for.
     page:    what is wanted; only "image", "audio", "video" and "" look for columns of file names.
+    needed:  refuse names of files that the page wants and that are nowhere.
     """
     for name in records.fields:
         some = [value for value in _some(records, name) if value is not None and value != ""]
@@ -37,11 +45,41 @@ def attach(records: Records, folders: Mapping[str, Path], page: str = "") -> Rec
             continue
         if all(isinstance(value, str) for value in some) and page in ("", *_COLUMNS):
             kind = _kind_of_names(some, page)
-            if kind is not None and (get := _files(records, name, folders, needed=page == kind)):
+            if kind is not None and (get := _files(records, name, folders, needed=needed and page == kind)):
                 records = _with_media(records, name, kind, get)
+            elif page == "image" and (side := _side(some)):
+                records = _with_pixels(records, name, side)
         elif all(isinstance(value, dict | bytes) for value in some) and (kind := _kind_of_bytes(some, page)):
             records = _with_media(records, name, kind, _contents(records, name))
     return records
+
+
+def table_beside(path: Path, how: Reading | None, page: str) -> Records | None:
+    """Return the records of the one table of a folder that names its pictures, sounds or videos; None without one.
+
+    It may lie in the folder, or be a `metadata` beside the files of each split, as Hugging Face has it.
+    """
+    tables = [
+        file
+        for file in sorted(path.iterdir())
+        if file.is_file() and file.name[0] not in "._" and suffix_of(file) in TABLES
+    ]
+    if len(tables) == 1:
+        records = attach(table_file(tables[0], how), {"train": path}, page, needed=False)
+        return records if any(field.kind == page for field in records.fields.values()) else None
+    files = {
+        split: file
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and (split := split_of(folder.name))
+        for file in sorted(folder.glob("metadata.*"))
+        if suffix_of(file) in TABLES
+    }
+    if "train" not in files:
+        return None
+    how = how or Reading()
+    parts = {split: [(file, read_raw(file, parse_dialect(how.dialect)))] for split, file in files.items()}
+    records = records_of(parts, how, name=path.absolute().name, path=path)
+    return attach(replace(records, retyped=None), {split: file.parent for split, file in files.items()}, page)
 
 
 def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int], Item]) -> Records:
@@ -69,6 +107,34 @@ def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int
         stratified=True,
         notes=(*records.notes, *(f"{name}: {note}" for note in media.notes)),
     )
+
+
+def _with_pixels(records: Records, name: str, side: int) -> Records:
+    """Return the records in which texts of side x side whole numbers, as FER-2013's are, hold gray pictures."""
+
+    def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
+        columns = records.read(split, indices, names)
+        if name not in names:
+            return columns
+        rows = [np.array(str(cell).split(), np.float64) for cell in columns[name]]
+        for row, index in zip(rows, indices, strict=True):
+            if len(row) != side * side or row.min() < 0 or row.max() > 255:
+                raise ValueError(
+                    f"{records.at(split, index)}: {name} holds {len(row)} numbers from {row.min():g} to {row.max():g}, "
+                    f"no {side * side} from 0 to 255 as the first do; mend that cell"
+                )
+        return {**columns, name: np.stack(rows).astype(np.uint8).reshape(-1, side, side, 1)}
+
+    field = Field(kind="image", shape=(side, side, 1), dtype=np.dtype(np.uint8))
+    note = f"{name}: {side * side:,} numbers a cell are a gray picture of {side} x {side}"
+    return replace(records, fields={**records.fields, name: field}, read=read, stratified=True).noting(note)
+
+
+def _side(cells: Sequence[str]) -> int:
+    """Return the side of the squares that the numbers of these cells make; 0 where they are none."""
+    counts = {len(cell.split()) if _NUMBERS.fullmatch(cell) else 0 for cell in cells}
+    side = math.isqrt(min(counts))
+    return side if len(counts) == 1 and side > 1 and side * side in counts else 0
 
 
 def _some(records: Records, name: str) -> list[Any]:
