@@ -2,6 +2,7 @@
 
     fdl.data.table(dataframe, target="y")
     fdl.data.arrays(x, y, validation=0.1, test=0.1)
+    fdl.data.images(arrays, labels)
 
 The functions are imported when they are first used: a run that reads no table imports no reader.
 """
@@ -13,10 +14,11 @@ from fdl.data.dataset import Dataset, LazySource, Source, Spec
 
 if TYPE_CHECKING:
     from fdl.data.modalities.arrays import arrays as arrays
+    from fdl.data.modalities.images import images as images
     from fdl.data.modalities.table import table as table
 
-_HOMES = {"arrays": "fdl.data.modalities.arrays", "table": "fdl.data.modalities.table"}
-__all__ = ["Dataset", "LazySource", "Source", "Spec", "arrays", "table"]
+_HOMES = {name: f"fdl.data.modalities.{name}" for name in ("arrays", "images", "table")}
+__all__ = ["Dataset", "LazySource", "Source", "Spec", "arrays", "images", "table"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,10 @@
-"""Digests of files: of all their bytes, and of what is seen at once."""
+"""Digests of files: of all their bytes, and of what is seen at once; and of arrays."""
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 _SOON = 2**28  # bytes that are read at every start of a run
 
@@ -26,3 +28,13 @@ def glance(files: Iterable[Path]) -> str:
         return fingerprint(path for path, _ in listed)
     names = "".join(f"{path.parent.name}/{path.name} {size}\n" for path, size in listed)
     return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
+
+
+def array_digest(arrays: Iterable[np.ndarray]) -> str:
+    """Return a digest of the values, dtypes and shapes of arrays."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        whole = np.ascontiguousarray(array)
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(whole.tobytes() if array.dtype.kind == "O" else whole.data)
+    return digest.hexdigest()

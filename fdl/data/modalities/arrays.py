@@ -1,6 +1,5 @@
 """Arrays that are in memory as a dataset: inputs as they are, targets as classes or numbers, splits held out."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from fdl.core.types import PyTree
 from fdl.data.dataset import Dataset, Source, columns, dataset_of, shape_of
+from fdl.data.fingerprint import array_digest
 from fdl.data.modalities.targets import Goal, class_labels, fit_target
 from fdl.data.records import Column, Field, Records, complete
 from fdl.data.split import pick
@@ -61,7 +61,7 @@ def arrays(
         fields={"y": _field(targets["train"]), "row": Field(kind="number", dtype=np.dtype(np.int64))},
         sizes={split: len(part) for split, part in targets.items()},
         read=read,
-        contents=lambda: _digest(inputs, targets),
+        contents=lambda: array_digest(jax.tree.leaves((inputs, targets))),
     )
     own = set(given)
     records = complete(records, seed=seed, labels=class_labels(records, "y", goal), held_out=shares)
@@ -91,14 +91,3 @@ def _field(values: np.ndarray) -> Field:
     if values.dtype.kind in "USO":
         return Field(kind="text", dtype=np.dtype(object))
     return Field(kind="array" if values.ndim > 1 else "number", shape=values.shape[1:], dtype=values.dtype)
-
-
-def _digest(*trees: PyTree) -> str:
-    """Return a digest of the values, dtypes and shapes of arrays."""
-    digest = hashlib.blake2b(digest_size=16)
-    for leaf in jax.tree.leaves(trees):
-        digest.update(f"{leaf.dtype} {leaf.shape} ".encode())
-        digest.update(
-            np.ascontiguousarray(leaf).tobytes() if leaf.dtype.kind == "O" else np.ascontiguousarray(leaf).data
-        )
-    return digest.hexdigest()

@@ -1,7 +1,8 @@
 """Images: any records with an image column as a dataset of u8[B, H, W, C], made float on the device."""
 
 from collections.abc import Mapping
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -9,15 +10,18 @@ import numpy as np
 from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
+from fdl.data.fingerprint import array_digest
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.pixels import center_bytes, fitted_image
+from fdl.data.readers.npz import array_records
 from fdl.data.records import Column, Records, complete, drop_missing
 
 _SIZE = 64  # what pictures of several sizes are made
 
 
 def images(
-    records: Records,
+    records: Records | np.ndarray,
+    labels: Any = None,
     *,
     inputs: str = "",
     target: str = "",
@@ -28,14 +32,19 @@ def images(
 ) -> Dataset:
     """Return images with a class or a number each: inputs f32[B, H, W, C] in [-1, 1] where the set holds bytes.
 
+    records: rows with a column of images, or an array of them in any layout that files have (`readers.array_layout`).
+    labels:  of an array, the class, its name or the number of each.
     size: the side that every image is cut and resized to; 0 keeps the shape that all share, or 64 if they differ.
     """
+    if not isinstance(records, Records):
+        given = {"image": np.asarray(records), "label": np.asarray(labels)}
+        records = array_records("images", given, page="image", digest=cache(lambda: array_digest(given.values())))
     column = records.choose(inputs, "inputs", ("image",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
     if missing == "drop":
         records = drop_missing(records, (goal_column,), "drop")
-    labels = class_labels(records, goal_column, goal) if records.stratified else None
-    records = complete(records, labels=labels)
+    strata = class_labels(records, goal_column, goal) if records.stratified else None
+    records = complete(records, labels=strata)
     field, target_of = records.fields[column], fit_target(records, goal_column, goal)
     height, width, channels = (*field.shape, None)[:3]
     if channels is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.data.fingerprint import fingerprint, glance
 from fdl.data.pixels import Unreadable, picture_info
 from fdl.data.readers.clips import CLIPS, clip_info, clips
 from fdl.data.readers.containers import TABLES, read_raw, suffix_of
@@ -78,8 +79,8 @@ def table_beside(path: Path, how: Reading | None, page: str) -> Records | None:
         return None
     how = how or Reading()
     parts = {split: [(file, read_raw(file, parse_dialect(how.dialect)))] for split, file in files.items()}
-    records = records_of(parts, how, name=path.absolute().name, path=path)
-    return attach(replace(records, retyped=None), {split: file.parent for split, file in files.items()}, page)
+    records = records_of(parts, how, name=path.absolute().name, contents=lambda: fingerprint(list(files.values())))
+    return attach(records, {split: file.parent for split, file in files.items()}, page)
 
 
 def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int], Item]) -> Records:
@@ -98,12 +99,18 @@ def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int
     def in_subprocess(ask: Ask) -> Read:
         return reading_with(records.read, asking(ask, items, media))
 
-    by_files = kind == "image" and isinstance(get(next(iter(records.sizes)), 0), str)
+    by_files = isinstance(get(next(iter(records.sizes)), 0), str)
+
+    def files() -> list[Path]:
+        return [Path(str(get(split, i))) for split, i in items.places()] if by_files else []
+
     return replace(
         records,
         fields={**records.fields, name: media.field},
         read=reading_with(records.read, values),
-        apart=in_subprocess if by_files else None,
+        apart=in_subprocess if by_files and kind == "image" else None,
+        fingerprint=lambda: f"{records.fingerprint()} {fingerprint(files())}",
+        contents=lambda: f"{records.contents()} {glance(files())}",
         stratified=True,
         notes=(*records.notes, *(f"{name}: {note}" for note in media.notes)),
     )

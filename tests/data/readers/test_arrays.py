@@ -181,3 +181,17 @@ def test_tensors_of_tfds_are_what_the_same_arrays_of_a_file_are(tmp_path):
     assert videos(records).spec.inputs.shape == (5, 8, 6, 3)
     assert sounds(records).spec.inputs.shape == (400,)
     assert table(tfds(str(folder), page="table"), inputs=("wave",), target="y").spec.inputs.shape == (400,)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_pictures_in_memory_are_a_dataset(layout):
+    import fdl.data
+
+    x = X if layout == "NHWC" else X.transpose(0, 3, 1, 2)
+    dataset = fdl.data.images(x, np.array(list("abcde"))[Y], size=4)
+    assert dataset.spec.inputs.shape == (4, 4, 3)
+    assert dataset.spec.names == tuple("abcde")
+    assert dataset.contents() != fdl.data.images(x[::-1], Y).contents()
+    same = fdl.data.images(x, Y)
+    split = np.concatenate([same.load(split).resident().arrays[0] for split in same.spec.sizes])
+    assert sorted(split.sum((1, 2, 3)).tolist()) == sorted(X.sum((1, 2, 3)).tolist())

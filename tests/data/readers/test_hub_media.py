@@ -65,6 +65,24 @@ def test_a_table_of_paths_is_a_set_of_pictures_to_the_page_of_pictures(tmp_path,
     assert images(records, target="kind").spec.names == ("cat", "dog")
 
 
+def test_a_picture_that_changes_is_another_set(tmp_path):
+    write(tmp_path)
+    listed(tmp_path / "a.csv")
+
+    def first():
+        records = find(str(tmp_path / "a.csv"), kind="image")
+        dataset = images(records, target="kind")
+        return records.contents(), dataset.load("train").resident().arrays[0][0].max()
+
+    before = first()
+    (tmp_path / "0.png").write_bytes(png(20))
+    (tmp_path / "1.png").write_bytes(png(20))
+    (tmp_path / "2.png").write_bytes(png(20))
+    after = first()
+    assert before[0] != after[0]
+    assert (before[1], after[1]) == (0, 180)
+
+
 def test_the_metadata_of_each_split_names_its_own_pictures(tmp_path):
     for split, count in (("train", 40), ("test", 10)):
         write(tmp_path / split, count)
