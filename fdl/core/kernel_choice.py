@@ -17,12 +17,17 @@ OPS = {
     "lstm": "one weight gradient after the loop, not one in every step",
     "keep": "what blocks add up and convolutions read is computed once, not again for every consumer",
     "embedding": "rows of a small table are added up by a matrix product",
+    "attention": "a fused kernel makes the weights of attention a tile at a time and keeps none",
     "token_head": "the loss of a large vocabulary takes its logits a slice of positions at a time",
 }
 FORMS = ("own", "plain")
 EVERYWHERE = ("cpu", "gpu", "tpu")
 # The platforms on which an op takes its own form.
-OWN: dict[str, tuple[str, ...]] = dict.fromkeys(OPS, ("cpu",)) | {"lstm": EVERYWHERE, "token_head": ("gpu", "tpu")}
+OWN: dict[str, tuple[str, ...]] = dict.fromkeys(OPS, ("cpu",)) | {
+    "lstm": EVERYWHERE,
+    "token_head": ("gpu", "tpu"),
+    "attention": ("gpu", "tpu"),
+}
 
 
 @dataclass(frozen=True)

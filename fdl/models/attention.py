@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fdl.core import kernel_choice
 from fdl.core.types import Array
+from fdl.models.kernels import flash_attention
 from fdl.models.layers import Dtype, counts
 
 
@@ -60,7 +62,7 @@ class Attention(nn.Module):
         if self.is_mutable_collection("intermediates"):
             seen = attention_weights(query, key, causal=self.causal, lengths=lengths, offset=first)
             self.sow("intermediates", "attention", seen)
-        y = attend(query, key, value, causal=self.causal, lengths=lengths, offset=first)
+        y = attend(query, key, value, causal=self.causal, lengths=lengths, offset=offset)
         return nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, kernel_init=self.out_init, name="out")(y)
 
     def _remember(self, name: str, new: jax.Array, first: jax.Array) -> jax.Array:
@@ -79,14 +81,23 @@ def attend(
     *,
     causal: bool = False,
     lengths: Array | None = None,
-    offset: int | jax.Array = 0,
+    offset: jax.Array | None = None,
 ) -> jax.Array:
     """Return [B, T, H, K] from `query: [B, T, H, K]` and `key, value: [B, S, H, K]`: the one place of attention.
 
     causal:  the query at place t, position offset + t, sees only keys up to its position.
-    lengths: i32[B], how many keys of each row count; None means all.
+    lengths: i32[B], how many keys of each row count, at least one; None means all.
+    offset:  i32[], positions before the first query, where the keys are a cache; None means that there is none.
     """
-    weights = attention_weights(query, key, causal=causal, lengths=lengths, offset=offset)
+    form, why = flash_attention.choose(query, key, decoding=offset is not None)
+    kernel_choice.note("attention", f"{form}: {why}")
+    if lengths is not None:  # a row without any key would be NaN in a fused kernel
+        lengths = jnp.maximum(jnp.asarray(lengths, jnp.int32), 1)
+    if form != "plain":
+        kernel = flash_attention.cudnn if form == "cudnn" else flash_attention.splash
+        return kernel(query, key, value, causal=causal, lengths=lengths)
+    first = 0 if offset is None else offset
+    weights = attention_weights(query, key, causal=causal, lengths=lengths, offset=first)
     return jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
 
 

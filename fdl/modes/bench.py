@@ -65,6 +65,8 @@ def bench(
         seen = [window(send, feed, jax.block_until_ready, clock, seconds) for _ in range(windows)]
     speed = summary(seen, count)
     peaks = calibrate(executor, clock)
+    with executor.tracing():
+        ops = kernel_choice.chosen()
     work = flops.count(step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(batch_size))
     compiled: Any = program.call.compiled[count]
     moved, estimate = traffic(compiled)
@@ -83,7 +85,7 @@ def bench(
         "devices": describe(executor.devices),
         "executor": executor.name,
         "dtype": str(getattr(experiment.model, "dtype", None) or "float32"),
-        "ops": kernel_choice.chosen(),
+        "ops": ops,
         "feed": program.feed,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(experiment.abstract().params)),
         "batch_size": batch_size,

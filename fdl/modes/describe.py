@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 
-from fdl.core import kernel_choice
+from fdl.core import kernel_choice, steps
 from fdl.engine.checks import check
 from fdl.engine.placement import place
 from fdl.engine.program import steps_per_call, work_of
 from fdl.experiment import Experiment
+from fdl.parallel.executors import Executor
 from fdl.profiling import hardware
 
 MATMUL = {
@@ -24,6 +25,7 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
     executor = place(experiment)
     outputs = check(experiment, executor.shares)
+    chosen, kernels = choices(experiment, executor)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
     parameters = count(state.params)
@@ -45,7 +47,8 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         "steps_per_call": steps_per_call(experiment, executor, work),
         "floors_seconds": {name: seconds for name, (seconds, _) in least.items()},
         "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # type: ignore[attr-defined]
-        "ops": kernel_choice.chosen(),
+        "ops": chosen,
+        "kernels": kernels,
         "executor": executor.name,
         "devices": len(executor.devices),
     }
@@ -67,6 +70,8 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     )
     say(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
     say(f"{'float32 products':16} {MATMUL.get(result['matmul_precision'], result['matmul_precision'])}")
+    for op, lines in kernels.items():
+        say(f"{op:16} {'; '.join(lines)}")
     say(f"{'ops':16} {', '.join(f'{op} {form}' for op, form in result['ops'].items())}")
     say(
         "\na step takes no less than this on one chip, by its maker's peaks: all matrix products and convolutions in\n"
@@ -74,6 +79,14 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
     )
     say("\n".join(f"{name:16} {seconds * 1e3:12,.4f} ms  {roof}" for name, (seconds, roof) in least.items()))
     return result
+
+
+def choices(experiment: Experiment, executor: Executor) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the form of every op on these devices, and of those that look at shapes what they chose, and why."""
+    step, batch = steps.eval_step(experiment.model, experiment.task), experiment.dataset.shapes(experiment.batch_size)
+    with executor.tracing(), kernel_choice.noting() as kernels:
+        jax.eval_shape(step, experiment.abstract(), batch)
+        return kernel_choice.chosen(), kernels
 
 
 def leaves(tree: Any) -> list[tuple[Any, Any]]:

@@ -40,6 +40,7 @@ class Executor:
         shapes is an error, never a silent recompilation. The call donates the state and gives it back.
     lower: the same before it is compiled; takes shapes (see `shapes`) as well as arrays, and devices that are only
         described (`fdl.parallel.targets`).
+    grid: what layers may know of the devices over which the compiler splits a batch.
     chunk_sharding, constant_sharding: how what they put lies; None under pmap, which splits a chunk by its shape.
     """
 
@@ -53,6 +54,7 @@ class Executor:
     lower: Callable[..., Any]
     chunk_sharding: Sharding | None
     constant_sharding: Sharding | None
+    grid: data_axis.Grid | None = None
     own_rows: Callable[[int], slice] = slice
 
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
@@ -64,6 +66,12 @@ class Executor:
         """Return the state that `init` computes, of which each device computes and holds only its own part."""
         with _in_order(self.devices):
             return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init)))()
+
+    @contextlib.contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Let what is traced here choose and split as it would be for these devices."""
+        with kernel_choice.compiling_for(self.devices[0]), data_axis.over(self.grid):
+            yield
 
     def shapes(self, state: PyTree, chunk: PyTree, *constants: PyTree) -> tuple[PyTree, ...]:
         """Return the shapes of a state, a chunk and constants as `lower` takes them, where they would be put."""
@@ -202,6 +210,7 @@ def mesh(
         lower=_for_target(lower, devices[0], known),
         chunk_sharding=rows,
         constant_sharding=whole,
+        grid=known,
         own_rows=own_rows,
     )
 

@@ -61,7 +61,7 @@ def _on_each_device(
 ) -> tuple[Sums, tuple[jax.Array, ...]]:
     """Return what `_added_up` gives, each device taking its own rows: totals and the table's gradient cross once."""
     grid, table = data_axis.grid(), table.astype(hidden.dtype)
-    if grid is None:
+    if grid is None or len(hidden) % grid.shares:
         return _added_up(hidden, table, bias, targets, weights, differentiate=differentiate)
 
     def share(*arrays: jax.Array) -> tuple[Sums, tuple[jax.Array, ...]]:

@@ -26,3 +26,10 @@ def test_it_says_what_products_keep_of_float32():
     lines: list[str] = []
     assert describe(load("digits_mlp"), say=lines.append)["matmul_precision"] == "default"
     assert any("one bfloat16 pass on a TPU" in line and "--matmul_precision=highest" in line for line in lines)
+
+
+def test_it_says_which_attention_runs_and_why():
+    lines: list[str] = []
+    found = describe(load("pydoc_gpt"), say=lines.append)
+    assert found["kernels"]["attention"] == ["plain: no fused kernel for a cpu"]
+    assert any(" ".join(line.split()) == "attention plain: no fused kernel for a cpu" for line in lines)
