@@ -118,7 +118,8 @@ def encoded(cells: Any) -> tuple[np.ndarray, Any]:
     coded = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.chunk(0) if coded.num_chunks else pa.array([], cells.type).dictionary_encode()
-    codes = to_numpy(coded.indices.cast(pa.int32()).fill_null(-1))
+    indices = coded.indices.cast(pa.int32())
+    codes = to_numpy(indices.fill_null(-1) if indices.null_count else indices)
     words = coded.dictionary
     empty = pc.index(words, "").as_py()
     return (np.where(codes == empty, -1, codes) if empty >= 0 else codes), words
@@ -182,7 +183,8 @@ def _without(values: np.ndarray, words: Sequence[str]) -> np.ndarray:
 
 def _sentinel(name: str, values: np.ndarray) -> str:
     """Return the line that says so where the least or the most is a row of nines, far from all other values."""
-    with np.errstate(invalid="ignore"):
+    least, most = values.min(), values.max()
+    if least != least:  # NaN: the slower way, which looks over what is missing
         least, most = np.fmin.reduce(values), np.fmax.reduce(values)
     for value in {float(least), float(most)} & _SENTINELS:
         others = values[(values != value) & ~np.isnan(values)]

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fdl.data.readers.delimited import read_delimited
+from fdl.data.readers.delimited import Quick, read_delimited
 from fdl.data.readers.raw_table import RawTable
 
 _MAGIC: Mapping[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -26,17 +26,17 @@ def suffix_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def read_raw(path: Path, given: Mapping[str, Any]) -> RawTable:
+def read_raw(path: Path, given: Mapping[str, Any], quick: Quick = lambda name: False) -> RawTable:
     """Return the table of one file.
 
-    given: fields of the dialect of a text table that are not to be told.
+    given: fields of the dialect of a text table that are not to be told; quick: see `read_delimited`.
     """
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); give a file with rows")
     open_file, inner = _opened(path)
     reader = TABLES[suffix_of(Path(inner)) if suffix_of(path) not in TABLES else suffix_of(path)]
     try:
-        return reader(open_file, str(path), given)
+        return reader(open_file, str(path), given, quick)
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged: {error}; copy or download it again") from None
 
@@ -62,7 +62,7 @@ def _opened(path: Path) -> tuple[Callable[[], BinaryIO], str]:
     return lambda: open(path, "rb"), path.name
 
 
-def _parquet(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+def _parquet(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any], quick: Quick) -> RawTable:
     from pyarrow import ArrowException, parquet
 
     try:
@@ -72,7 +72,7 @@ def _parquet(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, A
         raise ValueError(f"{path} is no Parquet file or is damaged: {_first(error)}; write it again") from None
 
 
-def _feather(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+def _feather(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any], quick: Quick) -> RawTable:
     from pyarrow import ArrowException, feather, ipc
 
     with open_file() as file:
@@ -86,7 +86,7 @@ def _feather(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, A
             raise ValueError(f"{path} is no Arrow file or is damaged: {_first(error)}; write it again") from None
 
 
-def _json_lines(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+def _json_lines(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any], quick: Quick) -> RawTable:
     from pyarrow import ArrowException
     from pyarrow import json as arrow_json
 
@@ -148,7 +148,7 @@ def _json_by_line(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
     return RawTable(columns=columns, rows=len(rows), line_of=lambda row: lines[row])
 
 
-def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any], quick: Quick) -> RawTable:
     import pandas
 
     try:
@@ -224,7 +224,7 @@ def _first(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-TABLES: Mapping[str, Callable[[Callable[[], BinaryIO], str, Mapping[str, Any]], RawTable]] = {
+TABLES: Mapping[str, Callable[[Callable[[], BinaryIO], str, Mapping[str, Any], Quick], RawTable]] = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".data", ".dat"), read_delimited),
     **dict.fromkeys((".parquet", ".pq"), _parquet),
     **dict.fromkeys((".feather", ".arrow", ".ipc"), _feather),

@@ -40,6 +40,7 @@ _NAMED = (
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M:%S", "T%H:%M:%S")
 _FORMATS = (*(day + time for day in (*_DAYS, *_NAMED) for time in _TIMES), "%Y-%m", "%Y/%m", "%a %b %d %H:%M:%S %Y")
+_PARTS = r"^([A-Za-z]{3} )?([0-9]{1,4}|[A-Za-z]{3,9})[-/. ]([0-9]{1,4}|[A-Za-z]{3,9})\b"  # as any of these begins
 _CLOCK = r"^[0-9]{1,3}:[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?$"
 _LOOK = 64  # cells that a format is chosen by; all are read by it then
 
@@ -77,7 +78,7 @@ def parse_dates(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: boo
         formats = [dialect.dates]
     elif pc.mean(pc.match_substring_regex(look, _ISO).cast("int8")).as_py() >= MOSTLY:
         formats = [ISO]
-    elif not pc.any(pc.match_substring_regex(look, "[0-9]")).as_py():
+    elif pc.mean(pc.match_substring_regex(look, _PARTS).cast("int8")).as_py() < MOSTLY:
         return "text"
     else:
         formats = [form for form in _FORMATS if np.isnat(_read(look, form)).mean() <= 1 - MOSTLY]

@@ -1,22 +1,29 @@
 """CSV and TSV as tables of text, by pyarrow, or by pandas where only it knows the dialect; every line counts."""
 
 import io
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from fdl.data.readers.dialect import HEAD, sniff, split_lines
+from fdl.data.readers.dialect import HEAD, PLAIN, Dialect, sniff, split_lines
 from fdl.data.readers.line_scan import Body, Scan, scan
 from fdl.data.readers.raw_table import RawTable
 
 _MARK = b"\xef\xbb\xbf"
 _BLOCKS = (2**20, 2**26, 2**30)  # bytes that pyarrow cuts a file into; no row may be longer
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_CODE = re.compile(r"[0-9]+[eE][0-9]+")
+Quick = Callable[[str], bool]
 
 
-def read_delimited(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> RawTable:
+def read_delimited(
+    open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any], quick: Quick = lambda name: False
+) -> RawTable:
     """Return the table of a CSV or TSV file, every cell as text.
 
-    open_file: opens its bytes, decompressed. given: fields of the dialect that are not to be told.
+    open_file: opens its bytes, decompressed. given: fields of the dialect that are not to be told. quick: whether a
+    column may be read as numbers at once, where every cell is written as one: that is all it can be then.
     """
     body = _body(open_file, path, given)
     seen = scan(body)
@@ -27,7 +34,7 @@ def read_delimited(open_file: Callable[[], BinaryIO], path: str, given: Mapping[
         line = body.line(seen.wrong_quote)
         body = _without_quotes(body, line)
         notes.append(f"a quote in line {line} pairs with none: quotes are read as characters")
-    columns, more = _named(body, seen)
+    columns, more = _named(body, seen, quick)
     rows = len(next(iter(columns.values())))
     simple = rows == seen.lines  # a line each: none is blank, no cell holds several
 
@@ -86,14 +93,17 @@ def _without_quotes(body: Body, line: int) -> Body:
     return plain
 
 
-def _named(body: Body, seen: Scan) -> tuple[dict[str, Any], str]:
+def _named(body: Body, seen: Scan, quick: Quick) -> tuple[dict[str, Any], str]:
     """Return the columns by name, and what is said of a line that has a cell more than there are names."""
     names = body.dialect.columns
     first, _ = body.rows(HEAD)
     if not first:
         raise ValueError(f"{body.path} holds no rows below the line of names ({', '.join(names[:6])}); give it some")
     extra = all(len(row) == len(names) + 1 for row in first)
-    columns = _read(body, [*map(str, range(len(names) + extra))], seen)
+    wide = (*names, "\0") if extra else names
+    places = [*map(str, range(len(wide)))]
+    numbers = {} if seen.coded else _numbers(body.dialect, dict(zip(places, wide, strict=True)), first, quick)
+    columns = _read(body, places, seen, numbers)
     cells = list(columns.values())
     last_is_empty = len(cells) > 1 and cells[-1].null_count == len(cells[-1])
     if last_is_empty and (extra or names[-1] == f"Unnamed: {len(names) - 1}"):
@@ -105,16 +115,31 @@ def _named(body: Body, seen: Scan) -> tuple[dict[str, Any], str]:
     return dict(zip(names, cells, strict=True)), ""
 
 
-def _read(body: Body, names: list[str], seen: Scan) -> dict[str, Any]:
-    """Return the columns as text, by the library that knows the dialect."""
+def _numbers(dialect: Dialect, names: Mapping[str, str], rows: Sequence[Sequence[str]], quick: Quick) -> dict[str, Any]:
+    """Return the Arrow type of the columns that may be read as numbers at once: by their first cells, all are such."""
+    import pyarrow as pa
+
+    found = {}
+    for number, (place, name) in enumerate(names.items()):
+        cells = [row[number] for row in rows[:1000] if number < len(row) and row[number]]
+        whole = all(_WHOLE.fullmatch(cell) for cell in cells)
+        codes = all(_CODE.fullmatch(cell) for cell in cells)
+        plain = cells and not dialect.missing and dialect.decimal == "." and not codes and quick(name)
+        if plain and (whole or all(PLAIN.fullmatch(cell) for cell in cells)):
+            found[place] = pa.int64() if whole else pa.float64()
+    return found
+
+
+def _read(body: Body, names: list[str], seen: Scan, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns by the library that knows the dialect: as text, or as numbers that were told to be such."""
     dialect = body.dialect
     blank_before_quote = f"{dialect.delimiter} {dialect.quote}".encode()
     if dialect.delimiter == " " or (dialect.quote and dialect.delimiter and blank_before_quote in body.read(HEAD)):
         return _by_pandas(body, names)
-    return _by_arrow(body, names, multiline=seen.multiline)
+    return _by_arrow(body, names, numbers, multiline=seen.multiline)
 
 
-def _by_arrow(body: Body, names: list[str], *, multiline: bool) -> dict[str, Any]:
+def _by_arrow(body: Body, names: list[str], numbers: Mapping[str, Any], *, multiline: bool) -> dict[str, Any]:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -123,7 +148,7 @@ def _by_arrow(body: Body, names: list[str], *, multiline: bool) -> dict[str, Any
         delimiter=dialect.delimiter or "\1", quote_char=dialect.quote or False, newlines_in_values=multiline
     )
     convert = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        column_types={**dict.fromkeys(names, pa.string()), **numbers}, strings_can_be_null=True, null_values=[""]
     )
     for block in _BLOCKS:
         try:
@@ -131,6 +156,9 @@ def _by_arrow(body: Body, names: list[str], *, multiline: bool) -> dict[str, Any
                 options = csv.ReadOptions(column_names=names, block_size=block)
                 return dict(zip(names, csv.read_csv(file, options, parse, convert).columns, strict=True))
         except pa.ArrowInvalid as error:
+            wrong = re.search(r"In CSV column #(\d+)", str(error))
+            if wrong and names[int(wrong[1])] in numbers:  # no number after all: as text, and typed by every cell
+                return _by_arrow(body, names, {}, multiline=multiline)
             if "straddling" not in str(error) or block == _BLOCKS[-1]:
                 raise ValueError(_why(body, names, str(error).splitlines()[0])) from None
     raise AssertionError

@@ -46,7 +46,12 @@ def table_file(path: Path, how: Reading | None = None) -> Records:
     how = how or Reading()
     files, skipped = ({"train": [path]}, "") if path.is_file() else table_files(path)
     given = parse_dialect(how.dialect)
-    parts = {split: [(file, read_raw(file, given)) for file in names] for split, names in files.items()}
+    alone = sum(map(len, files.values())) == 1  # several files may disagree about a column: its cells are needed then
+
+    def quick(name: str) -> bool:
+        return alone and name not in how.roles
+
+    parts = {split: [(file, read_raw(file, given, quick)) for file in names] for split, names in files.items()}
     return records_of(
         parts,
         how,

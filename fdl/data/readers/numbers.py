@@ -57,21 +57,23 @@ def plain_numbers(cells: Any) -> np.ndarray | None:
 
     if cells.null_count == len(cells):
         return None
-    zeros = pc.filter(cells, pc.starts_with(cells, "0"))
+    zeros = pc.sum(pc.starts_with(cells, "0")).as_py()
     if cells.null_count == 0:
         try:
             values = to_numpy(cells.cast(pa.int64()))
         except pa.ArrowInvalid:
             pass
         else:
-            return values if len(zeros) == int(np.count_nonzero(values == 0)) else None
+            return values if zeros == np.count_nonzero(values == 0) else None
     if pc.match_substring_regex(cells.slice(0, 1), _CODE)[0].as_py():
         return None
     try:
         values = to_numpy(cells.cast(pa.float64()))
     except pa.ArrowInvalid:
         return None
-    return None if pc.any(pc.match_substring_regex(zeros, r"^0[0-9]")).as_py() else values
+    # A zero in front is one alone, or stands before a point.
+    known = sum(pc.sum(where).as_py() for where in (pc.starts_with(cells, "0."), pc.equal(cells, "0")))
+    return values if zeros == known else None
 
 
 def parse_numbers(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: bool = False) -> Numbers | str:
