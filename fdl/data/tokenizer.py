@@ -6,7 +6,7 @@ Numbers 0 to 3 are the same for all: padding, unknown, start, end; pieces follow
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -57,12 +57,27 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
             f"vocabulary {vocabulary} is taken up by padding, unknown, start and end; give {PIECES + 1} or more"
         )
     if unit == "chars":
-        return _listed(unit, _most(texts, _letters, vocabulary), _letters, "")
+        return _listed(unit, _most(texts, _letters, vocabulary), *_CUTS[unit])
     if unit == "words":
-        return _listed(unit, _most(texts, _words, vocabulary), _words, " ")
+        return _listed(unit, _most(texts, _words, vocabulary), *_CUTS[unit])
     if unit == "bpe":
         return _bpe(texts, vocabulary)
     raise ValueError(f"unit {unit!r} is not one of bytes, chars, words, bpe")
+
+
+def kept_tokens(fitted: Mapping[str, Any]) -> Tokenizer:
+    """Return the tokenizer of which `fitted` was kept, in a run folder, say."""
+    unit = fitted["unit"]
+    made: Tokenizer
+    if unit == "bytes":
+        made = _bytes()
+    elif unit in ("chars", "words"):
+        made = _listed(unit, list(fitted["pieces"]), *_CUTS[unit])
+    elif unit == "bpe":
+        made = _kept_bpe(_tokenizers("tokens=bpe").Tokenizer.from_str(fitted["model"]))
+    else:
+        raise ValueError(f"tokens of {unit!r} are not kept with a run; give the tokenizer.json again")
+    return opened(made) if fitted.get("opened") else made
 
 
 def plain_bytes() -> Tokenizer:
@@ -150,6 +165,9 @@ def _letters(text: str) -> list[str]:
     return list(_composed(text))
 
 
+_CUTS: Mapping[str, tuple[Callable[[str], list[str]], str]] = {"chars": (_letters, ""), "words": (_words, " ")}
+
+
 def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
@@ -197,6 +215,10 @@ def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
     model.train_from_iterator(map(_composed, texts), trainer)
+    return _kept_bpe(model)
+
+
+def _kept_bpe(model: Any) -> Tokenizer:
     tokenizer = _of_library(model, {"unit": "bpe", "model": model.to_str()})
     return replace(tokenizer, encode=lambda text: tokenizer.encode(_composed(text)))
 

@@ -14,8 +14,8 @@ from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.log_mel import log_mel
+from fdl.data.modalities.media_plan import AudioPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
-from fdl.data.readers.recordings import as_dtype, resampled
 from fdl.data.records import Column, Records, complete, drop_missing
 
 
@@ -43,9 +43,9 @@ def sounds(
     labels = class_labels(records, goal_column, goal) if records.stratified else None
     records = complete(records, labels=labels)
     field, target_of = records.fields[column], fit_target(records, goal_column, goal)
-    declared = field.rate or rate or 16000
+    declared, given = field.rate or rate or 16000, rate
     rate = rate or declared
-    if not field.rate and rate == 16000:
+    if not field.rate and not given:
         records = records.noting(f"{column}: 16,000 samples a second are taken for granted; --rate=N for N")
     if rate != declared:
         records = records.noting(f"{column}: {declared:,} samples a second are resampled to {rate:,}")
@@ -60,19 +60,10 @@ def sounds(
             "--seconds=S for another length"
         )
     dtype = np.dtype(np.int16) if field.dtype.kind in "iu" else np.dtype(np.float32)
+    plan = AudioPlan(column=column, declared=declared, rate=rate, length=length, dtype=dtype.name)
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
-        waves = np.zeros((len(indices), length), dtype)
-        for wave, sound, index in zip(waves, rows[column], indices, strict=True):
-            sound = np.asarray(sound)
-            where = records.at(split, index)
-            if sound.dtype.kind == "f" and not np.isfinite(sound).all():
-                raise ValueError(f"{where}: {column} is not finite; leave such examples out")
-            if sound.dtype.kind in "iu" and len(sound) and (sound.max() >= 2**15 or sound.min() < -(2**15)):
-                loud = sound.max() if sound.max() >= 2**15 else sound.min()
-                raise ValueError(f"{where}: {column} is {loud}, which does not fit 16 bits; scale it")
-            sound = as_dtype(resampled(sound, declared, rate), dtype)
-            wave[: len(sound)] = sound[:length]
+        waves = plan.encode(rows[column], lambda i: records.at(split, indices[i]))
         targets = target_of.encode(rows[goal_column], split, indices)
         return Batch(waves, targets, np.ones(len(indices), np.float32))
 
@@ -90,5 +81,5 @@ def sounds(
         key = f"{column} {goal_column} {declared} {rate} {length} {target_of.fitted}"
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
-    fitted = {"rate": rate, "length": length, **target_of.fitted}
-    return dataset_of(records, spec, load, fitted, transform=transform, augment=augment)
+    fitted = {"rate": rate, "length": length, "inputs": kept(plan), **target_of.kept}
+    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform, augment=augment)

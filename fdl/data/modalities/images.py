@@ -11,8 +11,9 @@ from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.fingerprint import array_digest
+from fdl.data.modalities.media_plan import ImagePlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
-from fdl.data.pixels import center_bytes, fitted_image
+from fdl.data.pixels import center_bytes
 from fdl.data.readers.npz import array_records
 from fdl.data.records import Column, Records, complete, drop_missing
 
@@ -54,14 +55,12 @@ def images(
         if not size:
             records = records.noting(f"{column}: pictures are cut and resized to {_SIZE} x {_SIZE}; --size=N for N x N")
     shape = (height, width, channels)
+    plan = ImagePlan(column=column, shape=shape)
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
-        pictures = [
-            image if image.shape == shape else fitted_image(image, shape, records.at(split, i))
-            for image, i in zip(rows[column], indices, strict=True)
-        ]
+        pictures = plan.encode(rows[column], lambda i: records.at(split, indices[i]))
         targets = target_of.encode(rows[goal_column], split, indices)
-        return Batch(np.stack(pictures), targets, np.ones(len(indices), np.float32))
+        return Batch(pictures, targets, np.ones(len(indices), np.float32))
 
     spec = target_of.spec(
         jax.ShapeDtypeStruct(shape, field.dtype),
@@ -73,4 +72,5 @@ def images(
         return stored(records, spec, split, (column, goal_column), join, key=key, sizes={column: shape})
 
     transform = center_bytes if field.dtype == np.uint8 else None
-    return dataset_of(records, spec, load, target_of.fitted, transform=transform, augment=augment)
+    fitted = {"inputs": kept(plan), **target_of.kept}
+    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform, augment=augment)

@@ -41,6 +41,11 @@ class Target:
     said: str = ""
     fitted: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the run folder keeps of the target: its name, and its classes or its scale."""
+        return self.fitted or {"target": self.name, "classes": list(self.names or ())}
+
     def spec(
         self,
         inputs: PyTree,

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, window_count, windows, windows_side_by_side
+from fdl.data.modalities.media_plan import TextPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target
 from fdl.data.records import Records, complete, drop_missing, is_missing
 from fdl.data.split import pick
-from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, padded, unknown_share
+from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, unknown_share
 
 Missing = Literal["refuse", "drop"]  # what is done about rows without a text
 _LOOKED_AT = 200  # texts of a held-out split that are looked at for tokens that train does not have
@@ -52,20 +53,21 @@ def texts(
         records = records.noting(f"{column}: {cut:,} of the first {len(lengths):,} texts are cut after {length} tokens")
     records = records.noting(*unknown_tokens(records, column, tokenizer))
 
+    plan = TextPlan(column=column, length=length, tokenizer=tokenizer)
+
     @cache
     def load(split: str) -> Source:
         rows = clean(records, split, column)
-        encoded, lengths = padded([tokenizer.encode(text) for text in rows], length)
         targets = target_of.encode(records.column(split, goal_column), split, np.arange(len(rows)))
-        return columns({"inputs": encoded, "lengths": lengths}, targets)
+        return columns(plan.encode(rows, lambda i: records.at(split, i)), targets)
 
     spec = target_of.spec(
         {"inputs": jax.ShapeDtypeStruct((length,), np.int32), "lengths": jax.ShapeDtypeStruct((), np.int32)},
         records.sizes,
         vocabulary=tokenizer.size,
     )
-    fitted = {"tokens": tokenizer.fitted, "length": length, **target_of.fitted}
-    return dataset_of(records, spec, lambda split: load(known(records, split)), fitted)
+    fitted = {"tokens": tokenizer.fitted, "length": length, "inputs": kept(plan), **target_of.kept}
+    return dataset_of(records.noting(target_of.said), spec, lambda split: load(known(records, split)), fitted)
 
 
 def language(

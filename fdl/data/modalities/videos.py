@@ -4,7 +4,7 @@ Shape legend: B batch, T frames, H height, W width, C channels.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -12,9 +12,9 @@ import numpy as np
 from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
+from fdl.data.modalities.media_plan import VideoPlan, kept, taken
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
-from fdl.data.pixels import center_bytes, fitted_image
-from fdl.data.readers.clips import Clip
+from fdl.data.pixels import center_bytes
 from fdl.data.records import Column, Records, complete, drop_missing
 
 
@@ -55,16 +55,12 @@ def videos(
             "--frames=T and --size=N for others"
         )
 
+    plan = VideoPlan(column=column, frames=length, shape=shape)
+
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
-        films = []
-        for film, index in zip(rows[column], indices, strict=True):
-            where = records.at(split, index)
-            if not len(film):
-                raise ValueError(f"{where}: {column} has no frames; leave such examples out")
-            chosen = np.linspace(0, len(film) - 1, length).round().astype(int)
-            films.append(np.stack([fitted_image(image, shape, where) for image in taken(film, chosen)]))
+        films = plan.encode(rows[column], lambda i: records.at(split, indices[i]))
         targets = target_of.encode(rows[goal_column], split, indices)
-        return Batch(np.stack(films), targets, np.ones(len(indices), np.float32))
+        return Batch(films, targets, np.ones(len(indices), np.float32))
 
     spec = target_of.spec(
         jax.ShapeDtypeStruct((length, *shape), np.uint8),
@@ -75,9 +71,5 @@ def videos(
         key = f"{column} {goal_column} {length} {shape} {target_of.fitted}"
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
-    return dataset_of(records, spec, load, target_of.fitted, transform=center_bytes, augment=augment)
-
-
-def taken(film: Any, indices: np.ndarray) -> np.ndarray:
-    """Return [n, H, W, C], these frames of a video: of an array, or of a `Clip`, which decodes no others."""
-    return film[indices] if isinstance(film, Clip) else np.asarray(film)[indices]
+    fitted = {"inputs": kept(plan), **target_of.kept}
+    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=center_bytes, augment=augment)

@@ -1,0 +1,143 @@
+"""How pictures, sounds, videos and texts become inputs: one encoder of training and of new data, kept with the run.
+
+A plan is what `Dataset.fitted` keeps under "inputs", in JSON's types; `inputs_plan` makes it anew from there.
+
+Shape legend: B batch, T samples, frames or tokens, H height, W width, C channels.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fdl.data.pixels import fitted_image, picture
+from fdl.data.readers.clips import Clip
+from fdl.data.readers.media import Item
+from fdl.data.readers.recordings import as_dtype, resampled, sound
+from fdl.data.records import Column
+from fdl.data.tokenizer import Tokenizer, kept_tokens, padded
+
+Where = Callable[[int], str]  # the place of a value among those that are encoded -> where a user finds it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePlan:
+    """Pictures of one shape (H, W, C)."""
+
+    kind: ClassVar[str] = "image"
+    column: str
+    shape: tuple[int, int, int]
+
+    def read(self, item: Item) -> np.ndarray:
+        """Return u8[H, W, C] of a new file or its bytes, of any size; raise Unreadable."""
+        return picture(item, self.shape[-1])
+
+    def encode(self, values: Column, at: Where) -> np.ndarray:
+        """Return [B, H, W, C] of pictures, cut and resized where they differ."""
+        return np.stack(
+            [
+                each if each.shape == self.shape else fitted_image(each, self.shape, at(i))
+                for i, each in enumerate(values)
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioPlan:
+    """Sounds at `rate` samples a second, cut or padded to `length` samples. declared: the rate that values have."""
+
+    kind: ClassVar[str] = "audio"
+    column: str
+    declared: int
+    rate: int
+    length: int
+    dtype: str
+
+    def read(self, item: Item) -> np.ndarray:
+        """Return [T] samples of a new file or its bytes, at the declared rate; raise Unreadable."""
+        return sound(item, rate=self.declared, dtype=np.dtype(self.dtype))
+
+    def encode(self, values: Column, at: Where) -> np.ndarray:
+        """Return [B, T] samples of sounds."""
+        waves = np.zeros((len(values), self.length), self.dtype)
+        for i, (wave, each) in enumerate(zip(waves, values, strict=True)):
+            samples = np.asarray(each)
+            if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+                raise ValueError(f"{at(i)}: {self.column} is not finite; leave such examples out")
+            if samples.dtype.kind in "iu" and len(samples) and (samples.max() >= 2**15 or samples.min() < -(2**15)):
+                loud = samples.max() if samples.max() >= 2**15 else samples.min()
+                raise ValueError(f"{at(i)}: {self.column} is {loud}, which does not fit 16 bits; scale it")
+            samples = as_dtype(resampled(samples, self.declared, self.rate), wave.dtype)
+            wave[: len(samples)] = samples[: self.length]
+        return waves
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoPlan:
+    """Videos of `frames` frames, spread evenly over each, of one shape (H, W, C)."""
+
+    kind: ClassVar[str] = "video"
+    column: str
+    frames: int
+    shape: tuple[int, int, int]
+
+    def read(self, item: Item) -> Clip:
+        """Return a new video, a file, its bytes or a folder of frames; raises a ValueError where it is decoded."""
+        return Clip(item, ValueError)
+
+    def encode(self, values: Column, at: Where) -> np.ndarray:
+        """Return u8[B, T, H, W, C] of videos: arrays [T, H, W, C] or Clips, of which only these frames are decoded."""
+        films = []
+        for i, film in enumerate(values):
+            if not len(film):
+                raise ValueError(f"{at(i)}: {self.column} has no frames; leave such examples out")
+            chosen = np.linspace(0, len(film) - 1, self.frames).round().astype(int)
+            films.append(np.stack([fitted_image(shot, self.shape, at(i)) for shot in taken(film, chosen)]))
+        return np.stack(films)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPlan:
+    """Texts of `length` tokens, cut or padded; the tokenizer was fitted on train."""
+
+    kind: ClassVar[str] = "text"
+    column: str
+    length: int
+    tokenizer: Tokenizer
+
+    def read(self, item: str) -> str:
+        """Return a new text as it is."""
+        return item
+
+    def encode(self, values: Column, at: Where) -> dict[str, np.ndarray]:
+        """Return `{"inputs": i32[B, T], "lengths": i32[B]}` of texts."""
+        tokens, lengths = padded([self.tokenizer.encode(text) for text in values], self.length)
+        return {"inputs": tokens, "lengths": lengths}
+
+
+MediaPlan = ImagePlan | AudioPlan | VideoPlan | TextPlan
+_PLANS: Mapping[str, Any] = {plan.kind: plan for plan in (ImagePlan, AudioPlan, VideoPlan, TextPlan)}
+
+
+def kept(plan: MediaPlan) -> dict[str, Any]:
+    """Return a plan in JSON's types, but for the tokenizer, which `Dataset.fitted` keeps beside it under "tokens"."""
+    values = {each.name: getattr(plan, each.name) for each in fields(plan) if each.name != "tokenizer"}
+    return {"kind": plan.kind, **values}
+
+
+def inputs_plan(fitted: Mapping[str, Any]) -> MediaPlan:
+    """Return the plan that `Dataset.fitted`, or the dataset.json of a run folder, keeps."""
+    value = {**fitted["inputs"]}
+    plan = _PLANS[value.pop("kind")]
+    if "shape" in value:
+        value["shape"] = tuple(value["shape"])
+    if plan is TextPlan:
+        value["tokenizer"] = kept_tokens(fitted["tokens"])
+    made: MediaPlan = plan(**value)
+    return made
+
+
+def taken(film: Any, indices: np.ndarray) -> np.ndarray:
+    """Return [n, H, W, C], these frames of a video: of an array, or of a `Clip`, which decodes no others."""
+    return film[indices] if isinstance(film, Clip) else np.asarray(film)[indices]
