@@ -17,7 +17,7 @@ import fdl
 from fdl import pages
 from fdl.core import kernel_choice, out_of_memory
 from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped, reason
-from fdl.parallel import memory
+from fdl.parallel import compile_cache, memory
 from fdl.runs import lock, signals, streams
 from fdl.runs import workdir as folder
 
@@ -223,12 +223,11 @@ def prepare_jax(settings: dict[str, Any], distributed: Mapping[str, Any] | None)
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {extra}"
     if fake_devices or accelerator == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fdl" / "jax"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    compile_cache.choose()
     hush()
     if keep_memory:
         memory.keep_freed()
+    compile_cache.mend()
     if distributed is not None:
         from fdl.parallel.processes import join
 

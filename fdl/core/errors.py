@@ -1,6 +1,7 @@
 """How a run ends when it does not simply end: the exit codes, and the two exceptions that carry one line each."""
 
 import errno
+import sys
 
 DONE, FAULT, WRONG_INPUT, STOPPED = 0, 1, 2, 75
 
@@ -53,3 +54,8 @@ def reason(error: BaseException) -> str:
     if number in WAYS:
         return f"{words}; {WAYS[number]}"
     return words
+
+
+def warn(text: str) -> None:
+    """Tell in one line of what goes on without; for code that has no `log` to say it to."""
+    print(f"warning: {text}", file=sys.stderr)

@@ -3,6 +3,7 @@
 Numbers 0 to 3 are the same for all: padding, unknown, start, end; pieces follow from 4 on.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -95,10 +96,10 @@ def published_tokens(file: str, *, frame: bool = False) -> Tokenizer:
     frame: put the tokens around a text that its model wants there, BERT's [CLS] and [SEP].
     """
     tokenizers = _tokenizers(file)
-    if not Path(file).expanduser().is_file():
+    if not Path(os.path.expanduser(file)).is_file():
         raise ValueError(f"there is no file {file}; give the path of a tokenizer.json")
     try:
-        model = tokenizers.Tokenizer.from_file(str(Path(file).expanduser()))
+        model = tokenizers.Tokenizer.from_file(str(Path(os.path.expanduser(file))))
     except Exception as error:  # the library raises nothing more precise
         raise ValueError(f"{file} is no tokenizer.json ({error})") from error
     named = (model.token_to_id(name) for name in ("<|endoftext|>", "[SEP]", "</s>"))

@@ -3,6 +3,7 @@
 How the names of a file map to those of a model stands beside the model (`gpt2_variables`, `bert_variables`, …).
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def read(file: Path | str) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = Path(file).expanduser()
+    path = Path(os.path.expanduser(file))
     if not path.is_file():
         raise ValueError(f"there is no file {file}; give the path of a .safetensors file")
     try:

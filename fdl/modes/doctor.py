@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fdl.core.cache_folder import cache_folder
+
 if TYPE_CHECKING:
     from fdl.parallel.devices import Accelerator
 
@@ -110,12 +112,11 @@ def tensorflow() -> Iterator[Finding]:
 
 def folders() -> Iterator[Finding]:
     """Look at the folders that runs, datasets and compiled programs go to, and at the room on their disks."""
-    home = Path.home()
-    datasets = Path(os.environ.get("TFDS_DATA_DIR") or home / "tensorflow_datasets")
+    datasets = Path(os.environ.get("TFDS_DATA_DIR") or os.path.expanduser("~/tensorflow_datasets"))
     names = sorted(path.name for path in datasets.iterdir() if path.is_dir()) if datasets.is_dir() else []
     held = f"holds {', '.join(names)}" if names else "holds no dataset yet"
     yield _folder("tfds folder", datasets, held, "set TFDS_DATA_DIR to a folder that you may write to")
-    cache = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or home / ".cache" / "fdl" / "jax")
+    cache = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or (cache_folder() or Path("jax").absolute()) / "jax")
     programs = sum(1 for _ in cache.glob("*-cache")) if cache.is_dir() else 0
     way_out = "set JAX_COMPILATION_CACHE_DIR to a folder that you may write to"
     yield _folder("compile cache", cache, f"holds {programs} programs", way_out)

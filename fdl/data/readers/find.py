@@ -1,5 +1,6 @@
 """Find a set by what a user calls it: a TFDS name, a prepared TFDS folder, a file or a folder; the one way in."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def find(
     how:    what the flags say of files.
     kind:   what is wanted of it, as the pages are called: "image", "audio", "video", "text", "pairs", "table", …
     """
-    path = Path(dataset).expanduser()
+    path = Path(os.path.expanduser(dataset))
     if not dataset:
         raise ValueError(
             "which data? give --dataset=NAME of TFDS, a prepared TFDS folder, or a file or folder of your own"

@@ -1,5 +1,6 @@
 """Warm starts: begin with the weights of another run."""
 
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def of_run(folder: Path | str, *, fresh: Collection[str] = ()) -> Callable[[PyTr
     """
 
     def start(drawn: PyTree) -> PyTree:
-        checkpoints = Checkpoints(Path(folder).expanduser() / "checkpoints")
+        checkpoints = Checkpoints(Path(os.path.expanduser(folder)) / "checkpoints")
         step = checkpoints.last()
         if step is None:
             raise ValueError(f"{folder} holds no checkpoint to begin with; give the folder of a run that was trained")

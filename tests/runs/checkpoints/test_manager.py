@@ -12,8 +12,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "faults"))
 import damage
+from fdl.core.digest import digest
 from fdl.core.errors import Damaged, Fault, NotFinite
-from fdl.runs.checkpoints.digest import digest, digest_of_json
+from fdl.runs.checkpoints.digest import digest_of_json
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.checkpoints.structure import leaves, plain
 
