@@ -215,8 +215,13 @@ def main(argv: list[str]) -> int:
 
 
 def launch(argv: list[str]) -> int:
-    """Parse the flags, run the mode and return the exit code."""
+    """Parse the flags, run the mode and return the exit code.
+
+    Flag files are read in place, so that a page, a record or a sweep sees what they hold.
+    """
     try:
+        argv[1:] = flags.FlagValues().read_flags_from_files(argv[1:], force_gnu=True)
+        refuse_bytes(argv)
         found = general_flags()
         page = pages.read(peek(argv[1:], "experiment") or DEFAULT)
         add_knobs(found, page)
@@ -261,6 +266,15 @@ def groups(found: flags.FlagValues) -> dict[str, list[flags.Flag]]:
 def unknown(name: str, found: flags.FlagValues, page: pages.Page) -> str:
     """Return what to say of a flag that the page and launch.py lack."""
     return f"{page.name} has no flag --{name}{pages.meant(name, list(found))}; --help shows them all"
+
+
+def refuse_bytes(argv: list[str]) -> None:
+    """Raise a ValueError for a word that is not UTF-8: neither a folder nor a record could keep it."""
+    for word in argv:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{word} is not UTF-8; rename what it names") from None
 
 
 def refuse_idle(found: flags.FlagValues) -> None:

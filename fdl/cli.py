@@ -110,7 +110,7 @@ def run(
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory.happened(error):
             raise
-        return end(Fault(remedy(error, page)), FAULT)
+        return end(Fault(remedy(error, page, mode, own or {})), FAULT)
     return DONE
 
 
@@ -151,11 +151,19 @@ def parse_sweep(text: str) -> dict[str, list[str]]:
     return parse(text)
 
 
-def remedy(error: Exception, page: pages.Page) -> str:
-    """Return one line with what was used, and what can be typed to use less."""
+def remedy(error: Exception, page: pages.Page, mode: str, own: Mapping[str, Any]) -> str:
+    """Return one line with what was used, and what can be typed in this mode to use less."""
     smaller = ["lower --batch_size"] if any(knob.name == "batch_size" for knob in page.knobs) else []
-    ways = [*smaller, "raise --accumulate", "lower --evaluate_batch_size", "--feed=streamed", "--precision=bfloat16"]
-    return f"{out_of_memory.told(str(error))}; {', '.join(ways)}, or a smaller model; what was saved stays"
+    step = [*smaller, "raise --accumulate", "lower --evaluate_batch_size", "--feed=streamed", "--precision=bfloat16"]
+    ways = {
+        "train": [*step, "or a smaller model; what was saved stays"],
+        "evaluate": ["lower --evaluate_batch_size", "or --feed=streamed"],
+        "predict": ["lower --evaluate_batch_size", "or --precision=bfloat16"],
+        "generate": ["lower --max_tokens", "or --precision=bfloat16"],
+    }.get(mode, [*step, "or a smaller model"])
+    if own.get("input"):
+        ways = [f"split --input={own['input']} into several files", "or lower --evaluate_batch_size"]
+    return f"{out_of_memory.told(str(error))}; {', '.join(ways)}"
 
 
 def measure(

@@ -140,3 +140,24 @@ def test_the_pages_of_the_guide_run_as_they_stand(tmp_path, number):
     page.write_text(text.split("```python\n")[number].split("```", 1)[0])
     done = launch(f"--experiment={page}", "--epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_flag_file_says_which_page_it_is_for(tmp_path):
+    (tmp_path / "flags").write_text("--experiment=digits_cnn\n--hidden=24\n")
+    shown = launch(f"--flagfile={tmp_path / 'flags'}", "--help")
+    assert (shown.returncode, "experiment digits_cnn" in shown.stdout) == (0, True)
+    missing = launch(f"--flagfile={tmp_path / 'none'}")
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_a_word_that_is_no_text_is_refused_in_one_line(tmp_path):
+    done = launch("--workdir=runs/\udcff\x1b[2J")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert r"--workdir=runs/\udcff\x1b[2J is not UTF-8" in done.stderr
+
+
+def test_a_page_that_leaves_is_a_fault_and_no_success(tmp_path):
+    (tmp_path / "leaves.py").write_text("import sys\n\ndef experiment(*, seed: int = 0):\n    sys.exit(0)\n")
+    done = launch(f"--experiment={tmp_path / 'leaves.py'}", f"--workdir={tmp_path / 'run'}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "called sys.exit(0)" in done.stderr

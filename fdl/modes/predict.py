@@ -22,8 +22,10 @@ from fdl.engine.placement import place
 from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
 from fdl.parallel.compiled import Call
+from fdl.runs.atomic_files import whole
 
 WRITERS = (".jsonl", ".csv")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predict(
@@ -114,8 +116,8 @@ def line(
 
 
 def write(file: Path, lines: Iterator[dict[str, Any]]) -> None:
-    """Write the lines as JSON, or as CSV with a column for each number of an array."""
-    with file.open("w", encoding="utf-8", newline="") as out:
+    """Write the lines as JSON, or as CSV with a column for each number of an array; all of them or no file."""
+    with whole(file) as out:
         if file.suffix == ".jsonl":
             out.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in lines)
             return
@@ -123,7 +125,12 @@ def write(file: Path, lines: Iterator[dict[str, Any]]) -> None:
         for each in lines:
             flat = dict(cells(each))
             writer = writer or _started(out, flat)
-            writer.writerow(flat)
+            writer.writerow({name: plain(value) for name, value in flat.items()})
+
+
+def plain(value: Any) -> Any:
+    """Return what a table program shows as it is: text that it would take for a formula begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
 def cells(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fdl.core.errors import Fault
 from fdl.runs import atomic_files
+from fdl.runs import workdir as run_folder
 from fdl.runs.signals import run_child
 
 
@@ -36,7 +37,7 @@ def sweep(
         if run_child([*command, *flags, f"--workdir={place}"]):
             failed.append(name)
         else:
-            found.append({"settings": chosen, **atomic_files.read_json(place / "report.json")})
+            found.append({"settings": chosen, **run_folder.read_report(place / "report.json")})
     found.sort(key=_score, reverse=True)
     atomic_files.write_json(workdir / "sweep.json", found)
     for report in found:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core import errors
 from fdl.core.errors import NotFinite
 from fdl.core.types import Sum, Sums, TrainState, add_up
 from fdl.engine.cadence import rhythm
@@ -154,13 +155,31 @@ def run(
         **restarts.cost(),
         **provenance.environment(executor.devices),
     }
-    page = html(
-        report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names, show(experiment, executor, state)
-    )
-    write_text(workdir / "report.html", page)
+    checkpoints.check()  # the folder may have gone during the test
+    draw(report, experiment, executor, state, workdir, say)
     atomic_files.write_json(workdir / "report.json", report)  # the last of all: it says that the run is finished
     say(conclusion(report, workdir))
     return report
+
+
+def draw(
+    report: Mapping[str, Any],
+    experiment: Experiment,
+    executor: Executor,
+    state: TrainState,
+    workdir: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Write report.html, or say why not: a page that cannot be drawn is no reason to have no numbers."""
+    try:
+        visualized = show(experiment, executor, state)
+        page = html(report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names, visualized)
+    except Exception as error:
+        say(
+            f"warning: report.html is not drawn ({type(error).__name__}: {errors.brief(error)}); report.json has it all"
+        )
+    else:
+        write_text(workdir / "report.html", page)
 
 
 def skipped(window: Sums) -> dict[str, int]:

@@ -24,6 +24,7 @@ from fdl.parallel.compiled import Call
 from fdl.parallel.devices import describe, find
 from fdl.runs import atomic_files, lock, provenance
 from fdl.runs import workdir as run_folder
+from fdl.runs.atomic_files import write_text
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import Record, lines
 from fdl.runs.progress_bar import bar
@@ -250,14 +251,15 @@ def keep(
 
 def draw(population: Population, task: Task, record: list[dict[str, Any]], found: Members, workdir: Path) -> None:
     """Draw the primary metric of each member over the steps, and over each knob that varies."""
-    curve = [line for line in record if line["split"] == "validation"]
     name = task.primary
+    curve = [line for line in record if line["split"] == "validation"]
+    curve = [line for line in curve if len(line.get(f"{name}_members", ())) == len(population)]
     series = [[line[f"{name}_members"][i] for line in curve] for i in range(len(population))]
-    (workdir / "members.svg").write_text(svg_plot.lines([line["step"] for line in curve], series, x="step", y=name))
+    write_text(workdir / "members.svg", svg_plot.lines([line["step"] for line in curve], series, x="step", y=name))
     for knob, numbers in population.values.items():
         if knob != "seed":
             scores = [member[name] for member in found]
-            (workdir / f"{knob}.svg").write_text(svg_plot.points(numbers.tolist(), scores, x=knob, y=name))
+            write_text(workdir / f"{knob}.svg", svg_plot.points(numbers.tolist(), scores, x=knob, y=name))
 
 
 def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:

@@ -7,17 +7,24 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 def write_text(file: Path, text: str) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one, and power loss keeps it."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    with whole(file) as new:
+        new.write(text)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[TextIO]:
+    """Open a text file that takes its name, and the place of an older one, when all of it is on the disk."""
     draft = file.with_name(f".{file.name}.draft")
     draft.unlink(missing_ok=True)
     try:
-        with naming(file), draft.open("x", encoding="utf-8") as new:  # never through a link that somebody planted
-            new.write(text)
+        with naming(file), draft.open("x", encoding="utf-8", newline="") as new:  # never through a link planted there
+            yield new
         flush(draft)
         draft.replace(file)
     except BaseException:

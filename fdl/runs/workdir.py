@@ -61,11 +61,21 @@ def finished(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        report = read_json(file)
+        report = read_report(file)
     except ValueError as error:
         say(f"warning: {error}; it is written again")
         return None
     say(f"finished already, at step {report['step']}: {file}")
+    return report
+
+
+def read_report(file: Path) -> dict[str, Any]:
+    """Return a report.json; raise a ValueError where it is not the report of a run."""
+    report = read_json(file)
+    metrics = report.get("metrics") if isinstance(report, dict) else None
+    splits = metrics.values() if isinstance(metrics, dict) else [None]
+    if not all(isinstance(values, dict) for values in splits) or not isinstance(report.get("step"), int):
+        raise ValueError(f"{file} is damaged (no step, or no metrics of splits)")
     return report
 
 

@@ -56,8 +56,18 @@ def test_only_flags_that_exist_are_named():
     page = pages.read("digits_mlp")
     flags = launch.general_flags()
     launch.add_knobs(flags, page)
-    line = cli.remedy(RuntimeError(TPU), page)
+    line = cli.remedy(RuntimeError(TPU), page, "train", {})
     assert "\n" not in line
     named = re.findall(r"--(\w+)", line)
     assert {"batch_size", "accumulate", "evaluate_batch_size"} <= set(named)
     assert all(name in flags for name in named)
+
+
+def test_what_to_change_is_of_the_mode_that_ran_out(tmp_path):
+    page, error = pages.read("digits_mlp"), MemoryError("Unable to allocate 74.5 GiB for an array")
+    said = cli.remedy(error, page, "predict", {"input": "all.npy"})
+    assert "split --input=all.npy into several files" in said
+    assert "saved" not in said
+    assert "--accumulate" not in said
+    assert "--max_tokens" in cli.remedy(error, page, "generate", {})
+    assert "--batch_size" not in cli.remedy(error, page, "evaluate", {}).replace("--evaluate_batch_size", "")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tiny
-from fdl.modes.predict import cells, predict
+from fdl.modes.predict import cells, predict, write
 from fdl.modes.train import train
 from fdl.tasks import regress
 
@@ -90,3 +90,23 @@ def test_arrays_become_a_column_for_each_number():
 
 def test_a_regression_predicts_in_the_units_of_its_targets():
     assert regress(center=10, scale=2).predict(np.ones((1, 1), np.float32))["value"] == 12
+
+
+def test_words_that_a_table_program_takes_for_formulas_are_shown_as_they_are(tmp_path):
+    write(
+        tmp_path / "p.csv",
+        iter([{"row": 0, "name": "=cmd|' /C calc'!A0", "value": -1.5}, {"row": 1, "name": "-rf", "value": 2}]),
+    )
+    assert (tmp_path / "p.csv").read_text().splitlines() == ["row,name,value", "0,'=cmd|' /C calc'!A0,-1.5", "1,'-rf,2"]
+
+
+def test_predictions_are_there_whole_or_not_at_all(tmp_path):
+    def lines():
+        yield {"row": 0}
+        raise KeyboardInterrupt
+
+    (tmp_path / "p.jsonl").write_text("before")
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "p.jsonl", lines())
+    assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+    assert (tmp_path / "p.jsonl").read_text() == "before"

@@ -33,7 +33,7 @@ def html(
     """
     test = report["metrics"]["test"]
     body = [
-        f"<h1>{escape(report['experiment'])}</h1>",
+        element("h1", report["experiment"]),
         f"<p>{report['step']:,} steps, {report['epoch']:.4g} epochs, {report['steps_per_second']:,.0f} steps/s, "
         f"test on n={test['n']:,}{faults(report, ', ')}</p>",
         "<h2>Metrics</h2>",
@@ -44,12 +44,12 @@ def html(
     if "confusion" in test:
         body += ["<h2>Confusion on the test split</h2>", confusion(test["confusion"], names)]
     for heading, picture in (pictures or {}).items():
-        body += [f"<h2>{escape(heading)}</h2>", f'<div class="picture">{picture}</div>']
+        body += [element("h2", heading), f'<div class="picture">{picture}</div>']
     body += ["<h2>Knobs</h2>", pairs(report["knobs"]), "<h2>Where it ran</h2>"]
     body.append(
         pairs({k: report[k] for k in ("command", "devices", "cores", "python", "platform", "versions", "commit")})
     )
-    head = f'<meta charset="utf-8"><title>{escape(report["experiment"])}</title><style>{STYLE}</style>'
+    head = f'<meta charset="utf-8">{element("title", report["experiment"])}<style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
 
 
@@ -69,12 +69,11 @@ def metrics(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a table with a row for each metric and a column for each split."""
     splits = [split for split in SPLITS if split in found]
     rows = list(dict.fromkeys(name for split in splits for name in scalars(found[split])))
-    head = "".join(f"<th>{split}</th>" for split in splits)
-    cells = {
-        name: "".join(f"<td>{found[split][name]:.6g}</td>" if name in found[split] else "<td></td>" for split in splits)
-        for name in rows
-    }
-    body = "".join(f"<tr><th>{escape(name)}</th>{row}</tr>" for name, row in cells.items())
+    head = "".join(element("th", split) for split in splits)
+    cells = {name: [f"{found[split][name]:.6g}" if name in found[split] else "" for split in splits] for name in rows}
+    body = "".join(
+        f"<tr>{element('th', name)}{''.join(element('td', cell) for cell in row)}</tr>" for name, row in cells.items()
+    )
     return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
@@ -88,18 +87,19 @@ def learning(lines: Sequence[Mapping[str, Any]]) -> list[str]:
                     steps, values = series.setdefault(name, {}).setdefault(line["split"], ([], []))
                     steps.append(line["step"])
                     values.append(value)
-    return [svg_plot.curves(found, x="step", y=escape(name)) for name, found in series.items()]
+    return [svg_plot.curves(found, x="step", y=name) for name, found in series.items()]
 
 
 def confusion(counts: Sequence[Sequence[float]], names: Sequence[str] | None) -> str:
     """Return the matrix of true class (row) by predicted class (column), shaded by the share of its row."""
-    labels = [escape(name) for name in names or map(str, range(len(counts)))]
+    labels = [element("th", name) for name in names or range(len(counts))]
     rows = []
     for label, row in zip(labels, counts, strict=True):
         whole = sum(row) or 1
-        cells = "".join(f'<td style="background:rgba(31,78,140,{0.6 * n / whole:.2f})">{n:g}</td>' for n in row)
-        rows.append(f"<tr><th>{label}</th>{cells}</tr>")
-    head = "".join(f"<th>{label}</th>" for label in labels)
+        shades = [f' style="background:rgba(31,78,140,{0.6 * n / whole:.2f})"' for n in row]
+        cells = "".join(element("td", f"{n:g}", shade) for n, shade in zip(row, shades, strict=True))
+        rows.append(f"<tr>{label}{cells}</tr>")
+    head = "".join(labels)
     return f'<table class="confusion"><tr><th>true \\ predicted</th>{head}</tr>{"".join(rows)}</table>'
 
 
@@ -107,5 +107,11 @@ def pairs(values: Mapping[str, Any]) -> str:
     """Return a table of names and values."""
     several = {name: value if isinstance(value, list | tuple) else (value,) for name, value in values.items()}
     shown = {name: " ".join(map(str, value)) for name, value in several.items()}
-    rows = (f'<tr><th>{escape(name)}</th><td class="words">{escape(value)}</td></tr>' for name, value in shown.items())
+    words = ' class="words"'
+    rows = (f"<tr>{element('th', name)}{element('td', value, words)}</tr>" for name, value in shown.items())
     return f"<table>{''.join(rows)}</table>"
+
+
+def element(tag: str, text: object, attributes: str = "") -> str:
+    """Return an element of a page: the one place that writes what is not ours, and escapes it."""
+    return f"<{tag}{attributes}>{escape(str(text))}</{tag}>"

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from html import escape
 
 WIDTH, HEIGHT, LEFT, BELOW, MARGIN = 640, 360, 70, 50, 15
 INK, PALE, STRONG = "#333", "#9bb8d8", "#1f4e8c"
+_LARGEST = 1e300  # of what is drawn: twice the largest double is no number
 COLOURS = (STRONG, "#c8501e", "#3a7d44", "#7a4ea3")
 
 
@@ -23,8 +25,7 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: 
     for i, (name, (xs, ys)) in enumerate(series.items()):
         colour = COLOURS[i % len(COLOURS)]
         drawn.append(_line(xs, ys, across, up, colour, 2))
-        place = f'x="{WIDTH - MARGIN}" y="{HEIGHT / 2 + 16 * i}" text-anchor="end"'
-        drawn.append(f'<text {place} fill="{colour}" font-family="sans-serif" font-size="12">{name}</text>')
+        drawn.append(text(name, WIDTH - MARGIN, HEIGHT / 2 + 16 * i, "end", colour))
     return _frame(drawn, across, up, x, y)
 
 
@@ -78,8 +79,10 @@ class _Scale:
 
 def _scale(values: Sequence[float], *, logarithmic: bool = False, marks: Sequence[float] | None = None) -> _Scale:
     finite = [value for value in values if math.isfinite(value)] or [0.0]
-    low, high = min(finite), max(finite)
-    return _Scale(low, high if high > low else low + 1, logarithmic, marks)
+    low, high = max(min(finite), -_LARGEST), min(max(finite), _LARGEST)
+    if high - low <= max(1e-12 * max(abs(low), abs(high)), 1e-300):  # constant, or nearly: doubles end after 15 digits
+        high = low + max(1.0, abs(low) / 2)
+    return _Scale(low, high, logarithmic, marks)
 
 
 def _mark(value: float) -> str:
@@ -100,15 +103,17 @@ def _line(xs: Sequence[float], ys: Sequence[float], across: _Scale, up: _Scale, 
     return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
 
+def text(words: str, x: float, y: float, anchor: str, colour: str = INK, transform: str = "") -> str:
+    """Return words as SVG: the one place that writes them, and escapes what they hold."""
+    place = transform or f'x="{x:.1f}" y="{y:.1f}"'
+    style = f'fill="{colour}" font-family="sans-serif" font-size="12"'
+    return f'<text {place} text-anchor="{anchor}" {style}>{escape(words)}</text>'
+
+
 def _frame(drawn: list[str], across: _Scale, up: _Scale, x: str, y: str) -> str:
-    bottom, text = HEIGHT - BELOW, f'fill="{INK}" font-family="sans-serif" font-size="12"'
-    marks = [
-        f'<text x="{_x(across, tick):.1f}" y="{bottom + 18}" text-anchor="middle" {text}>{_mark(tick)}</text>'
-        for tick in across.ticks()
-    ] + [
-        f'<text x="{LEFT - 8}" y="{_y(up, tick) + 4:.1f}" text-anchor="end" {text}>{_mark(tick)}</text>'
-        for tick in up.ticks()
-    ]
+    bottom = HEIGHT - BELOW
+    marks = [text(_mark(tick), _x(across, tick), bottom + 18, "middle") for tick in across.ticks()]
+    marks += [text(_mark(tick), LEFT - 8, _y(up, tick) + 4, "end") for tick in up.ticks()]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
@@ -116,8 +121,8 @@ def _frame(drawn: list[str], across: _Scale, up: _Scale, x: str, y: str) -> str:
             f'<path d="M{LEFT},{MARGIN} V{bottom} H{WIDTH - MARGIN}" fill="none" stroke="{INK}"/>',
             *drawn,
             *marks,
-            f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 10}" text-anchor="middle" {text}>{x}</text>',
-            f'<text transform="translate(14 {bottom / 2}) rotate(-90)" text-anchor="middle" {text}>{y}</text>',
+            text(x, (LEFT + WIDTH) / 2, HEIGHT - 10, "middle"),
+            text(y, 0, 0, "middle", transform=f'transform="translate(14 {bottom / 2}) rotate(-90)"'),
             "</svg>\n",
         ]
     )

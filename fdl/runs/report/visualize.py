@@ -6,14 +6,13 @@ Each function makes a `Show`. Shape legend: B batch, T written positions, S sour
 import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
 
 import jax
 import numpy as np
 
 from fdl.core.types import Array, Batch, PyTree
 from fdl.data.tokenizer import PIECES
-from fdl.runs.report.svg_plot import INK, STRONG
+from fdl.runs.report.svg_plot import STRONG, text
 
 # (what the task makes of the outputs, what modules sowed as "intermediates", the batch they saw) -> heading: SVG
 Show = Callable[[Mapping[str, Array], PyTree, Batch], Mapping[str, str]]
@@ -41,7 +40,7 @@ def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Sho
                 if chance >= least:
                     said = f"{names[int(kind)] if names else int(kind)} {chance:.2f}"
                     x, y = _SIDE * box[0], _SIDE * box[1] - 3
-                    parts += [_box(box, 'stroke="#ffb000" stroke-width="2"'), _text(said, x, y, "#ffb000", "start")]
+                    parts += [_box(box, 'stroke="#ffb000" stroke-width="2"'), text(said, x, y, "start", "#ffb000")]
             drawn.append(f'<g transform="translate({i * (_SIDE + _GAP)} 0)">{"".join(parts)}</g>')
         return {"Found (orange) and there (dashed)": _svg(drawn, len(drawn) * (_SIDE + _GAP) - _GAP, _SIDE)}
 
@@ -64,9 +63,9 @@ def attention(read: Sequence[str], write: Sequence[str]) -> Show:
         maps, across, tallest = [], 0, 0
         for target, source, heeded in zip(np.asarray(batch.targets), sources, weights, strict=True):
             rows, columns = pieces(target, write), pieces(source, read)
-            parts = [_text(mark, 40 + 18 * j, 12, INK, "middle") for j, (_, mark) in enumerate(columns)]
+            parts = [text(mark, 40 + 18 * j, 12, "middle") for j, (_, mark) in enumerate(columns)]
             for i, (t, mark) in enumerate(rows):
-                parts.append(_text(mark, 26, 31 + 18 * i, INK, "end"))
+                parts.append(text(mark, 26, 31 + 18 * i, "end"))
                 for j, (s, _) in enumerate(columns):
                     place = f'x="{31 + 18 * j}" y="{18 + 18 * i}" width="17" height="17"'
                     parts.append(f'<rect {place} fill="{STRONG}" fill-opacity="{heeded[t, s]:.2f}"/>')
@@ -91,11 +90,6 @@ def _box(box: Array, style: str) -> str:
     left, top, right, bottom = (_SIDE * float(edge) for edge in box)
     size = f'width="{max(right - left, 0):.1f}" height="{max(bottom - top, 0):.1f}"'
     return f'<rect x="{left:.1f}" y="{top:.1f}" {size} fill="none" {style}/>'
-
-
-def _text(said: str, x: float, y: float, colour: str, anchor: str) -> str:
-    style = f'fill="{colour}" text-anchor="{anchor}" font-family="sans-serif" font-size="12"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(said)}</text>'
 
 
 def _png(pixels: np.ndarray) -> str:

@@ -55,3 +55,15 @@ def test_the_report_says_what_was_measured():
     assert page.count("<polyline") == 2
     assert "rgba(31,78,140,0.60)" in page
     assert "dog" in page
+
+
+def test_names_from_files_are_escaped_wherever_they_stand():
+    evil = "<script>alert(1)</script>"
+    lines = [{"step": s, "split": evil, evil: float(s)} for s in (10, 20)]
+    report = REPORT | {"metrics": {"train": {evil: 0.5}, "test": REPORT["metrics"]["test"]}}
+    page = html(report, lines, (evil, "dog"), {evil: "<svg></svg>"})
+    tags = Tags()
+    tags.feed(page)
+    assert "script" not in [tag for tag, _ in tags.seen]
+    assert page.count("&lt;script&gt;") >= 7  # a curve's name and axis, a row, two heads, a heading, a knob
+    assert "&amp;lt;" not in page

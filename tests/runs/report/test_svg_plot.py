@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -30,3 +31,21 @@ def test_what_is_not_finite_is_left_out():
 
 def test_one_value_alone_has_its_place():
     assert marks(svg_plot.points([2.0], [5.0], x="rate", y="loss"), "end")[0] == "5"
+
+
+@pytest.mark.parametrize(
+    "ys",
+    [[1e17] * 3, [1e17, 1e17 + 16, 1e17], [1.7e308, -1.7e308, 0.0], [5e-324, 0.0, 0.0], [-1e300] * 3, [math.inf] * 3],
+)
+def test_any_numbers_can_be_drawn(ys):
+    svg = svg_plot.curves({"train": ([1, 2, 3], ys)}, x="step", y="loss")
+    assert "nan" not in svg
+    assert "inf" not in svg
+    assert 1 <= len(marks(svg, "middle")) < 20
+
+
+def test_words_are_escaped():
+    svg = svg_plot.curves({"<b>": ([1, 2], [1, 2])}, x="<i>", y="a & b")
+    assert "<b>" not in svg
+    assert "<i>" not in svg
+    assert "a &amp; b" in svg
