@@ -6,7 +6,7 @@ Shape legend: B batch, K numbers per row, C categorical columns.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -110,7 +110,8 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan in JSON's types."""
-        return {**asdict(self), "columns": [asdict(column) for column in self.columns], "notes": list(self.notes)}
+        columns = [{**vars(column), "fitted": dict(column.fitted)} for column in self.columns]
+        return {**vars(self), "columns": columns, "notes": list(self.notes), "schema": dict(self.schema)}
 
     @staticmethod
     def from_json(kept: Mapping[str, Any]) -> "Plan":

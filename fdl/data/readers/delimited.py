@@ -12,7 +12,7 @@ from fdl.data.readers.raw_table import RawTable
 
 _MARK = b"\xef\xbb\xbf"
 _BLOCKS = (2**20, 2**26, 2**30)  # bytes that pyarrow cuts a file into; no row may be longer
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _CODE = re.compile(r"[0-9]+[eE][0-9]+")
 Quick = Callable[[str], bool]
 

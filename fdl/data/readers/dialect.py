@@ -3,6 +3,7 @@
 import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -249,7 +250,7 @@ def _header(
             )
     if header:
         columns = tuple(name or f"Unnamed: {i}" for i, name in enumerate(first))
-        twice = next((name for name in columns if columns.count(name) > 1), None)
+        twice = next((name for name, count in Counter(columns).items() if count > 1), None)
         if twice is not None:
             raise ValueError(f"{path} needs a first line that names each column once, has {twice!r} twice; rename one")
     return header, columns or tuple(f"column{i}" for i in range(1, width + 1))

@@ -41,7 +41,9 @@ def attach(records: Records, folders: Mapping[str, Path], page: str = "", *, nee
     needed:  refuse names of files that the page wants and that are nowhere.
     """
     for name in records.fields:
-        some = [value for value in _some(records, name) if value is not None and value != ""]
+        some = [
+            value for value in _some(records, name) if value is not None and not (isinstance(value, str) and not value)
+        ]
         if not some:
             continue
         if all(isinstance(value, str) for value in some) and page in ("", *_COLUMNS):
