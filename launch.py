@@ -9,6 +9,7 @@ The knobs of an experiment are flags of their own, typed and with defaults. The 
 Exit codes: 0 done, 1 a fault, 2 wrong input, 75 stopped by a signal after saving: the same command goes on.
 """
 
+import re
 import signal
 import sys
 from functools import partial
@@ -72,7 +73,7 @@ def general_flags() -> flags.FlagValues:
         "of float32 products; highest is float32 on TPUs",
         **at,
     )
-    flags.DEFINE_float("average", None, "evaluate with a moving average of the weights of this decay", **at)
+    flags.DEFINE_float("ema_decay", None, "evaluate with an exponential moving average of the weights", **at)
     flags.DEFINE_list("freeze", None, "module paths whose parameters stay as they are, Dense_0,Block_0/attention", **at)
     at["module_name"] = SAMPLING
     flags.DEFINE_string("prompt", "", "the text to go on from", **at)
@@ -101,7 +102,7 @@ def general_flags() -> flags.FlagValues:
     flags.DEFINE_integer("accumulate", None, "micro-batches per step, for batches that do not fit", lower_bound=1, **at)
     flags.DEFINE_integer("evaluate_batch_size", None, "examples per batch of an evaluation", lower_bound=1, **at)
     flags.DEFINE_integer("steps_per_call", None, "steps that run as one program (chosen by model)", lower_bound=1, **at)
-    flags.DEFINE_string("ops", None, "own or plain, or by name: lstm=plain,max_pool=own (own on the CPU)", **at)
+    flags.DEFINE_string("kernels", None, "custom or reference, or by name: lstm=reference (by platform)", **at)
     flags.DEFINE_bool("keep_memory", None, "on the CPU, keep freed memory for the next step (true)", **at)
     flags.DEFINE_integer("log_every", None, "steps between lines of metrics.jsonl (50)", lower_bound=1, **at)
     flags.DEFINE_integer(
@@ -225,7 +226,7 @@ def launch(argv: list[str]) -> int:
         found = general_flags()
         page = pages.read(peek(argv[1:], "experiment") or DEFAULT)
         add_knobs(found, page)
-        extra = found(argv)[1:]
+        extra = found(respell(argv))[1:]
         if extra:
             raise ValueError(f"{extra[0]!r} is no flag; flags begin with -- (--help shows them all)")
         if found["list"].value:
@@ -256,6 +257,23 @@ def launch(argv: list[str]) -> int:
         many=many,
         distributed=values[PROCESSES] if distributed else None,
     )
+
+
+RENAMED = {"average": "ema_decay", "ops": "kernels"}  # since 0.2; the old spellings go in 0.3
+
+
+def respell(argv: list[str]) -> list[str]:
+    """Return the arguments with flags that were renamed under their new names, and say so in one line each."""
+    words = []
+    for word in argv:
+        name, equals, value = word.partition("=")
+        new = RENAMED.get(name.lstrip("-")) if name.startswith("-") else None
+        if new:
+            print(f"note: --{name.lstrip('-')} is --{new} since fdl 0.2", file=sys.stderr)
+            for old, now in {"own": "custom", "plain": "reference", "keep": "materialize"}.items():
+                value = re.sub(rf"\b{old}\b", now, value)
+        words.append(f"--{new}{equals}{value}" if new else word)
+    return words
 
 
 def groups(found: flags.FlagValues) -> dict[str, list[flags.Flag]]:

@@ -27,12 +27,12 @@ def felt(experiment: Experiment, variables: PyTree) -> np.ndarray:
     """Return f64[T]: the mean over the test split of the norm of the loss's gradient at the input of each step."""
     source = experiment.dataset.load("test")
     batch = source.fetch(np.arange(len(source)))
-    extras = dict(variables)
-    params = extras.pop("params")
+    model_state = dict(variables)
+    params = model_state.pop("params")
 
     @jax.grad
     def gradient(inputs: jax.Array) -> jax.Array:
-        outputs, _ = forward(experiment.model, params, extras, batch._replace(inputs=inputs))
+        outputs, _ = forward(experiment.model, params, model_state, batch._replace(inputs=inputs))
         return jnp.asarray(experiment.task(outputs, batch)["loss"].total)
 
     norms = jnp.linalg.norm(jax.jit(gradient)(jnp.asarray(batch.inputs)), axis=-1)

@@ -106,7 +106,7 @@ def fdl_side(row: Row, dry: bool) -> Any:
         model = models.resnet(50, row.sizes[-1], dtype=dtype)
     elif row.kind == "lstm":
         vocabulary, width, depth, _ = row.sizes
-        model = models.RNN(vocabulary, vocabulary, width, depth=depth, every_step=True)
+        model = models.RNN(vocabulary, vocabulary, width, depth=depth, return_sequences=True)
     else:
         vocabulary, width, depth, heads, time = row.sizes
         if row.kind == "gpt":

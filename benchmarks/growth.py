@@ -104,7 +104,7 @@ def measure(point: Point) -> dict[str, float]:
         feed="resident",
         executor="mesh" if point.devices > 1 else "jit",
     )
-    seen = bench(made, seconds=0.4, windows=3, say=lambda line: None)
+    seen = bench(made, seconds=0.4, windows=3, log=lambda line: None)
     begun = time.perf_counter()
     for step in range(10**6, 10**6 + 100):
         orders(0, step, 1, batch_size=point.batch, size=point.examples)

@@ -35,8 +35,8 @@ def costs() -> dict[str, Any]:
     from benchmarks.contenders.fdl import experiment
     from benchmarks.workloads import WORKLOADS
     from fdl.core.types import Sum, add_up
-    from fdl.engine.cadence import rhythm
-    from fdl.engine.program import stretch, training
+    from fdl.engine.cadence import cadence_of
+    from fdl.engine.program import train_until_due, training
     from fdl.parallel.executors import fetch, jit
     from fdl.runs.checkpoints.manager import Checkpoints
     from fdl.runs.metrics_log import Record
@@ -48,7 +48,7 @@ def costs() -> dict[str, Any]:
     state = executor.put_state(made.init())
     state, sums = program.call(state, program.rows(0, 1))
     fetched = fetch(sums)
-    due, by_ten, task = rhythm(10**9, 1000, 0, 0, 1), rhythm(10**9, 1000, 0, 0, TOGETHER), made.task
+    due, by_ten, task = cadence_of(10**9, 1000, 0, 0, 1), cadence_of(10**9, 1000, 0, 0, TOGETHER), made.task
 
     @jax.jit
     def zeros(rows: Any) -> Any:
@@ -67,10 +67,10 @@ def costs() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, bar(10**9, 0, "step", "loop") as shown:
 
         def loop() -> None:
-            stretch(nothing, program.rows, state, 1000, due, shown.update, lambda: False)
+            train_until_due(nothing, program.rows, state, 1000, due, shown.update, lambda: False)
 
         def loop_by_ten() -> None:
-            stretch(nothing, program.rows, state, 1000, by_ten, shown.update, lambda: False)
+            train_until_due(nothing, program.rows, state, 1000, by_ten, shown.update, lambda: False)
 
         with Record(Path(folder), 0) as record:
 

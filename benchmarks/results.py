@@ -285,7 +285,7 @@ def spread(values: list[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):.4g} – {max(values):.4g})"
 
 
-def chosen(only: str, slow: bool) -> list[Row]:
+def apply_options(only: str, slow: bool) -> list[Row]:
     """Return the rows to run; naming a page selects it whether it is slow or not."""
     pages = [page for page in only.split(",") if page]
     known = {row.page for row in ROWS}
@@ -323,7 +323,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, leave)
     results = recorded()
     reports: dict[tuple, list[dict[str, Any]]] = {}
-    for row in [] if options.check else chosen(options.only, options.slow):
+    for row in [] if options.check else apply_options(options.only, options.slow):
         run = (row.flags, row.seeds)
         if run not in reports:
             with tempfile.TemporaryDirectory() as forgotten:

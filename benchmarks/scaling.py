@@ -74,12 +74,12 @@ def memory() -> list[str]:
     script = """
 import sys, jax, numpy as np
 from dataclasses import replace
-from fdl.experiment import load, place
+from fdl.experiment import load, make_executor
 made = replace(load("pydoc_gpt"), accelerator="cpu")
 state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tuple(made.abstract())[1:3])
 for shape in sys.argv[1:]:
     axes = {a: int(n) for a, n in (pair.split(":") for pair in shape.split(","))}
-    placed = place(replace(made, mesh=axes)).put_state(state)
+    placed = make_executor(replace(made, mesh=axes)).put_state(state)
     print(sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(placed)))
 """
     environment = {

@@ -36,7 +36,7 @@ def experiment(
     rate: int = 0,  # samples per second; 0: as the set declares, else 16000
     seconds: float = 0.0,  # of every sound; 0: the longest seen
     bands: int = 40,  # mel bands
-    masks: bool = False,  # hide a stretch of time and one of frequency in training
+    masks: bool = False,  # SpecAugment: hide a span of time and one of frequency in training
     model: Literal["cnn", "gru", "transformer"] = "cnn",
     width: int = 64,  # of hidden layers
     learning_rate: float = 1e-3,  # peak of the warm-up cosine

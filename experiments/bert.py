@@ -56,5 +56,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        start=None if weights is None else published(weights, partial(bert_variables, encoder), fresh=("head",)),
+        init_from=None if weights is None else published(weights, partial(bert_variables, encoder), fresh=("head",)),
     )

@@ -57,5 +57,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        start=None if weights is None else published(weights, partial(gpt2_variables, model)),
+        init_from=None if weights is None else published(weights, partial(gpt2_variables, model)),
     )

@@ -49,5 +49,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        start=None if weights is None else published(weights, partial(resnet_variables, model), fresh=fresh),
+        init_from=None if weights is None else published(weights, partial(resnet_variables, model), fresh=fresh),
     )

@@ -46,5 +46,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        start=None if init is None else of_run(init, fresh=("head",)),
+        init_from=None if init is None else of_run(init, fresh=("head",)),
     )

@@ -39,5 +39,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        show=detections(data.spec.names),
+        visualize=detections(data.spec.names),
     )

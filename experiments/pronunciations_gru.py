@@ -15,7 +15,7 @@ from fdl.data.datasets.pronunciations import pronunciations
 from fdl.data.modalities.pairs import pairs
 from fdl.data.tokenizer import END, START
 from fdl.experiment import Experiment
-from fdl.models import Seq2SeqRNN, Writer
+from fdl.models import AutoregressiveDecoder, Seq2SeqRNN
 from fdl.runs.report.visualize import attention
 from fdl.tasks import seq2seq
 
@@ -34,7 +34,7 @@ def experiment(
     data = pairs(pronunciations(), tokens="chars", target_tokens="words", length=15, target_length=16)
     model = Seq2SeqRNN(data.spec.outputs, data.spec.vocabulary, width=width, depth=depth)
     return Experiment(
-        model=Writer(model, start=START, stop=END, width=beam),
+        model=AutoregressiveDecoder(model, start=START, stop=END, width=beam),
         dataset=data,
         task=seq2seq(stop=END),
         optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
@@ -43,5 +43,5 @@ def experiment(
         evaluate_every=max(1, steps // 4),
         steps=steps,
         seed=seed,
-        show=attention(*(data.fitted[side]["pieces"] for side in ("source", "target"))),
+        visualize=attention(*(data.fitted[side]["pieces"] for side in ("source", "target"))),
     )

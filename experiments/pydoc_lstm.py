@@ -35,7 +35,9 @@ def experiment(
     dataset = pydoc(length)
     rate = optim.warmup_cosine(learning_rate, steps, warmup=0.05, end=0.05)
     return Experiment(
-        model=RNN(outputs=256, vocabulary=256, width=width, depth=depth, cell=cell, every_step=True, dropout=dropout),
+        model=RNN(
+            outputs=256, vocabulary=256, width=width, depth=depth, cell=cell, return_sequences=True, dropout=dropout
+        ),
         dataset=dataset,
         task=next_token(),
         optimizer=optim.adamw(rate, weight_decay=weight_decay),

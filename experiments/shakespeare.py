@@ -42,7 +42,7 @@ def experiment(
     letters = data.spec.outputs
     readers: dict[str, nn.Module] = {
         "gpt": gpt(letters, width=width, depth=depth, heads=heads, context=length, dropout=dropout),
-        "lstm": RNN(letters, vocabulary=letters, width=width, depth=depth, every_step=True, dropout=dropout),
+        "lstm": RNN(letters, vocabulary=letters, width=width, depth=depth, return_sequences=True, dropout=dropout),
     }
     return Experiment(
         model=readers[model],

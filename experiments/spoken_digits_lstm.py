@@ -34,7 +34,7 @@ def experiment(
     data = spoken_digits(most=most, bands=bands, augment=chain(warp(0.2), mask(time=0.05, frequency=0.2)))
     steps = data.steps(epochs, batch_size)
     return Experiment(
-        model=RNN(data.spec.outputs, width=width, depth=depth, every_step=True, bidirectional=True),
+        model=RNN(data.spec.outputs, width=width, depth=depth, return_sequences=True, bidirectional=True),
         dataset=data,
         task=ctc(),
         optimizer=optim.muon(optim.warmup_cosine(learning_rate, steps), weight_decay=weight_decay),

@@ -41,7 +41,7 @@ def experiment(
         "cnn": CNN(outputs=classes, channels=(width,) * depth, hidden=(width,)),
         "rnn": RNN(outputs=classes, width=width, depth=depth),
         "vit": Transformer(outputs=classes, width=width, depth=depth, context=side),
-        "lstm": RNN(outputs=vocabulary, vocabulary=vocabulary, width=width, depth=depth, every_step=True),
+        "lstm": RNN(outputs=vocabulary, vocabulary=vocabulary, width=width, depth=depth, return_sequences=True),
         "gpt": Transformer(
             outputs=vocabulary,
             vocabulary=vocabulary,
@@ -49,7 +49,7 @@ def experiment(
             depth=depth,
             context=length,
             causal=True,
-            every_step=True,
+            return_sequences=True,
         ),
     }
     data = (

@@ -78,7 +78,7 @@ def experiment(
             depth=depth,
             context=context,
             causal=running,
-            every_step=running,
+            return_sequences=running,
             dropout=dropout,
         )
     else:
@@ -88,7 +88,7 @@ def experiment(
             width=width,
             depth=depth,
             cell=model,
-            every_step=running,
+            return_sequences=running,
             dropout=dropout,
         )
     task = classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fdl.modes.train import train as train
     from fdl.modes.train_population import train_population as train_population
 
+__version__ = "0.2.0"
+
 _HOMES = {
     "Experiment": "fdl.experiment",
     "Population": "fdl.engine.population",
@@ -51,3 +53,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fdl' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

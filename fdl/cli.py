@@ -59,6 +59,9 @@ def stoppable(run: Callable[[], int]) -> int:
         return end(Fault(f"the page or a library it uses called sys.exit({error.code!r}); take that call out"), FAULT)
 
 
+OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
+
+
 def run(
     page: pages.Page,
     knobs: Mapping[str, Any],
@@ -73,11 +76,10 @@ def run(
 ) -> int:
     """Run one mode of one page and return the exit code.
 
-    settings: fields of Experiment that override the page's, and `fake_devices`, `ops` and `keep_memory`.
-    own: arguments of the mode itself. options: of `options.chosen`. many: `seeds`, `population` or `sweep`, where one
-    run is not all. distributed: coordinator, processes and process, where this is one of several.
+    settings: fields of Experiment that override the page's, and `fake_devices`, `kernels` and `keep_memory`.
+    own: arguments of the mode itself. options: of `options.apply_options`. many: `seeds`, `population` or `sweep`,
+    where one run is not all. distributed: coordinator, processes and process, where this is one of several.
     """
-    settings = dict(settings)
     options, many = ({k: v for k, v in (given or {}).items() if v not in (None, "", [])} for given in (options, many))
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
     place = Path(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
@@ -90,6 +92,7 @@ def run(
         if mode == "train" and distributed is None:
             lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
         prepare_jax(settings, distributed)
+        settings = {name: value for name, value in settings.items() if name not in OF_THE_PROCESS}
         if mode == "doctor":
             return int(any(finding.remedy for finding in fdl.doctor(settings.get("accelerator", "any"))))
         make = making(page, knobs, settings, options)
@@ -120,13 +123,13 @@ def making(
     """Return the function `(**numbers) -> Experiment` of a page with these knobs, settings and options."""
     from dataclasses import replace
 
-    from fdl.engine.options import chosen
+    from fdl.engine.options import apply_options
     from fdl.experiment import Experiment, maker
 
     function = maker(str(page.path))
 
     def make(**numbers: Any) -> Experiment:
-        return chosen(replace(function(**{**knobs, **numbers}), **settings), **options)
+        return apply_options(replace(function(**{**knobs, **numbers}), **settings), **options)
 
     return make
 
@@ -210,16 +213,13 @@ def ours(error: ValueError, page: pages.Page) -> bool:
     return written_for_users and (last.line or "").startswith("raise ")
 
 
-def prepare_jax(settings: dict[str, Any], distributed: Mapping[str, Any] | None) -> None:
-    """Set what JAX reads only once, before it starts: ops, platform, devices, memory, compile cache, processes.
-
-    Takes out of the settings those that are no part of an experiment.
-    """
-    fake_devices, ops = settings.pop("fake_devices", None), settings.pop("ops", None)
-    keep_memory, accelerator = settings.pop("keep_memory", True), settings.get("accelerator")
-    if ops is not None:
-        kernel_choice.parse(ops)
-        os.environ["FDL_OPS"] = ops
+def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | None) -> None:
+    """Set what JAX reads only once, before it starts: kernels, platform, devices, memory, compile cache, processes."""
+    fake_devices, kernels = settings.get("fake_devices"), settings.get("kernels")
+    keep_memory, accelerator = settings.get("keep_memory", True), settings.get("accelerator")
+    if kernels is not None:
+        kernel_choice.parse(kernels)
+        os.environ[kernel_choice.VARIABLE] = kernels
     if fake_devices:
         if accelerator not in (None, "any", "cpu"):
             raise ValueError(f"--fake_devices={fake_devices} are CPU devices; leave out --accelerator={accelerator}")

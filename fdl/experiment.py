@@ -19,7 +19,7 @@ from fdl.core import steps
 from fdl.core.types import Batch, PyTree, Task, TrainState
 from fdl.data import Dataset
 from fdl.parallel.devices import Accelerator
-from fdl.runs.report.visualize import Show
+from fdl.runs.report.visualize import Visualize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +28,14 @@ class Experiment:
 
     batch_size:     examples per step over all devices. steps: updates in all. seed: of everything random.
     accumulate:     micro-batches per step, for batches that do not fit.
-    start:          from the variables that were drawn, those to begin with: published weights (`models.pretrained`).
+    init_from:      variables at initialisation -> those to begin with: published weights (`models.pretrained`).
     executor:       "auto" is jit on one device and mesh on several.
     mesh:           axis ("data", "fsdp", "model") -> devices along it; empty is all along "data".
     steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
-    show:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
+    visualize:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
     name, knobs, code: set by `load`: which page made it, with which values, and the digest of what the page says.
     """
 
@@ -47,7 +47,7 @@ class Experiment:
     steps: int
     seed: int = 0
     accumulate: int = 1
-    start: Callable[[PyTree], PyTree] | None = None
+    init_from: Callable[[PyTree], PyTree] | None = None
 
     accelerator: Accelerator = "any"
     executor: Literal["auto", "jit", "pmap", "mesh"] = "auto"
@@ -59,7 +59,7 @@ class Experiment:
     evaluate_every: int | None = None
     save_every: int | None = None
     nonfinite: Literal["stop", "skip"] = "stop"
-    show: Show | None = None
+    visualize: Visualize | None = None
 
     name: str = "experiment"
     knobs: Mapping[str, Any] = field(default_factory=dict)
@@ -96,11 +96,11 @@ class Experiment:
     def init(self) -> TrainState:
         """Return the state at step 0."""
         state = jax.jit(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))()
-        if self.start is None:
+        if self.init_from is None:
             return state
-        extras = jax.tree.map(jnp.asarray, dict(self.start({"params": state.params, **state.extras})))
-        params = extras.pop("params")
-        return state._replace(params=params, opt_state=jax.jit(self.optimizer.init)(params), extras=extras)
+        model_state = jax.tree.map(jnp.asarray, dict(self.init_from({"params": state.params, **state.model_state})))
+        params = model_state.pop("params")
+        return state._replace(params=params, opt_state=jax.jit(self.optimizer.init)(params), model_state=model_state)
 
     def abstract(self) -> TrainState:
         """Return the shapes of the state at step 0; nothing is allocated."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fdl.engine.options import chosen
+from fdl.engine.options import apply_options
 from fdl.experiment import load
 from fdl.modes.evaluate import evaluate
 
@@ -14,7 +14,7 @@ EARLIER = sorted((Path(__file__).parent / "fixtures").glob("runs-*/*"))
 MLP = {"width": 8, "epochs": 2}
 MADE_BY = {
     "adam": ("digits_mlp", MLP, {}),
-    "averaged": ("digits_mlp", MLP, {"average": 0.9}),
+    "averaged": ("digits_mlp", MLP, {"ema_decay": 0.9}),
     "batch_norm": ("digits_cnn", {"channels": (2, 2), "hidden": 4, "epochs": 1}, {}),
     "population": ("digits_mlp", MLP, {}),
     "scaled": ("digits_mlp", MLP, {"precision": "float16"}),
@@ -32,7 +32,7 @@ def test_a_folder_of_an_earlier_version_gives_its_numbers_or_is_refused_with_the
     else:
         expected = report["metrics"]["test"]
     try:
-        metrics = evaluate(chosen(load(name, **knobs), **options), copy)["metrics"]["test"]
+        metrics = evaluate(apply_options(load(name, **knobs), **options), copy)["metrics"]["test"]
     except ValueError as error:
         assert "0.1.0" in str(error)  # noqa: PT017 (either is right)
     else:

@@ -1,4 +1,4 @@
-"""fdl: an Experiment, as any page makes one, driven by the training loop's own stretch."""
+"""fdl: an Experiment, as any page makes one, driven by the training loop's own train_until_due."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,8 +12,8 @@ from benchmarks.workloads import LEARNING_RATE, N, Workload
 from fdl import models, tasks
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, Source, Spec, columns
-from fdl.engine.cadence import rhythm
-from fdl.engine.program import steps_per_call, stretch, training
+from fdl.engine.cadence import cadence_of
+from fdl.engine.program import steps_per_call, train_until_due, training
 from fdl.experiment import Experiment
 from fdl.parallel.executors import jit
 
@@ -46,11 +46,11 @@ def experiment(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -
         model = models.ResNet(classes, (work.depth,) * len(stages), stages[0], stem="small", shortcut="pad")
     elif work.kind == "lstm":
         vocabulary, embedding, width, _ = work.sizes
-        model = models.RNN(vocabulary, vocabulary, width, embedding, work.depth, every_step=True)
+        model = models.RNN(vocabulary, vocabulary, width, embedding, work.depth, return_sequences=True)
     else:
         vocabulary, width, hidden, time = work.sizes
         model = models.Transformer(
-            vocabulary, vocabulary, width, work.depth, work.heads, hidden, time, causal=True, every_step=True
+            vocabulary, vocabulary, width, work.depth, work.heads, hidden, time, causal=True, return_sequences=True
         )
     task = tasks.next_token() if tokens else tasks.binary() if work.sizes[-1] == 1 else tasks.classify(work.sizes[-1])
     return Experiment(
@@ -61,7 +61,7 @@ def experiment(work: Workload, weights: Weights, x: np.ndarray, y: np.ndarray) -
         batch_size=work.batch,
         steps=10**9,
         log_every=100,
-        start=lambda variables: {**variables, "params": named(variables["params"], weights)},
+        init_from=lambda variables: {**variables, "params": named(variables["params"], weights)},
     )
 
 
@@ -104,7 +104,7 @@ class Run:
         self.program = training(what, self.executor)
         self.state = self.executor.put_state(what.init())
         self.step = 0
-        self.due = rhythm(what.steps, 100, 0, 0, steps_per_call(what, self.executor))
+        self.due = cadence_of(what.steps, 100, 0, 0, steps_per_call(what, self.executor))
 
     def losses(self, order: np.ndarray) -> list[float]:
         """Train the first steps, on fdl's own order, and return the loss of each."""
@@ -127,7 +127,7 @@ class Run:
             self.step += count
 
         while self.step < end:
-            self.state, _, _ = stretch(
+            self.state, _, _ = train_until_due(
                 self.program.call, self.program.rows, self.state, self.step, self.due, advance, lambda: self.step >= end
             )
         return self.step - begun

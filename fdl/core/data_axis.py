@@ -38,7 +38,7 @@ def add(tree: PyTree) -> PyTree:
         return tree
     leaves, structure = jax.tree.flatten(tree, is_leaf=lambda node: isinstance(node, Unreduced))
     totals = iter(lax.psum([leaf for leaf in leaves if not isinstance(leaf, Unreduced)], DATA))  # one exchange for all
-    return jax.tree.unflatten(structure, [gather(x) if isinstance(x, Unreduced) else next(totals) for x in leaves])
+    return jax.tree.unflatten(structure, [all_gather(x) if isinstance(x, Unreduced) else next(totals) for x in leaves])
 
 
 def rows(count: int) -> jax.Array:
@@ -52,7 +52,7 @@ def row_keys(key: Array, count: int) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, rows(count))
 
 
-def gather(tree: PyTree) -> PyTree:
+def all_gather(tree: PyTree) -> PyTree:
     """Return the rows of all shards, in order: each leaf [B of a shard, ...] becomes [B of the batch, ...]."""
     return lax.all_gather(tree, DATA, tiled=True) if mapped() else tree
 

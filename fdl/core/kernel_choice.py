@@ -1,7 +1,8 @@
-"""Which form each op takes: by the platform it is compiled for, unless `FDL_OPS` (the flag `--ops`) says otherwise.
+"""Which kernels run, by the platform that is compiled for, unless `FDL_KERNELS` (the flag `--kernels`) says otherwise.
 
-The own forms stand where they were measured to be faster (docs/performance.md, docs/accelerators.md); elsewhere ops are
-plain. A program may be compiled for another platform than the one that this process runs on: executors say for which.
+A reference kernel is plain JAX; a custom one computes the same with another backward pass or memory layout, and stands
+where it was measured to be faster (docs/performance.md, docs/accelerators.md). A program may be compiled for another
+platform than the one that this process runs on: executors say for which.
 """
 
 import os
@@ -11,19 +12,20 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-OPS = {
+VARIABLE = "FDL_KERNELS"
+KERNELS = {
     "convolution": "backward convolutions in the form that XLA:CPU is fast at",
     "max_pool": "windows side by side remember their winner",
     "lstm": "one weight gradient after the loop, not one in every step",
-    "keep": "what blocks add up and convolutions read is computed once, not again for every consumer",
+    "materialize": "what blocks add up and convolutions read is computed once, not again for every consumer",
     "embedding": "rows of a small table are added up by a matrix product",
     "attention": "a fused kernel makes the weights of attention a tile at a time and keeps none",
     "token_head": "the loss of a large vocabulary takes its logits a slice of positions at a time",
 }
-FORMS = ("own", "plain")
+FORMS = ("custom", "reference")
 EVERYWHERE = ("cpu", "gpu", "tpu")
-# The platforms on which an op takes its own form.
-OWN: dict[str, tuple[str, ...]] = dict.fromkeys(OPS, ("cpu",)) | {
+# The platforms on which a kernel takes its custom form.
+CUSTOM: dict[str, tuple[str, ...]] = dict.fromkeys(KERNELS, ("cpu",)) | {
     "lstm": EVERYWHERE,
     "token_head": ("gpu", "tpu"),
     "attention": ("gpu", "tpu"),
@@ -57,18 +59,18 @@ def compiling_for(device: Any) -> Iterator[None]:
 
 
 def target() -> Target:
-    """Return what is compiled for where this is traced: this process's own default device if nobody said."""
+    """Return what is compiled for where this is traced: by default the first device of this process."""
     import jax  # not above: flags are checked before JAX is imported
 
-    if (told := _TARGET.get()) is not None:
-        return told
+    if (stated := _TARGET.get()) is not None:
+        return stated
     with compiling_for(jax.local_devices(backend=jax.default_backend())[0]):
         return target()
 
 
 @contextmanager
 def noting() -> Iterator[dict[str, list[str]]]:
-    """Collect what ops chose by shape or dtype while this was traced, and why: op -> each different line."""
+    """Collect what kernels chose by shape or dtype while this was traced, and why: kernel -> each different line."""
     notes: dict[str, list[str]] = {}
     token = _NOTES.set(notes)
     try:
@@ -77,33 +79,36 @@ def noting() -> Iterator[dict[str, list[str]]]:
         _NOTES.reset(token)
 
 
-def note(op: str, line: str) -> None:
-    """Tell whoever collects it what an op chose, and why."""
+def note(kernel: str, line: str) -> None:
+    """Note what a kernel chose, and why, where notes are collected."""
     notes = _NOTES.get()
-    if notes is not None and line not in notes.setdefault(op, []):
-        notes[op].append(line)
+    if notes is not None and line not in notes.setdefault(kernel, []):
+        notes[kernel].append(line)
 
 
-def own(op: str) -> bool:
-    """Say whether an op takes its own form where this is traced."""
-    return chosen()[op] == "own"
+def custom(kernel: str) -> bool:
+    """Return whether the custom form of a kernel is the one to trace."""
+    return chosen()[kernel] == "custom"
 
 
 def chosen() -> dict[str, str]:
-    """Return the form of every op, "own" or "plain", for what is compiled for."""
+    """Return the form of every kernel, "custom" or "reference", for what is compiled for."""
     platform = target().platform
-    usual = {op: "own" if platform in platforms else "plain" for op, platforms in OWN.items()}
-    return usual | parse(os.environ.get("FDL_OPS", ""))
+    usual = {name: "custom" if platform in platforms else "reference" for name, platforms in CUSTOM.items()}
+    return usual | parse(os.environ.get(VARIABLE, ""))
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the forms that `text` forces: "plain", "own", or some of them such as "lstm=plain,keep=own"."""
+    """Return the forms that `text` forces: "reference", "custom", or some such as "lstm=reference,embedding=custom"."""
     if text in FORMS:
-        return dict.fromkeys(OPS, text)
+        return dict.fromkeys(KERNELS, text)
     forced = {}
     for word in filter(None, text.split(",")):
-        op, _, form = word.partition("=")
-        if op not in OPS or form not in FORMS:
-            raise ValueError(f"--ops={text}: {word!r} is no op=form; ops are {', '.join(OPS)}; forms own and plain")
-        forced[op] = form
+        kernel, _, form = word.partition("=")
+        if kernel not in KERNELS or form not in FORMS:
+            raise ValueError(
+                f"--kernels={text}: {word!r} is no kernel=form; kernels are {', '.join(KERNELS)}; "
+                f"forms are {' and '.join(FORMS)}"
+            )
+        forced[kernel] = form
     return forced

@@ -11,48 +11,48 @@ from fdl.core.types import Array, PyTree
 MOST_SCALE = 2.0**24  # of the loss: more lifts no float16 gradient that counts, and doubling would end at infinity
 
 
-class Averaged(NamedTuple):
-    """The state of `averaged`: the moving average of the weights, updates so far, the inner optimizer's state."""
+class EmaState(NamedTuple):
+    """The state of `ema`: the moving average of the weights, updates so far, the inner optimizer's state."""
 
     average: PyTree
     updates: Array
     inner: optax.OptState
 
 
-def averaged(optimizer: optax.GradientTransformation, decay: float = 0.999) -> optax.GradientTransformation:
+def ema(optimizer: optax.GradientTransformation, decay: float = 0.999) -> optax.GradientTransformation:
     """Keep a moving average of the weights beside any optimizer: evaluation takes it, training is as without.
 
     average <- d average + (1 - d) weights with d = min(decay, (1 + t) / (10 + t)), so that the first weights fade soon.
     Paper: Polyak and Juditsky, 1992. Batch statistics are not averaged. Nothing may be wrapped around it.
     """
 
-    def init(params: PyTree) -> Averaged:
-        return Averaged(jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32), optimizer.init(params))
+    def init(params: PyTree) -> EmaState:
+        return EmaState(jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32), optimizer.init(params))
 
-    def update(grads: PyTree, state: Averaged, params: PyTree = None) -> tuple[PyTree, Averaged]:
+    def update(grads: PyTree, state: EmaState, params: PyTree = None) -> tuple[PyTree, EmaState]:
         updates, inner = optimizer.update(grads, state.inner, params)
         keep = jnp.minimum(decay, (1 + state.updates) / (10 + state.updates))
         new = optax.apply_updates(params, updates)
         average = jax.tree.map(lambda old, now: old + (1 - keep).astype(old.dtype) * (now - old), state.average, new)
-        return updates, Averaged(average, state.updates + 1, inner)
+        return updates, EmaState(average, state.updates + 1, inner)
 
     return optax.GradientTransformation(init, update)
 
 
 def evaluated(params: PyTree, opt_state: optax.OptState) -> PyTree:
     """Return the weights that evaluation takes: the average where the optimizer keeps one, else the parameters."""
-    return opt_state.average if isinstance(opt_state, Averaged) else params
+    return opt_state.average if isinstance(opt_state, EmaState) else params
 
 
-class Scaled(NamedTuple):
-    """The state of `scaled`: the scale of the loss, updates since it last changed, the inner optimizer's state."""
+class LossScaleState(NamedTuple):
+    """The state of `dynamic_loss_scale`: the scale, updates since it last changed, the inner optimizer's state."""
 
     scale: Array
     since: Array
     inner: optax.OptState
 
 
-def scaled(
+def dynamic_loss_scale(
     optimizer: optax.GradientTransformation, *, start: float = 2.0**15, patience: int = 2000
 ) -> optax.GradientTransformation:
     """Scale the loss so that float16 gradients do not vanish: twice as far after `patience` finite updates in a row.
@@ -61,10 +61,10 @@ def scaled(
     finite gradients are the very same as without. Paper: Micikevicius et al., 2018.
     """
 
-    def init(params: PyTree) -> Scaled:
-        return Scaled(jnp.float32(start), jnp.zeros((), jnp.int32), optimizer.init(params))
+    def init(params: PyTree) -> LossScaleState:
+        return LossScaleState(jnp.float32(start), jnp.zeros((), jnp.int32), optimizer.init(params))
 
-    def update(grads: PyTree, state: Scaled, params: PyTree = None) -> tuple[PyTree, Scaled]:
+    def update(grads: PyTree, state: LossScaleState, params: PyTree = None) -> tuple[PyTree, LossScaleState]:
         grads = jax.tree.map(lambda g: g / state.scale.astype(g.dtype), grads)
         finite = jnp.stack([jnp.isfinite(g).all() for g in jax.tree.leaves(grads)]).all()
         updates, inner = optimizer.update(grads, state.inner, params)
@@ -72,13 +72,13 @@ def scaled(
         inner = jax.tree.map(lambda new, old: jnp.where(finite, new, old), inner, state.inner)
         grown = jnp.where(state.since + 1 >= patience, jnp.minimum(2 * state.scale, MOST_SCALE), state.scale)
         since = jnp.where(finite & (state.since + 1 < patience), state.since + 1, 0)
-        return updates, Scaled(jnp.where(finite, grown, jnp.maximum(state.scale / 2, 1)), since, inner)
+        return updates, LossScaleState(jnp.where(finite, grown, jnp.maximum(state.scale / 2, 1)), since, inner)
 
     return optax.GradientTransformation(init, update)
 
 
 def loss_scale(opt_state: optax.OptState) -> Array | float:
-    """Return what the loss is multiplied by before it is differentiated: 1, except where `scaled` says otherwise."""
-    if isinstance(opt_state, Averaged):
+    """Return the factor of the loss before it is differentiated: that of `dynamic_loss_scale`, or 1 without it."""
+    if isinstance(opt_state, EmaState):
         opt_state = opt_state.inner
-    return opt_state.scale if isinstance(opt_state, Scaled) else 1.0
+    return opt_state.scale if isinstance(opt_state, LossScaleState) else 1.0

@@ -1,7 +1,7 @@
 """Pure steps and what combines them: no device, no file and no clock is known here.
 
 A Gradient maps `(state, batch)` to totals; a Step maps `(state, batch, *constants)` to `(state, sums)`. Both are plain
-functions, so they compose: `fuse(gather(train_step(accumulate(total_gradient(model, task), 4), optimizer), take))`.
+functions, so they compose: `fuse(take_rows(train_step(accumulate(total_gradient(model, task), 4), optimizer), take))`.
 
 Shapes: B batch, S steps per call, A micro-batches.
 """
@@ -32,13 +32,13 @@ def step_key(state: TrainState, purpose: int) -> jax.Array:
 def forward(
     model: nn.Module,
     params: PyTree,
-    extras: PyTree,
+    model_state: PyTree,
     batch: Batch,
     key: jax.Array | None = None,
     *,
     factored: bool = False,
 ) -> tuple[PyTree, PyTree]:
-    """Apply the model to a batch and return `(outputs, extras)`; with a key as in training, without as in evaluation.
+    """Apply the model to a batch and return `(outputs, model_state)`: training mode with a key, else evaluation.
 
     A mapping of inputs is passed by argument name, anything else as the one positional argument. A model whose
     `__call__` names `weights` is given the examples' weights, so that padding weighs nothing in its statistics.
@@ -47,13 +47,13 @@ def forward(
     positional, named = arguments(model, batch)
     if factored and "factored" in inspect.signature(type(model).__call__).parameters:
         named["factored"] = True
-    variables = {"params": params, **extras}
+    variables = {"params": params, **model_state}
     if key is None:
-        return model.apply(variables, *positional, **named, train=False), extras
-    outputs, extras = model.apply(
-        variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(extras)
+        return model.apply(variables, *positional, **named, train=False), model_state
+    outputs, model_state = model.apply(
+        variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(model_state)
     )
-    return outputs, extras
+    return outputs, model_state
 
 
 def arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -84,12 +84,12 @@ def total_gradient(model: nn.Module, task: Task) -> Gradient:
     def gradient(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
         def total(params: PyTree) -> tuple[Array, tuple[PyTree, Sums]]:
             key = step_key(state, DROPOUT)
-            outputs, extras = forward(model, params, state.extras, batch, key, factored=task.factored)
+            outputs, model_state = forward(model, params, state.model_state, batch, key, factored=task.factored)
             sums = scalars(task(outputs, batch))
-            return sums["loss"].total * optimizer_state.loss_scale(state.opt_state), (extras, sums)
+            return sums["loss"].total * optimizer_state.loss_scale(state.opt_state), (model_state, sums)
 
-        grads, (extras, sums) = jax.grad(total, has_aux=True)(state.params)
-        return grads, extras, sums
+        grads, (model_state, sums) = jax.grad(total, has_aux=True)(state.params)
+        return grads, model_state, sums
 
     return gradient
 
@@ -107,15 +107,15 @@ def accumulate(gradient: Gradient, parts: int) -> Gradient:
         micro = jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), batch)
 
         def body(carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]) -> tuple[tuple[PyTree, PyTree], Sums]:
-            grads, extras = carry
+            grads, model_state = carry
             index, micro_batch = part
-            here = state._replace(extras=extras, key=jax.random.fold_in(state.key, index))
-            more, extras, sums = gradient(here, micro_batch)
-            return (jax.tree.map(jnp.add, grads, more), extras), sums
+            here = state._replace(model_state=model_state, key=jax.random.fold_in(state.key, index))
+            more, model_state, sums = gradient(here, micro_batch)
+            return (jax.tree.map(jnp.add, grads, more), model_state), sums
 
-        start = (jax.tree.map(jnp.zeros_like, state.params), state.extras)
-        (grads, extras), sums = lax.scan(body, start, (jnp.arange(parts), micro))
-        return grads, extras, jax.tree.map(lambda x: x.sum(0), sums)
+        start = (jax.tree.map(jnp.zeros_like, state.params), state.model_state)
+        (grads, model_state), sums = lax.scan(body, start, (jnp.arange(parts), micro))
+        return grads, model_state, jax.tree.map(lambda x: x.sum(0), sums)
 
     return accumulated
 
@@ -128,14 +128,14 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        grads, extras, sums = gradient(state, batch)
+        grads, model_state, sums = gradient(state, batch)
         grads, sums = data_axis.add((grads, sums))
         share = 1 / jnp.maximum(sums["loss"].weight, jnp.finfo(jnp.float32).tiny)
         # a product, unlike a quotient, XLA computes anew at each use: no array of its own for each gradient
         grads = jax.tree.map(lambda g: g * share.astype(g.dtype), grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, opt_state, extras, state.key), sums
+        return TrainState(state.step + 1, params, opt_state, model_state, state.key), sums
 
     return step
 
@@ -145,7 +145,7 @@ def sound(state: TrainState, sums: Sums) -> jax.Array:
 
     The optimizer's scalars are left out: the best loss so far is infinite before there is any.
     """
-    arrays = [leaf for leaf in jax.tree.leaves((state.params, state.opt_state, state.extras)) if jnp.ndim(leaf)]
+    arrays = [leaf for leaf in jax.tree.leaves((state.params, state.opt_state, state.model_state)) if jnp.ndim(leaf)]
     numbers = [x for x in (*arrays, sums["loss"].total) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.stack([jnp.isfinite(x).all() for x in numbers]).all()
 
@@ -163,9 +163,9 @@ def skip_unsound(step: Step) -> Step:
         def keep(mine: Array, instead: Array) -> jax.Array:
             return jnp.where(good, mine, instead)
 
-        params, opt_state, extras = jax.tree.map(keep, tuple(new)[1:4], tuple(state)[1:4])
+        params, opt_state, model_state = jax.tree.map(keep, tuple(new)[1:4], tuple(state)[1:4])
         sums = jax.tree.map(lambda x: keep(x, jnp.zeros_like(x)), dict(sums))
-        return TrainState(new.step, params, opt_state, extras, state.key), {
+        return TrainState(new.step, params, opt_state, model_state, state.key), {
             **sums,
             "skipped": Sum(1.0 - good.astype(jnp.float32), jnp.ones(())),
         }
@@ -178,7 +178,11 @@ def eval_step(model: nn.Module, task: Task) -> Step:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         outputs, _ = forward(
-            model, optimizer_state.evaluated(state.params, state.opt_state), state.extras, batch, factored=task.factored
+            model,
+            optimizer_state.evaluated(state.params, state.opt_state),
+            state.model_state,
+            batch,
+            factored=task.factored,
         )
         return state, data_axis.add({**task(outputs, batch), "n": count(batch.weights)})
 
@@ -189,20 +193,20 @@ def predict_step(model: nn.Module, task: Task) -> Step:
     """Return the Step that answers and changes nothing: instead of sums, the task's columns array[B, ...]."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
-        outputs, _ = forward(model, optimizer_state.evaluated(state.params, state.opt_state), state.extras, batch)
-        return state, data_axis.gather(answers(task, outputs))
+        outputs, _ = forward(model, optimizer_state.evaluated(state.params, state.opt_state), state.model_state, batch)
+        return state, data_axis.all_gather(answers(task, outputs))
 
     return step
 
 
-def show_step(model: nn.Module, task: Task) -> Step:
+def inspect_step(model: nn.Module, task: Task) -> Step:
     """Return the Step that answers as `predict_step` does, with what modules sowed as "intermediates" and the batch."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
         positional, named = arguments(model, batch)
-        variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.extras}
+        variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
         outputs, sown = model.apply(variables, *positional, **named, train=False, mutable=["intermediates"])
-        return state, data_axis.gather((answers(task, outputs), sown.get("intermediates", {}), batch))
+        return state, data_axis.all_gather((answers(task, outputs), sown.get("intermediates", {}), batch))
 
     return step
 
@@ -241,7 +245,7 @@ def prepare(
     return prepared
 
 
-def gather(step: Step, take: Callable[[PyTree, Array], Batch]) -> Step:
+def take_rows(step: Step, take: Callable[[PyTree, Array], Batch]) -> Step:
     """Return the Step whose batch is Rows of arrays that live on the device: `(state, rows, arrays)`.
 
     take: pure, `(arrays, indices i32[B]) -> Batch`. Rows of weight 0 are padding, whatever their index.

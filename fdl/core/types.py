@@ -82,7 +82,7 @@ class Task:
     metrics: metric name -> Metric. Scalar sums are kept in training, array sums only in evaluation.
     factored: whether `sums` takes `TokenLogits` as well as logits.
     primary: the metric that chooses the best checkpoint and heads the report.
-    predict: pure, `outputs -> {column: array[B, ...]}`: what the outputs say, in classes, probabilities or the units of
+    predict: pure, `outputs -> {column: array[B, ...]}`: what the outputs log, in classes, probabilities or the units of
              the targets. None: the outputs themselves.
     check:   `targets -> (row, what is wrong)` of the first row of NumPy targets [n, ...] that cannot be, None where all
              can. What it refuses would train to a number that means nothing.
@@ -148,14 +148,14 @@ class TrainState(NamedTuple):
     """Everything a run is at one step, and exactly what a checkpoint holds.
 
     step:   i32[], updates done so far.
-    extras: the model's mutable linen collections (batch statistics), {} if it has none.
+    model_state: the model's mutable linen collections (batch statistics), {} if it has none.
     key:    a typed PRNG key that is never advanced: each step folds `step` in.
     """
 
     step: Array
     params: PyTree
     opt_state: PyTree
-    extras: PyTree
+    model_state: PyTree
     key: Array
 
 

@@ -103,12 +103,12 @@ def recolour(strength: float = 0.2) -> Augment:
 
 
 def mask(*, time: float = 0.1, frequency: float = 0.1) -> Augment:
-    """Fill a random stretch of time and one of frequency of [B, T, F, ...] with 0 (SpecAugment, Park et al., 2019).
+    """SpecAugment (Park et al., 2019): a random span of time and one of frequency of [B, T, F, ...] become 0.
 
-    time, frequency: the longest stretch, as a share of the whole.
+    time, frequency: the longest span, as a share of the whole.
     """
 
-    def stretch(key: jax.Array, length: int, share: float) -> jax.Array:
+    def train_until_due(key: jax.Array, length: int, share: float) -> jax.Array:
         begin, long = jax.random.uniform(key, (2,))
         begin, long = begin * length, long * share * length
         place = jnp.arange(length)
@@ -117,8 +117,8 @@ def mask(*, time: float = 0.1, frequency: float = 0.1) -> Augment:
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         keys = jax.random.split(key)
         rest = (1,) * (x.ndim - 2)
-        gone = stretch(keys[0], x.shape[0], time).reshape(-1, 1, *rest)
-        gone |= stretch(keys[1], x.shape[1], frequency).reshape(1, -1, *rest)
+        gone = train_until_due(keys[0], x.shape[0], time).reshape(-1, 1, *rest)
+        gone |= train_until_due(keys[1], x.shape[1], frequency).reshape(1, -1, *rest)
         return jnp.where(gone, jnp.zeros((), x.dtype), x)
 
     return each(one)
@@ -180,7 +180,7 @@ def _partners(key: Array, batch: Batch, alpha: float) -> tuple[jax.Array, Batch]
     meet it meets itself.
     """
     count = len(batch.weights)
-    everyone: Batch = data_axis.gather(batch)
+    everyone: Batch = data_axis.all_gather(batch)
     whole = len(everyone.weights)
     distance = jax.random.randint(jax.random.fold_in(key, 0), (), 1, max(whole, 2))
     others = (data_axis.rows(count) + distance) % whole

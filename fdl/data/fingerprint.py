@@ -18,7 +18,7 @@ def fingerprint(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def glance(files: Iterable[Path]) -> str:
+def quick_fingerprint(files: Iterable[Path]) -> str:
     """Return `fingerprint` where that reads at most 256 MiB, else a digest of what a listing shows: names and sizes.
 
     Times are not looked at: a copy of the same files is the same data.

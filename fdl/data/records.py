@@ -26,7 +26,7 @@ class Field:
     shape:    of one value, None where it differs between examples.
     classes:  of a label; names: of its classes; rate: samples per second of audio.
     also:     other kinds that the same values may be taken for.
-    note:     how the column was read, a phrase; empty where there is nothing to say.
+    note:     how the column was read, a phrase; empty where there is nothing to log.
     left_out: why no page learns from this column unless it is named; empty where it does.
     refusal:  the line that ends a run which would use this column; empty where it may be used.
     suspect:  the line that ends a run where a value that stands for a missing one would do harm: in a series.

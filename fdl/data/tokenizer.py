@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 PAD, UNKNOWN, START, END = range(4)
-PIECES = 4
+NUM_SPECIAL_TOKENS = 4
 Unit = Literal["bytes", "chars", "words", "bpe"]
 BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 _ASCII_WORD = re.compile(r"\w+|[^\w\s]")
@@ -53,9 +53,10 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
         return unit
     if unit == "bytes":
         return _bytes()
-    if vocabulary <= PIECES:
+    if vocabulary <= NUM_SPECIAL_TOKENS:
         raise ValueError(
-            f"vocabulary {vocabulary} is taken up by padding, unknown, start and end; give {PIECES + 1} or more"
+            f"vocabulary {vocabulary} holds no more than padding, unknown, start and end; "
+            f"give {NUM_SPECIAL_TOKENS + 1} or more"
         )
     if unit == "chars":
         return _listed(unit, _most(texts, _letters, vocabulary), *_CUTS[unit])
@@ -143,12 +144,14 @@ def bucket(lengths: Sequence[int], share: float = 0.95) -> int:
 
 def _bytes() -> Tokenizer:
     def encode(text: str) -> np.ndarray:
-        return np.frombuffer(text.encode(), np.uint8).astype(np.int32) + PIECES
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int32) + NUM_SPECIAL_TOKENS
 
     def decode(tokens: Iterable[int]) -> str:
-        return bytes(token - PIECES for token in tokens if token >= PIECES).decode("utf-8", "replace")
+        return bytes(token - NUM_SPECIAL_TOKENS for token in tokens if token >= NUM_SPECIAL_TOKENS).decode(
+            "utf-8", "replace"
+        )
 
-    return Tokenizer(size=256 + PIECES, encode=encode, decode=decode, fitted={"unit": "bytes"})
+    return Tokenizer(size=256 + NUM_SPECIAL_TOKENS, encode=encode, decode=decode, fitted={"unit": "bytes"})
 
 
 def _words(text: str) -> list[str]:
@@ -183,31 +186,33 @@ def _word() -> re.Pattern[str]:
 
 def _most(texts: Sequence[str], cut: Callable[[str], list[str]], vocabulary: int) -> list[str]:
     counts = Counter(piece for text in texts for piece in cut(text))
-    return sorted(counts, key=lambda piece: (-counts[piece], piece))[: vocabulary - PIECES]
+    return sorted(counts, key=lambda piece: (-counts[piece], piece))[: vocabulary - NUM_SPECIAL_TOKENS]
 
 
 def _listed(unit: str, pieces: list[str], cut: Callable[[str], list[str]], glue: str) -> Tokenizer:
-    number = {piece: i for i, piece in enumerate(pieces, start=PIECES)}
+    number = {piece: i for i, piece in enumerate(pieces, start=NUM_SPECIAL_TOKENS)}
 
     def encode(text: str) -> np.ndarray:
         return np.array([number.get(piece, UNKNOWN) for piece in cut(text)], np.int32)
 
     def decode(tokens: Iterable[int]) -> str:
         shown = (
-            pieces[token - PIECES] if token >= PIECES else "\N{REPLACEMENT CHARACTER}"
+            pieces[token - NUM_SPECIAL_TOKENS] if token >= NUM_SPECIAL_TOKENS else "\N{REPLACEMENT CHARACTER}"
             for token in tokens
-            if token >= PIECES or token == UNKNOWN
+            if token >= NUM_SPECIAL_TOKENS or token == UNKNOWN
         )
         return glue.join(shown)
 
-    return Tokenizer(size=PIECES + len(pieces), encode=encode, decode=decode, fitted={"unit": unit, "pieces": pieces})
+    return Tokenizer(
+        size=NUM_SPECIAL_TOKENS + len(pieces), encode=encode, decode=decode, fitted={"unit": unit, "pieces": pieces}
+    )
 
 
 def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     tokenizers = _tokenizers("tokens=bpe")
     # Specials first, so that their numbers are the same as everywhere; the 256 bytes make every text expressible.
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=max(vocabulary, 256 + PIECES),
+        vocab_size=max(vocabulary, 256 + NUM_SPECIAL_TOKENS),
         special_tokens=["<pad>", "<unknown>", "<start>", "<end>"],
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Due:
-    """The rhythm of a run: all in steps, 0 for never before the end."""
+class Cadence:
+    """When a run logs, evaluates and saves: all in steps, 0 for never before the end."""
 
     steps: int
     log: int
@@ -45,11 +45,11 @@ class Due:
         return step == self.steps or (bool(every) and step > 0 and step % every == 0)
 
 
-def rhythm(steps: int, log: int, evaluate: int | None, save: int | None, steps_per_call: int) -> Due:
-    """Make the Due of a run; see Experiment for what None means."""
+def cadence_of(steps: int, log: int, evaluate: int | None, save: int | None, steps_per_call: int) -> Cadence:
+    """Make the Cadence of a run; see Experiment for what None means."""
     if evaluate is None:
         evaluate = max(steps // 10 // log, 1) * log
-    return Due(
+    return Cadence(
         steps=steps,
         log=log,
         evaluate=evaluate,

@@ -63,7 +63,7 @@ def fit(experiment: Experiment) -> PyTree:
 
     def run(state: TrainState) -> PyTree:
         batch = experiment.example(2)
-        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch)
+        outputs, _ = steps.forward(experiment.model, state.params, state.model_state, batch)
         return outputs, experiment.task(outputs, batch)
 
     try:

@@ -18,27 +18,27 @@ Precision = Literal["bfloat16", "float16"]
 MatmulPrecision = Literal["default", "high", "highest"]
 
 
-def precise(experiment: Experiment, precision: Precision) -> Experiment:
+def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
     """Compute in 16 bits: parameters, statistics and losses stay float32; float16 has its loss scaled as needed."""
     if precision not in get_args(Precision):
         raise ValueError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
     if not hasattr(experiment.model, "dtype"):
         raise ValueError(f"{type(experiment.model).__name__} has no dtype to compute in; leave out --precision")
-    optimizer = optimizer_state.scaled(experiment.optimizer) if precision == "float16" else experiment.optimizer
+    optimizer = experiment.optimizer
+    if precision == "float16":
+        optimizer = optimizer_state.dynamic_loss_scale(optimizer)
     model = experiment.model.clone(dtype=jnp.dtype(precision))
     return _marked(replace(experiment, model=model, optimizer=optimizer), "precision", precision)
 
 
-def averaging(experiment: Experiment, decay: float) -> Experiment:
+def with_ema(experiment: Experiment, decay: float) -> Experiment:
     """Keep a moving average of the weights and evaluate with it; training is as without."""
     if not 0 < decay < 1:
-        raise ValueError(f"average {decay} is not between 0 and 1; try 0.999")
-    return _marked(
-        replace(experiment, optimizer=optimizer_state.averaged(experiment.optimizer, decay)), "average", decay
-    )
+        raise ValueError(f"ema_decay {decay} is not between 0 and 1; try 0.999")
+    return _marked(replace(experiment, optimizer=optimizer_state.ema(experiment.optimizer, decay)), "ema_decay", decay)
 
 
-def freezing(experiment: Experiment, paths: Sequence[str]) -> Experiment:
+def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     """Keep the parameters below these module paths as they are."""
     if not all(paths):
         raise ValueError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
@@ -47,7 +47,7 @@ def freezing(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     )
 
 
-def multiplying(experiment: Experiment, precision: MatmulPrecision) -> Experiment:
+def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) -> Experiment:
     """Let float32 products of the whole process have this precision, as JAX's setting of the same name.
 
     XLA's default is one bfloat16 pass on a TPU and TF32 on NVIDIA; "highest" is float32 everywhere.
@@ -58,19 +58,19 @@ def multiplying(experiment: Experiment, precision: MatmulPrecision) -> Experimen
     return _marked(experiment, "matmul_precision", precision)
 
 
-def chosen(
+def apply_options(
     experiment: Experiment,
     *,
     freeze: Sequence[str] = (),
     precision: Precision | None = None,
     matmul_precision: MatmulPrecision | None = None,
-    average: float | None = None,
+    ema_decay: float | None = None,
 ) -> Experiment:
     """Return the experiment with the options that were chosen, in the only order that is right."""
-    experiment = freezing(experiment, freeze) if freeze else experiment
-    experiment = precise(experiment, precision) if precision else experiment
-    experiment = multiplying(experiment, matmul_precision) if matmul_precision else experiment
-    return averaging(experiment, average) if average is not None else experiment
+    experiment = with_frozen(experiment, freeze) if freeze else experiment
+    experiment = with_precision(experiment, precision) if precision else experiment
+    experiment = with_matmul_precision(experiment, matmul_precision) if matmul_precision else experiment
+    return with_ema(experiment, ema_decay) if ema_decay is not None else experiment
 
 
 def _marked(experiment: Experiment, name: str, value: str | float) -> Experiment:

@@ -10,7 +10,7 @@ from fdl.parallel import executors, processes, sharding
 from fdl.parallel.devices import find
 
 
-def place(experiment: Experiment) -> executors.Executor:
+def make_executor(experiment: Experiment) -> executors.Executor:
     """Make the executor an experiment asks for, on the accelerator it asks for."""
     devices, name, shape = find(experiment.accelerator), experiment.executor, experiment.mesh
     if name == "auto":
@@ -38,6 +38,6 @@ def place(experiment: Experiment) -> executors.Executor:
 
 def first_state(experiment: Experiment, executor: executors.Executor) -> TrainState:
     """Return the placed state at step 0; where it is split over devices, none of them ever holds the whole."""
-    if experiment.mesh and experiment.start is None:
+    if experiment.mesh and experiment.init_from is None:
         return executor.make_state(experiment.init)
     return executor.put_state(experiment.init())

@@ -55,7 +55,7 @@ class Population:
 
         first = self.member(0)
         example = first.example()
-        if first.start is not None:
+        if first.init_from is not None:
             raise ValueError("the members of a population begin as they are drawn; leave out published weights")
         with self._naming():
             return jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
@@ -66,14 +66,14 @@ class Population:
 
     def training_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
         """Return the Step of all members: `(states, rows [P, B], values, arrays)`."""
-        return self._naming()(steps.population(lambda values: steps.gather(step_of(self.make(**values)), take)))
+        return self._naming()(steps.population(lambda values: steps.take_rows(step_of(self.make(**values)), take)))
 
     def evaluation_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
         """Return the Step that measures all members: `(states, rows [P, B], values, arrays)`."""
 
         def of(values: Mapping[str, Any]) -> Step:
             made = self.make(**values)
-            return steps.gather(steps.prepare(steps.eval_step(made.model, made.task), made.dataset.transform), take)
+            return steps.take_rows(steps.prepare(steps.eval_step(made.model, made.task), made.dataset.transform), take)
 
         return self._naming()(steps.population(of))
 

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 
 from fdl.core import steps
-from fdl.core.kernel_choice import own
+from fdl.core.kernel_choice import custom
 from fdl.core.types import Batch, Rows, Step, Sums, TrainState, add_up
 from fdl.data import LazySource, Source
 from fdl.data.validate import check_source, check_values, rule_of
 from fdl.engine import loader
-from fdl.engine.cadence import Due
+from fdl.engine.cadence import Cadence
 from fdl.engine.checks import evaluate_batch_size
 from fdl.experiment import Experiment
 from fdl.parallel import processes
@@ -61,11 +61,13 @@ def training(experiment: Experiment, executor: Executor) -> Training:
 
     count = experiment.steps_per_call or steps_per_call(experiment, executor)
     blocks = loader.in_blocks(rows, min(_ceil(ROWS_AT_ONCE, count), experiment.steps))
-    call, send, chosen = bind(experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps)
+    call, send, chosen = compile_step(
+        experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps
+    )
     return Training(call, send, count, chosen)
 
 
-def bind(
+def compile_step(
     experiment: Experiment,
     executor: Executor,
     step: Step,
@@ -92,7 +94,7 @@ def bind(
     kept = source.resident()
     check_source(kept, spec, name, split, rule)
     kept = kept.flat()
-    return Call(executor, steps.fuse(steps.gather(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
+    return Call(executor, steps.fuse(steps.take_rows(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
 
 
 def work_of(experiment: Experiment) -> float:
@@ -109,22 +111,22 @@ def steps_per_call(experiment: Experiment, executor: Executor, work: float | Non
     work: what `work_of` says, where it is known already.
     """
     platform = executor.devices[0].platform
-    if platform == "cpu" and not own("convolution"):
+    if platform == "cpu" and not custom("convolution"):
         program = step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(experiment.batch_size)
         if flops.mentions("conv_general_dilated", *program):
             return 1  # JAX's backward convolutions are twenty times slower in a loop
     work = work_of(experiment) if work is None else work
     most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, work)
-    rhythm = experiment.log_every
-    return max(n for n in range(1, min(rhythm, STEPS_PER_CALL) + 1) if rhythm % n == 0 and (n == 1 or n <= most))
+    log_every = experiment.log_every
+    return max(n for n in range(1, min(log_every, STEPS_PER_CALL) + 1) if log_every % n == 0 and (n == 1 or n <= most))
 
 
-def stretch(
+def train_until_due(
     call: Call,
     rows: Callable[[int, int], Rows | Batch],
     state: TrainState,
     step: int,
-    due: Due,
+    due: Cadence,
     advance: Callable[[int], Any],
     stop: Callable[[], bool],
 ) -> tuple[TrainState, int, list[Sums]]:
@@ -159,7 +161,7 @@ class Evaluation:
         def rows(step: int, count: int) -> Rows:
             return Rows(every.indices[step : step + count], every.weights[step : step + count])
 
-        self.call, self.rows, _ = bind(experiment, executor, step, split, source, rows, self.calls)
+        self.call, self.rows, _ = compile_step(experiment, executor, step, split, source, rows, self.calls)
 
     def __call__(self, state: TrainState) -> tuple[TrainState, dict]:
         """Return the state and the metrics of the split, `n` among them."""

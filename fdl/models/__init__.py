@@ -4,6 +4,7 @@ from fdl.models.alexnet import AlexNet
 from fdl.models.bag import Bag
 from fdl.models.bert import BERT, MaskedLM, SequenceClassifier, TokenClassifier, bert
 from fdl.models.cnn import CNN
+from fdl.models.decoder import AutoregressiveDecoder
 from fdl.models.detector import Detector
 from fdl.models.gpt import gpt, gpt2
 from fdl.models.mlp import MLP
@@ -14,7 +15,6 @@ from fdl.models.seq2seq import Seq2SeqRNN, Seq2SeqTransformer, encoder_decoder
 from fdl.models.transformer import Transformer
 from fdl.models.vgg import VGG
 from fdl.models.vit import ViT
-from fdl.models.writer import Writer
 
 __all__ = [
     "BERT",
@@ -23,6 +23,7 @@ __all__ = [
     "RNN",
     "VGG",
     "AlexNet",
+    "AutoregressiveDecoder",
     "Bag",
     "Detector",
     "MaskedLM",
@@ -34,7 +35,6 @@ __all__ = [
     "TokenClassifier",
     "Transformer",
     "ViT",
-    "Writer",
     "bert",
     "cifar_resnet",
     "encoder_decoder",

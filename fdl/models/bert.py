@@ -15,7 +15,7 @@ import numpy as np
 from fdl.core.types import Array, TokenLogits
 from fdl.models.kernels.token_head import token_logits
 from fdl.models.layers import Dropout, Dtype, stack
-from fdl.models.transformer import Block, mean_seen, normal
+from fdl.models.transformer import Block, masked_mean, normal
 
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 SIZES = {
@@ -121,7 +121,7 @@ class SequenceClassifier(nn.Module):
     ) -> jax.Array:
         """Return f32[B, outputs]; the arguments are those of `BERT`."""
         x, pooled = self.bert(inputs, lengths, types, train=train)
-        pooled = mean_seen(x, lengths) if self.mean else pooled
+        pooled = masked_mean(x, lengths) if self.mean else pooled
         assert pooled is not None, "without the mean, SequenceClassifier needs BERT(pooler=True)"
         pooled = Dropout(self.bert.dropout)(pooled, train=train)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(pooled)

@@ -35,7 +35,7 @@ def gpt(
         heads,
         context=context,
         causal=True,
-        every_step=True,
+        return_sequences=True,
         positions=positions,
         tied=True,
         dropout=dropout,

@@ -16,7 +16,7 @@ from fdl.core.types import PyTree
 def published(
     file: Path | str, named: Callable[[Mapping[str, np.ndarray]], PyTree], *, fresh: Collection[str] = ()
 ) -> Callable[[PyTree], PyTree]:
-    """Return the function that takes drawn variables and returns those of a file: what `Experiment.start` wants.
+    """Return the function that takes drawn variables and returns those of a file: what `Experiment.init_from` wants.
 
     named: variables from tensors by the names of the file; fresh: as in `fill`.
     """

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.types import Array
-from fdl.models.kernels.materialize import keep
+from fdl.models.kernels.materialize import materialize
 from fdl.models.layers import BatchNorm, Conv, Dtype, max_pool
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -107,13 +107,13 @@ class Residual(nn.Module):
                 if i == 1:
                     x = skip(x if self.shortcut == "pad" or x.shape[-1] == channels else y)
                 y = conv(y, *layer, f"conv{i}")
-            return keep(x + y)
+            return materialize(x + y)
         for i, layer in enumerate(layers, 1):
             last = i == len(layers)
             # A block begins as nothing but its shortcut: the deeper the net, the more this helps (Goyal et al., 2017).
             y = norm(conv(y, *layer, f"conv{i}"), f"norm{i}", nn.initializers.zeros if last else nn.initializers.ones)
             y = y if last else nn.relu(y)
-        return keep(nn.relu(skip(x) + y))
+        return materialize(nn.relu(skip(x) + y))
 
 
 def resnet(depth: int = 50, outputs: int = 1000, *, pre_activation: bool = False, dtype: Dtype | None = None) -> ResNet:

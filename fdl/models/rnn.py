@@ -27,7 +27,7 @@ class RNN(nn.Module):
     outputs:       how many numbers an answer has; None gives the hidden state itself, [D] or [2D] if bidirectional.
     vocabulary:    the inputs are tokens below it, each to be embedded; None means that they are features.
     embedding:     how wide a token's vector is; None means `width`.
-    every_step:    answer at every step; else once, at the last step that `lengths` lets be seen.
+    return_sequences:    answer at every step; else once, at the last step that `lengths` lets be seen.
     bidirectional: read backwards as well; such a net sees the future.
     """
 
@@ -37,7 +37,7 @@ class RNN(nn.Module):
     embedding: int | None = None
     depth: int = 1
     cell: Cell = "lstm"
-    every_step: bool = False
+    return_sequences: bool = False
     bidirectional: bool = False
     dropout: float = 0.0
     dtype: Dtype | None = None
@@ -46,7 +46,7 @@ class RNN(nn.Module):
     def __call__(
         self, inputs: Array, lengths: Array | None = None, *, decode: bool = False, train: bool = False
     ) -> jax.Array:
-        """Return f32[B, outputs], or f32[B, T, outputs] if `every_step`.
+        """Return f32[B, outputs], or f32[B, T, outputs] if `return_sequences`.
 
         inputs:  i32[B, T] tokens or f32[B, T, ...] features, whose further dimensions are laid side by side.
         lengths: i32[B], steps that count in each row; None means all. Later steps leave the state as it is.
@@ -75,7 +75,7 @@ class RNN(nn.Module):
             )
             tokens = None
             x = jnp.concatenate(steps, axis=-1)
-        x = x if self.every_step else jnp.concatenate(ends, axis=-1)
+        x = x if self.return_sequences else jnp.concatenate(ends, axis=-1)
         x = Dropout(self.dropout)(x, train=train)
         return x if self.outputs is None else nn.Dense(self.outputs)(x)
 
@@ -160,7 +160,7 @@ def walk(
             new = tuple(jnp.where(living[:, None], after, before) for after, before in zip(new, carry, strict=True))
         return new, new[0]
 
-    if update is _lstm and kernel_choice.own("lstm"):
+    if update is _lstm and kernel_choice.custom("lstm"):
         return lstm.walk(drive, kernel, (start[0], start[1]), alive, reverse)
     return lax.scan(step, start, (drive, alive), reverse=reverse)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from fdl.core.types import Array
 from fdl.models.attention import Attention
-from fdl.models.kernels.materialize import keep
+from fdl.models.kernels.materialize import materialize
 from fdl.models.kernels.token_head import token_logits
 from fdl.models.layers import Activation, Dropout, Dtype, counts, stack
 
@@ -29,7 +29,7 @@ class Transformer(nn.Module):
     hidden:     width of the net inside a block; None is four times `width`.
     context:    the longest sequence.
     causal:     a decoder, where no position sees a later one; else an encoder.
-    every_step: answer at every position; else once, from the mean over the positions that `lengths` lets be seen.
+    return_sequences: answer at every position; else once, from the mean over the positions that `lengths` lets be seen.
     positions:  a learned vector for each, or queries and keys rotated by it.
     tied:       the outputs are the products with the embeddings of the tokens.
     remat:      what the backward pass computes a second time instead of keeping it: nothing, all of a block but its
@@ -44,7 +44,7 @@ class Transformer(nn.Module):
     hidden: int | None = None
     context: int = 256
     causal: bool = False
-    every_step: bool = False
+    return_sequences: bool = False
     positions: Literal["learned", "rotary"] = "learned"
     tied: bool = False
     dropout: float = 0.0
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
         factored: bool = False,
         train: bool = False,
     ) -> Any:
-        """Return f32[B, outputs], or f32[B, T, outputs] if `every_step`.
+        """Return f32[B, outputs], or f32[B, T, outputs] if `return_sequences`.
 
         inputs:  i32[B, T] tokens or f32[B, T, ...] features, whose further dimensions are laid side by side.
         lengths: i32[B], positions that count in each row; None means all.
@@ -107,11 +107,11 @@ class Transformer(nn.Module):
             call = functools.partial(Block.__call__, lengths=lengths, offset=offset, train=train)
             x = again(call, self.remat)(block, x)
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
-        x = x if self.every_step else mean_seen(x, lengths)
+        x = x if self.return_sequences else masked_mean(x, lengths)
         if self.outputs is None:
             return x
         if self.tied:
-            return token_logits(x, embed.embedding, factored=factored and self.every_step)
+            return token_logits(x, embed.embedding, factored=factored and self.return_sequences)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x)
 
 
@@ -164,8 +164,8 @@ class Block(nn.Module):
             norm = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=f"{name}_norm")
             drop = Dropout(self.dropout)
             if self.norm_first:
-                return keep(x + drop(part(norm(x)), train=train))
-            return norm(keep(x + drop(part(x), train=train)))
+                return materialize(x + drop(part(norm(x)), train=train))
+            return norm(materialize(x + drop(part(x), train=train)))
 
         def attention(x: jax.Array) -> jax.Array:
             layer = Attention(
@@ -188,7 +188,7 @@ class Block(nn.Module):
         return add(x, think, "mlp")
 
 
-def mean_seen(x: jax.Array, lengths: Array | None) -> jax.Array:
+def masked_mean(x: jax.Array, lengths: Array | None) -> jax.Array:
     """Return [B, D], the mean of `x: [B, T, D]` over the positions that count."""
     if lengths is None:
         return x.mean(axis=1)

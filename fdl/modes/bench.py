@@ -11,7 +11,7 @@ import numpy as np
 
 from fdl.core import kernel_choice
 from fdl.engine.checks import check
-from fdl.engine.placement import first_state, place
+from fdl.engine.placement import first_state, make_executor
 from fdl.engine.program import step_of, training
 from fdl.experiment import Experiment
 from fdl.parallel.devices import describe
@@ -31,7 +31,7 @@ def bench(
     baseline: Path | None = None,
     profile: Path | None = None,
     out: Path | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
     """Return and print the speed of an experiment, and write it as JSON where `out` says.
@@ -41,7 +41,7 @@ def bench(
     """
     refuse_profilers()
     before = earlier(baseline) if baseline else None
-    executor = place(experiment)
+    executor = make_executor(experiment)
     check(experiment, executor.shares)
     state = first_state(experiment, executor)
     program = training(experiment, executor)
@@ -66,7 +66,7 @@ def bench(
     speed = summary(seen, count)
     peaks = calibrate(executor, clock)
     with executor.tracing():
-        ops = kernel_choice.chosen()
+        kernels = kernel_choice.chosen()
     work = flops.count(step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(batch_size))
     compiled: Any = program.call.compiled[count]
     moved, estimate = traffic(compiled)
@@ -85,7 +85,7 @@ def bench(
         "devices": describe(executor.devices),
         "executor": executor.name,
         "dtype": str(getattr(experiment.model, "dtype", None) or "float32"),
-        "ops": ops,
+        "kernels": kernels,
         "feed": program.feed,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(experiment.abstract().params)),
         "batch_size": batch_size,
@@ -122,7 +122,7 @@ def bench(
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, json.dumps(result, indent=1, default=float))
-    report(result, say)
+    report(result, log)
     return result
 
 
@@ -134,57 +134,57 @@ def earlier(file: Path) -> dict[str, Any]:
     return found
 
 
-def report(result: dict[str, Any], say: Callable[[str], None]) -> None:
+def report(result: dict[str, Any], log: Callable[[str], None]) -> None:
     """Print the result for a reader."""
-    say(
+    log(
         f"{result['experiment']} on {result['devices']} by {result['executor']}, {result['dtype']}, "
         f"data {result['feed']}"
     )
-    say("ops " + ", ".join(f"{op} {form}" for op, form in result["ops"].items()))
-    say(
+    log("kernels " + ", ".join(f"{kernel} {form}" for kernel, form in result["kernels"].items()))
+    log(
         f"{result['steps_per_second']:,.4g} steps/s [{result['lowest']:,.4g}, {result['highest']:,.4g}], "
         f"{result['examples_per_second']:,.4g} examples/s, {result['steps_per_call']} steps a call; "
         f"a step {result['ms_p50']:.4g} ms (p50), {result['ms_p95']:.4g} ms (p95)"
     )
     if "tokens_per_second" in result:
-        say(
+        log(
             f"{result['tokens_per_second']:,.4g} tokens/s, {result['tokens_per_second_with_padding']:,.4g} with padding"
         )
-    say(
+    log(
         f"trace {result['trace_seconds']:.2f} s, lower {result['lower_seconds']:.2f} s, compile "
         f"{result['compile_seconds']:.2f} s{' (from the cache)' if result['cache_hit'] else ''}"
     )
     if result["recompiled"]:
-        say(f"warning: {result['recompiled']} programs were compiled inside the windows; these numbers hold that too")
-    say(
+        log(f"warning: {result['recompiled']} programs were compiled inside the windows; these numbers hold that too")
+    log(
         f"{result['flops_per_step'] / 1e6:,.4g} MFLOP a step (every attention score counted, masked ones too), "
         f"{result['flops_per_second'] / 1e9:,.4g} GFLOP/s, {result['peak_fraction']:.0%} of the matmul peak measured "
         "in this run" + (f", MFU {result['mfu']:.1%} of the nominal bfloat16 peak" if result["mfu"] else "")
     )
-    say(
+    log(
         f"{result['bytes_per_step'] / 1e6:,.4g} MB a step by the compiler's count, "
         f"{result['bandwidth_fraction']:.0%} of the measured copy bandwidth"
         + (" (so caches serve it)" if result["bandwidth_fraction"] > 1 else "")
     )
-    say(
+    log(
         f"bound by {result['roof']}: {result['times_the_roof']:.3g} times that floor; "
         f"input {result['input_fraction']:.1%}"
     )
     estimate, peak = result["memory_estimate_bytes"] / 2**20, result["memory_peak_bytes"] / 2**20
-    say(f"memory {peak:,.0f} MiB at its peak, {estimate:,.0f} MiB by the compiler's estimate for one call")
+    log(f"memory {peak:,.0f} MiB at its peak, {estimate:,.0f} MiB by the compiler's estimate for one call")
     if "top_ops" in result:
-        say(f"the longest operations of one call ({result['steps_per_call']} steps); the trace has them all")
+        log(f"the longest operations of one call ({result['steps_per_call']} steps); the trace has them all")
     for one in result.get("top_ops", ()):
-        say(f"{one['ms']:10.3f} ms  {one['op']:32} {one['from']}")
+        log(f"{one['ms']:10.3f} ms  {one['op']:32} {one['from']}")
     if "against_baseline" in result:
-        say(result["against_baseline"])
+        log(result["against_baseline"])
 
 
-def peak(experiment: Experiment, *, say: Callable[[str], None] = print, clock: Clock = time.perf_counter) -> dict:
+def peak(experiment: Experiment, *, log: Callable[[str], None] = print, clock: Clock = time.perf_counter) -> dict:
     """Measure and print what this device can do, without any model."""
-    executor = place(experiment)
+    executor = make_executor(experiment)
     found = calibrate(executor, clock)
-    say(
+    log(
         f"{describe(executor.devices)}: {found['flops'] / 1e9:,.1f} GFLOP/s in a float32 matrix product, "
         f"{found['bytes'] / 1e9:,.1f} GB/s in a copy, {found['launch_seconds'] * 1e6:,.0f} us for an empty call"
     )

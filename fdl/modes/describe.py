@@ -8,7 +8,7 @@ import jax
 
 from fdl.core import kernel_choice, steps
 from fdl.engine.checks import check
-from fdl.engine.placement import place
+from fdl.engine.placement import make_executor
 from fdl.engine.program import steps_per_call, work_of
 from fdl.experiment import Experiment
 from fdl.parallel.executors import Executor
@@ -21,16 +21,16 @@ MATMUL = {
 }
 
 
-def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> dict[str, Any]:
+def describe(experiment: Experiment, *, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
-    executor = place(experiment)
+    executor = make_executor(experiment)
     outputs = check(experiment, executor.shares)
-    chosen, kernels = choices(experiment, executor)
+    chosen, notes = choices(experiment, executor)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
     parameters = count(state.params)
     work = work_of(experiment)
-    held = (state.params, state.opt_state, state.extras)
+    held = (state.params, state.opt_state, state.model_state)
     least = hardware.floors(work, 2 * nbytes(held))  # a step reads the state and writes it
     result: dict[str, Any] = {
         "experiment": experiment.name,
@@ -47,37 +47,37 @@ def describe(experiment: Experiment, *, say: Callable[[str], None] = print) -> d
         "steps_per_call": steps_per_call(experiment, executor, work),
         "floors_seconds": {name: seconds for name, (seconds, _) in least.items()},
         "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # type: ignore[attr-defined]
-        "ops": chosen,
-        "kernels": kernels,
+        "kernels": chosen,
+        "kernel_notes": notes,
         "executor": executor.name,
         "devices": len(executor.devices),
     }
     width = max((len(name) for name, _ in table), default=0)
-    say("\n".join(f"{name:{width}}  {shape(leaf):24} {prod(leaf.shape):>14,}" for name, leaf in table))
+    log("\n".join(f"{name:{width}}  {shape(leaf):24} {prod(leaf.shape):>14,}" for name, leaf in table))
     for name, part in state.params.items():
         if any(len(path) > 1 for path, _ in leaves(part)):  # a module of modules: its sum is worth a line
-            say(f"{name:{width}}  {'':24} {count(part):>14,}")
-    say(f"{'parameters':{width}}  {'':24} {parameters:>14,}\n")
+            log(f"{name:{width}}  {'':24} {count(part):>14,}")
+    log(f"{'parameters':{width}}  {'':24} {parameters:>14,}\n")
     for name in ("inputs", "targets", "outputs"):
-        say(f"{name:16} {result[name]}")
-    say(f"{'examples':16} {', '.join(f'{split} {n:,}' for split, n in experiment.dataset.spec.sizes.items())}")
-    say(f"{'steps':16} {experiment.steps:,} of {experiment.batch_size} examples, {result['epochs']:.4g} epochs")
-    say(f"{'work':16} {work / 1e6:,.3f} MFLOP a step, {work / experiment.batch_size / 1e6:,.3f} an example")
+        log(f"{name:16} {result[name]}")
+    log(f"{'examples':16} {', '.join(f'{split} {n:,}' for split, n in experiment.dataset.spec.sizes.items())}")
+    log(f"{'steps':16} {experiment.steps:,} of {experiment.batch_size} examples, {result['epochs']:.4g} epochs")
+    log(f"{'work':16} {work / 1e6:,.3f} MFLOP a step, {work / experiment.batch_size / 1e6:,.3f} an example")
     mib = {name: result[f"{name}_bytes"] / 2**20 for name in ("state", "parameter")}
-    say(
+    log(
         f"{'state':16} {mib['state']:,.2f} MiB, of which parameters {mib['parameter']:,.2f}; "
         f"{result['state_bytes_per_device'] / 2**20:,.2f} MiB on each device"
     )
-    say(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
-    say(f"{'float32 products':16} {MATMUL.get(result['matmul_precision'], result['matmul_precision'])}")
-    for op, lines in kernels.items():
-        say(f"{op:16} {'; '.join(lines)}")
-    say(f"{'ops':16} {', '.join(f'{op} {form}' for op, form in result['ops'].items())}")
-    say(
+    log(f"{'place':16} {executor.name}, {len(executor.devices)} device(s), {result['steps_per_call']} step(s) a call")
+    log(f"{'float32 products':16} {MATMUL.get(result['matmul_precision'], result['matmul_precision'])}")
+    for kernel, lines in notes.items():
+        log(f"{kernel:16} {'; '.join(lines)}")
+    log(f"{'kernels':16} {', '.join(f'{kernel} {form}' for kernel, form in result['kernels'].items())}")
+    log(
         "\na step takes no less than this on one chip, by its maker's peaks: all matrix products and convolutions in\n"
         "bfloat16, every attention score counted (masked ones too), and the state read and written once"
     )
-    say("\n".join(f"{name:16} {seconds * 1e3:12,.4f} ms  {roof}" for name, (seconds, roof) in least.items()))
+    log("\n".join(f"{name:16} {seconds * 1e3:12,.4f} ms  {roof}" for name, (seconds, roof) in least.items()))
     return result
 
 

@@ -34,17 +34,17 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def doctor(accelerator: "Accelerator" = "any", *, say: Callable[[str], None] = print) -> list[Finding]:
+def doctor(accelerator: "Accelerator" = "any", *, log: Callable[[str], None] = print) -> list[Finding]:
     """Return and print every finding; those with a remedy are wrong, as it is where this accelerator is not here."""
     found = []
     for look in (software, partial(devices, accelerator), memory, tensorflow, folders):
         for finding in look():
             found.append(finding)
-            say(f"{'wrong' if finding.remedy else 'ok':6} {finding.name:22} {finding.seen}")
+            log(f"{'wrong' if finding.remedy else 'ok':6} {finding.name:22} {finding.seen}")
             if finding.remedy:
-                say(f"{'':6} {'':22} -> {finding.remedy}")
+                log(f"{'':6} {'':22} -> {finding.remedy}")
     wrong = sum(bool(finding.remedy) for finding in found)
-    say(f"\n{wrong} of {len(found)} findings need you" if wrong else "\nall is well")
+    log(f"\n{wrong} of {len(found)} findings need you" if wrong else "\nall is well")
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fdl.core.types import TrainState
 from fdl.engine.checks import check
-from fdl.engine.placement import place
+from fdl.engine.placement import make_executor
 from fdl.engine.program import Evaluation
 from fdl.experiment import Experiment
 from fdl.parallel import processes
@@ -22,18 +22,18 @@ def evaluate(
     workdir: Path | str,
     *,
     checkpoint: Literal["last", "best"] = "last",
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
     workdir = Path(workdir)
-    executor = place(experiment)
+    executor = make_executor(experiment)
     check(experiment, executor.shares)
-    step, found = trained(experiment, workdir, checkpoint, say)
+    step, found = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(found)
     metrics = {}
     for split in experiment.dataset.spec.sizes:
         state, metrics[split] = Evaluation(experiment, executor, split)(state)
-        say(f"step {step} {split} {brief(metrics[split])}")
+        log(f"step {step} {split} {brief(metrics[split])}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
     with processes.own(workdir) as own:
         if (own / "experiment.json").exists():  # not where published weights were measured and no run was begun
@@ -42,31 +42,31 @@ def evaluate(
 
 
 def trained(
-    experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"], say: Callable[[str], None]
+    experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"], log: Callable[[str], None]
 ) -> tuple[int, TrainState]:
     """Return the step and the state of a run's last or best checkpoint; raise a ValueError where there is none.
 
     Published weights need no run: where there is none, they are step 0.
     """
-    if experiment.start is not None and not processes.by_first(lambda: (workdir / "experiment.json").exists()):
+    if experiment.init_from is not None and not processes.by_first(lambda: (workdir / "experiment.json").exists()):
         return 0, experiment.init()
     identity = experiment.identity()
-    processes.by_first(lambda: refuse_strangers(workdir, identity, say))
+    processes.by_first(lambda: refuse_strangers(workdir, identity, log))
     task, like = experiment.task, experiment.abstract()
     with processes.own(workdir) as own:
         checkpoints = Checkpoints(
             own / "checkpoints", task.metrics[task.primary].better, run=run_folder.digest(identity)
         )
         step = checkpoints.best() if checkpoint == "best" else None
-        mine = checkpoints.newest(like, say) if step is None else Saved(step, checkpoints.restore(step, like), {})
+        mine = checkpoints.newest(like, log) if step is None else Saved(step, checkpoints.restore(step, like), {})
         found = shared(mine, like)
     if found is None:
         raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
     return found.step, found.state
 
 
-def refuse_strangers(workdir: Path, identity: Mapping[str, Any], say: Callable[[str], None]) -> None:
+def refuse_strangers(workdir: Path, identity: Mapping[str, Any], log: Callable[[str], None]) -> None:
     """Raise a ValueError where the folder holds no run, or another; say where the page was edited since."""
     if not (workdir / "experiment.json").exists():
         raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode")
-    run_folder.refuse_other(workdir, identity, say)
+    run_folder.refuse_other(workdir, identity, log)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdl.core import optimizer_state
-from fdl.engine.placement import place
+from fdl.engine.placement import make_executor
 from fdl.experiment import Experiment
 from fdl.models.sampling import write
 from fdl.modes.evaluate import trained
@@ -26,7 +26,7 @@ def generate(
     top_p: float = 1.0,
     sample_seed: int = 0,
     checkpoint: Literal["last", "best"] = "last",
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> str:
     """Return and print the prompt and what the model writes after it, `max_tokens` tokens.
 
@@ -43,9 +43,9 @@ def generate(
     tokens = [int(token) for token in tokenizer.encode(prompt)]
     if not tokens:
         raise ValueError("--prompt is empty; give the model something to go on from")
-    place(experiment)  # an accelerator that is not there is refused before anything is read
-    _, state = trained(experiment, Path(workdir), checkpoint, say)
-    variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.extras}
+    make_executor(experiment)  # an accelerator that is not there is refused before anything is read
+    _, state = trained(experiment, Path(workdir), checkpoint, log)
+    variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sample_seed)
     written = 0
@@ -66,5 +66,5 @@ def generate(
         tokens += [int(token) for token in more[0]]
         written += count
     text = tokenizer.decode(tokens)
-    say(text)
+    log(text)
     return text

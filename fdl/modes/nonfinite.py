@@ -69,7 +69,7 @@ def where(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[str,
 
     key = steps.step_key(state, steps.DROPOUT)
     with nn.intercept_methods(watch):
-        outputs, _ = steps.forward(experiment.model, state.params, state.extras, batch, key)
+        outputs, _ = steps.forward(experiment.model, state.params, state.model_state, batch, key)
     if modules:
         return "the outputs are", modules[0]
     if not finite(experiment.task(outputs, batch)["loss"]):

@@ -18,7 +18,7 @@ from fdl.data.dataset import LazySource, Source, columns
 from fdl.data.validate import check_values
 from fdl.engine import loader
 from fdl.engine.checks import check, evaluate_batch_size
-from fdl.engine.placement import place
+from fdl.engine.placement import make_executor
 from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
 from fdl.parallel.compiled import Call
@@ -36,7 +36,7 @@ def predict(
     input: str | None = None,
     output: str | None = None,
     checkpoint: Literal["last", "best"] = "last",
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Path:
     """Write the predictions of a run's checkpoint and return the file.
 
@@ -52,10 +52,10 @@ def predict(
     target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"
     if target.suffix not in WRITERS:
         raise ValueError(f"--output={output} has no known form; end it in {' or '.join(WRITERS)}")
-    executor = place(experiment)
+    executor = make_executor(experiment)
     check(experiment, executor.shares)
     source = read(Path(input), experiment) if input else experiment.dataset.load(split)
-    step, state = trained(experiment, workdir, checkpoint, say)
+    step, state = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(state)
     answer = steps.prepare(steps.predict_step(experiment.model, experiment.task), experiment.dataset.transform)
     call = Call(executor, steps.fuse(answer))
@@ -73,7 +73,7 @@ def predict(
 
     target.parent.mkdir(parents=True, exist_ok=True)
     write(target, lines())
-    say(f"step {step}: {len(source)} predictions in {target}")
+    log(f"step {step}: {len(source)} predictions in {target}")
     return target
 
 

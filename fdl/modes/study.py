@@ -22,7 +22,7 @@ def study(
     trials: int,
     name: str = "study",
     storage: str | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> "Study":
     """Run `trials` more experiments `make(**suggest(trial))`, each in a folder of its own, and return Optuna's study.
 
@@ -44,7 +44,7 @@ def study(
     for _ in range(trials):
         trial = chosen.ask()
         try:
-            report = train(make(**suggest(trial)), workdir / _folder(trial), say=say)
+            report = train(make(**suggest(trial)), workdir / _folder(trial), log=log)
         except KeyboardInterrupt:  # Stopped is one
             _put_off(chosen, trial)
             raise
@@ -52,7 +52,7 @@ def study(
             chosen.tell(trial, state=optuna.trial.TrialState.FAIL)
             if not isinstance(error, Fault):
                 raise
-            say(f"trial {trial.number} failed: {error}")
+            log(f"trial {trial.number} failed: {error}")
         else:
             chosen.tell(trial, report["metrics"]["validation"][task.primary])
     return chosen

@@ -17,7 +17,7 @@ from fdl.runs.signals import run_child
 
 
 def sweep(
-    command: Sequence[str], settings: Mapping[str, Sequence[str]], workdir: Path, *, say: Callable[[str], None] = print
+    command: Sequence[str], settings: Mapping[str, Sequence[str]], workdir: Path, *, log: Callable[[str], None] = print
 ) -> list[dict[str, Any]]:
     """Run a command once for every combination of flag values, one after another, and return the reports, best first.
 
@@ -32,7 +32,7 @@ def sweep(
     for number, chosen in enumerate(combinations):
         name = _name(chosen)
         place = workdir / name.replace("/", "-")
-        say(f"{number + 1} of {len(combinations)}: {name}")
+        log(f"{number + 1} of {len(combinations)}: {name}")
         flags = [f"--{flag}={value}" for flag, value in chosen.items()]
         if run_child([*command, *flags, f"--workdir={place}"]):
             failed.append(name)
@@ -42,7 +42,7 @@ def sweep(
     atomic_files.write_json(workdir / "sweep.json", found)
     for report in found:
         value = report["metrics"]["validation"][report["primary"]]
-        say(f"{_name(report['settings'])}: validation {report['primary']} {value:.4g}")
+        log(f"{_name(report['settings'])}: validation {report['primary']} {value:.4g}")
     if failed:
         raise Fault(f"{len(failed)} of {len(combinations)} runs failed: {'; '.join(failed)}; start the sweep again")
     return found

@@ -11,10 +11,10 @@ import numpy as np
 from fdl.core import errors
 from fdl.core.errors import NotFinite
 from fdl.core.types import Sum, Sums, TrainState, add_up
-from fdl.engine.cadence import rhythm
+from fdl.engine.cadence import cadence_of
 from fdl.engine.checks import check, check_memory
-from fdl.engine.placement import first_state, place
-from fdl.engine.program import Evaluation, stretch, training
+from fdl.engine.placement import first_state, make_executor
+from fdl.engine.program import Evaluation, train_until_due, training
 from fdl.experiment import Experiment
 from fdl.modes import nonfinite
 from fdl.modes.visualize_examples import show
@@ -37,7 +37,7 @@ def train(
     experiment: Experiment,
     workdir: Path | str,
     *,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Train an experiment in a run folder and return its report.
@@ -47,20 +47,20 @@ def train(
     Fault where a disk or a number fails, and Stopped after a signal, when everything is saved.
     """
     workdir = Path(workdir)
-    executor = place(experiment)
+    executor = make_executor(experiment)
     check(experiment, executor.shares)
     check_memory(experiment, executor)
     identity = experiment.identity()  # once: it may read whole files
     processes.by_first(lambda: run_folder.refuse_stranger(workdir, identity))
-    with processes.own(workdir) as own, lock.hold(own, log=say) as held, on_request(processes.count()) as request:
+    with processes.own(workdir) as own, lock.hold(own, log=log) as held, on_request(processes.count()) as request:
         run_folder.claim(own, identity, executor.devices)
-        if report := processes.by_first(lambda: run_folder.finished(own, say)):
+        if report := processes.by_first(lambda: run_folder.finished(own, log)):
             return report
         better = experiment.task.metrics[experiment.task.primary].better
         checkpoints = Checkpoints(own / "checkpoints", better, run=run_folder.digest(identity), check_owner=held.check)
         try:
             with checkpoints:
-                return run(experiment, executor, own, checkpoints, request, say, clock)
+                return run(experiment, executor, own, checkpoints, request, log, clock)
         except (ValueError, RuntimeError, MemoryError):
             if held.still():
                 run_folder.disown(own)
@@ -73,92 +73,94 @@ def run(
     workdir: Path,
     checkpoints: Checkpoints,
     request: Request,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     clock: Callable[[], float],
 ) -> dict[str, Any]:
     """Train in a folder that is this run's own, until the end or until a stop is requested."""
     if warning := overlooked():
-        say(f"warning: {warning}")
+        log(f"warning: {warning}")
     for line in experiment.dataset.notes:
-        say(line)
+        log(line)
 
     task, at, began = experiment.task, time.time(), time.perf_counter()
     if experiment.dataset.fitted:  # scales and vocabularies: what it takes to read new data the same way
         atomic_files.write_json(workdir / "dataset.json", dict(experiment.dataset.fitted))
     machine = provenance.machine(executor.name, executor.devices)
-    state, story = begin(experiment, executor, checkpoints, say)
+    state, progress = begin(experiment, executor, checkpoints, log)
     step = int(state.step)
     logged = training_seconds(lines(workdir / "metrics.jsonl"))
-    restarts = RestartLog(workdir, at, step, logged=logged, saved=story.seconds, begun=began)
+    restarts = RestartLog(workdir, at, step, logged=logged, saved=progress.seconds, begun=began)
     program = training(experiment, executor)
-    due = rhythm(
+    due = cadence_of(
         experiment.steps, experiment.log_every, experiment.evaluate_every, experiment.save_every, program.steps_per_call
     )
     validation, test = (Evaluation(experiment, executor, split) for split in ("validation", "test"))
-    say(
+    log(
         f"{experiment.name}: {experiment.steps} steps ({experiment.epochs(experiment.steps):.4g} epochs) of "
         f"{experiment.batch_size} examples on {describe(executor.devices)} by {executor.name}, "
         f"{due.steps_per_call} a call, data {program.feed}" + (f"; goes on from step {step}" if step else "")
     )
 
-    with Record(workdir, step, say) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
+    with Record(workdir, step, log) as record, bar(experiment.steps, step, "step", experiment.name) as shown:
         while step < experiment.steps:
             begun, compiled = clock(), program.call.compile_seconds
-            state, step, sent = stretch(program.call, program.rows, state, step, due, shown.update, request.alone)
+            state, step, sent = train_until_due(
+                program.call, program.rows, state, step, due, shown.update, request.alone
+            )
             request.agree(processes.largest)
             if experiment.nonfinite == "stop" and not all(np.isfinite(sums["loss"].total).all() for sums in sent):
                 checkpoints.wait()
                 raise nonfinite.fault(experiment, checkpoints, workdir, step)
-            story.window = add_up(sent, story.window)
+            progress.window = add_up(sent, progress.window)
             compiled = program.call.compile_seconds - compiled
-            story.compile_seconds += compiled
-            story.seconds += clock() - begun - compiled
+            progress.compile_seconds += compiled
+            progress.seconds += clock() - begun - compiled
             restarts.mark_running()  # not counted as training: it waits for the disk
 
             epoch = experiment.epochs(step)
             if due.logs(step):
-                story.metrics["train"] = {**task.finish(story.window), **skipped(story.window)}
-                story.window = {}
-                record.write("train", step, epoch, {**story.metrics["train"], "seconds": story.seconds})
-                shown.set_postfix_str(brief(story.metrics["train"]), refresh=False)
+                progress.metrics["train"] = {**task.finish(progress.window), **skipped(progress.window)}
+                progress.window = {}
+                record.write("train", step, epoch, {**progress.metrics["train"], "seconds": progress.seconds})
+                shown.set_postfix_str(brief(progress.metrics["train"]), refresh=False)
             if due.evaluates(step):
-                state, story.metrics["validation"] = validation(state)
-                record.write("validation", step, epoch, story.metrics["validation"])
+                state, progress.metrics["validation"] = validation(state)
+                record.write("validation", step, epoch, progress.metrics["validation"])
             checkpoints.check()
             if due.saves(step) or request.made():
                 record.flush()
-                score = story.metrics["validation"][task.primary] if due.evaluates(step) else None
+                score = progress.metrics["validation"][task.primary] if due.evaluates(step) else None
                 try:
-                    meta = {"score": score, "machine": machine, **story.as_json()}
+                    meta = {"score": score, "machine": machine, **progress.as_json()}
                     checkpoints.save(state, meta)
                 except NotFinite:  # the gradient of a finite loss
                     raise nonfinite.fault(experiment, checkpoints, workdir, step) from None
             request.obey(step, experiment.steps, checkpoints.wait)
 
         checkpoints.wait()
-        state, story.metrics["test"] = test(state)
-        record.write("test", step, experiment.epochs(step), story.metrics["test"])
+        state, progress.metrics["test"] = test(state)
+        record.write("test", step, experiment.epochs(step), progress.metrics["test"])
 
     report = {
         "experiment": experiment.name,
         "knobs": dict(experiment.knobs),
         "step": step,
         "epoch": experiment.epochs(step),
-        "metrics": story.metrics,
+        "metrics": progress.metrics,
         "primary": task.primary,
         "better": task.metrics[task.primary].better,
         "best_step": checkpoints.best(),
-        "steps_per_second": step / story.seconds,
-        "examples_per_second": step * experiment.batch_size / story.seconds,
-        "training_seconds": story.seconds,
-        "compile_seconds": story.compile_seconds,
+        "steps_per_second": step / progress.seconds,
+        "examples_per_second": step * experiment.batch_size / progress.seconds,
+        "training_seconds": progress.seconds,
+        "compile_seconds": progress.compile_seconds,
         **restarts.cost(),
         **provenance.environment(executor.devices),
     }
     checkpoints.check()  # the folder may have gone during the test
-    draw(report, experiment, executor, state, workdir, say)
+    draw(report, experiment, executor, state, workdir, log)
     atomic_files.write_json(workdir / "report.json", report)  # the last of all: it says that the run is finished
-    say(conclusion(report, workdir))
+    log(conclusion(report, workdir))
     return report
 
 
@@ -189,7 +191,7 @@ def skipped(window: Sums) -> dict[str, int]:
 
 
 @dataclass
-class Story:
+class Progress:
     """What a run knows besides its state, carried from one start to the next by the checkpoint's meta.json.
 
     metrics: the latest of each split. window: the training sums since the last log line.
@@ -207,24 +209,24 @@ class Story:
         return {**vars(self), "window": window}
 
     @classmethod
-    def from_json(cls, meta: Mapping[str, Any]) -> "Story":
+    def from_json(cls, meta: Mapping[str, Any]) -> "Progress":
         """Return the story that `as_json` told."""
         window = {name: Sum(np.array(pair[0]), np.array(pair[1])) for name, pair in meta["window"].items()}
         return cls(meta["metrics"], window, meta["seconds"], meta["compile_seconds"])
 
 
 def begin(
-    experiment: Experiment, executor: Executor, checkpoints: Checkpoints, say: Callable[[str], None]
-) -> tuple[TrainState, Story]:
+    experiment: Experiment, executor: Executor, checkpoints: Checkpoints, log: Callable[[str], None]
+) -> tuple[TrainState, Progress]:
     """Return the placed state and the story of the newest sound checkpoint, or of step 0 where there is none."""
     like = experiment.abstract()
-    found = shared(checkpoints.resume(like, say), like)
+    found = shared(checkpoints.resume(like, log), like)
     if found is None:
-        return first_state(experiment, executor), Story()
+        return first_state(experiment, executor), Progress()
     here = provenance.machine(executor.name, executor.devices)
     if differing := provenance.differing(found.meta["machine"], here):
-        say(f"warning: not bitwise what an uninterrupted run gives: {differing}")
-    return executor.put_state(found.state), Story.from_json(found.meta)
+        log(f"warning: not bitwise what an uninterrupted run gives: {differing}")
+    return executor.put_state(found.state), Progress.from_json(found.meta)
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path) -> str:

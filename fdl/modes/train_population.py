@@ -14,10 +14,10 @@ from fdl.core.types import PyTree, Rows, Sum, Sums, Task, TrainState, add_up
 from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
-from fdl.engine.cadence import rhythm
+from fdl.engine.cadence import cadence_of
 from fdl.engine.checks import check
 from fdl.engine.population import Population
-from fdl.engine.program import steps_per_call, stretch
+from fdl.engine.program import steps_per_call, train_until_due
 from fdl.experiment import Experiment
 from fdl.parallel import executors, processes
 from fdl.parallel.compiled import Call
@@ -38,7 +38,7 @@ def train_population(
     population: Population,
     workdir: Path | str,
     *,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Train every member at once and return the report: mean, standard deviation, each member, the best.
@@ -59,16 +59,16 @@ def train_population(
             population.member(int(index))
     identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
     run_folder.refuse_stranger(workdir, identity)
-    with lock.hold(workdir, log=say) as held, on_request() as request:
+    with lock.hold(workdir, log=log) as held, on_request() as request:
         run_folder.claim(workdir, identity, executor.devices)
-        if report := run_folder.finished(workdir, say):
+        if report := run_folder.finished(workdir, log):
             return report
         checkpoints = Checkpoints(  # one member may diverge
             workdir / "checkpoints", finite=False, run=run_folder.digest(identity), check_owner=held.check
         )
         try:
             with checkpoints:
-                return run(population, executor, len(devices), checkpoints, request, say, clock)
+                return run(population, executor, len(devices), checkpoints, request, log, clock)
         except (ValueError, RuntimeError, MemoryError):
             if held.still():
                 run_folder.disown(workdir)
@@ -81,7 +81,7 @@ def run(
     devices: int,
     checkpoints: Checkpoints,
     request: Request,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     clock: Callable[[], float],
 ) -> dict[str, Any]:
     """Train in a folder that is this run's own, until the end or until a stop is requested.
@@ -91,7 +91,7 @@ def run(
     alone, size, workdir = population.member(0), len(population), checkpoints.folder.parent
     task = alone.task
     better = task.metrics[task.primary].better
-    saved = checkpoints.resume(population.abstract(), say)
+    saved = checkpoints.resume(population.abstract(), log)
     state = executor.put_state(saved.state if saved else population.init())
     told: Mapping[str, Any] = saved.meta if saved else {"seconds": 0.0, "window": {}}
     step, seconds, window = int(state.step), told["seconds"], unpack(told["window"])
@@ -104,8 +104,8 @@ def run(
         split: evaluation(population, executor, split) for split in alone.dataset.spec.sizes if split != "train"
     }
     per_call = alone.steps_per_call or steps_per_call(alone, executor)
-    due = rhythm(alone.steps, alone.log_every, alone.evaluate_every, alone.save_every, per_call)
-    say(
+    due = cadence_of(alone.steps, alone.log_every, alone.evaluate_every, alone.save_every, per_call)
+    log(
         f"{alone.name}: {size} members that differ in {', '.join(population.values)}, {alone.steps} steps of "
         f"{alone.batch_size} examples each, on {describe(executor.devices)}"
         + (f" of {devices}" if len(executor.devices) < devices else "")
@@ -115,10 +115,10 @@ def run(
     def write(split: str, found: Members, **more: float) -> None:
         record.write(split, step, alone.epochs(step), {**spread(found), **more})
 
-    with Record(workdir, step, say) as record, bar(alone.steps, step, "step", alone.name) as shown:
+    with Record(workdir, step, log) as record, bar(alone.steps, step, "step", alone.name) as shown:
         while step < alone.steps:
             begun, compiled = clock(), call.compile_seconds
-            state, step, sent = stretch(
+            state, step, sent = train_until_due(
                 call,
                 lambda at, count: population.training_rows(at, count, len(source)),
                 state,
@@ -162,7 +162,7 @@ def run(
     }
     atomic_files.write_json(workdir / "report.json", report)
     draw(population, task, lines(workdir / "metrics.jsonl"), validated, workdir)
-    say(conclusion(report, task, population, workdir))
+    log(conclusion(report, task, population, workdir))
     return report
 
 

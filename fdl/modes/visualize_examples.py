@@ -17,12 +17,12 @@ SHOWN = 6
 
 def show(experiment: Experiment, executor: Executor, state: TrainState) -> Mapping[str, str]:
     """Return heading -> SVG of what the experiment shows; nothing where it shows nothing or several processes run."""
-    if experiment.show is None or processes.count() > 1:
+    if experiment.visualize is None or processes.count() > 1:
         return {}
     source = experiment.dataset.load("test")
     count = -(-SHOWN // executor.shares) * executor.shares
     batch = source.fetch(np.arange(count) % len(source))
-    look = steps.prepare(steps.show_step(experiment.model, experiment.task), experiment.dataset.transform)
+    look = steps.prepare(steps.inspect_step(experiment.model, experiment.task), experiment.dataset.transform)
     _, found = Call(executor, steps.fuse(look))(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))
     answers, sown, seen = jax.tree.map(lambda x: np.asarray(x[0, :SHOWN]), jax.device_get(found))
-    return experiment.show(answers, sown, seen)
+    return experiment.visualize(answers, sown, seen)

@@ -23,7 +23,7 @@ from jax.sharding import PartitionSpec as P
 from fdl.core import data_axis, kernel_choice
 from fdl.core.data_axis import DATA
 from fdl.core.types import PyTree, Step, TrainState
-from fdl.parallel.sharding import FSDP, MODEL, divide, lay, named
+from fdl.parallel.sharding import FSDP, MODEL, logical_axes, partition_spec, put_global
 
 Put = Callable[[PyTree], PyTree]
 
@@ -191,7 +191,7 @@ def mesh(
 
     def layout(state: PyTree) -> PyTree:
         def at(path: tuple, leaf: Any) -> NamedSharding:
-            return NamedSharding(grid, divide(leaf.shape, named(path, names or {}), shape))
+            return NamedSharding(grid, partition_spec(leaf.shape, logical_axes(path, names or {}), shape))
 
         return jax.tree_util.tree_map_with_path(at, state)
 
@@ -204,9 +204,9 @@ def mesh(
         devices=devices,
         shares=math.prod(shape[axis] for axis in by_rows),
         layout=layout,
-        put_state=lambda state: lay(state, layout(state)),
-        put_chunk=lambda tree: lay(tree, rows),
-        put_constant=lambda tree: lay(tree, whole),
+        put_state=lambda state: put_global(state, layout(state)),
+        put_chunk=lambda tree: put_global(tree, rows),
+        put_constant=lambda tree: put_global(tree, whole),
         lower=_for_target(lower, devices[0], known),
         chunk_sharding=rows,
         constant_sharding=whole,
@@ -224,7 +224,7 @@ def members(devices: Sequence[jax.Device] | None = None) -> Executor:
     def layout(states: TrainState) -> PyTree:
         return jax.tree.map(lambda _: own, states)._replace(step=whole)
 
-    return replace(shared, name="members", layout=layout, put_state=lambda states: lay(states, layout(states)))
+    return replace(shared, name="members", layout=layout, put_state=lambda states: put_global(states, layout(states)))
 
 
 def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:

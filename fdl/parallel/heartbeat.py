@@ -52,7 +52,7 @@ def begin() -> None:
     _kept.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted))
     # Python's own handlers run in its main thread, which is waiting for the one that is gone.
     ctypes.CDLL(None).signal(signal.SIGABRT, _kept[-1])
-    signs = Signs(global_state.client, global_state.process_id, global_state.num_processes)
+    signs = Heartbeats(global_state.client, global_state.process_id, global_state.num_processes)
     for work in (signs.send, signs.listen):  # each in a thread, for what is sent to a frozen process never arrives
         threading.Thread(target=every_second, args=(work,), daemon=True, name=f"watch: {work.__name__}").start()
 
@@ -65,7 +65,7 @@ def leave(reason: str) -> None:
     os._exit(FAULT)
 
 
-class Signs:
+class Heartbeats:
     """Signs of life that this process sends, and when it heard those of others, in turns of its own.
 
     store: JAX's, of keys that all processes see. index: of this process, and count: of all.

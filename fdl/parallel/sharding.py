@@ -25,7 +25,7 @@ RULES = {"heads": MODEL, "hidden": MODEL, "vocabulary": MODEL}
 SMALL = 1024
 
 
-def named(path: tuple, names: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+def logical_axes(path: tuple, names: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
     """Return the logical names of a leaf of a state: those of the parameter whose path its own ends with.
 
     So the optimizer's moments and averages lie where their parameters do.
@@ -34,10 +34,10 @@ def named(path: tuple, names: Mapping[tuple[str, ...], tuple[str, ...]]) -> tupl
     return next((names[words[i:]] for i in range(len(words)) if words[i:] in names), ())
 
 
-def divide(shape: Sequence[int], names: Sequence[str], axes: Mapping[str, int]) -> P:
+def partition_spec(shape: Sequence[int], names: Sequence[str], axes: Mapping[str, int]) -> P:
     """Return how an array is split over the axes (name -> devices), given the logical names of its dimensions.
 
-    A name goes to the axis `RULES` say, once for each array and if it divides. Then the longest dimension left that
+    A name goes to the axis `RULES` log, once for each array and if it divides. Then the longest dimension left that
     divides goes to "fsdp"; arrays too small to be worth an exchange stay whole.
     """
     split: list[str | None] = [None] * len(shape)
@@ -52,15 +52,17 @@ def divide(shape: Sequence[int], names: Sequence[str], axes: Mapping[str, int]) 
     return P(*split)
 
 
-def lay(tree: PyTree, where: PyTree) -> PyTree:
+def put_global(tree: PyTree, where: PyTree) -> PyTree:
     """Place a tree by one sharding for all leaves or by a tree of them; each process places what its devices hold."""
     if jax.process_count() == 1:
         return jax.device_put(tree, where)
-    return jax.tree.map(_lay, tree, jax.tree.map(lambda _: where, tree) if isinstance(where, NamedSharding) else where)
+    return jax.tree.map(
+        _put_leaf, tree, jax.tree.map(lambda _: where, tree) if isinstance(where, NamedSharding) else where
+    )
 
 
-def _lay(leaf: Any, where: NamedSharding) -> jax.Array:
+def _put_leaf(leaf: Any, where: NamedSharding) -> jax.Array:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_lay(jax.random.key_data(leaf), where))
+        return jax.random.wrap_key_data(_put_leaf(jax.random.key_data(leaf), where))
     host = np.asarray(leaf)
     return jax.make_array_from_callback(host.shape, where, lambda index: host[index])

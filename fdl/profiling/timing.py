@@ -68,7 +68,7 @@ def steady(run: Callable[[], Window], *, within: float = 0.05, most: int = 10) -
 
 
 def summary(windows: list[Window], steps: int) -> dict[str, float]:
-    """Return what windows of calls of so many steps say: rates are medians over windows, times are of a step in ms."""
+    """Return what windows of calls of so many steps log: rates are medians over windows, times are of a step in ms."""
     rates = sorted(steps * w.calls / w.seconds for w in windows)
     times = np.array([t for w in windows for t in w.per_call]) / steps * 1e3
     return {

@@ -1,4 +1,4 @@
-"""What the profiler and JAX's own monitoring say: the longest operations of a call, and what was compiled."""
+"""What the profiler and JAX's own monitoring log: the longest operations of a call, and what was compiled."""
 
 import re
 import sys

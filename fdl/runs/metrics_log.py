@@ -17,9 +17,9 @@ class Record:
     A run that goes on from `step` first drops the lines behind it, and the test's: they will be written again.
     """
 
-    def __init__(self, folder: Path, step: int, say: Callable[[str], None] = print):
+    def __init__(self, folder: Path, step: int, log: Callable[[str], None] = print):
         file = folder / "metrics.jsonl"
-        kept = [line for line in lines(file, say) if line["step"] <= step and line["split"] != "test"]
+        kept = [line for line in lines(file, log) if line["step"] <= step and line["split"] != "test"]
         # A whole new file takes the place of the old one: a crash in between loses neither.
         write_text(file, "".join(json.dumps(line) + "\n" for line in kept))
         self.file = file.open("a", encoding="utf-8")
@@ -46,7 +46,7 @@ class Record:
         self.board.close()
 
 
-def lines(file: Path, say: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
+def lines(file: Path, log: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
     """Read a metrics.jsonl without its damaged lines, of which it says where they are.
 
     A last line cut short by a crash is no damage: it is written again.
@@ -62,7 +62,7 @@ def lines(file: Path, say: Callable[[str], None] = lambda _: None) -> list[dict[
         if _is_sound(line):
             whole.append(line)
         elif number < len(texts):
-            say(f"warning: {file} line {number} is damaged and left out")
+            log(f"warning: {file} line {number} is damaged and left out")
     return whole
 
 

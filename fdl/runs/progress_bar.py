@@ -12,7 +12,7 @@ from fdl.parallel import processes
 
 @contextmanager
 def bar(total: int, done: int, unit: str, title: str) -> Iterator["tqdm[Any]"]:
-    """Show a progress bar on standard error; where that is no terminal it speaks seldom."""
+    """Visualize a progress bar on standard error; where that is no terminal it speaks seldom."""
     interval, silent = 0.2 if sys.stderr.isatty() else 10.0, not processes.first()
     with tqdm(
         total=total, initial=done, unit=unit, desc=title, mininterval=interval, dynamic_ncols=True, disable=silent

@@ -17,6 +17,8 @@ from fdl.runs.provenance import environment
 if TYPE_CHECKING:
     import jax
 
+RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
+
 
 def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) -> Path:
     """Return the folder of a command that names none: the page and the knobs that differ from its defaults."""
@@ -55,7 +57,7 @@ def disown(path: Path) -> None:
             file.unlink()
 
 
-def finished(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+def finished(path: Path, log: Callable[[str], None]) -> dict[str, Any] | None:
     """Return the report of a finished run, or None; a damaged one counts for nothing and is written again."""
     file = path / "report.json"
     if not file.exists():
@@ -63,9 +65,9 @@ def finished(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     try:
         report = read_report(file)
     except ValueError as error:
-        say(f"warning: {error}; it is written again")
+        log(f"warning: {error}; it is written again")
         return None
-    say(f"finished already, at step {report['step']}: {file}")
+    log(f"finished already, at step {report['step']}: {file}")
     return report
 
 
@@ -79,10 +81,10 @@ def read_report(file: Path) -> dict[str, Any]:
     return report
 
 
-def refuse_other(path: Path, identity: Mapping[str, Any], say: Callable[[str], None] | None = None) -> None:
+def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], None] | None = None) -> None:
     """Raise a ValueError where the folder holds a run with another identity, or links that lead out of it.
 
-    say: where only the code of the page differs, it is told so instead: for what trains nothing.
+    log: where only the code of the page differs, it is told so instead: for what trains nothing.
     """
     for file in path.iterdir():
         if file.is_symlink():
@@ -96,9 +98,10 @@ def refuse_other(path: Path, identity: Mapping[str, Any], say: Callable[[str], N
             f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
         ) from None
     ours = json.loads(json.dumps(dict(identity)))
+    theirs = {RENAMED.get(key, key): value for key, value in theirs.items()}
     theirs.setdefault(CODE, ours.get(CODE))  # folders of before it was written down
-    if say and theirs[CODE] != ours.get(CODE):
-        say(f"warning: the page was edited since {path} was trained, in more than its comments")
+    if log and theirs[CODE] != ours.get(CODE):
+        log(f"warning: the page was edited since {path} was trained, in more than its comments")
         theirs[CODE] = ours.get(CODE)
     differing = [
         f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"

@@ -16,13 +16,13 @@ def area(boxes: Array) -> jax.Array:
     return sides[..., 0] * sides[..., 1]
 
 
-def overlap(a: Array, b: Array) -> jax.Array:
+def iou(a: Array, b: Array) -> jax.Array:
     """Return f32[...], intersection over union of `a` and `b`, f32[..., 4] each or what broadcasts to it."""
     both = _intersection(a, b)
     return both / jnp.maximum(area(a) + area(b) - both, _TINY)
 
 
-def generalised(a: Array, b: Array) -> jax.Array:
+def giou(a: Array, b: Array) -> jax.Array:
     """Return f32[...], overlap less the share of the smallest box around both that neither fills: from -1 to 1.
 
     Boxes that do not touch still pull at each other. Paper: GIoU (Rezatofighi et al., 2019).
@@ -30,7 +30,7 @@ def generalised(a: Array, b: Array) -> jax.Array:
     union = area(a) + area(b) - _intersection(a, b)
     least, greatest = jnp.minimum(a, b), jnp.maximum(a, b)
     around = jnp.maximum(area(jnp.concatenate([least[..., :2], greatest[..., 2:]], -1)), _TINY)
-    return overlap(a, b) - (around - union) / around
+    return iou(a, b) - (around - union) / around
 
 
 def suppress(boxes: Array, logits: Array, most: int, *, above: float = 0.5) -> tuple[jax.Array, jax.Array]:
@@ -46,7 +46,7 @@ def suppress(boxes: Array, logits: Array, most: int, *, above: float = 0.5) -> t
     def take(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         best = jnp.argmax(left)
         place, kind = best // classes, best % classes
-        rivals = (overlap(boxes[place][None], boxes) > above).at[place].set(True)
+        rivals = (iou(boxes[place][None], boxes) > above).at[place].set(True)
         drop = rivals[:, None] & (jnp.arange(classes) == kind)[None]
         return jnp.where(drop, -jnp.inf, left), (best.astype(jnp.int32), left.reshape(-1)[best])
 
@@ -54,7 +54,7 @@ def suppress(boxes: Array, logits: Array, most: int, *, above: float = 0.5) -> t
     return chosen, best
 
 
-def matched(likeness: Array, least: Array) -> jax.Array:
+def greedy_match(likeness: Array, least: Array) -> jax.Array:
     """Return bool[M]: whether each of M boxes, the best first, finds a thing of its own that it agrees with.
 
     likeness: f32[M, N], the overlap of each box with each thing, negative where they cannot be the same. A box takes

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task, Unreduced
-from fdl.tasks.boxes import area, generalised, matched, overlap, suppress
+from fdl.tasks.boxes import area, giou, greedy_match, iou, suppress
 from fdl.tasks.counts import counts, tally
 from fdl.tasks.sums import mean, outside, weigh
 
@@ -42,9 +42,11 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
         boxes, labels = batch.targets["box"], batch.targets["label"]
         present = area(boxes) > 0
         found = detections(outputs, most)
-        likeness = overlap(found["box"][:, :, None], boxes[:, None])
+        likeness = iou(found["box"][:, :, None], boxes[:, None])
         alike = (found["class"][:, :, None] == labels[:, None]) & present[:, None] & found["kept"][:, :, None]
-        right = jax.vmap(jax.vmap(matched, (None, 0)), (0, None))(jnp.where(alike, likeness, -1.0), jnp.asarray(LEAST))
+        right = jax.vmap(jax.vmap(greedy_match, (None, 0)), (0, None))(
+            jnp.where(alike, likeness, -1.0), jnp.asarray(LEAST)
+        )
         said = jnp.stack([found["kept"], found["class"], found["logit"]], -1).astype(jnp.float32)
         said = jnp.concatenate([said, jnp.swapaxes(right, 1, 2).astype(jnp.float32)], -1)
         said = jnp.where(batch.weights[:, None, None] > 0, said, 0.0)
@@ -93,7 +95,7 @@ def losses(outputs: Mapping[str, Array], boxes: Array, labels: Array, radius: fl
     kind = jnp.take_along_axis(labels, owner, 1)
     wanted = jnp.take_along_axis(boxes, owner[..., None], 1)
     focal = optax.sigmoid_focal_loss(logits, jax.nn.one_hot(kind, classes) * learns[..., None], alpha=0.25).sum((1, 2))
-    apart = jnp.sum(jnp.where(learns, 1 - generalised(proposed, wanted), 0.0), 1)
+    apart = jnp.sum(jnp.where(learns, 1 - giou(proposed, wanted), 0.0), 1)
     return (focal + apart) / jnp.maximum(jnp.sum(learns, 1), 1)
 
 

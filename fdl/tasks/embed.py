@@ -36,7 +36,7 @@ def embed(
         unit = normalize(outputs)
         label = batch.targets["label"]
         # Under pmap a shard meets the examples of all the others.
-        others, their_label, theirs = data_axis.gather((unit, label, batch.weights))
+        others, their_label, theirs = data_axis.all_gather((unit, label, batch.weights))
         other = (data_axis.rows(len(unit))[:, None] != jnp.arange(len(others))[None]) & (theirs[None] > 0)
         same = other & (label[:, None] == their_label[None])
         different = other & ~same

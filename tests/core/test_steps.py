@@ -81,7 +81,7 @@ def test_gathered_rows_are_the_examples_themselves():
     made = tiny.experiment()
     source = made.dataset.load("train")
     rows = Rows(np.arange(8, dtype=np.int32), np.ones(8, np.float32))
-    gathered = steps.gather(step_of(made), source.take)
+    gathered = steps.take_rows(step_of(made), source.take)
     left, _ = jax.jit(gathered)(made.init(), rows, jax.tree.map(jnp.asarray, source.arrays))
     right, _ = after(made, tiny.batch(made, np.ones(8)), 1)
     tiny.close(left._replace(key=right.key), right)

@@ -36,7 +36,7 @@ def test_one_device_and_eight_see_the_same():
     change, chunk = AUGMENTS["all"], jax.tree.map(lambda x: x[None], batch())
 
     def step(state, whole):
-        return state, data_axis.gather(change(KEY, jax.tree.map(lambda x: x[0], whole)))
+        return state, data_axis.all_gather(change(KEY, jax.tree.map(lambda x: x[0], whole)))
 
     one, *many = (compiled.Call(make(), step)({}, chunk)[1] for make in executors.EXECUTORS.values())
     assert all(same(one, other) for other in many)

@@ -10,7 +10,7 @@ import tiny
 from fdl import optim
 from fdl.core import optimizer_state, steps
 from fdl.core.types import TrainState
-from fdl.engine.options import averaging, chosen, freezing, multiplying, precise
+from fdl.engine.options import apply_options, multiplying, with_ema, with_frozen, with_precision
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.models import MLP, Transformer
@@ -41,7 +41,7 @@ def trained(experiment: Experiment) -> TrainState:
 
 
 def test_an_average_changes_nothing_but_the_evaluation() -> None:
-    plain, average = path(made()), trained(averaging(made(), 0.9))
+    plain, average = path(made()), trained(with_ema(made(), 0.9))
     tiny.same(plain[-1].params, average.params)
     expected = plain[0].params
     for count, state in enumerate(plain[1:]):
@@ -54,7 +54,7 @@ def test_an_average_changes_nothing_but_the_evaluation() -> None:
 
 
 def test_what_is_frozen_stays_bit_for_bit_and_costs_no_memory() -> None:
-    experiment = freezing(made(), ["Dense_0"])
+    experiment = with_frozen(made(), ["Dense_0"])
     first, last = drawn(experiment), trained(experiment)
     tiny.same(first.params["Dense_0"], last.params["Dense_0"])
     assert np.all(first.params["Dense_1"]["kernel"] != last.params["Dense_1"]["kernel"])
@@ -63,16 +63,16 @@ def test_what_is_frozen_stays_bit_for_bit_and_costs_no_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "message"), [({"average": 0.0}, "average 0.0"), ({"freeze": ["", ""]}, "empty path")]
+    ("option", "message"), [({"ema_decay": 0.0}, "ema_decay 0.0"), ({"freeze": ["", ""]}, "empty path")]
 )
 def test_an_option_that_would_do_nothing_is_refused(option, message) -> None:
     with pytest.raises(ValueError, match=message):
-        chosen(tiny.experiment(), **option)
+        apply_options(tiny.experiment(), **option)
 
 
 def test_a_path_that_leads_nowhere_is_named() -> None:
     with pytest.raises(ValueError, match="no parameter is below 'Dense'; the model has Dense_0, Dense_1"):
-        drawn(freezing(made(), ["Dense"]))
+        drawn(with_frozen(made(), ["Dense"]))
 
 
 def test_each_group_has_its_own_rate_and_decay() -> None:
@@ -88,12 +88,12 @@ def test_each_group_has_its_own_rate_and_decay() -> None:
 
 
 def test_a_scaled_loss_gives_the_very_same_updates() -> None:
-    scaled = replace(made(), optimizer=optimizer_state.scaled(made().optimizer))
+    scaled = replace(made(), optimizer=optimizer_state.dynamic_loss_scale(made().optimizer))
     tiny.same(trained(made()).params, trained(scaled).params)
 
 
 def test_an_update_that_overflows_halves_the_scale_and_changes_nothing_else() -> None:
-    optimizer = optimizer_state.scaled(optax.adam(0.1), start=8.0, patience=2)
+    optimizer = optimizer_state.dynamic_loss_scale(optax.adam(0.1), start=8.0, patience=2)
     params = {"w": jnp.ones(2)}
     state = optimizer.init(params)
     updates, after = optimizer.update({"w": jnp.array([1.0, jnp.inf])}, state, params)
@@ -106,7 +106,7 @@ def test_an_update_that_overflows_halves_the_scale_and_changes_nothing_else() ->
 
 
 def test_a_scale_never_grows_to_infinity() -> None:
-    optimizer = optimizer_state.scaled(optax.sgd(0.1), start=optimizer_state.MOST_SCALE / 2, patience=1)
+    optimizer = optimizer_state.dynamic_loss_scale(optax.sgd(0.1), start=optimizer_state.MOST_SCALE / 2, patience=1)
     params = {"w": jnp.ones(2)}
     state = optimizer.init(params)
     for _ in range(3):
@@ -116,21 +116,21 @@ def test_a_scale_never_grows_to_infinity() -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_sixteen_bits_compute_and_thirty_two_remember(precision) -> None:
-    half = trained(precise(made(), precision))
+    half = trained(with_precision(made(), precision))
     for leaf in jax.tree.leaves(half.params):
         assert leaf.dtype == jnp.float32
-    program = str(jax.make_jaxpr(step_of(precise(made(), precision)))(half, tiny.batch(made(), np.ones(8))))
+    program = str(jax.make_jaxpr(step_of(with_precision(made(), precision)))(half, tiny.batch(made(), np.ones(8))))
     assert {"bfloat16": "bf16[", "float16": "f16["}[precision] in program
     tiny.close(half.params, trained(made()).params, 0.05)
 
 
 def test_options_compose_and_belong_to_the_identity() -> None:
-    experiment = chosen(made(), freeze=["Dense_0"], precision="float16", average=0.9)
+    experiment = apply_options(made(), freeze=["Dense_0"], precision="float16", ema_decay=0.9)
     state = trained(experiment)
     tiny.same(drawn(experiment).params["Dense_0"], state.params["Dense_0"])
     assert optimizer_state.loss_scale(state.opt_state) == 2.0**15
-    assert experiment.identity().items() >= {"freeze": "Dense_0", "precision": "float16", "average": 0.9}.items()
-    assert made().identity() == chosen(made()).identity()
+    assert experiment.identity().items() >= {"freeze": "Dense_0", "precision": "float16", "ema_decay": 0.9}.items()
+    assert made().identity() == apply_options(made()).identity()
 
 
 def test_computing_again_keeps_less_and_gives_the_same_gradient() -> None:
@@ -157,7 +157,7 @@ def test_computing_again_keeps_less_and_gives_the_same_gradient() -> None:
 def test_the_precision_of_products_is_set_for_the_process_and_part_of_the_run() -> None:
     before = jax.config.jax_default_matmul_precision
     try:
-        experiment = chosen(made(), matmul_precision="highest")
+        experiment = apply_options(made(), matmul_precision="highest")
         assert jax.config.jax_default_matmul_precision == "highest"
         assert experiment.identity()["matmul_precision"] == "highest"
         batch = tiny.batch(experiment, np.ones(8))

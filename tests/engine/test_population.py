@@ -30,7 +30,7 @@ POPULATION = Population(make=of_numbers, values={"learning_rate": np.array([0.02
 def whole(tmp_path_factory) -> tuple[dict, Path]:
     """The population trained in one go, on two devices: its report and its folder."""
     folder = tmp_path_factory.mktemp("population")
-    return train_population(POPULATION, folder, say=str), folder
+    return train_population(POPULATION, folder, log=str), folder
 
 
 def state_of(made: Population | Experiment, folder: Path) -> TrainState:
@@ -40,9 +40,9 @@ def state_of(made: Population | Experiment, folder: Path) -> TrainState:
 def test_a_member_equals_its_own_single_run(whole, tmp_path) -> None:
     report, folder = whole
     assert "2 cpu devices" in report["devices"]
-    alone = train(replace(POPULATION.member(1), executor="jit"), tmp_path, say=str)
+    alone = train(replace(POPULATION.member(1), executor="jit"), tmp_path, log=str)
     own, states = state_of(POPULATION.member(1), tmp_path), state_of(POPULATION, folder)
-    for name in ("params", "extras"):
+    for name in ("params", "model_state"):
         tiny.close(getattr(own, name), jax.tree.map(lambda x: x[1], getattr(states, name)), 1e-5)
     member = report["members"][1]
     assert member["test"]["n"] == 11
@@ -73,9 +73,9 @@ def test_a_population_goes_on_where_it_stopped(whole, tmp_path, monkeypatch) -> 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
-            train_population(POPULATION, tmp_path, say=str)
+            train_population(POPULATION, tmp_path, log=str)
     said: list[str] = []
-    cut = train_population(POPULATION, tmp_path, say=said.append)
+    cut = train_population(POPULATION, tmp_path, log=said.append)
     assert "goes on from step 4" in said[0]
     assert cut["metrics"] == whole[0]["metrics"]
 
@@ -113,14 +113,14 @@ def test_a_number_that_a_step_alone_cannot_trace_is_sent_to_a_sweep(tmp_path) ->
 
     population = Population(make=dropped, values={"dropout": np.array([0.1, 0.2])})
     with pytest.raises(ValueError, match=r"leave the program as it is, and dropout do not: .* --sweep varies anything"):
-        train_population(population, tmp_path / "run", say=str)
+        train_population(population, tmp_path / "run", log=str)
     assert not (tmp_path / "run" / "experiment.json").exists()
 
 
 def test_every_member_is_held_to_the_rules_of_its_page(tmp_path) -> None:
     population = Population(make=of_numbers, values={"learning_rate": np.array([0.1, -1, 0.1])})
     with pytest.raises(ValueError, match=r"learning_rate -1.0 is below 0"):
-        train_population(population, tmp_path, say=str)
+        train_population(population, tmp_path, log=str)
 
 
 def test_what_varies_is_said_once() -> None:
@@ -132,9 +132,9 @@ def test_what_varies_is_said_once() -> None:
 
 def test_a_member_that_diverged_is_never_the_best(tmp_path) -> None:
     population = Population(make=of_numbers, values={"learning_rate": np.array([1e30, 0.1])})
-    assert train_population(population, tmp_path, say=str)["best"] == 1
+    assert train_population(population, tmp_path, log=str)["best"] == 1
     population = Population(make=of_numbers, values={"learning_rate": np.array([1e30, 2e30])})
-    assert train_population(population, tmp_path / "all", say=str)["best"] == 0
+    assert train_population(population, tmp_path / "all", log=str)["best"] == 0
 
 
 def test_a_number_that_draws_other_data_is_sent_to_a_sweep(tmp_path) -> None:
@@ -144,11 +144,11 @@ def test_a_number_that_draws_other_data_is_sent_to_a_sweep(tmp_path) -> None:
         return replace(of_numbers(), dataset=data, seed=seed)
 
     with pytest.raises(ValueError, match="members share their data, and seed changes it; --sweep varies anything"):
-        train_population(Population(make=own_data, values=members(2, {})), tmp_path, say=str)
+        train_population(Population(make=own_data, values=members(2, {})), tmp_path, log=str)
 
 
 @pytest.mark.parametrize("changes", [{"executor": "pmap"}, {"mesh": {"data": 8}}])
 def test_members_are_what_is_spread_over_devices(tmp_path, changes) -> None:
     population = Population(make=lambda seed: replace(of_numbers(seed=seed), **changes), values=members(2, {}))
     with pytest.raises(ValueError, match="spread over devices by its members; leave out --executor=pmap and --mesh"):
-        train_population(population, tmp_path, say=str)
+        train_population(population, tmp_path, log=str)

@@ -7,7 +7,7 @@ from fdl.core import data_axis, steps
 from fdl.core.types import add_up
 from fdl.data.dataset import columns
 from fdl.engine import loader
-from fdl.engine.placement import place
+from fdl.engine.placement import make_executor
 from fdl.engine.program import Evaluation, training
 from fdl.parallel.compiled import Call
 from fdl.parallel.executors import jit, mesh, pmap
@@ -24,7 +24,7 @@ def test_every_example_counts_once(executor_of, count):
 
     executor = executor_of(jax.devices()[:count])
     call = Call(
-        executor, steps.fuse(steps.gather(steps.eval_step(made.model, made.task), source.take)), (source.arrays,)
+        executor, steps.fuse(steps.take_rows(steps.eval_step(made.model, made.task), source.take)), (source.arrays,)
     )
     state = executor.put_state(state)
     for size in range(1, 34):
@@ -58,7 +58,7 @@ def test_average_precision_is_the_same_on_eight_devices_as_on_one(executor, coun
         def step(state, batch):
             return state, data_axis.add(task(batch.inputs, batch))
 
-        call = Call(executor, steps.fuse(steps.gather(step, source.take)), (source.arrays,))
+        call = Call(executor, steps.fuse(steps.take_rows(step, source.take)), (source.arrays,))
         state, rows, sums = executor.put_state({}), loader.evaluation_rows(batch_size=8, size=21), []
         for index in range(len(rows.indices)):
             state, more = call(state, jax.tree.map(lambda x, i=index: x[i : i + 1], rows))
@@ -73,13 +73,13 @@ def test_average_precision_is_the_same_on_eight_devices_as_on_one(executor, coun
 @pytest.mark.parametrize("size", [1, 8, 11])
 def test_the_result_says_n(size):
     made = tiny.experiment(dataset=tiny.dataset({"train": 40, "test": size}), executor="mesh")
-    executor = place(made)
+    executor = make_executor(made)
     assert Evaluation(made, executor, "test")(executor.put_state(made.init()))[1]["n"] == size
 
 
 def test_evaluation_gives_the_state_back_unchanged():
     made = tiny.experiment()
-    executor = place(made)
+    executor = make_executor(made)
     state = executor.put_state(made.init())
     after, _ = Evaluation(made, executor, "test")(state)
     tiny.same(after.params, made.init().params)

@@ -32,9 +32,17 @@ def experiment(
         data = synthetic_tokens(8, vocabulary=11, size=200)
         task = next_token()
         nets = {
-            "lstm": RNN(11, vocabulary=11, width=width, every_step=True, dropout=0.2),
+            "lstm": RNN(11, vocabulary=11, width=width, return_sequences=True, dropout=0.2),
             "transformer": Transformer(
-                11, vocabulary=11, width=width, depth=1, heads=2, context=8, causal=True, every_step=True, dropout=0.2
+                11,
+                vocabulary=11,
+                width=width,
+                depth=1,
+                heads=2,
+                context=8,
+                causal=True,
+                return_sequences=True,
+                dropout=0.2,
             ),
         }
     return Experiment(

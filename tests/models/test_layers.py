@@ -49,19 +49,19 @@ def test_batch_norm_is_the_same_on_eight_devices_two_of_them_all_padding():
 
     def step(variables, x, weights):
         def loss(params):
-            y, extras = norm.apply(
+            y, model_state = norm.apply(
                 {**variables, "params": params}, x, weights=weights, train=True, mutable=["batch_stats"]
             )
-            return (jnp.sin(y).sum(axis=(1, 2)) * weights).sum(), (y, extras)
+            return (jnp.sin(y).sum(axis=(1, 2)) * weights).sum(), (y, model_state)
 
-        (total, (y, extras)), grads = jax.value_and_grad(loss, has_aux=True)(variables["params"])
-        return y, extras, total, grads
+        (total, (y, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+        return y, model_state, total, grads
 
-    y, extras, total, grads = jax.jit(step)(variables, x, weights)
+    y, model_state, total, grads = jax.jit(step)(variables, x, weights)
     split = jax.pmap(step, axis_name=DATA, in_axes=(None, 0, 0))(variables, shards(x), shards(weights))
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)  # noqa: E731
     close(shards(y), split[0])
-    jax.tree.map(lambda whole, part: close(whole, part[0]), extras, split[1])
+    jax.tree.map(lambda whole, part: close(whole, part[0]), model_state, split[1])
     close(total, split[2].sum())
     jax.tree.map(lambda whole, parts: close(whole, parts.sum(axis=0)), grads, split[3])
 

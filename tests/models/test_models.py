@@ -26,10 +26,10 @@ CASES = [
     (RNN(4, width=16), IMAGES, (8, 4)),
     (RNN(4, width=16, cell="gru", bidirectional=True), IMAGES, (8, 4)),
     (RNN(4, vocabulary=11, width=16, cell="rnn"), TOKENS, (8, 4)),
-    (RNN(11, vocabulary=11, width=16, every_step=True), TOKENS, (8, 6, 11)),
+    (RNN(11, vocabulary=11, width=16, return_sequences=True), TOKENS, (8, 6, 11)),
     (Transformer(4, width=16, depth=1), IMAGES, (8, 4)),
     (Transformer(4, vocabulary=11, width=16, depth=1, dropout=0.1), TOKENS, (8, 4)),
-    (Transformer(11, vocabulary=11, width=16, depth=1, causal=True, every_step=True), TOKENS, (8, 6, 11)),
+    (Transformer(11, vocabulary=11, width=16, depth=1, causal=True, return_sequences=True), TOKENS, (8, 6, 11)),
     (gpt(11, width=16, positions="rotary"), TOKENS, (8, 6, 11)),
     (ViT(4, patch=3, width=16, depth=1, heads=2), IMAGES, (8, 4)),
     (AlexNet(4, hidden=8, small=True), PICTURES, (2, 4)),
@@ -76,17 +76,17 @@ def test_every_model_overfits_one_batch(model, inputs, shape):
     optimizer = optax.adam(1e-2)
 
     def step(carry, key):
-        params, extras, opt_state = carry
+        params, model_state, opt_state = carry
 
         def loss(params):
             logits, new = model.apply(
-                {"params": params, **extras}, inputs, train=True, rngs={"dropout": key}, mutable=list(extras)
+                {"params": params, **model_state}, inputs, train=True, rngs={"dropout": key}, mutable=list(model_state)
             )
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), new
 
-        (value, extras), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        (value, model_state), grads = jax.value_and_grad(loss, has_aux=True)(params)
         updates, opt_state = optimizer.update(grads, opt_state)
-        return (optax.apply_updates(params, updates), extras, opt_state), value
+        return (optax.apply_updates(params, updates), model_state, opt_state), value
 
     params = variables.pop("params")
     carry = (params, variables, optimizer.init(params))

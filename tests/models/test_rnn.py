@@ -52,7 +52,9 @@ def test_each_cell_equals_a_hand_written_loop(cell, reverse):
     params = variables["params"]["Recurrence_1" if reverse else "Recurrence_0"]
     if cell == "gru":
         params["recurrent_bias"] += 0.3
-    ends, steps = jax.jit(lambda v: [m.apply(v, X, LENGTHS) for m in (model, model.clone(every_step=True))])(variables)
+    ends, steps = jax.jit(lambda v: [m.apply(v, X, LENGTHS) for m in (model, model.clone(return_sequences=True))])(
+        variables
+    )
     half = slice(4, 8) if reverse else slice(0, 4)
     for row, length in enumerate(LENGTHS):
         states, last = loop(cell, params, np.asarray(X[row], np.float64), int(length), reverse)
@@ -72,7 +74,7 @@ def test_padding_does_not_change_the_answer(cell):
 
 @cells
 def test_the_future_is_not_seen(cell):
-    model = RNN(None, width=4, cell=cell, every_step=True)
+    model = RNN(None, width=4, cell=cell, return_sequences=True)
     variables = drawn.variables(model, X)
     slopes = jax.jit(jax.grad(lambda x: model.apply(variables, x)[:, 2].sum()))(X)
     assert (slopes[:, 3:] == 0).all()

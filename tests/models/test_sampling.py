@@ -43,7 +43,7 @@ def test_only_likely_tokens_are_chosen(how, allowed):
 MODELS = [
     gpt(11, width=8, depth=1, heads=2, context=9),
     gpt(11, width=8, depth=1, heads=2, context=9, positions="rotary"),
-    RNN(11, 11, width=6, every_step=True),
+    RNN(11, 11, width=6, return_sequences=True),
 ]
 
 
@@ -53,11 +53,11 @@ def test_the_cached_model_writes_what_the_uncached_one_does(model):
     written = write(model, variables, PROMPT, KEY, count=6, temperature=2.0)
 
     @jax.jit
-    def say(text, t):
+    def log(text, t):
         logits = model.apply(variables, text)[:, 2 + t]
         return choose(logits, jax.random.fold_in(KEY, t), temperature=2.0)
 
     text = np.pad(PROMPT, [(0, 0), (0, 6)])
     for t in range(6):
-        text[:, 3 + t] = say(text, t)
+        text[:, 3 + t] = log(text, t)
     np.testing.assert_array_equal(written, text[:, 3:])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import drawn
-from fdl.models import Seq2SeqRNN, Seq2SeqTransformer, Writer
+from fdl.models import AutoregressiveDecoder, Seq2SeqRNN, Seq2SeqTransformer
 from fdl.models.beam_search import search
 
 SOURCES = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
@@ -46,7 +46,7 @@ def test_token_sources_are_embedded(kind):
 
 def test_a_writer_is_taught_as_its_model_and_writes_what_its_model_would():
     inner = Seq2SeqRNN(6, 7, width=8)
-    writer = Writer(inner, start=2, stop=3, width=3)
+    writer = AutoregressiveDecoder(inner, start=2, stop=3, width=3)
     variables = drawn.variables(writer, WRITTEN, WRITTEN, LENGTHS[::-1] - 1)
     own = {"params": variables["params"]["model"]}
 

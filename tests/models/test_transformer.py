@@ -15,7 +15,7 @@ PADDED = np.where((np.arange(5)[None] < LENGTHS[:, None])[..., None], X, np.floa
 
 
 def test_the_future_is_not_seen():
-    model = Transformer(4, width=8, depth=1, causal=True, every_step=True)
+    model = Transformer(4, width=8, depth=1, causal=True, return_sequences=True)
     variables = drawn.variables(model, X)
     slopes = jax.jit(jax.grad(lambda x: model.apply(variables, x)[:, 2].sum()))(X)
     assert (slopes[:, 3:] == 0).all()
@@ -23,7 +23,7 @@ def test_the_future_is_not_seen():
 
 
 def test_an_encoder_sees_the_future():
-    model = Transformer(4, width=8, depth=1, every_step=True)
+    model = Transformer(4, width=8, depth=1, return_sequences=True)
     variables = drawn.variables(model, X)
     assert (jax.jit(jax.grad(lambda x: model.apply(variables, x)[:, 2].sum()))(X) != 0).all()
 

@@ -30,7 +30,7 @@ def test_a_bench_says_what_it_promises_and_compares_itself(tmp_path):
     said: list[str] = []
     out = tmp_path / "a.json"
     made = tiny.experiment(steps=10_000, executor="jit")
-    first = bench(made, seconds=0.02, windows=2, out=out, say=said.append)
+    first = bench(made, seconds=0.02, windows=2, out=out, log=said.append)
     assert json.loads(out.read_text())["steps_per_second"] == first["steps_per_second"] > 0
     assert first["recompiled"] == 0
     assert first["compile_seconds"] > 0
@@ -40,7 +40,7 @@ def test_a_bench_says_what_it_promises_and_compares_itself(tmp_path):
     assert first["memory_estimate_bytes"] > 0
     assert any("steps/s" in line for line in said)
     assert any(line.startswith("bound by") for line in said)
-    second = bench(made, seconds=0.02, windows=2, baseline=out, say=said.append)
+    second = bench(made, seconds=0.02, windows=2, baseline=out, log=said.append)
     assert "baseline" in second["against_baseline"]
     out.write_text("{}")
     with pytest.raises(ValueError, match="holds no steps/s to compare with"):
@@ -76,7 +76,7 @@ def test_the_bench_agrees_with_a_stopwatch_about_a_known_sleep_and_known_work(mo
     stopwatch = Stopwatch()
     monkeypatch.setattr(module, "calibrate", lambda *_: {"flops": 1e4, "bytes": 1e9, "launch_seconds": 1e-6})
     made = tiny.experiment(model=Sleeper(stopwatch), steps=10_000, executor="jit", steps_per_call=2)
-    seen = bench(made, seconds=3.0, windows=2, clock=stopwatch, say=lambda _: None)
+    seen = bench(made, seconds=3.0, windows=2, clock=stopwatch, log=lambda _: None)
     assert seen["steps_per_second"] == pytest.approx(4.0)
     assert (seen["lowest"], seen["highest"]) == (seen["steps_per_second"],) * 2
     assert seen["examples_per_second"] == pytest.approx(4.0 * 8)
@@ -88,7 +88,7 @@ def test_the_bench_agrees_with_a_stopwatch_about_a_known_sleep_and_known_work(mo
 def test_a_profile_names_operations_and_where_they_came_from(tmp_path):
     said: list[str] = []
     made = tiny.experiment(steps=10_000, executor="jit")
-    seen = bench(made, seconds=0.01, windows=1, profile=tmp_path / "trace", say=said.append)
+    seen = bench(made, seconds=0.01, windows=1, profile=tmp_path / "trace", log=said.append)
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
     assert any("Dense_0" in one["from"] for one in seen["top_ops"])
     assert not any(one["op"].startswith("while") for one in seen["top_ops"])
@@ -138,7 +138,7 @@ def test_a_profiler_is_refused():
 def test_a_device_is_measured_without_a_model(monkeypatch):
     monkeypatch.setattr(module, "calibrate", lambda *_: {"flops": 2e9, "bytes": 3e9, "launch_seconds": 4e-6})
     said: list[str] = []
-    peak(tiny.experiment(executor="jit"), say=said.append)
+    peak(tiny.experiment(executor="jit"), log=said.append)
     assert "2.0 GFLOP/s" in said[0]
     assert "3.0 GB/s" in said[0]
     assert "4 us" in said[0]

@@ -36,9 +36,9 @@ def silent(text):
 
 
 def test_a_trained_model_writes_past_its_context_the_same_for_the_same_seed(tmp_path):
-    train(experiment(), tmp_path / "run", say=silent)
+    train(experiment(), tmp_path / "run", log=silent)
     texts = [
-        generate(experiment(), tmp_path / "run", "abc", max_tokens=15, sample_seed=seed, say=silent)
+        generate(experiment(), tmp_path / "run", "abc", max_tokens=15, sample_seed=seed, log=silent)
         for seed in (0, 0, 1)
     ]
     assert texts[0] == texts[1] != texts[2]
@@ -54,7 +54,7 @@ def test_published_weights_need_no_run(tmp_path):
         params["norm"]["bias"] = np.ones(8, np.float32)  # every position says z
         return {**drawn, "params": params}
 
-    text = generate(experiment(start=start), tmp_path / "none", "ab", max_tokens=3, temperature=0.0, say=silent)
+    text = generate(experiment(start=start), tmp_path / "none", "ab", max_tokens=3, temperature=0.0, log=silent)
     assert text == "abzzz"
 
 
@@ -74,7 +74,7 @@ def test_what_cannot_write_says_why(made, prompt, message, tmp_path):
 
 def test_published_weights_are_measured_without_a_run(tmp_path):
     made = experiment(start=lambda drawn: jax.tree.map(np.zeros_like, drawn))
-    result = evaluate(made, tmp_path / "none", say=silent)
+    result = evaluate(made, tmp_path / "none", log=silent)
     assert result["step"] == 0
     assert result["metrics"]["test"]["loss"] == pytest.approx(np.log(256))
     assert not (tmp_path / "none").exists()  # a run may still begin there

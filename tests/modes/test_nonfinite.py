@@ -43,14 +43,14 @@ def test_a_step_that_is_not_finite_is_blamed_on_its_rows_and_module(tmp_path):
     made = tiny.experiment(executor="jit", save_every=2, log_every=4, steps_per_call=2)
     made = replace(made, model=Fragile(limit(made)))
     with pytest.raises(Fault, match=r"the outputs are not finite, first in module cliff.*nonfinite=skip"):
-        fdl.train(made, tmp_path, say=lambda _: None)
+        fdl.train(made, tmp_path, log=lambda _: None)
     found = json.loads((tmp_path / "nonfinite.json").read_text())
     row = int(np.argmax(made.dataset.load("train").arrays[0][:, 0]))
     assert row in found["rows"]
     assert found["module"] == "cliff"
     assert all(step < found["step"] for step in Checkpoints(tmp_path / "checkpoints").steps())
     # The same folder goes on where the user chooses to skip such steps.
-    report = fdl.train(replace(made, nonfinite="skip"), tmp_path, say=lambda _: None)
+    report = fdl.train(replace(made, nonfinite="skip"), tmp_path, log=lambda _: None)
     assert report["step"] == 12
     assert sum(line.get("skipped", 0) for line in lines(tmp_path / "metrics.jsonl")) >= 1
     assert np.isfinite(report["metrics"]["train"]["loss"])
@@ -65,11 +65,11 @@ def test_a_gradient_that_is_not_finite_is_named_though_the_loss_is(tmp_path):
 
     made = tiny.experiment(executor="jit", model=Root(), save_every=1, log_every=1)
     with pytest.raises(Fault, match="step 1: the gradient of zero is not finite"):
-        fdl.train(made, tmp_path, say=lambda _: None)
+        fdl.train(made, tmp_path, log=lambda _: None)
     assert Checkpoints(tmp_path / "checkpoints").steps() == []
 
 
 def test_a_learning_rate_that_explodes_is_traced(tmp_path):
     made = tiny.experiment(executor="jit", optimizer=optax.sgd(1e30), log_every=12, save_every=0)
     with pytest.raises(Fault, match=r"not finite.*training rows"):
-        fdl.train(made, tmp_path, say=lambda _: None)
+        fdl.train(made, tmp_path, log=lambda _: None)

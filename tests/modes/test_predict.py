@@ -21,8 +21,8 @@ def silent(text):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predict") / "run"
-    report = train(tiny.experiment(steps=4), folder, say=silent)
-    return partial(predict, workdir=folder, say=silent), report
+    report = train(tiny.experiment(steps=4), folder, log=silent)
+    return partial(predict, workdir=folder, log=silent), report
 
 
 def experiment(**changes):

@@ -12,7 +12,7 @@ optuna = pytest.importorskip("optuna")
 
 
 def test_a_study_goes_on_in_its_storage_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(made, workdir, say):
+    def train(made, workdir, log):
         if made.batch_size == 3:
             raise Fault("diverged")
         return {"metrics": {"validation": {"accuracy": 1 / made.batch_size}}}

@@ -24,7 +24,7 @@ report = {"primary": "loss", "better": "lower", "metrics": {"validation": {"loss
 
 def test_every_combination_is_a_run_and_the_best_comes_first(tmp_path: Path) -> None:
     settings = {"width": ["2", "8"], "seed": ["0", "1"]}
-    found = sweep([sys.executable, "-c", RUN], settings, tmp_path, say=str)
+    found = sweep([sys.executable, "-c", RUN], settings, tmp_path, log=str)
     assert [report["settings"]["width"] for report in found] == ["8", "8", "2", "2"]
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
         f"width={width},seed={seed}" for width in (2, 8) for seed in (0, 1)
@@ -34,7 +34,7 @@ def test_every_combination_is_a_run_and_the_best_comes_first(tmp_path: Path) -> 
 
 def test_one_that_fails_does_not_end_the_others_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="1 of 3 runs failed: width=13; start the sweep again"):
-        sweep([sys.executable, "-c", RUN], {"width": ["2", "13", "4"]}, tmp_path, say=str)
+        sweep([sys.executable, "-c", RUN], {"width": ["2", "13", "4"]}, tmp_path, log=str)
     assert (tmp_path / "width=4" / "report.json").exists()
 
 

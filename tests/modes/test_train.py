@@ -28,7 +28,7 @@ class Killed(Exception):
 @pytest.mark.parametrize(("saves", "save_every"), [(1, 3), (3, 2)])  # inside a log window, and at its end
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, saves, save_every):
     made = tiny.experiment(evaluate_every=4, save_every=save_every, executor="jit")
-    fdl.train(made, tmp_path / "whole", say=lambda _: None)
+    fdl.train(made, tmp_path / "whole", log=lambda _: None)
 
     write = Checkpoints.save
 
@@ -43,9 +43,9 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, saves, save_every):
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", write_and_die)
         with pytest.raises(Killed):
-            fdl.train(made, tmp_path / "cut", say=lambda _: None)
+            fdl.train(made, tmp_path / "cut", log=lambda _: None)
     said = []
-    fdl.train(made, tmp_path / "cut", say=said.append)
+    fdl.train(made, tmp_path / "cut", log=said.append)
     assert any("goes on from step" in line for line in said)
     tiny.same(state_of(made, tmp_path / "cut"), state_of(made, tmp_path / "whole"))
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
@@ -57,21 +57,21 @@ def test_a_finished_run_says_so_and_does_nothing_and_its_report_shows_examples(t
         chosen = batch.inputs.shape[0], answers["class"].shape[0]
         return {"Some & others": f"<svg>{chosen}</svg>"}
 
-    made = tiny.experiment(executor="jit", show=show)
-    first = fdl.train(made, tmp_path / "run", say=lambda _: None)
+    made = tiny.experiment(executor="jit", visualize=show)
+    first = fdl.train(made, tmp_path / "run", log=lambda _: None)
     assert '<h2>Some &amp; others</h2>\n<div class="picture"><svg>(6, 6)</svg>' in (
         tmp_path / "run" / "report.html"
     ).read_text(encoding="utf-8")
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     said = []
-    assert fdl.train(made, tmp_path / "run", say=said.append) == json.loads(json.dumps(first))
+    assert fdl.train(made, tmp_path / "run", log=said.append) == json.loads(json.dumps(first))
     assert len(said) == 1
     assert "finished already, at step 12" in said[0]
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
 def test_another_experiment_is_refused_and_the_difference_named(tmp_path):
-    fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
+    fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", log=lambda _: None)
     with pytest.raises(ValueError, match="batch_size is 8 there and 4 here") as error:
         fdl.train(tiny.experiment(executor="jit", batch_size=4, seed=7), tmp_path / "run")
     assert "seed is 0 there and 7 here" in str(error.value)
@@ -86,30 +86,30 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
 
 def test_the_last_and_the_best_checkpoint_are_kept(tmp_path):
     made = tiny.experiment(executor="jit", evaluate_every=2, log_every=2)
-    report = fdl.train(made, tmp_path, say=lambda _: None)
+    report = fdl.train(made, tmp_path, log=lambda _: None)
     checkpoints = Checkpoints(tmp_path / "checkpoints", "higher")
     best = max(
         (line["accuracy"], line["step"]) for line in lines(tmp_path / "metrics.jsonl") if line["split"] == "validation"
     )
     assert report["best_step"] == checkpoints.best() == best[1]
     assert checkpoints.steps() == sorted({best[1], 10, 12})  # and one more, should the last be damaged
-    measured = fdl.evaluate(made, tmp_path, say=lambda _: None)
+    measured = fdl.evaluate(made, tmp_path, log=lambda _: None)
     assert measured["metrics"]["test"] == report["metrics"]["test"]
-    assert fdl.evaluate(made, tmp_path, checkpoint="best", say=lambda _: None)["step"] == best[1]
+    assert fdl.evaluate(made, tmp_path, checkpoint="best", log=lambda _: None)["step"] == best[1]
 
 
 @pytest.mark.parametrize("executor", ["pmap", "mesh"])
 def test_a_run_on_eight_devices_is_the_run_on_one(tmp_path, executor):
-    fdl.train(tiny.experiment(executor="jit"), tmp_path / "one", say=lambda _: None)
-    fdl.train(tiny.experiment(executor=executor), tmp_path / "eight", say=lambda _: None)
+    fdl.train(tiny.experiment(executor="jit"), tmp_path / "one", log=lambda _: None)
+    fdl.train(tiny.experiment(executor=executor), tmp_path / "eight", log=lambda _: None)
     made = tiny.experiment()
     tiny.close(state_of(made, tmp_path / "one"), state_of(made, tmp_path / "eight"), 1e-5)
 
 
 def test_training_means_are_exact_over_the_window(tmp_path):
     made = tiny.experiment(executor="jit", log_every=1, steps_per_call=1)
-    fdl.train(made, tmp_path / "each", say=lambda _: None)
-    fdl.train(tiny.experiment(executor="jit", log_every=4, steps_per_call=1), tmp_path / "four", say=lambda _: None)
+    fdl.train(made, tmp_path / "each", log=lambda _: None)
+    fdl.train(tiny.experiment(executor="jit", log_every=4, steps_per_call=1), tmp_path / "four", log=lambda _: None)
     each = [line["loss"] for line in lines(tmp_path / "each" / "metrics.jsonl") if line["split"] == "train"]
     four = [line["loss"] for line in lines(tmp_path / "four" / "metrics.jsonl") if line["split"] == "train"]
     assert four == pytest.approx([sum(each[i : i + 4]) / 4 for i in (0, 4, 8)], rel=1e-12)
@@ -143,8 +143,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, chang
 
 
 def test_a_call_is_never_longer_than_its_run(tmp_path):
-    usual = fdl.train(tiny.experiment(), tmp_path / "usual", say=str)
-    asked = fdl.train(tiny.experiment(steps_per_call=10**10), tmp_path / "asked", say=str)
+    usual = fdl.train(tiny.experiment(), tmp_path / "usual", log=str)
+    asked = fdl.train(tiny.experiment(steps_per_call=10**10), tmp_path / "asked", log=str)
     assert asked["metrics"] == usual["metrics"]
 
 
@@ -158,7 +158,7 @@ def test_describe_neither_reads_data_nor_allocates(monkeypatch):
     made = tiny.experiment()
     monkeypatch.setattr(type(made.dataset), "load", property(lambda self: pytest.fail("data was read")), raising=False)
     said = []
-    result = fdl.describe(made, say=said.append)
+    result = fdl.describe(made, log=said.append)
     assert result["parameters"] == 5 * 8 + 8 + 8 * 3 + 3
     assert result["flops_per_step"] == 8 * (
         2 * 5 * 8 * 2 + 2 * 8 * 3 * 3
@@ -177,33 +177,33 @@ def test_a_damaged_line_of_the_record_is_said_and_left_out(tmp_path):
 
 def test_an_edited_page_is_another_experiment_to_train_and_a_warning_elsewhere(tmp_path):
     made = tiny.experiment(code="one")
-    fdl.train(made, tmp_path, say=lambda _: None)
+    fdl.train(made, tmp_path, log=lambda _: None)
     edited = tiny.experiment(code="two")
     with pytest.raises(ValueError, match="code of the page is 'one' there and 'two' here"):
-        fdl.train(edited, tmp_path, say=lambda _: None)
+        fdl.train(edited, tmp_path, log=lambda _: None)
     said: list[str] = []
-    fdl.evaluate(edited, tmp_path, say=said.append)
+    fdl.evaluate(edited, tmp_path, log=said.append)
     assert "the page was edited since" in said[0]
 
 
 def test_a_folder_whose_links_lead_elsewhere_is_refused(tmp_path):
-    fdl.train(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+    fdl.train(tiny.experiment(), tmp_path / "run", log=lambda _: None)
     (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
     (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=r"checkpoints is a link"):
-        fdl.evaluate(tiny.experiment(), tmp_path / "run", say=lambda _: None)
+        fdl.evaluate(tiny.experiment(), tmp_path / "run", log=lambda _: None)
 
 
 def test_what_cannot_fit_in_memory_is_refused_with_the_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("fdl.parallel.memory.free", lambda device: 900)
     with pytest.raises(OutOfMemory, match=r"the state takes [0-9,]+ bytes and its \S+ 300 more, and 900 are"):
-        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
+        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", log=lambda _: None)
     monkeypatch.setattr("fdl.parallel.memory.free", lambda device: 1600)
     with pytest.raises(OutOfMemory, match=r"the program needs [0-9,]+ bytes besides its state, and 1,600 are free"):
-        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", say=lambda _: None)
+        fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", log=lambda _: None)
     monkeypatch.undo()
     # Nothing was saved: the folder is free for another experiment.
-    fdl.train(tiny.experiment(executor="jit", steps=4), tmp_path / "run", say=lambda _: None)
+    fdl.train(tiny.experiment(executor="jit", steps=4), tmp_path / "run", log=lambda _: None)
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -219,7 +219,7 @@ def test_a_run_whose_folder_goes_ends_at_the_next_due_point_and_writes_no_more(t
         return 0.001 * next(ticks)
 
     with pytest.raises(Fault, match=r"was removed, replaced or taken by another run"):
-        fdl.train(tiny.experiment(executor="jit", save_every=8), run, say=lambda _: None, clock=clock)
+        fdl.train(tiny.experiment(executor="jit", save_every=8), run, log=lambda _: None, clock=clock)
     assert [path.name for path in run.rglob("*")] == ([".lock"] if replaced else [])
     assert run.exists() == replaced
 

@@ -10,7 +10,7 @@ from fdl import optim
 from fdl.core.steps import fuse
 from fdl.data.dataset import Dataset, Spec, columns, shape_of
 from fdl.engine.checks import check
-from fdl.engine.placement import place
+from fdl.engine.placement import make_executor
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.models import Transformer
@@ -28,7 +28,7 @@ def writer() -> Experiment:
     arrays = load("train").arrays
     spec = Spec(inputs=shape_of(arrays[0]), targets=shape_of(arrays[1]), sizes={"train": 16}, vocabulary=32)
     return tiny.experiment(
-        model=Transformer(32, 32, 16, 1, 4, context=8, causal=True, every_step=True, dropout=0.2),
+        model=Transformer(32, 32, 16, 1, 4, context=8, causal=True, return_sequences=True, dropout=0.2),
         dataset=Dataset(name="tokens", spec=spec, load=load),
         task=next_token(),
         optimizer=optim.sgd(0.1),
@@ -46,14 +46,16 @@ def test_axes_do_not_change_the_numbers(make) -> None:
     made = make()
     start = made.init()
     state, sums = after_two_steps(made, start, executors.jit())
-    split, split_sums = after_two_steps(made, start, place(tiny.replace(made, mesh={"data": 2, "fsdp": 2, "model": 2})))
+    split, split_sums = after_two_steps(
+        made, start, make_executor(tiny.replace(made, mesh={"data": 2, "fsdp": 2, "model": 2}))
+    )
     tiny.close(sums, split_sums, 1e-5)
     tiny.close(state, split, 1e-5)
 
 
 def test_each_device_makes_its_own_part_of_the_first_state() -> None:
     made = writer()
-    executor = place(tiny.replace(made, mesh={"data": 2, "fsdp": 2, "model": 2}))
+    executor = make_executor(tiny.replace(made, mesh={"data": 2, "fsdp": 2, "model": 2}))
     state = executor.make_state(made.init)
     tiny.close(state, made.init(), 1e-6)
     assert jax.tree.map(lambda x: x.sharding, state) == executor.layout(made.abstract())
@@ -70,7 +72,7 @@ def test_memory_on_each_device_falls() -> None:
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tuple(made.abstract())[1:3])
     whole = held(executors.jit().put_state(state))
     for shape, most in (({"fsdp": 8}, 0.2), ({"model": 8}, 0.6), ({"data": 2, "fsdp": 2, "model": 2}, 0.4)):
-        executor = place(tiny.replace(made, mesh=shape))
+        executor = make_executor(tiny.replace(made, mesh=shape))
         placed = executor.put_state(state)
         assert held(placed) < most * whole, shape
         assert held(placed) == executor.bytes_per_device(placed)
@@ -79,7 +81,7 @@ def test_memory_on_each_device_falls() -> None:
 
 def test_the_moments_lie_where_their_parameters_do() -> None:
     made = tiny.replace(writer(), optimizer=optax.adam(0.1), mesh={"data": 2, "model": 4})
-    state = place(made).layout(made.abstract())
+    state = make_executor(made).layout(made.abstract())
     block = state.params["Block_0"]
     query = block["attention"]["query"]["kernel"].spec
     assert query == P(None, "model", None)
@@ -90,9 +92,9 @@ def test_the_moments_lie_where_their_parameters_do() -> None:
 
 def test_what_does_not_divide_stays_whole() -> None:
     axes = {"fsdp": 4, "model": 4}
-    assert sharding.divide((64, 6, 16), ("width", "heads", "head"), axes) == P("fsdp", None, None)
-    assert sharding.divide((63, 65), (), axes) == P(None, None)
-    assert sharding.divide((8,), (), axes) == P(None)
+    assert sharding.partition_spec((64, 6, 16), ("width", "heads", "head"), axes) == P("fsdp", None, None)
+    assert sharding.partition_spec((63, 65), (), axes) == P(None, None)
+    assert sharding.partition_spec((8,), (), axes) == P(None)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +107,11 @@ def test_what_does_not_divide_stays_whole() -> None:
 )
 def test_a_mesh_that_cannot_be_is_refused(changes, words) -> None:
     with pytest.raises(ValueError, match=words):
-        place(tiny.experiment(**changes))
+        make_executor(tiny.experiment(**changes))
 
 
 def test_only_the_axes_of_the_batch_divide_it() -> None:
     made = tiny.experiment(mesh={"data": 2, "model": 4}, batch_size=6)
-    check(made, place(made).shares)
+    check(made, make_executor(made).shares)
     with pytest.raises(ValueError, match="batch_size 6 does not divide over 4 devices"):
         check(made, 4)

@@ -1,7 +1,7 @@
 import pytest
 
 from fdl.parallel import heartbeat
-from fdl.parallel.heartbeat import SILENCE, Signs
+from fdl.parallel.heartbeat import SILENCE, Heartbeats
 
 
 class Store:
@@ -27,7 +27,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return reasons
 
 
-def live(processes: list[Signs], turns: int) -> None:
+def live(processes: list[Heartbeats], turns: int) -> None:
     for _ in range(turns):
         for process in processes:
             process.send()
@@ -36,13 +36,13 @@ def live(processes: list[Signs], turns: int) -> None:
 
 def test_processes_that_live_hear_each_other(left):
     store = Store()
-    live([Signs(store, index, 4) for index in range(4)], 3 * SILENCE)
+    live([Heartbeats(store, index, 4) for index in range(4)], 3 * SILENCE)
     assert not left
 
 
 def test_the_first_notices_which_one_is_silent(left):
     store = Store()
-    processes = [Signs(store, index, 3) for index in range(3)]
+    processes = [Heartbeats(store, index, 3) for index in range(3)]
     live(processes, 5)
     live(processes[:2], SILENCE)
     assert not left
@@ -52,7 +52,7 @@ def test_the_first_notices_which_one_is_silent(left):
 
 def test_the_others_notice_that_the_first_is_silent(left):
     store = Store()
-    processes = [Signs(store, index, 3) for index in range(3)]
+    processes = [Heartbeats(store, index, 3) for index in range(3)]
     live(processes, 5)
     store.frozen = True
     live(processes[1:], SILENCE - 1)
@@ -63,7 +63,7 @@ def test_the_others_notice_that_the_first_is_silent(left):
 
 def test_one_that_takes_fewer_turns_is_alive(left):
     store = Store()
-    first, slow = (Signs(store, index, 2) for index in range(2))
+    first, slow = (Heartbeats(store, index, 2) for index in range(2))
     for _ in range(5):
         live([first], SILENCE - 1)
         live([slow], 1)

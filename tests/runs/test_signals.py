@@ -64,20 +64,20 @@ raise SystemExit(cli.stoppable(work))
 
 def test_a_stopped_run_is_saved_and_goes_on_as_if_it_had_not_been(tmp_path):
     made = tiny.experiment(executor="jit", steps_per_call=1)
-    whole = fdl.train(made, tmp_path / "whole", say=lambda _: None)
+    whole = fdl.train(made, tmp_path / "whole", log=lambda _: None)
     ticks = iter(range(10**6))
 
-    def clock() -> float:  # read twice a stretch: the signal comes in the second
+    def clock() -> float:  # read twice per `train_until_due`: the signal comes in the second
         if next(ticks) == 6:
             os.kill(os.getpid(), signal.SIGTERM)
         return 0.001 * next(ticks)
 
     with pytest.raises(Stopped, match=r"SIGTERM at step [0-9]+: everything is saved"):
-        fdl.train(made, tmp_path / "stopped", say=lambda _: None, clock=clock)
+        fdl.train(made, tmp_path / "stopped", log=lambda _: None, clock=clock)
     last = Checkpoints(tmp_path / "stopped" / "checkpoints").last()
     assert last is not None
     assert 0 < last < made.steps
-    report = fdl.train(made, tmp_path / "stopped", say=lambda _: None)
+    report = fdl.train(made, tmp_path / "stopped", log=lambda _: None)
     assert report["metrics"] == whole["metrics"]
     assert (whole["interruptions"], report["interruptions"]) == (0, 1)
     ours, theirs = (

@@ -7,14 +7,14 @@ import pytest
 
 from fdl.core.types import Batch, add_up
 from fdl.tasks import detect
-from fdl.tasks.boxes import generalised, matched, overlap, suppress
+from fdl.tasks.boxes import giou, greedy_match, iou, suppress
 from fdl.tasks.detect import average_precision
 
 UNIT = np.float32([0, 0, 2, 2])
 
 
 @pytest.mark.parametrize(
-    ("other", "iou", "giou"),
+    ("other", "expected_iou", "expected_giou"),
     [
         ([0, 0, 2, 2], 1, 1),
         ([1, 1, 3, 3], 1 / 7, 1 / 7 - 2 / 9),
@@ -23,11 +23,11 @@ UNIT = np.float32([0, 0, 2, 2])
         ([2, 2, 1, 1], 0, 0),  # turned over, it has no area
     ],
 )
-def test_overlaps_are_those_of_arithmetic(other, iou, giou):
+def test_overlaps_are_those_of_arithmetic(other, expected_iou, expected_giou):
     other = np.float32(other)
-    assert overlap(UNIT, other) == pytest.approx(iou)
-    assert generalised(UNIT, other) == pytest.approx(giou, abs=1e-6)
-    assert np.isfinite(jax.grad(generalised)(jnp.asarray(other), UNIT)).all()
+    assert iou(UNIT, other) == pytest.approx(expected_iou)
+    assert giou(UNIT, other) == pytest.approx(expected_giou, abs=1e-6)
+    assert np.isfinite(jax.grad(giou)(jnp.asarray(other), UNIT)).all()
 
 
 def test_of_boxes_that_overlap_the_best_of_each_class_is_kept():
@@ -43,8 +43,8 @@ def test_of_boxes_that_overlap_the_best_of_each_class_is_kept():
 
 def test_a_thing_is_found_once_and_by_the_best():
     likeness = np.float32([[0.6, 0.8], [0.7, 0.9], [0.55, -1.0]])
-    assert matched(likeness, 0.5).tolist() == [True, True, False]
-    assert matched(likeness, 0.75).tolist() == [True, False, False]
+    assert greedy_match(likeness, 0.5).tolist() == [True, True, False]
+    assert greedy_match(likeness, 0.75).tolist() == [True, False, False]
 
 
 def test_average_precision_by_hand():
@@ -97,13 +97,13 @@ def by_hand(outputs, batch, least):
         best, chosen = [], np.argsort(-logits, kind="stable")
         for place, label in [(i // 3, i % 3) for i in chosen]:
             box = outputs["box"][row].reshape(-1, 4)[place]
-            if any(other == label and float(overlap(box, b)) > 0.5 for other, b in best):
+            if any(other == label and float(iou(box, b)) > 0.5 for other, b in best):
                 continue
             best.append((label, box))
             if len(best) > 20:
                 break
             likeness = [
-                float(overlap(box, b)) if f and k == label else -1 for b, k, f in zip(boxes, labels, free, strict=True)
+                float(iou(box, b)) if f and k == label else -1 for b, k, f in zip(boxes, labels, free, strict=True)
             ]
             hit = max(likeness) >= least
             if hit:

@@ -15,7 +15,7 @@ from fdl.core.types import Array, Batch
 from fdl.data.dataset import Augment, Dataset, Source, Spec, columns, dataset_of
 from fdl.data.modalities.text import clean, known
 from fdl.data.records import Records
-from fdl.data.tokenizer import PIECES, UNKNOWN, Tokenizer, padded
+from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, UNKNOWN, Tokenizer, padded
 
 
 def masked(records: Records, tokenizer: Tokenizer, *, column: str, length: int, share: float = 0.15) -> Dataset:
@@ -29,7 +29,7 @@ def masked(records: Records, tokenizer: Tokenizer, *, column: str, length: int, 
     @cache
     def load(split: str) -> Source:
         tokens, lengths = padded([tokenizer.encode(text) for text in clean(records, split, column)], length)
-        batch = Batch({"inputs": tokens, "lengths": lengths}, tokens, (tokens >= PIECES).astype(np.float32))
+        batch = Batch({"inputs": tokens, "lengths": lengths}, tokens, (tokens >= NUM_SPECIAL_TOKENS).astype(np.float32))
         if split != "train":
             batch = jax.tree.map(np.asarray, augment(jax.random.key(0), batch))
         return columns(batch.inputs, batch.targets, np.asarray(batch.weights))
@@ -66,7 +66,7 @@ def hide(vocabulary: int, *, share: float = 0.15) -> Augment:
         lots = jnp.where(counts, jax.random.uniform(place, tokens.shape), 2)
         chosen = counts & (jnp.argsort(jnp.argsort(lots)) < most)
         says = jax.random.uniform(kind, tokens.shape)
-        another = jax.random.randint(other, tokens.shape, PIECES, vocabulary)
+        another = jax.random.randint(other, tokens.shape, NUM_SPECIAL_TOKENS, vocabulary)
         shown = jnp.where(says < 0.8, UNKNOWN, jnp.where(says < 0.9, another, tokens))
         return jnp.where(chosen, shown, tokens), weights * chosen
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fdl.data.fingerprint import fingerprint, glance
+from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.class_folder import ClassFiles, Folder, class_files, folders_as_files, listing, natural
 from fdl.data.readers.clips import CLIPS, clips, frame_files
 from fdl.data.readers.documents import DOCUMENTS, documents, text_records
@@ -91,7 +91,7 @@ def _records(path: Path, kind: Kind, form: Form, found: ClassFiles) -> Records:
         apart=in_subprocess if kind == "image" else None,
         supervised=(kind, "label"),
         fingerprint=lambda: fingerprint(every()),
-        contents=lambda: glance(every()),
+        contents=lambda: quick_fingerprint(every()),
         where=lambda split, index: files[split][index][0],
         stratified=True,
         notes=(*found.notes, *media.notes),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.fingerprint import fingerprint, glance
+from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.tensorflow_stub import install
 from fdl.data.readers.tfds_features import _example, _field, _flatten, _reader
 from fdl.data.records import Ask, Column, Read, Records
@@ -50,7 +50,7 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
         apart=lambda ask: _reading_apart(ask, place, strings, page),
         supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
         fingerprint=lambda: f"{fingerprint(_files(place))} {sorted(strings.items())}",
-        contents=lambda: glance(_files(place)),
+        contents=lambda: quick_fingerprint(_files(place)),
     )
 
 

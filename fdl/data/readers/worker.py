@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 
 class Gone(Exception):
-    """The other process has ended (was killed for its memory, say)."""
+    """The other process has ended (was killed for its memory, log)."""
 
 
 class Decoder:

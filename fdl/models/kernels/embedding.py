@@ -8,7 +8,7 @@ Shape legend: V rows of the table, D width, ... any dimensions of the tokens.
 import jax
 import jax.numpy as jnp
 
-from fdl.core.kernel_choice import own
+from fdl.core.kernel_choice import custom
 
 
 def rows(table: jax.Array, tokens: jax.Array) -> jax.Array:
@@ -20,7 +20,7 @@ def rows(table: jax.Array, tokens: jax.Array) -> jax.Array:
 
 def folds(vocabulary: int, tokens: int) -> bool:
     """Say whether a table is so small beside its uses that what is done to rows is better done to all of it."""
-    return own("embedding") and vocabulary <= 1024 and 4 * vocabulary <= tokens
+    return custom("embedding") and vocabulary <= 1024 and 4 * vocabulary <= tokens
 
 
 @jax.custom_vjp

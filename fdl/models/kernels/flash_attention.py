@@ -31,7 +31,7 @@ def choose(query: jax.Array, key: jax.Array, *, decoding: bool) -> tuple[Form, s
     (time, _, width), keys, target = query.shape[1:], key.shape[1], kernel_choice.target()
     if target.platform not in ("gpu", "tpu"):
         return "plain", f"no fused kernel for a {target.platform}"
-    if not kernel_choice.own("attention"):
+    if not kernel_choice.custom("attention"):
         return "plain", "as asked for"
     if decoding:
         return "plain", "written token by token"

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fdl.core.kernel_choice import own
+from fdl.core.kernel_choice import custom
 
 Sides = tuple[int, ...]
 
 
 def max_pool(x: jax.Array, sides: Sides, strides: Sides, padding: int = 0) -> jax.Array:
     """Return the largest of every window of `x: array[B, ..., C]`; where several are, the first has the gradient."""
-    if own("max_pool") and sides == strides and not padding and prod(sides) <= 16:
+    if custom("max_pool") and sides == strides and not padding and prod(sides) <= 16:
         return _own(x, sides)
     return nn.max_pool(x, sides, strides, [(padding, padding)] * len(sides))
 

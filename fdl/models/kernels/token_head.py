@@ -28,7 +28,7 @@ def token_logits(
 def _sliced(vocabulary: int) -> bool:
     """Say whether logits over this vocabulary are made a slice at a time, and note why."""
     grid, why = data_axis.grid(), ""
-    if not kernel_choice.own("token_head"):
+    if not kernel_choice.custom("token_head"):
         why = "all logits at once"
     elif vocabulary < MANY:
         why = f"all logits at once: {vocabulary:,} tokens are few"

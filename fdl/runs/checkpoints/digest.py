@@ -12,7 +12,8 @@ from fdl.core.errors import Damaged
 from fdl.core.types import Array
 
 
-def _prove(path: Path, name: str, array: np.ndarray, written: Mapping[str, Any]) -> None:
+def prove(path: Path, name: str, array: np.ndarray, written: Mapping[str, Any]) -> None:
+    """Raise Damaged where an array is not the one that was described when it was written."""
     if any(written[kind] != seen for kind, seen in describe(array).items()):
         raise Damaged(f"{path} is damaged: leaf {name} does not hold what was written")
 

@@ -25,16 +25,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl import __version__
 from fdl.core.errors import Damaged, Fault, NotFinite, brief, reason
 from fdl.core.types import TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete, flush, free
 from fdl.runs.checkpoints import shards
 from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
-from fdl.runs.checkpoints.orbax_io import _read, _restore, _solid, orbax
+from fdl.runs.checkpoints.orbax_io import orbax, read, restore, solid
 from fdl.runs.checkpoints.saved import Saved
-from fdl.runs.checkpoints.shards import Piece, _read_pieces
-from fdl.runs.checkpoints.structure import _same_structure, leaves, plain
+from fdl.runs.checkpoints.shards import Piece, read_pieces
+from fdl.runs.checkpoints.structure import leaves, plain, refuse_other_structure
 
 KEPT = 2  # the newest and one to fall back on; the best is kept besides
 
@@ -140,11 +141,11 @@ class Checkpoints:
         """
         commit, folder = self.verify(step), self.folder / str(step)
         want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
-        _same_structure(folder, commit["leaves"], want)
+        refuse_other_structure(folder, commit["leaves"], want, commit["fdl"])
         if "pieces" in commit:
-            state = _read_pieces(folder, want, commit["pieces"])
+            state = read_pieces(folder, want, commit["pieces"])
         else:
-            state = _read(folder / "state", want, commit["leaves"])
+            state = read(folder / "state", want, commit["leaves"], commit["fdl"])
         return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
     def variables(self, step: int) -> dict[str, Any]:
@@ -153,8 +154,8 @@ class Checkpoints:
             raise ValueError(
                 f"{self.folder / str(step)} is in pieces, of several processes; evaluate it with its own page"
             )
-        state = _restore(self.folder / str(step) / "state")
-        return {"params": state["params"], **state["extras"]}
+        state = restore(self.folder / str(step) / "state")
+        return {"params": state["params"], **state["extras" if "extras" in state else "model_state"]}
 
     def verify(self, step: int) -> dict[str, Any]:
         """Return the commit of a step: meta, leaves and files; raise Damaged where a file is not what was written.
@@ -169,7 +170,7 @@ class Checkpoints:
                 raise Damaged(f"{folder / name} is damaged: its digest does not fit")
         return commit
 
-    def newest(self, like: TrainState, say: Callable[[str], None]) -> Saved | None:
+    def newest(self, like: TrainState, log: Callable[[str], None]) -> Saved | None:
         """Return the newest sound checkpoint, or None where there is none at all; say what is damaged.
 
         Where there are some and none is sound, raise a Fault: a run never starts over by itself.
@@ -182,20 +183,20 @@ class Checkpoints:
                 damages.append(error)
                 continue
             for damage in damages:
-                say(f"warning: {damage}; step {step} is taken")
+                log(f"warning: {damage}; step {step} is taken")
             return found
         if damages:
             raise Fault(f"no checkpoint is sound: {'; '.join(map(str, damages))}; remove {self.folder} to start over")
         return None
 
-    def resume(self, like: TrainState, say: Callable[[str], None]) -> Saved | None:
+    def resume(self, like: TrainState, log: Callable[[str], None]) -> Saved | None:
         """Return the checkpoint that a run goes on from, or None, in a folder that is cleared for it.
 
         What an interrupted save left is removed, and damaged steps lose their names.
         """
         for path in [*self.folder.glob(".saving-*"), *self.folder.glob(".removing-*")]:
             delete(path)
-        found = self.newest(like, say)
+        found = self.newest(like, log)
         for step in self.steps():
             if found and step > found.step:
                 free(self.folder / f"damaged-{step}")
@@ -218,7 +219,7 @@ class Checkpoints:
             raise Damaged(f"{file} is damaged: its digest does not fit")
         if self.run and commit.get("run", self.run) != self.run:  # older commits carry none
             raise Fault(f"{file.parent} was saved by another run; remove it, or choose another folder")
-        return commit
+        return {"fdl": "0.1.0", **commit, "leaves": {name_now(name): leaf for name, leaf in commit["leaves"].items()}}
 
     def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
         # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
@@ -234,7 +235,7 @@ class Checkpoints:
             delete(draft)
             draft.mkdir(parents=True)
             with orbax() as checkpointer:
-                checkpointer.save((draft / "state").absolute(), jax.tree.map(_solid, state))
+                checkpointer.save((draft / "state").absolute(), jax.tree.map(solid, state))
             self._publish(draft, step, meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
         except Exception as error:  # raised again by wait() or check(), in the run's own thread
             self._error = self._failed(draft, step, error)
@@ -283,7 +284,9 @@ class Checkpoints:
             str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
         }
         # Through JSON once, so that what is summed here is what will be read.
-        commit = json.loads(json.dumps({"step": step, "run": self.run, "meta": meta, **proofs, "files": files}))
+        commit = json.loads(
+            json.dumps({"fdl": __version__, "step": step, "run": self.run, "meta": meta, **proofs, "files": files})
+        )
         text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
         (draft / "meta.json").write_text(text, encoding="utf-8")
         for path in [*draft.rglob("*"), draft]:

@@ -11,8 +11,8 @@ import numpy as np
 from fdl.core.errors import Damaged, brief
 from fdl.core.types import Array, PyTree, TrainState
 from fdl.parallel import processes
-from fdl.runs.checkpoints.digest import _prove
-from fdl.runs.checkpoints.structure import leaves
+from fdl.runs.checkpoints.digest import prove
+from fdl.runs.checkpoints.structure import TrainState01, leaves
 
 
 def orbax() -> Any:
@@ -27,7 +27,7 @@ def orbax() -> Any:
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
-def _restore(folder: Path, like: PyTree = None) -> PyTree:
+def restore(folder: Path, like: PyTree = None) -> PyTree:
     """Return what Orbax reads, in the structure of `like` or in dictionaries; raise Damaged."""
     try:
         with orbax() as checkpointer:
@@ -36,15 +36,20 @@ def _restore(folder: Path, like: PyTree = None) -> PyTree:
         raise Damaged(f"{folder} does not read: {brief(error)}") from error
 
 
-def _read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]]) -> TrainState:
-    held = _restore(folder, jax.tree.map(_solid, want))
+def read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]], by: str) -> TrainState:
+    """Return the state that Orbax saved in `folder`, every leaf proven; raise Damaged.
+
+    by: the version of fdl that wrote it; 0.1 named the fields differently.
+    """
+    like = jax.tree.map(solid, want)
+    held = TrainState(*restore(folder, TrainState01(*like))) if by.startswith("0.1.") else restore(folder, like)
     state = jax.tree.map(lambda leaf, like: leaf if like.size else like, held, want)
     for name, leaf in leaves(state):
-        _prove(folder, name, leaf, proofs[name])
+        prove(folder, name, leaf, proofs[name])
     return state
 
 
-def _solid(leaf: Array) -> Array:
+def solid(leaf: Array) -> Array:
     """Return one zero in the place of an array without any number, which Orbax does not save."""
     return leaf if leaf.size else np.zeros(1, leaf.dtype)
 

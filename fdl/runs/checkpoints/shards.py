@@ -15,8 +15,8 @@ from fdl.core.errors import Damaged, brief
 from fdl.core.types import PyTree, TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete
-from fdl.runs.checkpoints.digest import _prove
-from fdl.runs.checkpoints.structure import leaves
+from fdl.runs.checkpoints.digest import prove
+from fdl.runs.checkpoints.structure import leaves, name_now
 
 
 class Piece(NamedTuple):
@@ -67,17 +67,17 @@ def common(folder: Path) -> Path | None:
     return Path(place) if seen else None
 
 
-def _read_pieces(folder: Path, want: TrainState, parts: Mapping[str, list[Mapping[str, Any]]]) -> TrainState:
+def read_pieces(folder: Path, want: TrainState, parts: Mapping[str, list[Mapping[str, Any]]]) -> TrainState:
     """Return `want`, an array for each leaf, filled with the pieces of all parts."""
     arrays = dict(leaves(want))
     for part, told in parts.items():
         for i, one in enumerate(told):
             file = folder / part / f"{i}.npy"
             try:
-                leaf = arrays[one["name"]]
+                leaf = arrays[name_now(one["name"])]
                 # NumPy's files do not know bfloat16 by name; the commit does.
                 piece = Piece(one["name"], one["place"], np.load(file, allow_pickle=False).view(leaf.dtype))
-                _prove(file, piece.name, piece.array, one)
+                prove(file, piece.name, piece.array, one)
                 piece.put(leaf)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise Damaged(f"{file} does not read: {brief(error)}") from error

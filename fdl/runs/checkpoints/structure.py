@@ -2,11 +2,38 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from fdl.core.types import PyTree, TrainState
+from fdl.core.types import Array, PyTree, TrainState
+
+
+class TrainState01(NamedTuple):
+    """The fields of a train state as checkpoints of fdl 0.1 name them."""
+
+    step: Array
+    params: PyTree
+    opt_state: PyTree
+    extras: PyTree
+    key: Array
+
+
+_NAMES_OF_01 = {"extras/": "model_state/", "/Averaged.": "/EmaState.", "/Scaled.": "/LossScaleState."}
+
+
+def name_now(name: str) -> str:
+    """Return the name that a leaf of fdl 0.1 has today; today's names stay as they are.
+
+    >>> name_now("opt_state/Averaged.average/Dense_0/bias")
+    'opt_state/EmaState.average/Dense_0/bias'
+    """
+    for then, now in _NAMES_OF_01.items():
+        if then.startswith("/"):
+            name = name.replace(then, now)
+        elif name.startswith(then):
+            name = now + name.removeprefix(then)
+    return name
 
 
 def plain(state: TrainState) -> TrainState:
@@ -32,8 +59,11 @@ def _named(tree: PyTree, name: str) -> Iterator[tuple[str, Any]]:
         yield from _named(child, f"{name}/{kind}{key}".lstrip("/"))
 
 
-def _same_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]], want: TrainState) -> None:
-    """Raise a ValueError where a checkpoint and the state to be filled differ in names, shapes or dtypes."""
+def refuse_other_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]], want: TrainState, by: str) -> None:
+    """Raise a ValueError where a checkpoint and the state to be filled differ in names, shapes or dtypes.
+
+    by: the version of fdl that wrote the checkpoint.
+    """
     ours = {name: f"{leaf.dtype.name}{list(leaf.shape)}" for name, leaf in leaves(want)}
     theirs = {name: f"{leaf['dtype']}{leaf['shape']}" for name, leaf in saved.items()}
     differing = [
@@ -43,4 +73,6 @@ def _same_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]], want: 
     ]
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise ValueError(f"{folder} holds another state: {'; '.join(differing[:3])}{more}; choose another run folder")
+        raise ValueError(
+            f"{folder} of fdl {by} holds another state: {'; '.join(differing[:3])}{more}; choose another run folder"
+        )

@@ -1,6 +1,6 @@
 """Pictures of single examples for the report, as SVG text: boxes on images, and where attention looked.
 
-Each function makes a `Show`. Shape legend: B batch, T written positions, S source positions.
+Each function makes a `Visualize`. Shape legend: B batch, T written positions, S source positions.
 """
 
 import base64
@@ -11,16 +11,16 @@ import jax
 import numpy as np
 
 from fdl.core.types import Array, Batch, PyTree
-from fdl.data.tokenizer import PIECES
+from fdl.data.tokenizer import NUM_SPECIAL_TOKENS
 from fdl.runs.report.svg_plot import STRONG, text
 
 # (what the task makes of the outputs, what modules sowed as "intermediates", the batch they saw) -> heading: SVG
-Show = Callable[[Mapping[str, Array], PyTree, Batch], Mapping[str, str]]
+Visualize = Callable[[Mapping[str, Array], PyTree, Batch], Mapping[str, str]]
 
 _SIDE, _GAP = 200, 12
 
 
-def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Show:
+def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Visualize:
     """Make the picture of boxes on images: what was found with a probability of `least` or more, over what is there.
 
     It wants the targets and answers of `fdl.tasks.detect` and images f32[B, height, width, 1 or 3].
@@ -47,15 +47,17 @@ def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Sho
     return show
 
 
-def attention(read: Sequence[str], write: Sequence[str]) -> Show:
+def attention(read: Sequence[str], write: Sequence[str]) -> Visualize:
     """Make the picture of where attention looked as each token was written: rows are those, columns the source.
 
-    read, write: the pieces of source and targets, by token number from PIECES on; what is no piece is left out. It
-    wants batches of `modalities.pairs` and takes the last weights f32[B, H, T, S] that were sown, heads averaged.
+    read, write: the pieces of source and targets, by token number from NUM_SPECIAL_TOKENS on; special tokens are left
+    out. It wants batches of `modalities.pairs` and takes the last weights f32[B, H, T, S] sown, the mean of heads.
     """
 
     def pieces(tokens: Array, of: Sequence[str]) -> list[tuple[int, str]]:
-        return [(place, of[token - PIECES]) for place, token in enumerate(tokens) if token >= PIECES]
+        return [
+            (place, of[token - NUM_SPECIAL_TOKENS]) for place, token in enumerate(tokens) if token >= NUM_SPECIAL_TOKENS
+        ]
 
     def show(answers: Mapping[str, Array], sown: PyTree, batch: Batch) -> dict[str, str]:
         sources = np.asarray(batch.inputs["sources"])

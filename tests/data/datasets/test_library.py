@@ -6,7 +6,7 @@ import pytest
 from fdl.core.types import Batch
 from fdl.data.datasets.library import PACKAGES, library_lines, library_text
 from fdl.data.modalities.masked_text import hide, masked
-from fdl.data.tokenizer import PIECES, START, UNKNOWN, fit_tokens, opened
+from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, START, UNKNOWN, fit_tokens, opened
 
 
 def test_no_line_is_in_two_splits_and_every_package_is_in_each():
@@ -45,7 +45,7 @@ VOCABULARY, SHARE = 300, 0.15
 
 @pytest.fixture(scope="module")
 def batch():
-    tokens = np.random.default_rng(0).integers(PIECES, VOCABULARY, (2000, 20)).astype(np.int32)
+    tokens = np.random.default_rng(0).integers(NUM_SPECIAL_TOKENS, VOCABULARY, (2000, 20)).astype(np.int32)
     weights = (np.arange(20) < np.arange(2000)[:, None] % 21).astype(np.float32)
     return Batch({"inputs": tokens, "lengths": weights.sum(1).astype(np.int32)}, tokens, weights)
 

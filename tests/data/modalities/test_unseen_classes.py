@@ -56,6 +56,6 @@ def test_too_few_classes_are_refused(folder):
 
 def test_the_page_trains_on_a_folder_of_people(folder, tmp_path):
     made = load("faces", dataset=str(folder), size=8, blocks=(1,), width=4, embedding=4, epochs=1)
-    report = train(made, tmp_path / "run", say=lambda _: None)
+    report = train(made, tmp_path / "run", log=lambda _: None)
     assert report["metrics"]["test"]["n"] == 2 * EACH
     assert 0 <= report["metrics"]["test"]["retrieval"] <= 1

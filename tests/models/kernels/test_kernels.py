@@ -13,7 +13,7 @@ from fdl.core import data_axis, kernel_choice
 from fdl.models import CNN, RNN, Transformer
 from fdl.models.kernels.convolution import convolve
 from fdl.models.kernels.embedding import rows
-from fdl.models.kernels.materialize import keep
+from fdl.models.kernels.materialize import materialize
 from fdl.models.kernels.pool import max_pool
 from fdl.models.rnn import CELLS, walk
 from fdl.parallel import executors
@@ -54,7 +54,7 @@ CASES |= {
     "lstm": (lambda x, k: run_lstm(x, k, masked=False, reverse=False), (draw(4, 5, 12), draw(3, 12))),
     "lstm-masked": (lambda x, k: run_lstm(x, k, masked=True, reverse=False), (draw(4, 5, 12), draw(3, 12))),
     "lstm-reverse": (lambda x, k: run_lstm(x, k, masked=True, reverse=True), (draw(4, 5, 12), draw(3, 12))),
-    "keep": (lambda x, w: keep(jnp.sin(keep(x * w))), (draw(4, 6), jnp.ones(()))),
+    "materialize": (lambda x, w: materialize(jnp.sin(materialize(x * w))), (draw(4, 6), jnp.ones(()))),
     "embedding": (lambda x, t: rows(t, jnp.int32(x * 0 + jnp.arange(6)[None] % 3)), (draw(4, 6), draw(3, 5))),
 }
 cases = pytest.mark.parametrize("name", CASES)
@@ -72,9 +72,9 @@ def gradients(function: Callable[..., Any], *args: jax.Array) -> Any:
 
 
 def both(monkeypatch: pytest.MonkeyPatch, run: Callable[[], Any]) -> tuple[Any, Any]:
-    monkeypatch.setenv("FDL_OPS", "own")
+    monkeypatch.setenv("FDL_KERNELS", "custom")
     own = run()
-    monkeypatch.setenv("FDL_OPS", "plain")
+    monkeypatch.setenv("FDL_KERNELS", "reference")
     return own, run()
 
 
@@ -116,7 +116,7 @@ def test_own_forms_survive_bfloat16(name, monkeypatch):
 MODELS = [
     (CNN(3, channels=(4, 4), hidden=(8,)), draw(8, 8, 8, 1)),
     (Transformer(3, width=8, heads=2, depth=2), draw(8, 4, 3)),
-    (RNN(3, vocabulary=4, width=4, every_step=True), jnp.arange(40).reshape(8, 5) % 4),
+    (RNN(3, vocabulary=4, width=4, return_sequences=True), jnp.arange(40).reshape(8, 5) % 4),
 ]
 
 
@@ -124,7 +124,7 @@ MODELS = [
 @pytest.mark.parametrize("number", range(len(MODELS)))
 def test_executors_agree_on_models_of_own_forms(number, executor, monkeypatch):
     model, inputs = MODELS[number]
-    monkeypatch.setenv("FDL_OPS", "plain")
+    monkeypatch.setenv("FDL_KERNELS", "reference")
     variables = jax.jit(model.init)(jax.random.key(0), inputs)
 
     def step(params: Any, chunk: jax.Array) -> tuple[Any, Any]:
@@ -140,22 +140,22 @@ def test_executors_agree_on_models_of_own_forms(number, executor, monkeypatch):
         return jax.device_get(place.compile(step, state, chunk)(state, chunk)[0])
 
     plain = run(executors.jit(jax.devices()[:1]))
-    monkeypatch.setenv("FDL_OPS", "own")
+    monkeypatch.setenv("FDL_KERNELS", "custom")
     assert_close((run(place), plain), 1e-5)
 
 
 def test_forms_are_forced_by_name(monkeypatch):
     usual = kernel_choice.chosen()
-    assert {op for op, form in usual.items() if form == "plain"} == {
-        op for op, platforms in kernel_choice.OWN.items() if "cpu" not in platforms
+    assert {op for op, form in usual.items() if form == "reference"} == {
+        op for op, platforms in kernel_choice.CUSTOM.items() if "cpu" not in platforms
     }
-    monkeypatch.setenv("FDL_OPS", "lstm=plain,max_pool=own")
-    assert kernel_choice.chosen() == usual | {"lstm": "plain"}
+    monkeypatch.setenv("FDL_KERNELS", "lstm=reference,max_pool=custom")
+    assert kernel_choice.chosen() == usual | {"lstm": "reference"}
 
 
-@pytest.mark.parametrize("text", ["lstm", "ltsm=own", "lstm=fast"])
+@pytest.mark.parametrize("text", ["lstm", "ltsm=custom", "lstm=fast"])
 def test_a_wrong_form_is_named(text):
-    with pytest.raises(ValueError, match=f"--ops={text}"):
+    with pytest.raises(ValueError, match=f"--kernels={text}"):
         kernel_choice.parse(text)
 
 

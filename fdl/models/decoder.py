@@ -11,7 +11,7 @@ from fdl.core.types import Array, PyTree
 from fdl.models.beam_search import search
 
 
-class Writer(nn.Module):
+class AutoregressiveDecoder(nn.Module):
     """Teach an encoder–decoder by forcing; outside training, let it write as well, greedily and with a beam.
 
     model: such as `Seq2SeqRNN`. start, stop: tokens that begin and end what is written. width: candidates of the beam.
