@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from fdl.core.types import Array
 from fdl.models.layers import Dropout, counts
 
-_MIX = 0x9E3779B1  # odd, so that multiplying by it loses nothing
+_MIX = 0x9E3779B1  # odd, so that with_matmul_precision by it loses nothing
 
 
 class Bag(nn.Module):

@@ -10,7 +10,7 @@ import tiny
 from fdl import optim
 from fdl.core import optimizer_state, steps
 from fdl.core.types import TrainState
-from fdl.engine.options import apply_options, multiplying, with_ema, with_frozen, with_precision
+from fdl.engine.options import apply_options, with_matmul_precision, with_ema, with_frozen, with_precision
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.models import MLP, Transformer
@@ -167,4 +167,4 @@ def test_the_precision_of_products_is_set_for_the_process_and_part_of_the_run() 
         jax.config.update("jax_default_matmul_precision", before)
     assert "precision = [HIGHEST" not in jax.jit(step_of(made())).lower(experiment.init(), batch).as_text()
     with pytest.raises(ValueError, match="matmul_precision 'exact' is not one of default, high, highest"):
-        multiplying(made(), "exact")  # type: ignore[arg-type]
+        with_matmul_precision(made(), "exact")  # type: ignore[arg-type]
