@@ -10,7 +10,7 @@ import tiny
 from fdl import optim
 from fdl.core import optimizer_state, steps
 from fdl.core.types import TrainState
-from fdl.engine.options import apply_options, with_matmul_precision, with_ema, with_frozen, with_precision
+from fdl.engine.options import apply_options, with_ema, with_frozen, with_matmul_precision, with_precision
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.models import MLP, Transformer

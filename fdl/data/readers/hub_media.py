@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.fingerprint import fingerprint, glance
+from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.pixels import Unreadable, picture_info
 from fdl.data.readers.clips import CLIPS, clip_info, clips
 from fdl.data.readers.containers import TABLES, read_raw, suffix_of
@@ -112,7 +112,7 @@ def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int
         read=reading_with(records.read, values),
         apart=in_subprocess if by_files and kind == "image" else None,
         fingerprint=lambda: f"{records.fingerprint()} {fingerprint(files())}",
-        contents=lambda: f"{records.contents()} {glance(files())}",
+        contents=lambda: f"{records.contents()} {quick_fingerprint(files())}",
         stratified=True,
         notes=(*records.notes, *(f"{name}: {note}" for note in media.notes)),
     )

@@ -35,7 +35,7 @@ from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
 from fdl.runs.checkpoints.orbax_io import orbax, read, restore, solid
 from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece, read_pieces
-from fdl.runs.checkpoints.structure import leaves, plain, refuse_other_structure
+from fdl.runs.checkpoints.structure import leaves, name_now, plain, refuse_other_structure
 
 KEPT = 2  # the newest and one to fall back on; the best is kept besides
 
