@@ -93,7 +93,7 @@ def attend(
     kernel_choice.note("attention", f"{form}: {why}")
     if lengths is not None:  # a row without any key would be NaN in a fused kernel
         lengths = jnp.maximum(jnp.asarray(lengths, jnp.int32), 1)
-    if form != "plain":
+    if form != "reference":
         kernel = flash_attention.cudnn if form == "cudnn" else flash_attention.splash
         return kernel(query, key, value, causal=causal, lengths=lengths)
     first = 0 if offset is None else offset

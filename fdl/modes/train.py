@@ -170,14 +170,14 @@ def draw(
     executor: Executor,
     state: TrainState,
     workdir: Path,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Write report.html, or say why not: a page that cannot be drawn is no reason to have no numbers."""
     try:
         visualized = show(experiment, executor, state)
         page = html(report, lines(workdir / "metrics.jsonl"), experiment.dataset.spec.names, visualized)
     except Exception as error:
-        say(
+        log(
             f"warning: report.html is not drawn ({type(error).__name__}: {errors.brief(error)}); report.json has it all"
         )
     else:

@@ -30,6 +30,6 @@ def test_it_says_what_products_keep_of_float32():
 
 def test_it_says_which_attention_runs_and_why():
     lines: list[str] = []
-    found = describe(load("pydoc_gpt"), say=lines.append)
-    assert found["kernels"]["attention"] == ["plain: no fused kernel for a cpu"]
-    assert any(" ".join(line.split()) == "attention plain: no fused kernel for a cpu" for line in lines)
+    found = describe(load("pydoc_gpt"), log=lines.append)
+    assert found["kernel_notes"]["attention"] == ["reference: no fused kernel for a cpu"]
+    assert any(" ".join(line.split()) == "attention reference: no fused kernel for a cpu" for line in lines)

@@ -38,7 +38,7 @@ def suggest_four(trial) -> dict:
 def test_a_trial_that_was_stopped_goes_on_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders, ends = [], iter([Stopped("SIGTERM"), None, None])
 
-    def train(made, workdir, say):
+    def train(made, workdir, log):
         folders.append(workdir.name)
         if end := next(ends):
             raise end
@@ -58,7 +58,7 @@ def test_a_trial_whose_process_was_killed_is_taken_up_and_one_that_runs_is_left(
 ) -> None:
     folders = []
 
-    def train(made, workdir, say):
+    def train(made, workdir, log):
         folders.append(workdir.name)
         return {"metrics": {"validation": {"accuracy": 0.5}}}
 
@@ -69,6 +69,6 @@ def test_a_trial_whose_process_was_killed_is_taken_up_and_one_that_runs_is_left(
         begun.ask().suggest_int("batch_size", 4, 4)
     (tmp_path / "0").mkdir()
     with lock.hold(tmp_path / "1"):
-        found = study(tiny.experiment, suggest_four, tmp_path, trials=2, storage=storage, say=str)
+        found = study(tiny.experiment, suggest_four, tmp_path, trials=2, storage=storage, log=str)
     assert [trial.state.name for trial in found.trials] == ["FAIL", "RUNNING", "COMPLETE", "COMPLETE"]
     assert folders == ["0", "3"]

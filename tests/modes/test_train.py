@@ -227,6 +227,6 @@ def test_a_run_whose_folder_goes_ends_at_the_next_due_point_and_writes_no_more(t
 def test_a_report_that_cannot_be_drawn_is_no_reason_to_have_no_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr("fdl.modes.train.html", lambda *_: 1 / 0)
     said = []
-    fdl.train(tiny.experiment(executor="jit"), tmp_path, say=said.append)
+    fdl.train(tiny.experiment(executor="jit"), tmp_path, log=said.append)
     assert "warning: report.html is not drawn (ZeroDivisionError: division by zero)" in "\n".join(said)
     assert json.loads((tmp_path / "report.json").read_text())["step"] == 12

@@ -1,6 +1,6 @@
 """Attention whose weights never reach memory: the fused kernels of the TPU and of NVIDIA's cuDNN, and where they fit.
 
-The plain form writes its scores and weights, f32[B, H, T, S], and reads them again in the backward pass: half of the
+The reference form writes its scores and weights, f32[B, H, T, S], and reads them again in the backward pass: half of the
 memory traffic of GPT-2. These kernels make them a tile at a time (Dao et al., 2022).
 
 Shape legend: B batch, T query positions, S key positions, H heads, K head width.
@@ -15,11 +15,11 @@ import jax.numpy as jnp
 from fdl.core import data_axis, kernel_choice
 from fdl.core.types import Array
 
-Form = Literal["plain", "cudnn", "splash"]
+Form = Literal["reference", "cudnn", "splash"]
 LANES = 128  # of a TPU's vector registers: the splash kernel takes whole ones
 BLOCKS = (512, 384, 256, LANES)  # positions of a tile, the largest that divides
 WIDEST = 128  # head that cuDNN takes on every GPU that it has a fused kernel for
-FEWEST = 64 * 80  # scores a head, below which the plain form was as fast on an H200
+FEWEST = 64 * 80  # scores a head, below which the reference form was as fast on an H200
 AMPERE = 8.0
 
 
@@ -30,23 +30,23 @@ def choose(query: jax.Array, key: jax.Array, *, decoding: bool) -> tuple[Form, s
     """
     (time, _, width), keys, target = query.shape[1:], key.shape[1], kernel_choice.target()
     if target.platform not in ("gpu", "tpu"):
-        return "plain", f"no fused kernel for a {target.platform}"
+        return "reference", f"no fused kernel for a {target.platform}"
     if not kernel_choice.custom("attention"):
-        return "plain", "as asked for"
+        return "reference", "as asked for"
     if decoding:
-        return "plain", "written token by token"
+        return "reference", "written token by token"
     if target.platform == "tpu":
         if min(time, keys) < LANES:
-            return "plain", f"{time} x {keys} positions, and the TPU's kernel takes {LANES} or more"
+            return "reference", f"{time} x {keys} positions, and the TPU's kernel takes {LANES} or more"
         return "splash", "the TPU's fused kernel"
     if target.capability < AMPERE:
-        return "plain", f"cuDNN's fused kernel takes compute capability 8.0 or more, not {target.capability}"
+        return "reference", f"cuDNN's fused kernel takes compute capability 8.0 or more, not {target.capability}"
     if query.dtype not in (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)):
-        return "plain", f"cuDNN's fused kernel takes 16 bits, not {query.dtype.name}; --precision=bfloat16 has them"
+        return "reference", f"cuDNN's fused kernel takes 16 bits, not {query.dtype.name}; --precision=bfloat16 has them"
     if width % 8 or width > WIDEST:
-        return "plain", f"cuDNN's fused kernel takes head widths up to {WIDEST} that 8 divides, not {width}"
+        return "reference", f"cuDNN's fused kernel takes head widths up to {WIDEST} that 8 divides, not {width}"
     if time * keys < FEWEST:
-        return "plain", f"{time} x {keys} positions are too few to gain by cuDNN's fused kernel"
+        return "reference", f"{time} x {keys} positions are too few to gain by cuDNN's fused kernel"
     return "cudnn", "cuDNN's fused kernel"
 
 

@@ -1,4 +1,4 @@
-"""Fused attention equals the plain form, and is taken where it fits."""
+"""Fused attention equals the reference form, and is taken where it fits."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -91,21 +91,21 @@ def test_the_form_is_chosen_by_target_shape_and_dtype():
     cpu, tpu = {"platform": "cpu"}, {"platform": "tpu"}
     h100, t4 = ({"platform": "gpu", "compute_capability": x} for x in ("9.0", "7.5"))
     long, short = array(1024), array(64)
-    assert form_for(cpu, long, long) == "plain"
+    assert form_for(cpu, long, long) == "reference"
     assert form_for(tpu, long, long) == form_for(tpu, array(1024, dtype=jnp.float32), long) == "splash"
-    assert form_for(tpu, short, long) == form_for(tpu, long, long, decoding=True) == "plain"
+    assert form_for(tpu, short, long) == form_for(tpu, long, long, decoding=True) == "reference"
     assert form_for(h100, long, long) == form_for(h100, array(197), array(197)) == "cudnn"
     for query in (array(1024, dtype=jnp.float32), array(1024, 12), array(1024, 256), short):
-        assert form_for(h100, query, short if query is short else long) == "plain"
-    assert form_for(h100, array(1), long, decoding=True) == form_for(t4, long, long) == "plain"
+        assert form_for(h100, query, short if query is short else long) == "reference"
+    assert form_for(h100, array(1), long, decoding=True) == form_for(t4, long, long) == "reference"
 
 
 def test_the_plain_form_can_be_asked_for(monkeypatch):
-    monkeypatch.setenv("FDL_OPS", "attention=plain")
+    monkeypatch.setenv("FDL_KERNELS", "attention=reference")
     query = jax.ShapeDtypeStruct((2, 1024, 4, 64), jnp.bfloat16)
-    assert form_for({"platform": "tpu"}, query, query) == "plain"
-    monkeypatch.setenv("FDL_OPS", "own")  # where there is none, there is none
-    assert form_for({"platform": "cpu"}, query, query) == "plain"
+    assert form_for({"platform": "tpu"}, query, query) == "reference"
+    monkeypatch.setenv("FDL_KERNELS", "own")  # where there is none, there is none
+    assert form_for({"platform": "cpu"}, query, query) == "reference"
 
 
 @pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU")
@@ -114,5 +114,5 @@ def test_cudnns_kernel_is_the_plain_form(time, keys, width, causal, lengths, mon
     arrays = drawn(time, keys, width, jnp.bfloat16)
     cudnn = at_least_one(flash_attention.cudnn)
     fused = values_and_gradients(cudnn, causal, lengths, *arrays)
-    monkeypatch.setenv("FDL_OPS", "attention=plain")
+    monkeypatch.setenv("FDL_KERNELS", "attention=reference")
     close(fused, values_and_gradients(attend, causal, lengths, *arrays), 2e-2)
