@@ -24,7 +24,7 @@ def test_a_study_goes_on_in_its_storage_and_keeps_the_best(tmp_path: Path, monke
         size = next(sizes)
         return {"batch_size": trial.suggest_int("batch_size", size, size)}
 
-    where = {"storage": f"sqlite:///{tmp_path}/study.db", "say": str}
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "log": str}
     study(tiny.experiment, suggest, tmp_path, trials=2, **where)
     found = study(tiny.experiment, suggest, tmp_path, trials=1, **where)
     assert [trial.state.name for trial in found.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
@@ -45,7 +45,7 @@ def test_a_trial_that_was_stopped_goes_on_in_its_folder(tmp_path: Path, monkeypa
         return {"metrics": {"validation": {"accuracy": 0.5}}}
 
     monkeypatch.setattr(module, "train", train)
-    where = {"storage": f"sqlite:///{tmp_path}/study.db", "say": str}
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "log": str}
     with pytest.raises(Stopped):
         study(tiny.experiment, suggest_four, tmp_path, trials=2, **where)
     found = study(tiny.experiment, suggest_four, tmp_path, trials=2, **where)

@@ -1,7 +1,7 @@
 """Attention whose weights never reach memory: the fused kernels of the TPU and of NVIDIA's cuDNN, and where they fit.
 
-The reference form writes its scores and weights, f32[B, H, T, S], and reads them again in the backward pass: half of the
-memory traffic of GPT-2. These kernels make them a tile at a time (Dao et al., 2022).
+The reference form writes its scores and weights, f32[B, H, T, S], and reads them again in the backward pass: half of
+the memory traffic of GPT-2. These kernels make them a tile at a time (Dao et al., 2022).
 
 Shape legend: B batch, T query positions, S key positions, H heads, K head width.
 """
