@@ -83,7 +83,7 @@ def class_files(root: Folder, what: str) -> ClassFiles:
         files[split] = [
             (file, number)
             for number, name in enumerate(names)
-            for file in sorted(found[name].deep_files() if name in found else (), key=natural)
+            for file in sorted(found[name].deep_files() if name in found else ())
         ]
         if deeper := [name for name in names if name in found and any(f.deep_files() for f in found[name].folders)]:
             notes.append(f"{what} in folders below a class count to that class: {_list(deeper)}")

@@ -48,7 +48,7 @@ def pictures(items: Items) -> Media:
 
 
 def _look(items: Items) -> list[PictureInfo]:
-    """Return what the headers log, of at most 65,536 pictures that are evenly spread."""
+    """Return what the headers say, of at most 16,384 pictures that are evenly spread."""
     infos = []
     for split, index in items.places(LOOKED_AT):
         try:
