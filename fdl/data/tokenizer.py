@@ -220,13 +220,12 @@ def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     model = tokenizers.Tokenizer(tokenizers.models.BPE())
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
-    model.train_from_iterator(map(_composed, texts), trainer)
+    model.train_from_iterator(texts, trainer)  # of bytes, as they are: what is to be composed is so before
     return _kept_bpe(model)
 
 
 def _kept_bpe(model: Any) -> Tokenizer:
-    tokenizer = _of_library(model, {"unit": "bpe", "model": model.to_str()})
-    return replace(tokenizer, encode=lambda text: tokenizer.encode(_composed(text)))
+    return _of_library(model, {"unit": "bpe", "model": model.to_str()})
 
 
 def _tokenizers(what: str) -> Any:
