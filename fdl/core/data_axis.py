@@ -92,11 +92,11 @@ def grid() -> Grid | None:
     return _GRID.get()
 
 
-def split_rows(tree: PyTree, *, at: int = 0) -> PyTree:
+def split_rows(tree: PyTree, *, at: int = 0, count: int | None = None) -> PyTree:
     """Ask the compiler to keep dimension `at` of each array, the rows of the batch, split over the devices.
 
     Left to itself it takes the split of the parameters for the activations: with FSDP each device then computes rows of
-    others, too. Changes no number.
+    others, too. Changes no number. count: only arrays of so many rows are meant.
     """
     here = _GRID.get()
     if here is None or here.shares == 1:
@@ -105,11 +105,24 @@ def split_rows(tree: PyTree, *, at: int = 0) -> PyTree:
     def split(x: Any) -> Any:
         if not isinstance(x, jax.Array) or x.ndim <= at or x.shape[at] % here.shares:
             return x
+        if count is not None and x.shape[at] != count:
+            return x
         spec: list[Any] = [P.UNCONSTRAINED] * x.ndim
         spec[at] = here.rows
         return lax.with_sharding_constraint(x, NamedSharding(here.mesh, P(*spec)))
 
     return jax.tree.map(split, tree)
+
+
+def gathered(tree: PyTree) -> PyTree:
+    """Ask the compiler to bring weights together before a loop, whose every turn would else exchange something.
+
+    Changes no number.
+    """
+    here = _GRID.get()
+    if here is None:
+        return tree
+    return lax.with_sharding_constraint(tree, NamedSharding(here.mesh, P()))
 
 
 def each_share(function: Callable[..., PyTree], *arrays: jax.Array, heads: int | None = None) -> PyTree:

@@ -8,6 +8,7 @@ Shapes: B batch, S steps per call, A micro-batches.
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -48,12 +49,28 @@ def forward(
     if factored and "factored" in inspect.signature(type(model).__call__).parameters:
         named["factored"] = True
     variables = {"params": params, **model_state}
-    if key is None:
-        return model.apply(variables, *positional, **named, train=False), model_state
-    outputs, model_state = model.apply(
-        variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(model_state)
-    )
+    with _rows_stay_split(len(batch.weights)):
+        if key is None:
+            return model.apply(variables, *positional, **named, train=False), model_state
+        outputs, model_state = model.apply(
+            variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(model_state)
+        )
     return outputs, model_state
+
+
+def _rows_stay_split(count: int) -> AbstractContextManager[None]:
+    """Let what every module takes and gives of `count` rows stay split by rows, where the compiler splits the batch.
+
+    What it takes as well, since the gradients of the arrays are split as they are themselves.
+    """
+    if data_axis.grid() is None:
+        return nullcontext()
+
+    def split(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        args, kwargs = data_axis.split_rows((args, kwargs), count=count)
+        return data_axis.split_rows(call(*args, **kwargs), count=count)
+
+    return nn.intercept_methods(split)
 
 
 def arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -105,6 +122,7 @@ def accumulate(gradient: Gradient, parts: int) -> Gradient:
 
     def accumulated(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
         micro = jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), batch)
+        micro = data_axis.split_rows(micro, at=1)
 
         def body(carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]) -> tuple[tuple[PyTree, PyTree], Sums]:
             grads, model_state = carry
@@ -252,7 +270,7 @@ def take_rows(step: Step, take: Callable[[PyTree, Array], Batch]) -> Step:
     """
 
     def gathered(state: TrainState, rows: Rows, arrays: PyTree) -> tuple[TrainState, Sums]:
-        return step(state, weigh(take(arrays, rows.indices), rows.weights))
+        return step(state, data_axis.split_rows(weigh(take(arrays, rows.indices), rows.weights)))
 
     return gathered
 

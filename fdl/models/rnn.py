@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.core import kernel_choice
+from fdl.core import data_axis, kernel_choice
 from fdl.core.types import Array
 from fdl.models.kernels import embedding, lstm
 from fdl.models.layers import Dropout, Dtype, counts, stack
@@ -120,6 +120,7 @@ class Recurrence(nn.Module):
         drive = drive if tokens is None else embedding.rows(drive, _turn(jnp.asarray(tokens)))
         kernel = self.param("recurrent", _orthogonal_gates, (self.width, gates * self.width))
         bias = self.param("recurrent_bias", _zeros, (gates * self.width,)) if self.cell == "gru" else None
+        drive, kernel, bias = data_axis.split_rows(drive, at=1), data_axis.gathered(kernel), data_axis.gathered(bias)
         drive, kernel, bias = nn.dtypes.promote_dtype(drive, kernel, bias, dtype=self.dtype)
         zeros = jnp.zeros((batch, self.width), drive.dtype)
         begin: Carry = (zeros if start is None else start.astype(drive.dtype), *[zeros] * (carried - 1))

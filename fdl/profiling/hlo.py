@@ -1,0 +1,110 @@
+"""Reading a compiled program's text (HLO): its operations, what they move, and what crosses between devices.
+
+Pure functions of the text. Where a loop stands, its body counts once.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+BYTES = {"pred": 1, "s4": 1, "u4": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "s32": 4, "u32": 4, "s64": 8, "u64": 8} | {
+    "bf16": 2, "f16": 2, "f32": 4, "f64": 8, "f8e4m3fn": 1, "f8e5m2": 1, "c64": 8, "c128": 16,
+}  # fmt: skip
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+_ARRAY = re.compile(rf"\b({'|'.join(BYTES)})\[([\d,]*)\]")
+_OPERATION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
+
+
+class Operation(NamedTuple):
+    """One line of a program.
+
+    opcode: such as "dot" or "copy". shape: of its result, as it is written. operands: the text in its parentheses and
+    what follows. source: where in the model it came from. cycles: the TPU compiler's own estimate, 0 where it has none.
+    """
+
+    name: str
+    opcode: str
+    shape: str
+    operands: str
+    source: str
+    cycles: int
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its result."""
+        return nbytes(self.shape)
+
+
+def operations(text: str) -> list[Operation]:
+    """Return the operations of every computation of a program."""
+    found = []
+    for line in re.sub(r"/\*index=\d+\*/", "", text).splitlines():
+        match = _OPERATION.match(line)
+        if match is None:
+            continue
+        _, name, shape, opcode, operands = match.groups()
+        source = re.search(r'op_name="([^"]*)"', line)
+        cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
+        found.append(
+            Operation(name, opcode, shape, operands, source[1] if source else "", int(cycles[1]) if cycles else 0)
+        )
+    return found
+
+
+def arrays(shape: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the dtype and the dimensions of each array that a shape's text names."""
+    return [(dtype, tuple(map(int, filter(None, sides.split(","))))) for dtype, sides in _ARRAY.findall(shape)]
+
+
+def nbytes(shape: str) -> int:
+    """Return the bytes of the arrays that a shape's text names, without what their layout pads."""
+    return sum(BYTES[dtype] * math.prod(sides) for dtype, sides in arrays(shape))
+
+
+def collectives(found: Iterable[Operation]) -> dict[str, tuple[int, int]]:
+    """Return, for each kind of exchange between devices, how many there are and the bytes of their results."""
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for operation in found:
+        kind = operation.opcode.removesuffix("-start")
+        if kind in COLLECTIVES:
+            counts[kind][0] += 1
+            counts[kind][1] += operation.nbytes
+    return {kind: (count, size) for kind, (count, size) in counts.items()}
+
+
+def custom_calls(text: str) -> set[str]:
+    """Return the names of the kernels that a program calls and the compiler did not make itself."""
+    return set(re.findall(r'custom_call_target="([^"]+)"', text))
+
+
+def copies(found: Iterable[Operation], sides: Sequence[int]) -> list[Operation]:
+    """Return the copies of an array of these dimensions, in whatever order."""
+    wanted = sorted(sides)
+    return [
+        operation
+        for operation in found
+        if operation.opcode in ("copy", "copy-start", "transpose")
+        and any(sorted(dimensions) == wanted for _, dimensions in arrays(operation.shape))
+    ]
+
+
+def wide_numbers(text: str) -> int:
+    """Return how many arrays of 64-bit numbers a program names."""
+    return sum(dtype in ("f64", "s64", "u64", "c128") and bool(sides) for dtype, sides in arrays(text))
+
+
+def products(found: Iterable[Operation]) -> list[Operation]:
+    """Return the matrix products and convolutions."""
+    return [operation for operation in found if operation.opcode in ("dot", "convolution")]
+
+
+def largest(found: Iterable[Operation], most: int = 3) -> list[Operation]:
+    """Return the operations with the largest results, each shape once."""
+    unlike: Mapping[tuple[str, int], Operation] = {
+        (re.sub(r"\{[^}]*\}", "", operation.shape), operation.nbytes): operation
+        for operation in found
+        if operation.opcode not in ("parameter", "tuple", "get-tuple-element", "while", "bitcast", "conditional")
+    }
+    return sorted(unlike.values(), key=lambda operation: -operation.nbytes)[:most]
