@@ -9,7 +9,7 @@ import tiny
 from fdl import models
 from fdl.core import steps
 from fdl.data.dataset import Dataset, Spec, columns
-from fdl.engine.placement import place
+from fdl.engine.placement import make_executor
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.profiling import hlo
@@ -54,7 +54,7 @@ FAMILIES = {
 
 
 def compiled(made: Experiment):
-    executor, step = place(made), steps.fuse(step_of(made))
+    executor, step = make_executor(made), steps.fuse(step_of(made))
     chunk = jax.tree.map(lambda x: Shape((1, *x.shape), x.dtype), made.dataset.raw_shapes(made.batch_size))
     return executor.lower(step, *executor.shapes(made.abstract(), chunk)).compile()
 
@@ -72,7 +72,7 @@ def rows_of_others(text: str, own: int) -> list[str]:
 @pytest.mark.parametrize("shape", [{"data": 2, "fsdp": 2}, {"fsdp": 4}, {"data": 2, "model": 2}], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_device_computes_its_own_rows_alone(family, shape, monkeypatch):
-    monkeypatch.setenv("FDL_OPS", "reference")
+    monkeypatch.setenv("FDL_KERNELS", "reference")
     monkeypatch.setattr("fdl.engine.placement.find", lambda accelerator: jax.devices()[:4])
     model, data, task = FAMILIES[family]
     made = tiny.experiment(model=model, dataset=data, task=task, batch_size=B, mesh=shape)
@@ -82,7 +82,7 @@ def test_a_device_computes_its_own_rows_alone(family, shape, monkeypatch):
 
 
 def test_micro_batches_are_split_too(monkeypatch):
-    monkeypatch.setenv("FDL_OPS", "reference")
+    monkeypatch.setenv("FDL_KERNELS", "reference")
     monkeypatch.setattr("fdl.engine.placement.find", lambda accelerator: jax.devices()[:4])
     model, data, task = FAMILIES["gpt"]
     made = tiny.experiment(
