@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from fdl.core import steps
-from fdl.data.dataset import LazySource, Source, columns
+from fdl.data.dataset import LazySource, Source, Spec, columns
 from fdl.data.validate import check_values
 from fdl.engine import loader
 from fdl.engine.checks import check, evaluate_batch_size
@@ -69,7 +69,7 @@ def predict(
             answers = {name: np.asarray(column[0]) for name, column in jax.device_get(found).items()}
             targets = None if input else batch.targets
             for i in np.flatnonzero(weights):
-                yield line(int(indices[i]), targets, answers, int(i), experiment.dataset.spec.names)
+                yield line(int(indices[i]), targets, answers, int(i), experiment.dataset.spec)
 
     target.parent.mkdir(parents=True, exist_ok=True)
     write(target, lines())
@@ -101,17 +101,16 @@ def read(file: Path, experiment: Experiment) -> Source | LazySource:
     return source
 
 
-def line(
-    row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, names: tuple[str, ...] | None
-) -> dict[str, Any]:
-    """Return what is written of the i-th example of a batch."""
+def line(row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, spec: Spec) -> dict[str, Any]:
+    """Return what is written of the i-th example of a batch; numbers with what was taken from them in 64 bits."""
     found: dict[str, Any] = {"row": row}
     if isinstance(targets, np.ndarray) and targets.ndim == 1:
-        found["target"] = targets[i].item()
+        found["target"] = targets[i].item() + spec.offset if spec.offset else targets[i].item()
     for name, column in answers.items():
-        found[name] = column[i].tolist()
-        if name == "class" and names and column.ndim == 1:
-            found["name"] = names[int(column[i])]
+        shift = spec.offset if name == "value" else 0
+        found[name] = (column[i].astype(np.float64) + shift).tolist() if shift else column[i].tolist()
+        if name == "class" and spec.names and column.ndim == 1:
+            found["name"] = spec.names[int(column[i])]
     return found
 
 

@@ -6,7 +6,9 @@ import pytest
 
 import fdl.data
 from fdl.data.modalities.plan import Plan
+from fdl.data.readers.files import Reading
 from fdl.data.readers.find import find
+from fdl.data.readers.memory import as_records
 
 pandas = pytest.importorskip("pandas")
 
@@ -69,7 +71,7 @@ def test_a_plan_is_json_and_encodes_new_rows_as_in_training(tmp_path):
     data = fdl.data.table(frame(), target="y")
     plan = Plan.from_json(json.loads(json.dumps(data.fitted))["plan"])
     assert plan.as_json() == data.fitted["plan"]
-    new = fdl.data.readers.memory.as_records(frame(50, seed=1).assign(town="Rome"))
+    new = as_records(frame(50, seed=1).assign(town="Rome"))
     inputs, counted = plan.encode_counted(new.read("train", np.arange(50), plan.inputs))
     assert inputs["inputs"].shape == (50, plan.width)
     assert counted["town"] == {"missing": 0, "unseen": 50}
@@ -127,3 +129,29 @@ def test_targets_far_from_zero_keep_their_digits(offset):
     whole = y + spec.offset
     assert abs(whole.mean() - offset) < 1
     assert np.corrcoef((y - spec.center) / spec.scale, data.load("train").arrays[0])[0, 1] > 1 - 1e-9
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "frame"])
+def test_a_new_file_is_read_as_the_one_of_training(tmp_path, kind):
+    (tmp_path / "train").mkdir()
+    trained = frame()
+    trained["when"] = [f"{1 + i % 28:02d}/{1 + i % 12:02d}/2020" for i in range(300)]
+    trained["price"] = [f"€ {1000 + i:,.2f}" for i in range(300)]
+    trained.to_csv(tmp_path / "train" / "a.csv", index=False)
+    data = fdl.data.table(str(tmp_path / "train" / "a.csv"), target="y")
+    plan = Plan.from_json(data.fitted["plan"])
+    new = trained.iloc[:20].drop(columns="y").assign(rate="unknown", town=[None, "Ulm"] * 10)
+    new["when"] = ["03/02/2020"] * 20  # a day and a month: only training knows which is which
+    new["zip"] = ["00001"] * 20
+    source = saved(new, kind, tmp_path)
+    how = Reading(schema=plan.schema)
+    path = str(tmp_path / f"a.{kind}")
+    records = as_records(source, schema=plan.schema) if kind == "frame" else find(path, how=how)
+    rows = records.read("train", np.arange(20), plan.inputs)
+    inputs, counted = plan.encode_counted(rows)
+    assert np.array_equal(rows["when"], np.full(20, np.datetime64("2020-02-03", "us")))
+    assert np.array_equal(rows["price"], 1000.0 + np.arange(20))
+    assert list(rows["zip"]) == ["00001"] * 20
+    assert counted["rate"] == {"missing": 20}
+    assert counted["town"] == {"missing": 10, "unseen": 0}
+    assert inputs["inputs"].shape == (20, plan.width)

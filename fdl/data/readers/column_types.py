@@ -22,10 +22,11 @@ TYPES = ("number", "date", "text", "category")
 
 @dataclass(frozen=True, kw_only=True)
 class Typed:
-    """A column of all splits, one after another, with its field."""
+    """A column of all splits, one after another, with its field; of dates, the format that they are written in."""
 
     field: Field
     values: Column
+    dates: str = ""
 
 
 def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "") -> Typed:
@@ -37,12 +38,12 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
 
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
+    if forced and cells.null_count == len(cells):
+        return _all_missing(len(cells), forced)
     kind = cells.type
     words = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     if words or pa.types.is_boolean(kind) or (forced in ("text", "category") and not pa.types.is_nested(kind)):
-        typed = _by_cells(
-            name, cells.cast(pa.large_string() if cells.nbytes > 2**30 else pa.string()), dialect, at, forced
-        )
+        typed = _by_cells(name, as_text(cells), dialect, at, forced)
     else:
         typed = _by_file(cells)
     if forced and typed.field.kind not in (forced, "text" if forced == "category" else forced):
@@ -52,6 +53,17 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
     values = _without(typed.values, dialect.missing)
     rows, suspect = ("", "") if forced else (_row_numbers(values), _sentinel(name, values))
     return Typed(field=replace(typed.field, dtype=values.dtype, left_out=rows, suspect=suspect), values=values)
+
+
+def as_text(cells: Any) -> Any:
+    """Return an Arrow chunked array as text: whole numbers without a point, as most files write them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.cast(cells.type.value_type)
+    text = cells.cast(pa.large_string() if cells.nbytes > 2**30 else pa.string())
+    return pc.replace_substring_regex(text, r"\.0$", "") if pa.types.is_floating(cells.type) else text
 
 
 def _by_file(cells: Any) -> Typed:
@@ -94,15 +106,18 @@ def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> T
         if not isinstance(numbers, str):
             note = _notes(numbers.note, numbers.odd | numbers.gone, counts, words)
             return _number(_spread(numbers.values, codes), note=note, refusal=refused(numbers, "number"))
-        if numbers == "empty" and not forced:
-            return _unused("empty", Texts(codes, Words(words)))
+        if numbers == "empty":
+            return _all_missing(len(codes), forced) if forced else _unused("empty", Texts(codes, Words(words)))
         why = numbers if numbers != "text" else ""
     if forced in ("", "date") and len(words):
         dates = parse_dates(words, counts, dialect, forced=bool(forced))
         if not isinstance(dates, str):
             form = "" if dates.format == ISO else f"as {dates.format}"  # as other kinds of files hold them
             note = _notes(form, dates.odd | dates.gone, counts, words)
-            return _date(_spread(dates.values, codes), note=note, refusal=refused(dates, "date"))
+            read = _date(_spread(dates.values, codes), note=note, refusal=refused(dates, "date"))
+            return replace(read, dates="" if dates.format == ISO else dates.format)
+        if dates == "empty" and forced:
+            return _all_missing(len(codes), forced)
         clock = parse_clock(words, dialect)
         if clock is not None:
             return _number(_spread(clock[0], codes), note="in minutes")
@@ -138,6 +153,16 @@ def _texts(codes: np.ndarray, words: Any) -> Texts:
         return Texts(codes, Words(words))
     merged, different = encoded(pa.chunked_array([trimmed]))
     return Texts(_spread(merged, codes, -1), Words(different))
+
+
+def _all_missing(rows: int, forced: str) -> Typed:
+    """Return a column of a type that is known, in which nothing is."""
+    import pyarrow as pa
+
+    if forced in ("text", "category"):
+        words = Words(pa.array([], pa.string()))
+        return Typed(field=Field(kind="text", dtype=OBJECT), values=Texts(np.full(rows, -1, np.int32), words))
+    return _date(np.full(rows, NEVER)) if forced == "date" else _number(np.full(rows, np.nan))
 
 
 def _spread(values: np.ndarray, codes: np.ndarray, missing: Any = None) -> np.ndarray:

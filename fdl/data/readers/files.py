@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fdl.data.fingerprint import fingerprint
-from fdl.data.readers.column_types import TYPES, Typed, type_column
+from fdl.data.readers.column_types import TYPES, Typed, as_text, type_column
 from fdl.data.readers.containers import TABLES, read_raw, suffix_of
 from fdl.data.readers.dialect import Dialect, parse_dialect
 from fdl.data.readers.raw_table import RawTable
@@ -22,11 +22,23 @@ class Reading:
     """How files are to be read, as far as it is not to be told from them.
 
     dialect: of text tables, see `parse_dialect`. roles: `column -> type` of `TYPES`. drop: columns that are not there.
+    schema:  `Records.schema` of the files that new ones are to be read like; columns that lack in them are no error.
     """
 
     dialect: str = ""
     roles: Mapping[str, str] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields of the dialect that are not to be told: numbers and dates are written as they were."""
+        kept = {name: self.schema["dialect"][name] for name in ("decimal", "missing")} if self.schema else {}
+        return {**kept, **parse_dialect(self.dialect)}
+
+    def forced(self, column: str) -> tuple[str, str]:
+        """Return the type of a column that is not to be told, and the format of its dates; "" each where it is."""
+        kept = self.schema["types"].get(column, {}) if self.schema else {}
+        return self.roles.get(column) or kept.get("type", ""), kept.get("dates", "")
 
 
 def reading(dialect: str = "", roles: Sequence[str] = (), drop: Sequence[str] = ()) -> Reading:
@@ -45,11 +57,11 @@ def table_file(path: Path, how: Reading | None = None) -> Records:
     """Return the records of a table: a file of a kind in `TABLES`, or a folder that holds one per split or shards."""
     how = how or Reading()
     files, skipped = ({"train": [path]}, "") if path.is_file() else table_files(path)
-    given = parse_dialect(how.dialect)
+    given = how.given()
     alone = sum(map(len, files.values())) == 1  # several files may disagree about a column: its cells are needed then
 
     def quick(name: str) -> bool:
-        return alone and name not in how.roles
+        return alone and how.forced(name) == ("", "")
 
     parts = {split: [(file, read_raw(file, given, quick)) for file in names] for split, names in files.items()}
     return records_of(
@@ -107,10 +119,11 @@ def records_of(
 
     dialect = next((raw.dialect for _, _, raw in tables if raw.dialect), Dialect())
     typed: dict[str, Typed] = {}
-    held = [dict(raw.columns) for _, _, raw in tables]
-    for column in [column for column in held[0] if column not in how.drop]:
-        cells = _joined([columns.pop(column) for columns in held])
-        typed[column] = _labelled(type_column(column, cells, dialect, at, how.roles.get(column, "")), column, tables)
+    for column in [column for column in tables[0][2].columns if column not in how.drop]:
+        cells = _joined([raw.columns.pop(column) for _, _, raw in tables])
+        forced, dates = how.forced(column)
+        made = type_column(column, cells, replace(dialect, dates=dates or dialect.dates), at, forced)
+        typed[column] = _labelled(made, column, tables)
     begins = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
 
     def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
@@ -126,7 +139,7 @@ def records_of(
         contents=contents,
         where=lambda split, index: at(int(index + begins[split])),
         notes=_notes(tables, skipped, how),
-        schema={"dialect": dialect.as_json(), "types": {column: _type(what.field) for column, what in typed.items()}},
+        schema={"dialect": dialect.as_json(), "types": {column: _type(what) for column, what in typed.items()}},
         advice=_advice(tables),
         retyped=retyped,
     )
@@ -158,7 +171,7 @@ def _joined(parts: Sequence[Any]) -> Any:
     kinds = {part.type for part in parts if not pa.types.is_null(part.type)}
     if len(kinds) > 1:
         numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds)
-        parts = [_as_number(part) if numbers else _as_text(part) for part in parts]
+        parts = [_as_number(part) if numbers else as_text(part) for part in parts]
     elif kinds:
         parts = [part.cast(next(iter(kinds))) for part in parts]
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
@@ -168,17 +181,6 @@ def _as_number(part: Any) -> Any:
     import pyarrow as pa
 
     return part.cast(pa.float64(), safe=False)
-
-
-def _as_text(part: Any) -> Any:
-    """Return a column as text: whole numbers without a point, as most files write them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_dictionary(part.type):
-        part = part.cast(part.type.value_type)
-    text = part.cast(pa.string())
-    return pc.replace_substring_regex(text, r"\.0$", "") if pa.types.is_floating(part.type) else text
 
 
 def _labelled(typed: Typed, name: str, tables: Sequence[tuple[str, Path, RawTable]]) -> Typed:
@@ -191,8 +193,11 @@ def _labelled(typed: Typed, name: str, tables: Sequence[tuple[str, Path, RawTabl
     return Typed(field=named, values=values)
 
 
-def _type(what: Field) -> dict[str, Any]:
-    return {"type": what.kind, **({"note": what.note} if what.note else {})}
+def _type(what: Typed) -> dict[str, str]:
+    """Return how the cells of a new column are to be read: nothing where the file itself must say it."""
+    if what.field.kind not in TYPES:
+        return {}
+    return {"type": what.field.kind, **({"dates": what.dates} if what.dates else {})}
 
 
 def _notes(tables: Sequence[tuple[str, Path, RawTable]], skipped: str, how: Reading) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What people hold in memory as records: DataFrames and Arrow tables go through the very typing of files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,21 @@ from fdl.data.records import Records
 
 
 def as_records(
-    data: Any, *, dialect: str = "", roles: Sequence[str] = (), drop: Sequence[str] = (), name: str = "table"
+    data: Any,
+    *,
+    dialect: str = "",
+    roles: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    schema: Mapping[str, Any] | None = None,
+    name: str = "table",
 ) -> Records:
     """Return the records of whatever holds rows: records, a path or name, a pandas DataFrame, or an Arrow table.
 
-    dialect, roles, drop: as the flags of the pages have them.
+    dialect, roles, drop: as the flags of the pages have them. schema: of the records that these are to be read like.
     """
     if isinstance(data, Records):
         return data
-    how = reading(dialect, roles, drop)
+    how = replace(reading(dialect, roles, drop), schema=schema or {})
     if isinstance(data, str | Path):
         return find(str(data), how=how)
     kind = type(data).__module__.partition(".")[0]

@@ -11,13 +11,13 @@ from fdl.data.readers.dialect import Dialect
 class RawTable:
     """The columns of one file.
 
-    columns: name -> Arrow chunked array, all of the same length `rows`.
+    columns: name -> Arrow chunked array, all of the same length `rows`; taken out one by one as they are typed.
     line_of: `row -> line of the file where it begins`, None where a file has no lines.
     notes:   what the reader decided, a phrase each.
     labels:  the names of the classes of columns that the file declares to be labels.
     """
 
-    columns: Mapping[str, Any]
+    columns: dict[str, Any]
     rows: int
     line_of: Callable[[int], int] | None = None
     dialect: Dialect | None = None
