@@ -39,7 +39,7 @@ PAIR = {"sources": TEXT, "written": TEXT}
 FAMILIES = {
     "mlp": (models.MLP(V, (W, W)), tokens(Shape((W,), np.float32)), classify(V)),
     "cnn": (models.cifar_resnet(8, V), tokens(IMAGE), classify(V)),
-    "lstm": (models.RNN(V, V, W, every_step=True), tokens(TEXT, (T,)), next_token()),
+    "lstm": (models.RNN(V, V, W, return_sequences=True), tokens(TEXT, (T,)), next_token()),
     "gru": (models.RNN(V, V, W, cell="gru", depth=2), tokens(TEXT), classify(V)),
     "gpt": (models.gpt(V, width=W, depth=2, heads=4, context=T), tokens(TEXT, (T,)), next_token()),
     "bert": (
