@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+SPLITS = ("train", "validation", "test")
+
 Array = jax.Array | np.ndarray
 PyTree = Any
 

@@ -74,6 +74,3 @@ def pick(splits: Mapping[str, Kept], split: str) -> Kept:
     if split not in splits:
         raise ValueError(f"there is no split {split!r}; splits are {', '.join(splits)}")
     return splits[split]
-
-
-SPLITS = ("train", "validation", "test")

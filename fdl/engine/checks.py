@@ -6,7 +6,7 @@ import jax
 
 from fdl.core import steps
 from fdl.core.errors import OutOfMemory
-from fdl.core.types import PyTree, TrainState
+from fdl.core.types import SPLITS, PyTree, TrainState
 from fdl.experiment import Experiment
 from fdl.parallel import executors, memory
 
@@ -17,7 +17,7 @@ def check(experiment: Experiment, shares: int) -> PyTree:
     No data is read.
     """
     sizes, batch_size, parts = experiment.dataset.spec.sizes, experiment.batch_size, experiment.accumulate
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         if sizes.get(split, 0) < 1:
             raise ValueError(
                 f"dataset {experiment.dataset.name!r} has nothing in split {split!r}; hold some examples out"

@@ -17,6 +17,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from fdl.core.integers import ceil_div
 from fdl.core.types import Batch, Rows
 from fdl.data.dataset import LazySource, Source
 from fdl.engine.shuffle import orders
@@ -55,7 +56,7 @@ def in_blocks(rows: Callable[[int, int], Rows], block: int) -> Callable[[int, in
 
 def evaluation_rows(*, batch_size: int, size: int) -> Rows:
     """Return every row exactly once and in order, the last batch padded to the one shape with weight 0."""
-    steps = -(-size // batch_size)
+    steps = ceil_div(size, batch_size)
     place = np.arange(steps * batch_size, dtype=np.int32).reshape(steps, batch_size)
     return Rows(np.where(place < size, place, 0), (place < size).astype(np.float32))
 
@@ -106,7 +107,7 @@ class Stream:
         for gone in [other for other in self.begun if other < first]:
             self.begun.pop(gone).cancel()
         ahead = min(max(WORKERS, 2 * (last + 1 - first)), max(2, _AHEAD // self.block_bytes))
-        for wanted in range(first, max(last + 1, min(last + 1 + ahead, -(-self.end // self.block)))):
+        for wanted in range(first, max(last + 1, min(last + 1 + ahead, ceil_div(self.end, self.block)))):
             if wanted not in self.begun:
                 self.begun[wanted] = self.threads.submit(self.fetch, wanted)
         parts = []

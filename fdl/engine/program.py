@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from fdl.core import steps
+from fdl.core.integers import round_up
 from fdl.core.kernel_choice import custom
 from fdl.core.types import Batch, Rows, Step, Sums, TrainState, add_up
 from fdl.data import LazySource, Source
@@ -60,7 +61,7 @@ def training(experiment: Experiment, executor: Executor) -> Training:
         return loader.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
 
     count = experiment.steps_per_call or steps_per_call(experiment, executor)
-    blocks = loader.in_blocks(rows, min(_ceil(ROWS_AT_ONCE, count), experiment.steps))
+    blocks = loader.in_blocks(rows, min(round_up(ROWS_AT_ONCE, count), experiment.steps))
     call, send, chosen = compile_step(
         experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps
     )
@@ -154,7 +155,7 @@ class Evaluation:
         self.task, self.split = experiment.task, split
         source = experiment.dataset.load(split)
         step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
-        batch_size = min(evaluate_batch_size(experiment, executor.shares), _ceil(len(source), executor.shares))
+        batch_size = min(evaluate_batch_size(experiment, executor.shares), round_up(len(source), executor.shares))
         every = loader.evaluation_rows(batch_size=batch_size, size=len(source))
         self.calls = len(every.indices)
 
@@ -171,7 +172,3 @@ class Evaluation:
             sums.append(fetch(more))
         added = add_up(sums)
         return state, {**self.task.finish(added, self.split), "n": round(float(added["n"].total))}
-
-
-def _ceil(count: int, multiple: int) -> int:
-    return -(-count // multiple) * multiple

@@ -16,6 +16,8 @@ import math
 
 import numpy as np
 
+from fdl.core.integers import ceil_div
+
 _FEW = 4096
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _STIR = np.uint64(0xD6E8FEB86659FD93)
@@ -75,7 +77,7 @@ def _permute(rows: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
 def _feistel(rows: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
     """Permute `rows: u64[n]` of `[0, a * b)`."""
     a = np.uint64(math.isqrt(size - 1) + 1)
-    b = np.uint64(-(-size // int(a)))
+    b = np.uint64(ceil_div(size, int(a)))
     left, right = np.divmod(rows, b)
     for number, key in enumerate(keys):
         modulus = b if number % 2 else a

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fdl.core import errors
+from fdl.core.differences import differences
 from fdl.core.errors import NotFinite
 from fdl.core.types import Sum, Sums, TrainState, add_up
 from fdl.engine.cadence import cadence_of
@@ -224,8 +225,8 @@ def begin(
     if found is None:
         return first_state(experiment, executor), Progress()
     here = provenance.machine(executor.name, executor.devices)
-    if differing := provenance.differing(found.meta["machine"], here):
-        log(f"warning: not bitwise what an uninterrupted run gives: {differing}")
+    if changed := differences(found.meta["machine"], here):
+        log(f"warning: not bitwise what an uninterrupted run gives: {'; '.join(changed)}")
     return executor.put_state(found.state), Progress.from_json(found.meta)
 
 

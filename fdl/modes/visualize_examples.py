@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from fdl.core import steps
+from fdl.core.integers import round_up
 from fdl.core.types import TrainState
 from fdl.experiment import Experiment
 from fdl.parallel import processes
@@ -20,7 +21,7 @@ def show(experiment: Experiment, executor: Executor, state: TrainState) -> Mappi
     if experiment.visualize is None or processes.count() > 1:
         return {}
     source = experiment.dataset.load("test")
-    count = -(-SHOWN // executor.shares) * executor.shares
+    count = round_up(SHOWN, executor.shares)
     batch = source.fetch(np.arange(count) % len(source))
     look = steps.prepare(steps.inspect_step(experiment.model, experiment.task), experiment.dataset.transform)
     _, found = Call(executor, steps.fuse(look))(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from fdl.core.differences import differences, first_few
 from fdl.core.errors import OutOfMemory
 from fdl.core.types import PyTree, Step, Sums, TrainState
 from fdl.parallel import memory
@@ -62,12 +63,7 @@ class Call:
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Return which leaves are not of the shape, dtype and sharding that a program was compiled for."""
-    differing = [
-        f"{name} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
-    ]
-    return "; ".join(differing[:3])
+    return first_few(differences(before, now))
 
 
 def shapes(tree: PyTree) -> dict[str, str]:

@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,6 @@ def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:
         "XLA_FLAGS": " ".join(word for word in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in word),
         **{name: _version(name) for name in ("jax", "jaxlib", "flax", "optax")},
     }
-
-
-def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Return what differs in two mappings, `cores was 2 and is 4; …`, or nothing."""
-    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    return "; ".join(f"{name} was {there.get(name)!r} and is {here.get(name)!r}" for name in names)
 
 
 def _version(name: str) -> str | None:

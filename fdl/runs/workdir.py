@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fdl.core.differences import THERE_AND_HERE, differences
 from fdl.pages import CODE
 from fdl.runs.atomic_files import read_json, write_json
 from fdl.runs.provenance import environment
@@ -103,10 +104,5 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
     if log and theirs[CODE] != ours.get(CODE):
         log(f"warning: the page was edited since {path} was trained, in more than its comments")
         theirs[CODE] = ours.get(CODE)
-    differing = [
-        f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
-        for key in sorted({*theirs, *ours})
-        if theirs.get(key) != ours.get(key)
-    ]
-    if differing:
+    if differing := differences(theirs, ours, THERE_AND_HERE):
         raise ValueError(f"--workdir={path} holds another run: {'; '.join(differing)}; choose another folder")

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.integers import ceil_div
 from fdl.core.types import Array, Sum
 
 _BASE = 4096.0
@@ -27,15 +28,15 @@ def tally(indices: Sequence[Array], weights: Array, shape: tuple[int, ...]) -> S
 
     indices: i32[N] for each dimension of the table, such as label and prediction; weights: f32[N].
     """
-    blocks = max(1, min(-(-len(weights) // _BLOCK), _BLOCKS, _LARGEST // math.prod(shape)))
-    block = jnp.arange(len(weights)) // -(-len(weights) // blocks) if blocks > 1 else 0
+    blocks = max(1, min(ceil_div(len(weights), _BLOCK), _BLOCKS, _LARGEST // math.prod(shape)))
+    block = jnp.arange(len(weights)) // ceil_div(len(weights), blocks) if blocks > 1 else 0
     table = jnp.zeros((blocks, *shape), jnp.float32).at[(block, *indices)].add(weights)
     return Sum(in_two_parts(table), jnp.sum(weights))
 
 
 def class_counts(labels: Array, predicted: Array, weights: Array) -> Sum:
     """Count rightly predicted, occurring and predicted per class, total f32[2, 3, K], of yes-or-no arrays [N, K]."""
-    size = -(-len(labels) // max(1, min(-(-len(labels) // _BLOCK), _BLOCKS)))
+    size = ceil_div(len(labels), max(1, min(ceil_div(len(labels), _BLOCK), _BLOCKS)))
     short = -len(labels) % size
 
     def in_blocks(yes: Array) -> jax.Array:

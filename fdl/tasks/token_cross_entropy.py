@@ -13,6 +13,7 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from fdl.core import data_axis
+from fdl.core.integers import ceil_div
 from fdl.core.types import Array, TokenLogits
 
 SLICE_BYTES = 2**29  # of the logits that exist at one time, on each device
@@ -33,7 +34,7 @@ def token_cross_entropy(logits: TokenLogits, targets: Array, weights: Array) -> 
 
 def slices(batch: int, time: int, vocabulary: int) -> int:
     """Return into how many slices T positions are cut so that the logits of one fit `SLICE_BYTES`."""
-    return max(1, min(time, -(-4 * batch * time * vocabulary // SLICE_BYTES)))
+    return max(1, min(time, ceil_div(4 * batch * time * vocabulary, SLICE_BYTES)))
 
 
 @jax.custom_vjp

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.types import SPLITS
 from fdl.data.datasets.digits import digits
 from fdl.data.records import Field, Records
-from fdl.data.split import SPLITS
 
 NAMES = ("left", "right", "up", "down")
 _STEPS = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])

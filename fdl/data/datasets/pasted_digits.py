@@ -9,10 +9,10 @@ from functools import cache
 import jax
 import numpy as np
 
+from fdl.core.types import SPLITS
 from fdl.data.dataset import Dataset, Source, Spec, columns
 from fdl.data.datasets.digits import digits
 from fdl.data.pixels import center_bytes
-from fdl.data.split import SPLITS
 
 SIZES = {"train": 2000, "validation": 200, "test": 500}
 _INK = 64  # of 255: what is fainter does not widen a box

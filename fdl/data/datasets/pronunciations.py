@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 
+from fdl.core.types import SPLITS
 from fdl.data.datasets.bundled import package_file
 from fdl.data.records import Field, Records
 from fdl.data.split import pick
@@ -38,7 +39,7 @@ def pronunciations(*, seed: int = 0) -> Records:
     return Records(
         name="pronunciations",
         fields={"word": Field(kind="text"), "phonemes": Field(kind="text")},
-        sizes={split: len(rows()[split]["word"]) for split in ("train", "validation", "test")},
+        sizes={split: len(rows()[split]["word"]) for split in SPLITS},
         read=lambda split, indices, names: {name: [pick(rows(), split)[name][i] for i in indices] for name in names},
         supervised=("word", "phonemes"),
         fingerprint=lambda: f"pronunciations {file.stat().st_size} {seed}",

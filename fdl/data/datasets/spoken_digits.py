@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.core.types import Array, Batch
+from fdl.core.types import SPLITS, Array, Batch
 from fdl.data.dataset import Augment, Dataset, Source, Spec, columns
 from fdl.data.datasets.voices import RATE, Utterance, speak
 from fdl.data.log_mel import log_mel
-from fdl.data.split import SPLITS, pick
+from fdl.data.split import pick
 
 WORDS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")  # i is symbol i + 1, 0 is blank
 SIZES = {"train": 9600, "validation": 200, "test": 500}

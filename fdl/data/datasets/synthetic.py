@@ -5,8 +5,8 @@ from functools import cache
 import jax
 import numpy as np
 
+from fdl.core.types import SPLITS
 from fdl.data.dataset import Dataset, Source, Spec, columns, windows, windows_side_by_side
-from fdl.data.split import SPLITS
 
 
 def synthetic(

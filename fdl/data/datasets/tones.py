@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.types import SPLITS
 from fdl.data.records import Field, Records
-from fdl.data.split import SPLITS
 
 NAMES = ("level", "rising", "dipping", "falling")
 RATE = 8000

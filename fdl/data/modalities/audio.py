@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.integers import ceil_div
 from fdl.core.types import Batch
 from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
@@ -52,7 +53,7 @@ def sounds(
     if len(field.shape) != 1:
         raise ValueError(f"column {column!r} of {records.name} has shape {field.shape}; sounds of one channel are read")
     some = records.read("train", np.arange(min(200, records.sizes["train"])), (column,))[column]
-    longest = max(-(-len(sound) * rate // declared) for sound in some)
+    longest = max(ceil_div(len(sound) * rate, declared) for sound in some)
     length = int(seconds * rate) or longest
     if None in field.shape and not seconds:
         records = records.noting(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.types import SPLITS
 from fdl.data.fingerprint import fingerprint
 from fdl.data.readers.column_types import TYPES, Typed, as_text, type_column
 from fdl.data.readers.containers import TABLES, read_raw, suffix_of
@@ -14,7 +15,6 @@ from fdl.data.readers.dialect import Dialect, parse_dialect
 from fdl.data.readers.raw_table import RawTable
 from fdl.data.readers.splits import is_shard, split_of
 from fdl.data.records import Column, Field, Records
-from fdl.data.split import SPLITS
 
 
 @dataclass(frozen=True, kw_only=True)

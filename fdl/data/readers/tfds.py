@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.types import SPLITS
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.tensorflow_stub import install
 from fdl.data.readers.tfds_features import _example, _field, _flatten, _reader
@@ -30,7 +31,7 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
     install()
     builder = _prepared_folder(name) if Path(name).is_dir() else _prepared_name(name, folder)
     info = builder.info
-    strings = dict(splits or {split: split for split in info.splits if split in ("train", "validation", "test")})
+    strings = dict(splits or {split: split for split in info.splits if split in SPLITS})
     strings = strings or {split: split for split in info.splits}
     sizes = {}
     for split, string in strings.items():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from fdl.core.differences import THERE_AND_HERE, differences, first_few
 from fdl.core.types import Array, PyTree, TrainState
 
 
@@ -66,13 +67,5 @@ def refuse_other_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]],
     """
     ours = {name: f"{leaf.dtype.name}{list(leaf.shape)}" for name, leaf in leaves(want)}
     theirs = {name: f"{leaf['dtype']}{leaf['shape']}" for name, leaf in saved.items()}
-    differing = [
-        f"{name} is {theirs.get(name, 'absent')} there and {ours.get(name, 'absent')} here"
-        for name in sorted({*ours, *theirs})
-        if ours.get(name) != theirs.get(name)
-    ]
-    if differing:
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise ValueError(
-            f"{folder} of fdl {by} holds another state: {'; '.join(differing[:3])}{more}; choose another run folder"
-        )
+    if differing := differences(theirs, ours, THERE_AND_HERE):
+        raise ValueError(f"{folder} of fdl {by} holds another state: {first_few(differing)}; choose another run folder")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from fdl.core.types import SPLITS
 from fdl.runs.report import svg_plot
 
 STYLE = """
@@ -16,7 +17,6 @@ th:first-child, td.words { text-align: left } td.words { overflow-wrap: anywhere
 .picture { overflow-x: auto }
 .confusion td, .confusion th { min-width: 2.2rem; text-align: center }
 """
-SPLITS = ("train", "validation", "test")
 CLOCKS = ("seconds",)  # what a line says of time and not of learning
 
 
