@@ -4,7 +4,6 @@ Shape legend: B batch.
 """
 
 import csv
-import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from fdl.engine.placement import make_executor
 from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
 from fdl.parallel.compiled import Call
-from fdl.runs.atomic_files import whole
+from fdl.runs.atomic_files import json_text, whole
 
 WRITERS = (".jsonl", ".csv")
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -68,6 +67,10 @@ def predict(
             state, found = call(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))
             answers = {name: np.asarray(column[0]) for name, column in jax.device_get(found).items()}
             targets = None if input else batch.targets
+            if offset := experiment.dataset.spec.offset:  # in 64 bits: 32 hold too few digits beside it
+                targets = None if targets is None else np.float64(targets) + offset
+                if "value" in answers:
+                    answers["value"] = np.asarray(np.float64(answers["value"]) + offset)
             for i in np.flatnonzero(weights):
                 yield line(int(indices[i]), targets, answers, int(i), experiment.dataset.spec)
 
@@ -118,7 +121,7 @@ def write(file: Path, lines: Iterator[dict[str, Any]]) -> None:
     """Write the lines as JSON, or as CSV with a column for each number of an array; all of them or no file."""
     with whole(file) as out:
         if file.suffix == ".jsonl":
-            out.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in lines)
+            out.writelines(json_text(each, ensure_ascii=False) + "\n" for each in lines)
             return
         writer = None
         for each in lines:

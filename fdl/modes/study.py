@@ -1,5 +1,6 @@
 """Studies: Optuna chooses the settings of the next run from what the runs before it reached."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,12 @@ def study(
                 raise
             log(f"trial {trial.number} failed: {error}")
         else:
-            chosen.tell(trial, report["metrics"]["validation"][task.primary])
+            value = report["metrics"]["validation"][task.primary]
+            if value is None or math.isnan(value):  # null where a finished run's report is read again
+                log(f"trial {trial.number} failed: its validation {task.primary} is not a number")
+                chosen.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                chosen.tell(trial, value)
     return chosen
 
 

@@ -4,6 +4,7 @@ Nothing is kept but the run folders. A sweep that is started again goes on with 
 goes on where it stopped.
 """
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -41,8 +42,7 @@ def sweep(
     found.sort(key=_score, reverse=True)
     atomic_files.write_json(workdir / "sweep.json", found)
     for report in found:
-        value = report["metrics"]["validation"][report["primary"]]
-        log(f"{_name(report['settings'])}: validation {report['primary']} {value:.4g}")
+        log(f"{_name(report['settings'])}: validation {report['primary']} {_primary(report):.4g}")
     if failed:
         raise Fault(f"{len(failed)} of {len(combinations)} runs failed: {'; '.join(failed)}; start the sweep again")
     return found
@@ -63,8 +63,16 @@ def _name(chosen: Mapping[str, str]) -> str:
     return ",".join(f"{flag}={value}" for flag, value in chosen.items())
 
 
-def _score(report: Mapping[str, Any]) -> float:
+def _primary(report: Mapping[str, Any]) -> float:
+    """Return the metric that ranks a run; what is not a number stands in JSON as null."""
     value = report["metrics"]["validation"][report["primary"]]
+    return math.nan if value is None else value
+
+
+def _score(report: Mapping[str, Any]) -> float:
+    value = _primary(report)
+    if math.isnan(value):
+        return -math.inf
     return -value if report["better"] == "lower" else value
 
 

@@ -218,14 +218,21 @@ def each(task: Task, sums: Sums, size: int, split: str) -> Members:
 
 
 def spread(found: Members) -> dict[str, Any]:
-    """Return the mean, the standard deviation (of a sample, n - 1) and the list over members of each scalar metric."""
+    """Return the mean, the standard deviation (of a sample, n - 1) and the list over members of each scalar metric.
+
+    Members whose number is not finite are left out of mean and deviation and named under `{name}_left_out`.
+    """
     result: dict[str, Any] = {}
     for name, value in found[0].items():
         if not isinstance(value, int | float):
             continue
         numbers = [member[name] for member in found]
-        deviation = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
-        result |= {name: float(np.mean(numbers)), f"{name}_std": deviation, f"{name}_members": numbers}
+        kept = [number for number in numbers if math.isfinite(number)]
+        mean = float(np.mean(kept)) if kept else math.nan
+        deviation = float(np.std(kept, ddof=1)) if len(kept) > 1 else 0.0
+        result |= {name: mean, f"{name}_std": deviation, f"{name}_members": numbers}
+        if len(kept) < len(numbers):
+            result[f"{name}_left_out"] = [i for i, number in enumerate(numbers) if not math.isfinite(number)]
     return result
 
 
@@ -254,7 +261,7 @@ def draw(population: Population, task: Task, record: list[dict[str, Any]], found
     name = task.primary
     curve = [line for line in record if line["split"] == "validation"]
     curve = [line for line in curve if len(line.get(f"{name}_members", ())) == len(population)]
-    series = [[line[f"{name}_members"][i] for line in curve] for i in range(len(population))]
+    series = [[_number(line[f"{name}_members"][i]) for line in curve] for i in range(len(population))]
     write_text(workdir / "members.svg", svg_plot.lines([line["step"] for line in curve], series, x="step", y=name))
     for knob, numbers in population.values.items():
         if knob != "seed":
@@ -262,13 +269,21 @@ def draw(population: Population, task: Task, record: list[dict[str, Any]], found
             write_text(workdir / f"{knob}.svg", svg_plot.points(numbers.tolist(), scores, x=knob, y=name))
 
 
+def _number(value: float | None) -> float:
+    """Return a number of a JSON file, in which null is what was not finite."""
+    return math.nan if value is None else value
+
+
 def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:
     """Return the last lines of a run: mean and deviation, the best member, the speed, the folder."""
     test, name = report["metrics"]["test"], task.primary
     best = report["members"][report["best"]]
     settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())
+    left_out = test.get(f"{name}_left_out", [])
+    without = f" (without {', '.join(f'member {i}' for i in left_out)}: not finite)" if left_out else ""
     return (
-        f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population)} members n={test['n']:.0f}\n"
+        f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population) - len(left_out)} members "
+        f"n={test['n']:.0f}{without}\n"
         f"best on validation: {settings}, test {name} {best['test'][name]:.4g}, kept in {workdir / 'best'}\n"
         f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
     )

@@ -2,10 +2,12 @@
 
 import errno
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -86,8 +88,22 @@ def delete(path: Path) -> None:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    write_text(file, json.dumps(value, indent=1, default=float))
+    """Write JSON so that a reader sees the old file or the new one, never half of one; see `json_text`."""
+    write_text(file, json_text(value, indent=1))
+
+
+def json_text(value: Any, **how: Any) -> str:
+    """Return a value as JSON: a number that is not finite is null, for NaN and Infinity are no JSON."""
+    return json.dumps(finite(value), default=lambda scalar: finite(float(scalar)), allow_nan=False, **how)
+
+
+def finite(value: Any, instead: Callable[[float], Any] = lambda _: None) -> Any:
+    """Return a value of JSON's types in which something else stands for each number that is not finite."""
+    if isinstance(value, Real) and not isinstance(value, int):  # NumPy's floats, too
+        return value if math.isfinite(value) else instead(float(value))
+    if isinstance(value, Mapping):
+        return {key: finite(part, instead) for key, part in value.items()}
+    return [finite(part, instead) for part in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(file: Path) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fdl.runs.atomic_files import naming, sync, write_text
+from fdl.runs.atomic_files import json_text, naming, sync, write_text
 from fdl.runs.tensorboard import Board
 
 
@@ -21,7 +21,7 @@ class Record:
         file = folder / "metrics.jsonl"
         kept = [line for line in lines(file, log) if line["step"] <= step and line["split"] != "test"]
         # A whole new file takes the place of the old one: a crash in between loses neither.
-        write_text(file, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(file, "".join(json_text(line) + "\n" for line in kept))
         self.file = file.open("a", encoding="utf-8")
         self.board = Board(folder, step)
 
@@ -29,7 +29,7 @@ class Record:
         """Write the values of one split at one step; tables (nested lists) go to the file alone."""
         line = {"step": step, "epoch": round(epoch, 4), "split": split, **values}
         with naming(Path(self.file.name)):
-            self.file.write(json.dumps(line) + "\n")
+            self.file.write(json_text(line) + "\n")
             self.file.flush()
         self.board.write(split, step, values)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdl.core.differences import THERE_AND_HERE, differences
 from fdl.pages import CODE
-from fdl.runs.atomic_files import read_json, write_json
+from fdl.runs.atomic_files import finite, read_json, write_json
 from fdl.runs.provenance import environment
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def claim(path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device
     """Make the folder this run's, or raise a ValueError that names what differs in the run it belongs to."""
     refuse_stranger(path, identity)
     if not (path / "experiment.json").exists():
-        write_json(path / "experiment.json", {"identity": dict(identity), **environment(devices)})
+        write_json(path / "experiment.json", {"identity": finite(identity, str), **environment(devices)})
 
 
 def disown(path: Path) -> None:
@@ -98,8 +98,8 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         raise ValueError(
             f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
         ) from None
-    ours = json.loads(json.dumps(dict(identity)))
-    theirs = {RENAMED.get(key, key): value for key, value in theirs.items()}
+    ours = finite(json.loads(json.dumps(dict(identity))), str)
+    theirs = finite({RENAMED.get(key, key): value for key, value in theirs.items()}, str)
     theirs.setdefault(CODE, ours.get(CODE))  # folders of before it was written down
     if log and theirs[CODE] != ours.get(CODE):
         log(f"warning: the page was edited since {path} was trained, in more than its comments")

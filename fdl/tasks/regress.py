@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task, Unreduced
 from fdl.tasks.sums import mean, ratio, spread, weigh
@@ -71,17 +72,17 @@ def squares(name: str, values: Array, weights: Array) -> dict[str, Sum]:
     The square of 1e20 is beyond float32 and that of 1e-23 is nothing in it: those of each part are neither.
     """
     size = jnp.abs(values)
-    large, small = size > _FAR, size < 1 / _FAR
-    parts = {"": (~large & ~small, 1.0), "_large": (large, 1 / _UNIT), "_small": (small, _UNIT)}
+    large, small = (size > 2.0**_FAR) & jnp.isfinite(size), size < 2.0**-_FAR
+    parts = {"": (~large & ~small, 0), "_large": (large, -_SHIFT), "_small": (small, _SHIFT)}
     return {
-        name + part: weigh((jnp.where(chosen, values, 0.0) * unit) ** 2, weights)
-        for part, (chosen, unit) in parts.items()
+        name + part: weigh(jnp.where(chosen, shifted(values, exponent), 0.0) ** 2, weights)
+        for part, (chosen, exponent) in parts.items()
     }
 
 
 def root_mean_square(middle: Sum, large: Sum, small: Sum) -> float:
     """Return the root of the mean of what `squares` added."""
-    return math.sqrt(ratio(middle.total + large.total * _UNIT**2 + small.total / _UNIT**2, middle.weight))
+    return math.sqrt(ratio(middle.total + large.total * 4.0**_SHIFT + small.total / 4.0**_SHIFT, middle.weight))
 
 
 def moments(targets: Array, error: Array, weights: Array) -> jax.Array:
@@ -100,8 +101,24 @@ def moments(targets: Array, error: Array, weights: Array) -> jax.Array:
 
 def _scaled(values: Array) -> tuple[jax.Array, jax.Array]:
     """Return values f32[B, D] divided by the power of two that brings each column to at most 1, and its exponent."""
-    _, exponent = jnp.frexp(jnp.max(jnp.abs(values), 0))
-    return jnp.ldexp(values, -exponent[None]), exponent.astype(jnp.float32)
+    exponent = _exponent(jnp.max(jnp.abs(values), 0))
+    return shifted(values, -exponent[None]), exponent.astype(jnp.float32)
+
+
+def shifted(values: Array, exponent: Array | int) -> jax.Array:
+    """Return f32 values times 2^exponent, 0 where that is below float32.
+
+    The exponent is added to that of the number, in its bits: a product with a power of two XLA may move out of a square
+    or a sum, where it is infinite.
+    """
+    own = _exponent(values)
+    result = lax.bitcast_convert_type(lax.bitcast_convert_type(values, jnp.int32) + exponent * 2**23, jnp.float32)
+    return jnp.where(jnp.isfinite(values), jnp.where(own + exponent > -126, result, 0.0), values)
+
+
+def _exponent(values: Array) -> jax.Array:
+    """Return i32, the exponent of f32 values as in frexp: |value| is from 2^(exponent - 1) to 2^exponent; -126 of 0."""
+    return ((lax.bitcast_convert_type(values, jnp.int32) >> 23) & 255) - 126
 
 
 def each(value: float | Sequence[float], outputs: Array) -> Array:
@@ -125,5 +142,5 @@ def determination(batches: Unreduced) -> float:
     return float(np.mean(1 - error[varies] / variation[varies])) if varies.any() else math.nan
 
 
-_FAR, _UNIT = 2.0**40, 2.0**80  # between 1 / _FAR and _FAR squares are added as they are
+_FAR, _SHIFT = 40, 80  # between 2^-40 and 2^40 squares are added as they are, beyond in units of 2^-160 and 2^160
 _VAST, _FAINT = 1e18, 1e-18  # beyond them a square leaves float32

@@ -13,6 +13,7 @@ from fdl.engine.population import Population, members, parse
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.tasks import binary
 
 
 def of_numbers(*, seed: int = 0, learning_rate: float = 0.1) -> Experiment:
@@ -135,6 +136,28 @@ def test_a_member_that_diverged_is_never_the_best(tmp_path) -> None:
     assert train_population(population, tmp_path, log=str)["best"] == 1
     population = Population(make=of_numbers, values={"learning_rate": np.array([1e30, 2e30])})
     assert train_population(population, tmp_path / "all", log=str)["best"] == 0
+
+
+def test_a_member_that_diverged_is_left_out_of_the_mean_and_named(tmp_path) -> None:
+    said: list[str] = []
+    population = Population(make=of_numbers, values={"learning_rate": np.array([0.05, 1e30, 0.1])})
+    report = train_population(population, tmp_path, log=said.append)
+    loss = [member["test"]["loss"] for member in report["members"]]
+    test = report["metrics"]["test"]
+    assert test["loss"] == np.mean([loss[0], loss[2]])
+    assert test["loss_std"] == np.std([loss[0], loss[2]], ddof=1)
+    assert test["loss_left_out"] == [1]
+    assert not np.isfinite(test["loss_members"][1])
+
+
+def test_targets_of_a_population_are_checked(tmp_path) -> None:
+    def of_numbers_and_twos(*, seed: int = 0) -> Experiment:
+        made = of_numbers(seed=seed)
+        model = MLP(outputs=1, hidden=(8,))
+        return replace(made, model=model, task=binary(), dataset=replace(made.dataset, spec=made.dataset.spec))
+
+    with pytest.raises(ValueError, match="target 2 is not 0 or 1"):
+        train_population(Population(make=of_numbers_and_twos, values={"seed": np.arange(2)}), tmp_path, log=str)
 
 
 def test_a_number_that_draws_other_data_is_sent_to_a_sweep(tmp_path) -> None:

@@ -8,7 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+import fdl.data
 import tiny
+from fdl.models import MLP
 from fdl.modes.predict import cells, predict, write
 from fdl.modes.train import train
 from fdl.tasks import regress
@@ -86,6 +88,24 @@ def test_a_file_with_a_hole_is_refused_as_training_data_would_be(run, tmp_path):
 
 def test_arrays_become_a_column_for_each_number():
     assert dict(cells({"row": 1, "p": [[1, 2], [3, 4]]})) == {"row": 1, "p.0.0": 1, "p.0.1": 2, "p.1.0": 3, "p.1.1": 4}
+
+
+def test_a_number_far_from_zero_is_predicted_with_all_its_digits(tmp_path):
+    level, x = 1.7e9, np.random.default_rng(0).normal(size=200)
+    data = fdl.data.arrays(x, level + 3 * x)
+    task = regress(center=data.spec.center, scale=data.spec.scale)
+    made = tiny.experiment(model=MLP(outputs=1, hidden=()), dataset=data, task=task, steps=200, log_every=100)
+    train(made, tmp_path / "run", log=silent)
+    lines = [json.loads(text) for text in predict(made, tmp_path / "run", log=silent).read_text().splitlines()]
+    targets, values = (np.array([each[name] for each in lines]) for name in ("target", "value"))
+    assert np.abs(np.sort(targets) - np.sort(level + 3 * np.float64(data.load("test").arrays[0]))).max() < 1e-5
+    assert np.abs(np.ravel(values) - targets).max() < 0.1
+
+
+def test_a_probability_that_is_not_a_number_is_null(run, tmp_path, monkeypatch):
+    predict, _ = run
+    monkeypatch.setattr("fdl.modes.predict.line", lambda row, *_: {"row": row, "probability": float("nan")})
+    assert json.loads(predict(experiment()).read_text().splitlines()[0]) == {"row": 0, "probability": None}
 
 
 def test_a_regression_predicts_in_the_units_of_its_targets():

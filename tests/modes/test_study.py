@@ -31,6 +31,17 @@ def test_a_study_goes_on_in_its_storage_and_keeps_the_best(tmp_path: Path, monke
     assert found.best_params == {"batch_size": 2}
 
 
+def test_a_trial_that_reached_no_number_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([float("nan"), None, 0.5])  # null is what a report that is read again says
+
+    def train(made, workdir, say):
+        return {"metrics": {"validation": {"accuracy": next(values)}}}
+
+    monkeypatch.setattr(module, "train", train)
+    found = study(tiny.experiment, lambda trial: {}, tmp_path, trials=3, log=str)
+    assert [trial.state.name for trial in found.trials] == ["FAIL", "FAIL", "COMPLETE"]
+
+
 def suggest_four(trial) -> dict:
     return {"batch_size": trial.suggest_int("batch_size", 4, 4)}
 

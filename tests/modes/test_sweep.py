@@ -32,6 +32,15 @@ def test_every_combination_is_a_run_and_the_best_comes_first(tmp_path: Path) -> 
     assert json.loads((tmp_path / "sweep.json").read_text()) == found
 
 
+def test_a_run_that_reached_no_number_comes_last(tmp_path: Path) -> None:
+    run = RUN.replace('1 / int(flags["width"])', '{"3": None, "4": float("nan")}.get(flags["width"], 0.5)')
+    said: list[str] = []
+    found = sweep([sys.executable, "-c", run], {"width": ["3", "4", "2"]}, tmp_path, log=said.append)
+    assert [report["settings"]["width"] for report in found] == ["2", "3", "4"]
+    assert "width=3: validation loss nan" in said
+    assert "NaN" not in (tmp_path / "sweep.json").read_text()
+
+
 def test_one_that_fails_does_not_end_the_others_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="1 of 3 runs failed: width=13; start the sweep again"):
         sweep([sys.executable, "-c", RUN], {"width": ["2", "13", "4"]}, tmp_path, log=str)

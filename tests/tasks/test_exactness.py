@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from fdl.core import data_axis, steps
 from fdl.core.types import Batch, Task, add_up
+from fdl.data.dataset import columns
+from fdl.engine import loader
+from fdl.parallel.compiled import Call
+from fdl.parallel.executors import EXECUTORS
 from fdl.tasks import binary, classify, detect, embed, multi_label, next_token, regress
 from fdl.tasks.counts import class_counts, counts, tally
 from fdl.tasks.embed import retrieval, verification
@@ -20,8 +25,9 @@ def finished(task: Task, outputs, targets, weights=None, size=None, split="train
     """Return the metrics of examples that come in batches of `size`."""
     weights = np.ones(len(targets), np.float32) if weights is None else weights
     size = size or len(targets)
+    step = jax.jit(task.sums)
     calls = [
-        task(jnp.asarray(outputs[at : at + size]), Batch(None, targets[at : at + size], weights[at : at + size]))
+        step(jnp.asarray(outputs[at : at + size]), Batch(None, targets[at : at + size], weights[at : at + size]))
         for at in range(0, len(targets), size)
     ]
     return task.finish(add_up(jax.tree.map(lambda x: np.asarray(x)[None], call) for call in calls), split)
@@ -73,6 +79,31 @@ def test_errors_of_any_size_have_a_root_mean_square(unit):
     metrics = finished(regress(), outputs, targets, size=7)
     assert metrics["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
     assert metrics["r2"] == pytest.approx(sk.r2_score(targets / unit, outputs / unit), abs=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-24, 1e-6, 1e21])
+@pytest.mark.parametrize("executor", ["mesh", "pmap"])
+def test_devices_do_not_change_how_errors_are_squared(unit, executor):
+    rng = np.random.default_rng(0)
+    targets = (unit * rng.normal(size=(64, 2))).astype(np.float32)
+    outputs = (targets + unit * rng.normal(size=(64, 2))).astype(np.float32)
+    task, source = regress(), columns(outputs, targets)
+
+    def step(state, batch):
+        return state, data_axis.add(task(batch.inputs, batch))
+
+    placed = EXECUTORS[executor](jax.devices())
+    call = Call(placed, steps.fuse(steps.gather(step, source.take)), (source.arrays,))
+    _, sums = call(placed.put_state({}), loader.evaluation_rows(batch_size=64, size=64))
+    metrics = task.finish(add_up([jax.device_get(sums)]))
+    assert metrics["rmse"] == pytest.approx(np.sqrt(np.mean((outputs - targets.astype(float)) ** 2)), rel=1e-5)
+    assert metrics["r2"] == pytest.approx(sk.r2_score(targets / unit, outputs / unit), abs=1e-5)
+
+
+def test_an_infinite_error_stays_infinite():
+    metrics = finished(regress(), np.float32([np.inf, 1]), np.float32([0, 0]))
+    assert metrics["rmse"] == np.inf
+    assert np.isnan(finished(regress(), np.float32([np.nan, 1]), np.float32([0, 0]))["rmse"])
 
 
 def test_errors_of_very_different_sizes_share_a_root_mean_square():
