@@ -34,7 +34,7 @@ def test_a_study_goes_on_in_its_storage_and_keeps_the_best(tmp_path: Path, monke
 def test_a_trial_that_reached_no_number_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([float("nan"), None, 0.5])  # null is what a report that is read again says
 
-    def train(made, workdir, say):
+    def train(made, workdir, log):
         return {"metrics": {"validation": {"accuracy": next(values)}}}
 
     monkeypatch.setattr(module, "train", train)

@@ -93,7 +93,7 @@ def test_devices_do_not_change_how_errors_are_squared(unit, executor):
         return state, data_axis.add(task(batch.inputs, batch))
 
     placed = EXECUTORS[executor](jax.devices())
-    call = Call(placed, steps.fuse(steps.gather(step, source.take)), (source.arrays,))
+    call = Call(placed, steps.fuse(steps.take_rows(step, source.take)), (source.arrays,))
     _, sums = call(placed.put_state({}), loader.evaluation_rows(batch_size=64, size=64))
     metrics = task.finish(add_up([jax.device_get(sums)]))
     assert metrics["rmse"] == pytest.approx(np.sqrt(np.mean((outputs - targets.astype(float)) ** 2)), rel=1e-5)
