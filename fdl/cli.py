@@ -111,7 +111,7 @@ def run(
     except OSError as error:
         return end(Fault(reason(error)), FAULT)
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory.happened(error):
+        if not out_of_memory.is_out_of_memory(error):
             raise
         return end(Fault(remedy(error, page, mode, own or {})), FAULT)
     return DONE
@@ -166,7 +166,7 @@ def remedy(error: Exception, page: pages.Page, mode: str, own: Mapping[str, Any]
     }.get(mode, [*step, "or a smaller model"])
     if own.get("input"):
         ways = [f"split --input={own['input']} into several files", "or lower --evaluate_batch_size"]
-    return f"{out_of_memory.told(str(error))}; {', '.join(ways)}"
+    return f"{out_of_memory.summary(str(error))}; {', '.join(ways)}"
 
 
 def measure(

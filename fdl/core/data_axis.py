@@ -1,8 +1,8 @@
-"""The data axis: what a shard of a batch must know to give the numbers of the whole batch.
+"""The data axis: collectives and global row indices, so that a shard of a batch computes what the whole batch gives.
 
-Under `pmap` each device runs the step on its own rows and the axis `"data"` is mapped; under `jit` and `mesh` the step
-sees the whole batch and it is not. These functions ask which it is while JAX traces, so that one and the same step,
-layer or augmentation is right in both worlds and nobody passes an axis name around.
+Under `pmap` each device runs the step on its local rows and the axis `"data"` is mapped; under `jit` and `mesh` the
+step sees the whole batch and the axis is not mapped. These functions check at trace time which of the two holds, so one
+step, layer or augmentation serves both and no axis name is passed as an argument.
 """
 
 import math
@@ -24,8 +24,8 @@ DATA = "data"
 
 
 def mapped() -> bool:
-    """Say whether the data axis is mapped where this is traced."""
-    try:
+    """Return whether the data axis is mapped where this is traced."""
+    try:  # JAX has no public query for bound axis names; an unbound one raises NameError
         lax.axis_index(DATA)
     except NameError:
         return False
@@ -33,22 +33,23 @@ def mapped() -> bool:
 
 
 def add(tree: PyTree) -> PyTree:
-    """Add each leaf over the shards of the batch; what is unreduced is laid side by side, in the order of the rows."""
+    """Sum each leaf over the shards of the batch (psum); `Unreduced` leaves are gathered in the order of the rows."""
     if not mapped():
         return tree
     leaves, structure = jax.tree.flatten(tree, is_leaf=lambda node: isinstance(node, Unreduced))
-    totals = iter(lax.psum([leaf for leaf in leaves if not isinstance(leaf, Unreduced)], DATA))  # one exchange for all
+    # One psum over a list, so that XLA can combine the leaves into one all-reduce.
+    totals = iter(lax.psum([leaf for leaf in leaves if not isinstance(leaf, Unreduced)], DATA))
     return jax.tree.unflatten(structure, [all_gather(x) if isinstance(x, Unreduced) else next(totals) for x in leaves])
 
 
 def rows(count: int) -> jax.Array:
-    """Return i32[count]: the positions in the whole batch of this shard's `count` rows."""
+    """Return i32[count]: the indices in the whole batch of this shard's `count` rows."""
     first = lax.axis_index(DATA) * count if mapped() else 0
     return first + jnp.arange(count)
 
 
 def row_keys(key: Array, count: int) -> jax.Array:
-    """Return key[count], one per row: the same for an example whichever device it landed on."""
+    """Return key[count], one per row; an example's key does not depend on the device that holds it."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, rows(count))
 
 
@@ -59,9 +60,9 @@ def all_gather(tree: PyTree) -> PyTree:
 
 @dataclass(frozen=True)
 class Grid:
-    """The devices that the compiler splits one program over.
+    """The mesh over which the compiler (GSPMD) partitions one program.
 
-    rows:  the axes that share the rows of a batch. model: the one that shares heads and channels, if there is one.
+    rows:  the mesh axes that split the rows of a batch. model: the axis that splits heads and channels, if any.
     """
 
     mesh: Mesh
@@ -70,7 +71,7 @@ class Grid:
 
     @property
     def shares(self) -> int:
-        """How many parts the rows of a batch are cut into."""
+        """The number of shards of a batch."""
         return math.prod(self.mesh.shape[axis] for axis in self.rows)
 
 
@@ -78,8 +79,8 @@ _GRID: ContextVar[Grid | None] = ContextVar("grid", default=None)
 
 
 @contextmanager
-def over(grid: Grid | None) -> Iterator[None]:
-    """Let what is traced here know the devices over which the compiler will split it."""
+def use_grid(grid: Grid | None) -> Iterator[None]:
+    """Make `grid` the current grid for what is traced inside the context."""
     token = _GRID.set(grid)
     try:
         yield
@@ -88,57 +89,57 @@ def over(grid: Grid | None) -> Iterator[None]:
 
 
 def grid() -> Grid | None:
-    """Return the devices over which the compiler splits what is traced here; None where it does not."""
+    """Return the grid over which the compiler partitions what is traced here; None where it does not."""
     return _GRID.get()
 
 
 def split_rows(tree: PyTree, *, at: int = 0, count: int | None = None) -> PyTree:
-    """Ask the compiler to keep dimension `at` of each array, the rows of the batch, split over the devices.
+    """Constrain dimension `at` of each array, the rows of the batch, to stay sharded over the devices.
 
-    Left to itself it takes the split of the parameters for the activations: with FSDP each device then computes rows of
-    others, too. Changes no number. count: only arrays of so many rows are meant.
+    Without the constraint the compiler propagates the parameters' sharding to the activations: under FSDP each device
+    then computes rows of other shards as well. Values do not change. count: constrain only arrays of this many rows.
     """
-    here = _GRID.get()
-    if here is None or here.shares == 1:
+    current = _GRID.get()
+    if current is None or current.shares == 1:
         return tree
 
     def split(x: Any) -> Any:
-        if not isinstance(x, jax.Array) or x.ndim <= at or x.shape[at] % here.shares:
+        if not isinstance(x, jax.Array) or x.ndim <= at or x.shape[at] % current.shares:
             return x
         if count is not None and x.shape[at] != count:
             return x
         spec: list[Any] = [P.UNCONSTRAINED] * x.ndim
-        spec[at] = here.rows
-        return lax.with_sharding_constraint(x, NamedSharding(here.mesh, P(*spec)))
+        spec[at] = current.rows
+        return lax.with_sharding_constraint(x, NamedSharding(current.mesh, P(*spec)))
 
     return jax.tree.map(split, tree)
 
 
-def gathered(tree: PyTree) -> PyTree:
-    """Ask the compiler to bring weights together before a loop, whose every turn would else exchange something.
+def replicate(tree: PyTree) -> PyTree:
+    """Constrain weights to be replicated before a loop, which would otherwise all-gather them in every iteration.
 
-    Changes no number.
+    Values do not change.
     """
-    here = _GRID.get()
-    if here is None:
+    current = _GRID.get()
+    if current is None:
         return tree
-    return lax.with_sharding_constraint(tree, NamedSharding(here.mesh, P()))
+    return lax.with_sharding_constraint(tree, NamedSharding(current.mesh, P()))
 
 
-def each_share(function: Callable[..., PyTree], *arrays: jax.Array, heads: int | None = None) -> PyTree:
-    """Return `function(*arrays)` where every device calls it on its own rows: for what the compiler cannot split.
+def map_shards(function: Callable[..., PyTree], *arrays: jax.Array, heads: int | None = None) -> PyTree:
+    """Return `function(*arrays)`, called per device on local rows (shard_map): for ops the compiler cannot partition.
 
-    arrays: [B, ...], as is the result. heads: the dimension that the model axis splits, of arrays that have it.
+    arrays: [B, ...], as is the result. heads: the dimension that the model axis splits, in arrays that have it.
     """
-    here = _GRID.get()
-    if here is None or len(arrays[0]) % here.shares:  # of too few rows only shapes are asked for
+    current = _GRID.get()
+    if current is None or len(arrays[0]) % current.shares:  # too few rows for the grid: shape evaluation only
         return function(*arrays)
-    model = here.model
-    if heads is None or model is None or arrays[0].shape[heads] % here.mesh.shape[model]:
+    model = current.model
+    if heads is None or model is None or arrays[0].shape[heads] % current.mesh.shape[model]:
         model = None
 
     def spec(x: Any) -> P:
-        split: list[Any] = [here.rows] + [None] * (x.ndim - 1)
+        split: list[Any] = [current.rows] + [None] * (x.ndim - 1)
         if model is not None and heads is not None and x.ndim > heads:
             split[heads] = model
         return P(*split)
@@ -146,7 +147,7 @@ def each_share(function: Callable[..., PyTree], *arrays: jax.Array, heads: int |
     shapes = jax.eval_shape(function, *arrays)
     return jax.shard_map(
         function,
-        mesh=here.mesh,
+        mesh=current.mesh,
         in_specs=tuple(map(spec, arrays)),
         out_specs=jax.tree.map(spec, shapes),
         check_vma=False,

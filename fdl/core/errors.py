@@ -1,11 +1,11 @@
-"""How a run ends when it does not simply end: the exit codes, and the two exceptions that carry one line each."""
+"""Errors: exit codes, and the exceptions whose message is one line for the user."""
 
 import errno
 import sys
 
 DONE, FAULT, WRONG_INPUT, STOPPED = 0, 1, 2, 75
 
-# What can be done where the system refuses.
+# errno -> the advice appended to the operating system's message.
 WAYS = {
     errno.EIO: "the disk or its connection fails: look after it and run the same command, or choose a folder elsewhere",
     errno.EROFS: "it is mounted read-only: choose a folder that can be written to",
@@ -18,19 +18,19 @@ WAYS = {
 
 
 class Fault(Exception):
-    """Something outside the program failed: a disk, a memory, a file, a number. The message is one line."""
+    """A failure outside the program's code: disk, memory, file or non-finite number. The message is one line."""
 
 
 class Damaged(Fault):
-    """A file does not hold what was written to it; the message names the file or the leaf."""
+    """A file's content does not match its digest or format; the message names the file or the leaf."""
 
 
 class OutOfMemory(Fault, MemoryError):
-    """What is to be computed takes more memory than there is; the message says how much."""
+    """The computation needs more memory than is available; the message says how much."""
 
 
 class NotFinite(Fault):
-    """A state that is to be saved holds a number that is not finite."""
+    """A state to be saved contains a value that is not finite."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -38,24 +38,24 @@ class Stopped(KeyboardInterrupt):
 
 
 def brief(error: BaseException) -> str:
-    """Return an error of another library in one line of bearable length."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 300 else f"{words[:300]}…"
+    """Return another library's error message on one line of at most 301 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def reason(error: BaseException) -> str:
-    """Return what failed in one line, with the way out where it is known."""
-    words = brief(error)
+    """Return what failed in one line, with advice where the cause is known."""
+    text = brief(error)
     number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOSPC, errno.EDQUOT) or any(x in words for x in ("No space left", "Disk quota", "EXHAUSTED")):
-        return f"the disk is full ({words}); make room and run the same command"
-    if isinstance(error, MemoryError) or "new thread" in words or "allocate memory" in words:
-        return f"memory or threads ran out ({words}); end what else runs and run the same command"
+    if number in (errno.ENOSPC, errno.EDQUOT) or any(x in text for x in ("No space left", "Disk quota", "EXHAUSTED")):
+        return f"the disk is full ({text}); make room and run the same command"
+    if isinstance(error, MemoryError) or "new thread" in text or "allocate memory" in text:
+        return f"memory or threads ran out ({text}); end what else runs and run the same command"
     if number in WAYS:
-        return f"{words}; {WAYS[number]}"
-    return words
+        return f"{text}; {WAYS[number]}"
+    return text
 
 
 def warn(text: str) -> None:
-    """Tell in one line of what goes on without; for code that has no `log` to say it to."""
+    """Print a one-line warning to stderr; for code that is not passed a `log`."""
     print(f"warning: {text}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""Which kernels run, by the platform that is compiled for, unless `FDL_KERNELS` (the flag `--kernels`) says otherwise.
+"""Which kernels are used, by target platform, unless `FDL_KERNELS` (the flag `--kernels`) overrides it.
 
-A reference kernel is plain JAX; a custom one computes the same with another backward pass or memory layout, and stands
-where it was measured to be faster (docs/performance.md, docs/accelerators.md). A program may be compiled for another
-platform than the one that this process runs on: executors say for which.
+A reference kernel is plain JAX; a custom one computes the same function with another backward pass or memory layout,
+and is the default where it was measured to be faster (docs/performance.md, docs/accelerators.md). The target platform
+need not be that of this process: executors set it with `compiling_for`.
 """
 
 import os
@@ -14,13 +14,13 @@ from typing import Any
 
 VARIABLE = "FDL_KERNELS"
 KERNELS = {
-    "convolution": "backward convolutions in the form that XLA:CPU is fast at",
-    "max_pool": "windows side by side remember their winner",
-    "lstm": "one weight gradient after the loop, not one in every step",
-    "materialize": "what blocks add up and convolutions read is computed once, not again for every consumer",
-    "embedding": "rows of a small table are added up by a matrix product",
-    "attention": "a fused kernel makes the weights of attention a tile at a time and keeps none",
-    "token_head": "the loss of a large vocabulary takes its logits a slice of positions at a time",
+    "convolution": "backward convolutions in the layout that XLA:CPU runs fast",
+    "max_pool": "non-overlapping windows store the index of their maximum for the backward pass",
+    "lstm": "one weight gradient after the scan, instead of one per time step",
+    "materialize": "residual sums and the inputs of convolutions are computed once, not recomputed by each consumer",
+    "embedding": "the gradient of a small table is a matrix product, not a scatter",
+    "attention": "fused (flash) attention: attention weights are computed tile by tile and never stored",
+    "token_head": "the loss of a large vocabulary computes its logits a slice of positions at a time",
 }
 FORMS = ("custom", "reference")
 EVERYWHERE = ("cpu", "gpu", "tpu")
@@ -34,7 +34,7 @@ CUSTOM: dict[str, tuple[str, ...]] = dict.fromkeys(KERNELS, ("cpu",)) | {
 
 @dataclass(frozen=True)
 class Target:
-    """What a program is compiled for: "cpu", "gpu" or "tpu", and of an NVIDIA GPU the compute capability."""
+    """What a program is compiled for: "cpu", "gpu" or "tpu", and the compute capability of an NVIDIA GPU."""
 
     platform: str
     capability: float = 0.0
@@ -46,10 +46,10 @@ _NOTES: ContextVar[dict[str, list[str]] | None] = ContextVar("notes", default=No
 
 @contextmanager
 def compiling_for(device: Any) -> Iterator[None]:
-    """Let what is traced here choose for this device (`jax.Device`), which need not be one of this process."""
+    """Choose kernels for this device (`jax.Device`), not necessarily a local one, in what is traced inside."""
     try:
         capability = float(getattr(device, "compute_capability", 0.0))
-    except ValueError:  # AMD's have names
+    except ValueError:  # AMD GPUs report a name such as gfx90a
         capability = 0.0
     token = _TARGET.set(Target(device.platform, capability))
     try:
@@ -59,18 +59,18 @@ def compiling_for(device: Any) -> Iterator[None]:
 
 
 def target() -> Target:
-    """Return what is compiled for where this is traced: by default the first device of this process."""
-    import jax  # not above: flags are checked before JAX is imported
+    """Return the compilation target where this is traced: by default the first local device."""
+    import jax  # imported lazily: flags are checked before JAX is imported
 
-    if (stated := _TARGET.get()) is not None:
-        return stated
+    if (explicit := _TARGET.get()) is not None:
+        return explicit
     with compiling_for(jax.local_devices(backend=jax.default_backend())[0]):
         return target()
 
 
 @contextmanager
 def noting() -> Iterator[dict[str, list[str]]]:
-    """Collect what kernels chose by shape or dtype while this was traced, and why: kernel -> each different line."""
+    """Collect which form each kernel chose by shape or dtype during tracing, and why: kernel -> distinct lines."""
     notes: dict[str, list[str]] = {}
     token = _NOTES.set(notes)
     try:
@@ -80,26 +80,26 @@ def noting() -> Iterator[dict[str, list[str]]]:
 
 
 def note(kernel: str, line: str) -> None:
-    """Note what a kernel chose, and why, where notes are collected."""
+    """Record a kernel's choice and its reason, if notes are being collected."""
     notes = _NOTES.get()
     if notes is not None and line not in notes.setdefault(kernel, []):
         notes[kernel].append(line)
 
 
 def custom(kernel: str) -> bool:
-    """Return whether the custom form of a kernel is the one to trace."""
-    return chosen()[kernel] == "custom"
+    """Return whether to trace the custom form of this kernel."""
+    return kernel_forms()[kernel] == "custom"
 
 
-def chosen() -> dict[str, str]:
-    """Return the form of every kernel, "custom" or "reference", for what is compiled for."""
+def kernel_forms() -> dict[str, str]:
+    """Return the form of every kernel, "custom" or "reference", for the current target."""
     platform = target().platform
-    usual = {name: "custom" if platform in platforms else "reference" for name, platforms in CUSTOM.items()}
-    return usual | parse(os.environ.get(VARIABLE, ""))
+    defaults = {name: "custom" if platform in platforms else "reference" for name, platforms in CUSTOM.items()}
+    return defaults | parse(os.environ.get(VARIABLE, ""))
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the forms that `text` forces: "reference", "custom", or some such as "lstm=reference,embedding=custom"."""
+    """Parse an override: "reference", "custom", or a list such as "lstm=reference,embedding=custom"."""
     if text in FORMS:
         return dict.fromkeys(KERNELS, text)
     forced = {}

@@ -1,4 +1,4 @@
-"""Optimizer states that the step reads: an average of the weights, and a dynamic loss scale."""
+"""Optimizer states that the train step reads: an exponential moving average of the weights, a dynamic loss scale."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,8 @@ import optax
 
 from fdl.core.types import Array, PyTree
 
-MOST_SCALE = 2.0**24  # of the loss: more lifts no float16 gradient that counts, and doubling would end at infinity
+# A larger loss scale rescues no float16 gradient of any significance, and unbounded doubling ends at infinity.
+MAX_SCALE = 2.0**24
 
 
 class EmaState(NamedTuple):
@@ -20,10 +21,10 @@ class EmaState(NamedTuple):
 
 
 def ema(optimizer: optax.GradientTransformation, decay: float = 0.999) -> optax.GradientTransformation:
-    """Keep a moving average of the weights beside any optimizer: evaluation takes it, training is as without.
+    """Wrap an optimizer with an exponential moving average of the weights; only evaluation uses the average.
 
-    average <- d average + (1 - d) weights with d = min(decay, (1 + t) / (10 + t)), so that the first weights fade soon.
-    Paper: Polyak and Juditsky, 1992. Batch statistics are not averaged. Nothing may be wrapped around it.
+    average <- d average + (1 - d) weights with d = min(decay, (1 + t) / (10 + t)): the initial weights fade quickly.
+    Paper: Polyak and Juditsky, 1992. Batch statistics are not averaged. It must be the outermost transformation.
     """
 
     def init(params: PyTree) -> EmaState:
@@ -31,16 +32,16 @@ def ema(optimizer: optax.GradientTransformation, decay: float = 0.999) -> optax.
 
     def update(grads: PyTree, state: EmaState, params: PyTree = None) -> tuple[PyTree, EmaState]:
         updates, inner = optimizer.update(grads, state.inner, params)
-        keep = jnp.minimum(decay, (1 + state.updates) / (10 + state.updates))
+        d = jnp.minimum(decay, (1 + state.updates) / (10 + state.updates))
         new = optax.apply_updates(params, updates)
-        average = jax.tree.map(lambda old, now: old + (1 - keep).astype(old.dtype) * (now - old), state.average, new)
+        average = jax.tree.map(lambda old, now: old + (1 - d).astype(old.dtype) * (now - old), state.average, new)
         return updates, EmaState(average, state.updates + 1, inner)
 
     return optax.GradientTransformation(init, update)
 
 
 def evaluated(params: PyTree, opt_state: optax.OptState) -> PyTree:
-    """Return the weights that evaluation takes: the average where the optimizer keeps one, else the parameters."""
+    """Return the weights for evaluation: the average if the optimizer keeps one, else the parameters."""
     return opt_state.average if isinstance(opt_state, EmaState) else params
 
 
@@ -55,10 +56,10 @@ class LossScaleState(NamedTuple):
 def dynamic_loss_scale(
     optimizer: optax.GradientTransformation, *, start: float = 2.0**15, patience: int = 2000
 ) -> optax.GradientTransformation:
-    """Scale the loss so that float16 gradients do not vanish: twice as far after `patience` finite updates in a row.
+    """Scale the loss so that float16 gradients do not underflow; the scale doubles after `patience` finite updates.
 
-    An update that is not finite halves the scale and changes nothing else. Scales are powers of two up to 2^24, so that
-    finite gradients are the very same as without. Paper: Micikevicius et al., 2018.
+    A non-finite update halves the scale and is skipped. Scales are powers of two up to 2^24, so finite gradients are
+    bit-identical to unscaled ones. Paper: Micikevicius et al., 2018.
     """
 
     def init(params: PyTree) -> LossScaleState:
@@ -70,7 +71,7 @@ def dynamic_loss_scale(
         updates, inner = optimizer.update(grads, state.inner, params)
         updates = jax.tree.map(lambda u: jnp.where(finite, u, jnp.zeros_like(u)), updates)
         inner = jax.tree.map(lambda new, old: jnp.where(finite, new, old), inner, state.inner)
-        grown = jnp.where(state.since + 1 >= patience, jnp.minimum(2 * state.scale, MOST_SCALE), state.scale)
+        grown = jnp.where(state.since + 1 >= patience, jnp.minimum(2 * state.scale, MAX_SCALE), state.scale)
         since = jnp.where(finite & (state.since + 1 < patience), state.since + 1, 0)
         return updates, LossScaleState(jnp.where(finite, grown, jnp.maximum(state.scale / 2, 1)), since, inner)
 
@@ -78,7 +79,7 @@ def dynamic_loss_scale(
 
 
 def loss_scale(opt_state: optax.OptState) -> Array | float:
-    """Return the factor of the loss before it is differentiated: that of `dynamic_loss_scale`, or 1 without it."""
+    """Return the factor applied to the loss before differentiation: that of `dynamic_loss_scale`, else 1."""
     if isinstance(opt_state, EmaState):
         opt_state = opt_state.inner
     return opt_state.scale if isinstance(opt_state, LossScaleState) else 1.0

@@ -1,4 +1,4 @@
-"""Reading what XLA, a GPU's allocator and NumPy say when memory is out: how much was used, of how much, and by what."""
+"""Parse out-of-memory errors of XLA, GPU allocators and NumPy: bytes used, the limit and the largest arrays."""
 
 import re
 
@@ -13,30 +13,30 @@ _NAMES = {"": "B", "K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB"}
 _SCAFFOLD = re.compile(r"(jit|jvp|transpose|vmap|while|body|closed_call|checkpoint|remat)\b")
 
 
-def happened(error: BaseException) -> bool:
-    """Say whether this is XLA's or Python's way of saying that memory is out."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether this is an out-of-memory error of XLA or Python."""
     text = str(error)
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
 
 
-def told(text: str) -> str:
-    """Return in one line what was used, of what, and the three largest arrays, as far as the message tells them."""
+def summary(text: str) -> str:
+    """Summarise an out-of-memory message in one line: memory used, the limit and the largest arrays, if given."""
     if used := _TPU.search(text):
         amount, unit, limit, limit_unit = used.groups()
         line = f"out of memory: {amount} {_NAMES[unit]} used of {limit} {_NAMES[limit_unit]}"
         return line + (f"; the largest: {', '.join(arrays)}" if (arrays := largest(text)) else "")
-    if asked := re.search(r"(?i)out of memory[^.\n]*(\.\d+[^.\n]*)?", text):
-        return asked[0]
+    if match := re.search(r"(?i)out of memory[^.\n]*(\.\d+[^.\n]*)?", text):
+        return match[0]
     return " ".join(text.split())[:200] or "out of memory"
 
 
 def largest(text: str, most: int = 3) -> list[str]:
-    """Return the largest arrays of a TPU compiler's list, each as its size, its shape and where it comes from."""
-    found = []
+    """Return the largest arrays listed by the TPU compiler, each with its size, shape and source op."""
+    arrays = []
     for match in _ARRAY.finditer(text):
-        if match[2] in ("G", "T", "M"):  # what is smaller filled no memory
+        if match[2] in ("G", "T", "M"):  # smaller arrays are not the cause
             words = [word for word in (match["source"] or "").split("/") if word and not _SCAFFOLD.match(word)]
             where = f" ({'/'.join(words[-3:])})" if words else ""
             shape = _LAYOUT.sub("", match["shape"]).strip()
-            found.append(f"{match[1]} {_NAMES[match[2]]} {shape}{where}")
-    return found[:most]
+            arrays.append(f"{match[1]} {_NAMES[match[2]]} {shape}{where}")
+    return arrays[:most]

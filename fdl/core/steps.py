@@ -1,4 +1,4 @@
-"""Pure steps and what combines them: no device, no file and no clock is known here.
+"""Pure step functions and their combinators, independent of devices, files and clocks.
 
 A Gradient maps `(state, batch)` to totals; a Step maps `(state, batch, *constants)` to `(state, sums)`. Both are plain
 functions, so they compose: `fuse(take_rows(train_step(accumulate(total_gradient(model, task), 4), optimizer), take))`.
@@ -26,7 +26,7 @@ DROPOUT, AUGMENT = range(2)
 
 
 def step_key(state: TrainState, purpose: int) -> jax.Array:
-    """Return the key of this step for one purpose; the state's own key is never advanced."""
+    """Return this step's key for one purpose: folded from the state's key, which is never advanced."""
     return jax.random.fold_in(jax.random.fold_in(state.key, state.step), purpose)
 
 
@@ -41,9 +41,9 @@ def forward(
 ) -> tuple[PyTree, PyTree]:
     """Apply the model to a batch and return `(outputs, model_state)`: training mode with a key, else evaluation.
 
-    A mapping of inputs is passed by argument name, anything else as the one positional argument. A model whose
-    `__call__` names `weights` is given the examples' weights, so that padding weighs nothing in its statistics.
-    factored: outputs may be `TokenLogits`, from a model whose `__call__` can leave its logits unmultiplied.
+    A mapping of inputs is passed by argument name, anything else as the single positional argument. A model whose
+    `__call__` has an argument `weights` receives the example weights, so padding does not affect its statistics.
+    factored: outputs may be `TokenLogits`, if the model's `__call__` supports it.
     """
     positional, named = arguments(model, batch)
     if factored and "factored" in inspect.signature(type(model).__call__).parameters:
@@ -82,7 +82,7 @@ def arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str
 
 
 def init(model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch, seed: int) -> TrainState:
-    """Return the state at step 0, a pure function of the seed; `batch` gives shapes alone."""
+    """Return the state at step 0, a pure function of the seed; only the shapes and dtypes of `batch` matter."""
     init_key, key = jax.random.split(jax.random.key(seed))
     positional, named = arguments(model, batch)
     variables = dict(model.init({"params": init_key}, *positional, **named, train=False))
@@ -91,12 +91,12 @@ def init(model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch
 
 
 def scalars(sums: Sums) -> dict[str, Sum]:
-    """Keep the sums that are one number; tables and histograms are for evaluation."""
+    """Return the scalar sums; tables and histograms are accumulated only in evaluation."""
     return {name: s for name, s in sums.items() if isinstance(s, Sum) and jnp.ndim(s.total) == 0}
 
 
 def total_gradient(model: nn.Module, task: Task) -> Gradient:
-    """Return the function that differentiates the *total* loss of a batch (not the mean: totals add up)."""
+    """Return the gradient function of the *total* loss of a batch (totals, unlike means, add over micro-batches)."""
 
     def gradient(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
         def total(params: PyTree) -> tuple[Array, tuple[PyTree, Sums]]:
@@ -112,10 +112,10 @@ def total_gradient(model: nn.Module, task: Task) -> Gradient:
 
 
 def accumulate(gradient: Gradient, parts: int) -> Gradient:
-    """Return a Gradient that takes a batch in `parts` micro-batches, one after another, and adds their totals.
+    """Return a Gradient with gradient accumulation: `parts` micro-batches in sequence, their totals added.
 
-    Equals the big batch, whatever the weights, since nothing is divided before everything is added. Batch statistics
-    and dropout masks are those of the micro-batches.
+    Equals the full batch whatever the weights, since the division comes after the sum. Batch statistics and dropout
+    masks are those of the micro-batches.
     """
     if parts == 1:
         return gradient
@@ -141,16 +141,16 @@ def accumulate(gradient: Gradient, parts: int) -> Gradient:
 def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> Step:
     """Return the Step that updates the parameters once.
 
-    Totals are added over the data axis and divided by the total weight *after* that, so a shard that is all padding
-    changes nothing. A batch that weighs nothing at all has a zero gradient.
+    Totals are summed over the data axis and only then divided by the total weight, so a shard that is all padding
+    changes nothing. A batch of total weight 0 has a zero gradient.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         grads, model_state, sums = gradient(state, batch)
         grads, sums = data_axis.add((grads, sums))
-        share = 1 / jnp.maximum(sums["loss"].weight, jnp.finfo(jnp.float32).tiny)
-        # a product, unlike a quotient, XLA computes anew at each use: no array of its own for each gradient
-        grads = jax.tree.map(lambda g: g * share.astype(g.dtype), grads)
+        inverse_weight = 1 / jnp.maximum(sums["loss"].weight, jnp.finfo(jnp.float32).tiny)
+        # XLA fuses a product into each use but not a quotient, which would allocate another array per gradient.
+        grads = jax.tree.map(lambda g: g * inverse_weight.astype(g.dtype), grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, model_state, state.key), sums
@@ -158,41 +158,41 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
     return step
 
 
-def sound(state: TrainState, sums: Sums) -> jax.Array:
-    """Say bool[]: whether the losses and every array of a state are finite.
+def all_finite(state: TrainState, sums: Sums) -> jax.Array:
+    """Return bool[]: whether the loss and every array of the state are finite.
 
-    The optimizer's scalars are left out: the best loss so far is infinite before there is any.
+    Scalars of the optimizer state are ignored: some start at infinity, such as the best loss so far.
     """
     arrays = [leaf for leaf in jax.tree.leaves((state.params, state.opt_state, state.model_state)) if jnp.ndim(leaf)]
     numbers = [x for x in (*arrays, sums["loss"].total) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.stack([jnp.isfinite(x).all() for x in numbers]).all()
 
 
-def skip_unsound(step: Step) -> Step:
-    """Return the Step that leaves the state as it was, but for its count, where it would not stay finite.
+def skip_nonfinite(step: Step) -> Step:
+    """Return the Step that skips updates that are not finite: only the step counter advances.
 
-    The sums of such a step weigh nothing; "skipped" counts it.
+    The sums of a skipped step have weight 0; the sum "skipped" counts it.
     """
 
-    def skipping(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+    def skipped(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         new, sums = step(state, batch)
-        good = sound(new, sums)
+        finite = all_finite(new, sums)
 
-        def keep(mine: Array, instead: Array) -> jax.Array:
-            return jnp.where(good, mine, instead)
+        def select(updated: Array, fallback: Array) -> jax.Array:
+            return jnp.where(finite, updated, fallback)
 
-        params, opt_state, model_state = jax.tree.map(keep, tuple(new)[1:4], tuple(state)[1:4])
-        sums = jax.tree.map(lambda x: keep(x, jnp.zeros_like(x)), dict(sums))
+        params, opt_state, model_state = jax.tree.map(select, tuple(new)[1:4], tuple(state)[1:4])
+        sums = jax.tree.map(lambda x: select(x, jnp.zeros_like(x)), dict(sums))
         return TrainState(new.step, params, opt_state, model_state, state.key), {
             **sums,
-            "skipped": Sum(1.0 - good.astype(jnp.float32), jnp.ones(())),
+            "skipped": Sum(1.0 - finite.astype(jnp.float32), jnp.ones(())),
         }
 
-    return skipping
+    return skipped
 
 
 def eval_step(model: nn.Module, task: Task) -> Step:
-    """Return the Step that measures and changes nothing; it adds "n", the count of examples that weigh anything."""
+    """Return the evaluation Step, which leaves the state unchanged; "n" counts examples of non-zero weight."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         outputs, _ = forward(
@@ -208,34 +208,34 @@ def eval_step(model: nn.Module, task: Task) -> Step:
 
 
 def predict_step(model: nn.Module, task: Task) -> Step:
-    """Return the Step that answers and changes nothing: instead of sums, the task's columns array[B, ...]."""
+    """Return the prediction Step: the state unchanged and, instead of sums, the task's columns array[B, ...]."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
         outputs, _ = forward(model, optimizer_state.evaluated(state.params, state.opt_state), state.model_state, batch)
-        return state, data_axis.all_gather(answers(task, outputs))
+        return state, data_axis.all_gather(predictions(task, outputs))
 
     return step
 
 
 def inspect_step(model: nn.Module, task: Task) -> Step:
-    """Return the Step that answers as `predict_step` does, with what modules sowed as "intermediates" and the batch."""
+    """Return `predict_step` whose outputs also hold what modules sowed as "intermediates", and the batch."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree]:
         positional, named = arguments(model, batch)
         variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
         outputs, sown = model.apply(variables, *positional, **named, train=False, mutable=["intermediates"])
-        return state, data_axis.all_gather((answers(task, outputs), sown.get("intermediates", {}), batch))
+        return state, data_axis.all_gather((predictions(task, outputs), sown.get("intermediates", {}), batch))
 
     return step
 
 
-def answers(task: Task, outputs: PyTree) -> Mapping[str, Array]:
-    """Return what the task makes of a model's outputs, array[B, ...] by name."""
+def predictions(task: Task, outputs: PyTree) -> Mapping[str, Array]:
+    """Return the task's predictions from a model's outputs, array[B, ...] by name."""
     return {"output": outputs} if task.predict is None else task.predict(outputs)
 
 
 def count(weights: Array) -> Sum:
-    """Count the examples of a batch that weigh anything: its total is a number of examples, of weight 1 a shard."""
+    """Count the examples of non-zero weight: the total is that count, the weight 1 per shard."""
     present = (weights.reshape(weights.shape[0], -1) > 0).any(1)
     return Sum(present.sum().astype(jnp.float32), jnp.ones(()))
 
@@ -245,10 +245,10 @@ def prepare(
     transform: Callable[[Batch], Batch] | None = None,
     augment: Callable[[Array, Batch], Batch] | None = None,
 ) -> Step:
-    """Return the Step that first brings its batch into the model's form on the device.
+    """Return the Step that preprocesses its batch on the device.
 
     transform: pure, for training and evaluation alike (bytes to floats, waveform to spectrogram).
-    augment:   pure and random, `(key, batch) -> batch`, for training alone; it sees what `transform` gives.
+    augment:   pure given its key, `(key, batch) -> batch`, for training only; applied after `transform`.
     """
     if transform is None and augment is None:
         return step
@@ -264,7 +264,7 @@ def prepare(
 
 
 def take_rows(step: Step, take: Callable[[PyTree, Array], Batch]) -> Step:
-    """Return the Step whose batch is Rows of arrays that live on the device: `(state, rows, arrays)`.
+    """Return the Step that gathers its batch, given as Rows, from device-resident arrays: `(state, rows, arrays)`.
 
     take: pure, `(arrays, indices i32[B]) -> Batch`. Rows of weight 0 are padding, whatever their index.
     """
@@ -276,14 +276,14 @@ def take_rows(step: Step, take: Callable[[PyTree, Array], Batch]) -> Step:
 
 
 def weigh(batch: Batch, weights: Array) -> Batch:
-    """Multiply the weights of a batch, f32[B] or f32[B, T], by one weight per example, f32[B]."""
+    """Multiply the weights of a batch, f32[B] or f32[B, T], by per-example weights f32[B]."""
     return batch._replace(weights=batch.weights * weights.reshape(-1, *(1,) * (batch.weights.ndim - 1)))
 
 
 def fuse(step: Step) -> Step:
-    """Return S steps as one program: `(state, chunk)`, where each leaf of the chunk is [S, B, ...] and of the sums [S].
+    """Return S steps as one program: `(state, chunk)`, each leaf of the chunk [S, B, ...] and each of the sums [S].
 
-    A chunk of one step is no loop: XLA compiles some bodies, convolutions above all, far worse inside one.
+    A chunk of one step is not a scan: XLA compiles some bodies, convolutions above all, far worse inside a loop.
     """
 
     def fused(state: TrainState, chunk: PyTree, *constants: PyTree) -> tuple[TrainState, Sums]:
@@ -295,22 +295,22 @@ def fuse(step: Step) -> Step:
     return fused
 
 
-# How states of a population are mapped: members march in step, so the step is one number, and all else leads with P.
+# vmap axes of a population's state: all members share one step counter; every other leaf has a leading P.
 MEMBERS = TrainState(None, 0, 0, 0, 0)  # type: ignore[arg-type]
 
 
 def population(step_of: Callable[[Mapping[str, Array]], Step]) -> Step:
-    """Return the Step of P members at once: `(states, batches, values, *constants)`, sums [P].
+    """Return the Step of P members at once (vmap): `(states, batches, values, *constants)`, sums [P].
 
-    step_of: gives the Step of one member from its values, scalars by name, as JAX traces. The leaves of the states (but
-    `step`), of the batches and of the values lead with P; the constants are shared.
+    step_of: makes one member's Step from its hyperparameters, traced scalars by name. The leaves of the states (except
+    `step`), of the batches and of the values have a leading P; the constants are shared.
     """
 
     def stepped(
         states: TrainState, batches: PyTree, values: Mapping[str, Array], *constants: PyTree
     ) -> tuple[TrainState, Sums]:
-        def one(state: TrainState, batch: PyTree, own: Mapping[str, Array]) -> tuple[TrainState, Sums]:
-            return step_of(own)(state, batch, *constants)
+        def one(state: TrainState, batch: PyTree, member_values: Mapping[str, Array]) -> tuple[TrainState, Sums]:
+            return step_of(member_values)(state, batch, *constants)
 
         return jax.vmap(one, (MEMBERS, 0, 0), (MEMBERS, 0))(states, batches, values)
 

@@ -1,4 +1,4 @@
-"""The words every room shares: what a batch is, what a step returns, how a total becomes a metric.
+"""Core types: batches, sums, metrics, tasks and the training state.
 
 Shape legend: B batch, T time, S steps per call; array totals have whatever shape their task gives them.
 """
@@ -17,11 +17,11 @@ PyTree = Any
 
 
 class Batch(NamedTuple):
-    """B examples side by side; without the leading dimension, one example.
+    """B examples with a leading batch dimension; without it, one example.
 
     inputs:  array[B, ...], or a mapping of the model's argument names to such arrays.
     targets: array[B, ...] (or a pytree of them), or None where the task needs none.
-    weights: f32[B] or f32[B, T]; what weighs 0 is padding and changes nothing.
+    weights: f32[B] or f32[B, T]; weight 0 marks padding, which has no effect.
     """
 
     inputs: PyTree
@@ -30,17 +30,17 @@ class Batch(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """A total and the weight it was taken over: means are `total / weight`, taken last and on the host."""
+    """A weighted total and its total weight; the mean `total / weight` is computed last, on the host."""
 
     total: Array
     weight: Array
 
 
 class Unreduced(NamedTuple):
-    """What a metric needs of each row and no total can give (a rank, a pair): kept side by side instead of added.
+    """Per-row values for metrics that no running total gives (ranks, pairs): concatenated, not summed.
 
-    total: array[B, ...], one entry per row; weight: f32[B], 0 for a row that does not count. Evaluation alone keeps
-    them; on the host all rows of a split lie one after another.
+    total: array[B, ...], one entry per row; weight: f32[B], 0 for a row that does not count. Only evaluation keeps
+    them; the host concatenates all rows of a split.
     """
 
     total: Array
@@ -51,7 +51,7 @@ Sums = Mapping[str, Sum | Unreduced]
 
 
 class TokenLogits(NamedTuple):
-    """Logits of tokens as what they are the product of: `hidden · tableᵀ + bias`, f32[B, T, V], not yet multiplied.
+    """Token logits f32[B, T, V] as their factors, `hidden · tableᵀ + bias`, not yet multiplied.
 
     hidden: array[B, T, D]; table: f32[V, D]; bias: f32[V] or None.
     """
@@ -62,12 +62,12 @@ class TokenLogits(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """How named sums become one number (or one array) on the host.
+    """How named sums become one metric, a number or an array, on the host.
 
-    reads:    the names of the sums it needs, in the order `finish` takes them.
+    reads:    names of the sums it needs, in the order of `finish`'s arguments.
     finish:   `(*sums) -> float | nested list`; each arrives as float64 NumPy, an `Unreduced` without rows of weight 0.
-    better:   which way is better, or None for what has no direction (a confusion matrix).
-    by_split: `finish` also takes the name of the split, as the keyword `split`.
+    better:   which direction is better; None for a metric without one (a confusion matrix).
+    by_split: `finish` also takes the keyword `split`, the name of the split.
     """
 
     reads: tuple[str, ...]
@@ -78,16 +78,16 @@ class Metric(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a model is asked to do: a function `(outputs, batch) -> Sums`, and how its metrics are finished.
+    """Loss and metrics: a function `(outputs, batch) -> Sums`, and how metrics are computed from the sums.
 
     sums:    pure; always holds "loss", whose total is what `train_step` differentiates.
-    metrics: metric name -> Metric. Scalar sums are kept in training, array sums only in evaluation.
+    metrics: metric name -> Metric. Scalar sums are computed in training and evaluation, array sums only in evaluation.
     factored: whether `sums` takes `TokenLogits` as well as logits.
-    primary: the metric that chooses the best checkpoint and heads the report.
-    predict: pure, `outputs -> {column: array[B, ...]}`: what the outputs log, in classes, probabilities or the units of
-             the targets. None: the outputs themselves.
-    check:   `targets -> (row, what is wrong)` of the first row of NumPy targets [n, ...] that cannot be, None where all
-             can. What it refuses would train to a number that means nothing.
+    primary: the metric that selects the best checkpoint and heads the report.
+    predict: pure, `outputs -> {column: array[B, ...]}`: predictions as classes, probabilities or values in the units
+             of the targets. None: the outputs themselves.
+    check:   `targets -> (row, what is wrong)` for the first invalid row of NumPy targets [n, ...], None if all are
+             valid. Invalid targets would give a meaningless loss without an error.
     """
 
     name: str
@@ -103,8 +103,8 @@ class Task:
         return self.sums(outputs, batch)
 
     def finish(self, sums: Sums, split: str = "train") -> dict[str, Any]:
-        """Return every metric whose sums are all present, in the order the task lists them."""
-        host = {name: _on_host(found) for name, found in sums.items()}
+        """Return every metric whose sums are all present, in the order of `metrics`."""
+        host = {name: _on_host(value) for name, value in sums.items()}
         return {
             name: metric.finish(*(host[read] for read in metric.reads), **({"split": split} if metric.by_split else {}))
             for name, metric in self.metrics.items()
@@ -112,16 +112,16 @@ class Task:
         }
 
 
-def _on_host(found: Sum | Unreduced) -> Sum | Unreduced:
-    """Return float64 NumPy arrays; of rows only those that weigh anything."""
-    total, weight = (np.asarray(x, np.float64) for x in found)
-    return Unreduced(total[weight != 0], weight[weight != 0]) if isinstance(found, Unreduced) else Sum(total, weight)
+def _on_host(value: Sum | Unreduced) -> Sum | Unreduced:
+    """Return float64 NumPy arrays, of `Unreduced` only the rows of non-zero weight."""
+    total, weight = (np.asarray(x, np.float64) for x in value)
+    return Unreduced(total[weight != 0], weight[weight != 0]) if isinstance(value, Unreduced) else Sum(total, weight)
 
 
 def add_up(calls: Iterable[Sums], to: Sums | None = None) -> dict[str, Sum | Unreduced]:
-    """Add the sums that calls returned, each with a leading S, one after another and in float64 on the host.
+    """Add the sums of several calls, each with a leading S, in order and in float64 on the host.
 
-    What is unreduced is laid end to end instead.
+    `Unreduced` rows are concatenated instead.
     """
     added: dict[str, Sum | Unreduced] = {}
     rows: dict[str, list[Unreduced]] = {}
@@ -137,21 +137,21 @@ def add_up(calls: Iterable[Sums], to: Sums | None = None) -> dict[str, Sum | Unr
                 continue
             here = Sum(*(np.asarray(x, np.float64).sum(0) for x in stacked))
             added[name] = Sum(*map(np.add, added[name], here)) if name in added else here
-    return {**added, **{name: _end_to_end(parts) for name, parts in rows.items()}}
+    return {**added, **{name: _concatenate(parts) for name, parts in rows.items()}}
 
 
-def _end_to_end(parts: Sequence[Unreduced]) -> Unreduced:
-    """Join rows [..., B, ...] along B, the last dimension of their weights."""
+def _concatenate(parts: Sequence[Unreduced]) -> Unreduced:
+    """Concatenate rows [..., B, ...] along B, the last dimension of their weights."""
     along = np.ndim(parts[0].weight) - 1
     return Unreduced(*(np.concatenate(arrays, along) for arrays in zip(*parts, strict=True)))
 
 
 class TrainState(NamedTuple):
-    """Everything a run is at one step, and exactly what a checkpoint holds.
+    """The complete training state at one step: exactly what a checkpoint holds.
 
     step:   i32[], updates done so far.
     model_state: the model's mutable linen collections (batch statistics), {} if it has none.
-    key:    a typed PRNG key that is never advanced: each step folds `step` in.
+    key:    a typed PRNG key, never advanced: each step folds in `step`.
     """
 
     step: Array
@@ -162,15 +162,15 @@ class TrainState(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Which examples a batch is made of: what the host sends where the data already lives on the device.
+    """A batch as indices into device-resident arrays, so that the host sends no example data.
 
-    indices: i32[B], positions in a split; weights: f32[B], 0 for what only fills the shape (and repeats row 0). For a
-    chunk of S batches both have a leading S.
+    indices: i32[B], row numbers in a split; weights: f32[B], 0 for padding rows (which repeat row 0). For a chunk of S
+    batches both have a leading S.
     """
 
     indices: Array
     weights: Array
 
 
-# A Step is a pure function `(state, batch, *constants) -> (state, sums)`: the body that `lax.scan` wants.
+# A Step is a pure function `(state, batch, *constants) -> (state, sums)`, usable as the body of `lax.scan`.
 Step = Callable[..., tuple[TrainState, Sums]]

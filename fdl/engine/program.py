@@ -49,7 +49,7 @@ def step_of(experiment: Experiment) -> Step:
     gradient = steps.accumulate(steps.total_gradient(experiment.model, experiment.task), experiment.accumulate)
     data, step = experiment.dataset, steps.train_step(gradient, experiment.optimizer)
     if experiment.nonfinite == "skip":
-        step = steps.skip_unsound(step)
+        step = steps.skip_nonfinite(step)
     return steps.prepare(step, data.transform, data.augment)
 
 

@@ -120,7 +120,7 @@ class Recurrence(nn.Module):
         drive = drive if tokens is None else embedding.rows(drive, _turn(jnp.asarray(tokens)))
         kernel = self.param("recurrent", _orthogonal_gates, (self.width, gates * self.width))
         bias = self.param("recurrent_bias", _zeros, (gates * self.width,)) if self.cell == "gru" else None
-        drive, kernel, bias = data_axis.split_rows(drive, at=1), data_axis.gathered(kernel), data_axis.gathered(bias)
+        drive, kernel, bias = data_axis.split_rows(drive, at=1), data_axis.replicate(kernel), data_axis.replicate(bias)
         drive, kernel, bias = nn.dtypes.promote_dtype(drive, kernel, bias, dtype=self.dtype)
         zeros = jnp.zeros((batch, self.width), drive.dtype)
         begin: Carry = (zeros if start is None else start.astype(drive.dtype), *[zeros] * (carried - 1))

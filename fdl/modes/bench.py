@@ -66,7 +66,7 @@ def bench(
     speed = summary(seen, count)
     peaks = calibrate(executor, clock)
     with executor.tracing():
-        kernels = kernel_choice.chosen()
+        kernels = kernel_choice.kernel_forms()
     work = flops.count(step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(batch_size))
     compiled: Any = program.call.compiled[count]
     moved, estimate = traffic(compiled)

@@ -86,7 +86,7 @@ def choices(experiment: Experiment, executor: Executor) -> tuple[dict[str, str],
     step, batch = steps.eval_step(experiment.model, experiment.task), experiment.dataset.shapes(experiment.batch_size)
     with executor.tracing(), kernel_choice.noting() as kernels:
         jax.eval_shape(step, experiment.abstract(), batch)
-        return kernel_choice.chosen(), kernels
+        return kernel_choice.kernel_forms(), kernels
 
 
 def leaves(tree: Any) -> list[tuple[Any, Any]]:

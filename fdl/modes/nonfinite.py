@@ -33,7 +33,7 @@ def fault(experiment: Experiment, checkpoints: Checkpoints, workdir: Path, until
         rows = loader.training_rows(experiment.seed, at, 1, batch_size=experiment.batch_size, size=len(source))
         batch = source.fetch(np.asarray(rows.indices[0]))
         new, sums = step(state, batch)
-        if not bool(steps.sound(new, sums)):
+        if not bool(steps.all_finite(new, sums)):
             what, module = where(experiment, state, batch)
             numbers = rows.indices[0].tolist()
             found = {"step": at + 1, "what": what, "module": module, "rows": numbers}

@@ -70,7 +70,7 @@ class Executor:
     @contextlib.contextmanager
     def tracing(self) -> Iterator[None]:
         """Let what is traced here choose and split as it would be for these devices."""
-        with kernel_choice.compiling_for(self.devices[0]), data_axis.over(self.grid):
+        with kernel_choice.compiling_for(self.devices[0]), data_axis.use_grid(self.grid):
             yield
 
     def shapes(self, state: PyTree, chunk: PyTree, *constants: PyTree) -> tuple[PyTree, ...]:
@@ -106,7 +106,7 @@ def _for_target(
     """
 
     def chosen(step: Step, *args: PyTree) -> Any:
-        with kernel_choice.compiling_for(device), data_axis.over(grid):
+        with kernel_choice.compiling_for(device), data_axis.use_grid(grid):
             return lower(functools.partial(step), *args)
 
     return chosen

@@ -34,8 +34,8 @@ Total hbm usage >= 17.42G:
 
 
 def test_the_tpu_compilers_message_gives_its_numbers_and_its_largest_arrays():
-    assert out_of_memory.happened(RuntimeError(TPU))
-    assert out_of_memory.told(TPU) == (
+    assert out_of_memory.is_out_of_memory(RuntimeError(TPU))
+    assert out_of_memory.summary(TPU) == (
         "out of memory: 17.17 GiB used of 15.75 GiB; the largest: 13.73 GiB u8[1200000,32,32,3] (gather), "
         "2.00 GiB (f32[65536,64], u32[])"
     )
@@ -46,10 +46,12 @@ def test_the_other_messages_keep_what_they_tell():
         ("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.\n  a long\n tale", "allocating 17179869184"),
         ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 13.87GiB.\n more", "allocate 13.87GiB"),
     ):
-        assert out_of_memory.happened(RuntimeError(said))
-        assert told in out_of_memory.told(said)
-    assert "(9, 9)" in out_of_memory.told(str(MemoryError("Unable to allocate 1. GiB for an array with shape (9, 9)")))
-    assert not out_of_memory.happened(RuntimeError("anything else"))
+        assert out_of_memory.is_out_of_memory(RuntimeError(said))
+        assert told in out_of_memory.summary(said)
+    assert "(9, 9)" in out_of_memory.summary(
+        str(MemoryError("Unable to allocate 1. GiB for an array with shape (9, 9)"))
+    )
+    assert not out_of_memory.is_out_of_memory(RuntimeError("anything else"))
 
 
 def test_only_flags_that_exist_are_named():

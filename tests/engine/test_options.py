@@ -106,12 +106,12 @@ def test_an_update_that_overflows_halves_the_scale_and_changes_nothing_else() ->
 
 
 def test_a_scale_never_grows_to_infinity() -> None:
-    optimizer = optimizer_state.dynamic_loss_scale(optax.sgd(0.1), start=optimizer_state.MOST_SCALE / 2, patience=1)
+    optimizer = optimizer_state.dynamic_loss_scale(optax.sgd(0.1), start=optimizer_state.MAX_SCALE / 2, patience=1)
     params = {"w": jnp.ones(2)}
     state = optimizer.init(params)
     for _ in range(3):
         _, state = optimizer.update({"w": jnp.ones(2)}, state, params)
-        assert float(state.scale) == optimizer_state.MOST_SCALE
+        assert float(state.scale) == optimizer_state.MAX_SCALE
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

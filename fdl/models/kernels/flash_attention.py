@@ -69,7 +69,7 @@ def cudnn(query: jax.Array, key: jax.Array, value: jax.Array, *, causal: bool, l
         )
 
     present = () if lengths is None else (jnp.asarray(lengths, jnp.int32),)
-    return data_axis.each_share(kernel, query, key, value, *present, heads=2)[:, :time]
+    return data_axis.map_shards(kernel, query, key, value, *present, heads=2)[:, :time]
 
 
 def splash(
@@ -92,7 +92,7 @@ def splash(
     q, k, v = (_padded(x, LANES).swapaxes(1, 2) for x in (scaled, key, value))
     kernel = functools.partial(_splash, causal=causal, interpret=interpret)
     present = () if lengths is None else (jnp.asarray(lengths, jnp.int32),)
-    return data_axis.each_share(kernel, q, k, v, *present, heads=1).swapaxes(1, 2)[:, :time]
+    return data_axis.map_shards(kernel, q, k, v, *present, heads=1).swapaxes(1, 2)[:, :time]
 
 
 def _splash(

@@ -75,7 +75,7 @@ def test_each_device_calls_the_kernel_on_its_own_rows_and_heads(axes):
     mesh = jax.make_mesh((2, 2), axes, devices=jax.devices()[:4], axis_types=(AxisType.Auto,) * 2)
     model = "model" if "model" in axes else None
     rows = tuple(axis for axis in axes if axis != "model")
-    with data_axis.over(data_axis.Grid(mesh, rows, model)):
+    with data_axis.use_grid(data_axis.Grid(mesh, rows, model)):
         close(values_and_gradients(splash, causal, lengths, *arrays), alone, 1e-6)
 
 

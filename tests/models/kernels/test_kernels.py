@@ -145,12 +145,12 @@ def test_executors_agree_on_models_of_own_forms(number, executor, monkeypatch):
 
 
 def test_forms_are_forced_by_name(monkeypatch):
-    usual = kernel_choice.chosen()
+    usual = kernel_choice.kernel_forms()
     assert {op for op, form in usual.items() if form == "reference"} == {
         op for op, platforms in kernel_choice.CUSTOM.items() if "cpu" not in platforms
     }
     monkeypatch.setenv("FDL_KERNELS", "lstm=reference,max_pool=custom")
-    assert kernel_choice.chosen() == usual | {"lstm": "reference"}
+    assert kernel_choice.kernel_forms() == usual | {"lstm": "reference"}
 
 
 @pytest.mark.parametrize("text", ["lstm", "ltsm=custom", "lstm=fast"])
