@@ -104,7 +104,7 @@ def test_the_plain_form_can_be_asked_for(monkeypatch):
     monkeypatch.setenv("FDL_KERNELS", "attention=reference")
     query = jax.ShapeDtypeStruct((2, 1024, 4, 64), jnp.bfloat16)
     assert form_for({"platform": "tpu"}, query, query) == "reference"
-    monkeypatch.setenv("FDL_KERNELS", "own")  # where there is none, there is none
+    monkeypatch.setenv("FDL_KERNELS", "custom")  # where there is none, there is none
     assert form_for({"platform": "cpu"}, query, query) == "reference"
 
 
