@@ -11,10 +11,11 @@ from fdl.data.records import Field
 
 
 def _flatten(prefix: str, features: Any) -> dict[str, Any]:
+    """Return every feature by its path, sorted: a prepared folder keeps them in a map without an order of its own."""
     import tensorflow_datasets
 
     if isinstance(features, tensorflow_datasets.features.FeaturesDict):
-        nested = (_flatten(f"{prefix}{name}/", feature) for name, feature in features.items())
+        nested = (_flatten(f"{prefix}{name}/", feature) for name, feature in sorted(features.items()))
         return {name: feature for part in nested for name, feature in part.items()}
     return {prefix.rstrip("/"): features}
 

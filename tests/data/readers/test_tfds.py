@@ -115,6 +115,15 @@ def test_targets_may_be_labels_big_numbers_or_words(folder, target, classes):
     assert set(dataset.load("train").fetch(np.arange(36)).targets) == set(range(classes))
 
 
+def test_columns_have_one_order_in_every_process(folder):
+    names = "import sys; from fdl.data.readers.tfds import tfds; print(*tfds(sys.argv[1]).fields)"
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", names, str(folder)], cwd=root, capture_output=True, text=True)
+    here = list(tfds(str(folder)).fields)
+    assert done.stdout.split() == here == sorted(here)
+    assert len(here) > 4
+
+
 def test_slices_and_sums_of_splits(folder):
     records = complete(tfds(str(folder), splits={"train": "train[:50%]+test", "test": "train[90%:]"}))
     assert records.sizes["train"] + records.sizes["validation"] == 30
