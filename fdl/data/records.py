@@ -58,7 +58,8 @@ class Records:
     fingerprint: changes with the content; costs reading the files once.
     contents:    changes with the content as far as can be seen at once: of files that are large, names and sizes.
     where:       `(split, index) -> file and line`, where a user would look for the example.
-    stratified:  whether what is held out is spread evenly over the classes; not where published splits must not move.
+    stratified:  whether the classes of all rows may be read, to spread what is held out evenly over them: not where
+                 that reads gigabytes.
     notes:       what the reader decided about the whole, a line each: said before anything trains.
     schema:      how a new file is to be read the same way: dialect and types, in JSON's types.
     advice:      what else may be wrong where a column is not there.
@@ -204,6 +205,20 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
     return np.unique(np.asarray(labels, dtype=str), return_inverse=True)[1]
 
 
+def _rare(labels: Column, numbers: np.ndarray, rows: Mapping[str, np.ndarray]) -> str:
+    """Say which classes have too few rows to be in every split that was carved out."""
+    of_split = [np.bincount(numbers[index], minlength=numbers.max() + 1) for index in rows.values()]
+    rare = np.flatnonzero((np.min(of_split, 0) == 0) & (np.sum(of_split, 0) > 0))
+    if not len(rare):
+        return ""
+    names = [str(labels[int(np.argmax(numbers == number))]) for number in rare[:3]]
+    listed = ", ".join(names) + ", …" * (len(rare) > 3)
+    unseen = np.flatnonzero((of_split[0] == 0) & (np.sum(of_split, 0) > 0))
+    train = f"train lacks {len(unseen)} of them" if len(unseen) else "train has them all"
+    classes = np.count_nonzero(np.sum(of_split, 0))
+    return f"{len(rare)} of {classes} classes are too rare for each split ({listed}): {train}"
+
+
 def complete(
     records: Records,
     *,
@@ -230,7 +245,10 @@ def complete(
             f"{records.name} has {size} training examples, too few to hold some out for {' and '.join(missing)}"
         )
     share = {name: max(part, 1 / size) for name, part in missing.items()}
-    rows = split_rows(size, seed=seed, labels=_numbered(labels), held_out=share)
+    numbers = _numbered(labels)
+    rows = split_rows(size, seed=seed, labels=numbers, held_out=share)
+    if labels is not None and numbers is not None:
+        records = records.noting(_rare(labels, numbers, rows))
 
     def complete_of(read: Read) -> Read:
         def complete_read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fdl.data.records import Field, Records, complete
 from fdl.data.split import split_rows, split_sizes
 
 
@@ -21,6 +22,25 @@ def test_every_class_is_spread_evenly():
     for name in ("validation", "test"):
         counts = np.bincount(labels[rows[name]], minlength=3)
         assert np.all(np.abs(counts - [6, 3, 1]) <= 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_class_is_never_held_out_wholly(seed):
+    labels = np.concatenate([np.repeat(np.arange(30), 2), np.full(40, 30), [31]])
+    rows = split_rows(len(labels), seed=seed, labels=labels)
+    assert set(labels[rows["train"]]) == set(range(32))
+    assert np.array_equal(np.sort(np.concatenate(list(rows.values()))), np.arange(len(labels)))
+    assert {name: len(r) for name, r in rows.items()} == split_sizes(len(labels))
+
+
+def test_classes_too_rare_for_each_split_are_said():
+    labels = ["common"] * 95 + ["b", "b", "a", "c", "d"]
+    read = lambda split, indices, names: {"y": [labels[i] for i in indices]}  # noqa: E731
+    records = Records(name="r", fields={"y": Field(kind="label")}, sizes={"train": 100}, read=read)
+    made = complete(records, labels=labels)
+    assert made.notes == ("4 of 5 classes are too rare for each split (a, b, c, …): train has them all",)
+    assert set(made.column("train", "y")) == set(labels)
+    assert complete(records, labels=["x", "y"] * 50).notes == ()
 
 
 def test_too_few_rows_to_train_are_refused():

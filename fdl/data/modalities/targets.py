@@ -12,6 +12,7 @@ from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
 from fdl.data.modalities.plan import named
 from fdl.data.records import Column, Field, Kind, Records, is_missing
+from fdl.data.split import HOLD_OUT
 
 Goal = Literal["auto", "classify", "regress"]
 TARGETS: tuple[Kind, ...] = ("label", "number", "text", "array")
@@ -88,7 +89,7 @@ def fit_target(records: Records, name: str, goal: Goal = "auto") -> Target:
 
 def class_labels(records: Records, name: str, goal: Goal = "auto") -> Column | None:
     """Return the class of each row of train, to spread classes evenly over the splits; None where there are none."""
-    if "train" not in records.sizes or not records.sizes["train"]:
+    if not records.sizes.get("train") or set(HOLD_OUT) <= set(records.sizes):  # nothing is carved out
         return None
     column = records.fields[name]
     values = flat(records.column("train", name), column)
@@ -154,8 +155,19 @@ def _declared(records: Records, name: str, column: Field) -> Target:
         encode=encode,
         classes=classes,
         names=column.names,
-        said=f"target {name}: {classes} classes, as the set declares",
+        said=f"target {name}: {classes} classes, as the set declares{_unseen(records, name, column)}",
     )
+
+
+def _unseen(records: Records, name: str, column: Field) -> str:
+    """Say which of the declared classes no training row has, where that is read in no time."""
+    if not records.stratified:
+        return ""
+    seen = np.asarray(records.column("train", name), np.int64)
+    absent = np.setdiff1d(np.arange(column.classes or 0), seen)
+    names = [str(column.names[number] if column.names else number) for number in absent[:3]]
+    listed = ", ".join(names) + ", …" * (len(absent) > 3)
+    return f"; train has no row of {len(absent)} ({listed}), which cannot be learned" if len(absent) else ""
 
 
 def _classes(records: Records, name: str, values: Column, column: Field, goal: Goal) -> Target:

@@ -18,6 +18,7 @@ from fdl.data.readers.tfds_features import _example, _field, _flatten, _reader
 from fdl.data.records import Ask, Column, Read, Records
 
 BUNDLED = "digits, cancer, wine, diabetes, pydoc"
+_READ_TWICE = 2**31  # bytes of records that are read for their classes alone
 
 
 def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | None = None, page: str = "") -> Records:
@@ -52,6 +53,7 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
         supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
         fingerprint=lambda: f"{fingerprint(_files(place))} {sorted(strings.items())}",
         contents=lambda: quick_fingerprint(_files(place)),
+        stratified=sum(file.stat().st_size for file in _files(place)) <= _READ_TWICE,
     )
 
 

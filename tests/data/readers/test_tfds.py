@@ -136,6 +136,23 @@ def test_carved_splits_share_no_row(folder):
     assert sorted(itertools.chain(*rows)) == list(range(40))
 
 
+def test_pictures_are_held_out_evenly_over_their_classes(tmp_path):
+    import tensorflow_datasets.public_api as api
+
+    features = {"image": api.features.Image(shape=(2, 2, 3)), "label": api.features.ClassLabel(num_classes=3)}
+    picture, labels = np.zeros((2, 2, 3), np.uint8), np.repeat([0, 1, 2], [180, 18, 2])
+    rows = [{"image": picture, "label": label} for label in np.random.default_rng(0).permutation(labels)]
+    data = images(tfds(str(prepare(tmp_path, "uneven", features, {"train": rows}))))
+    counts = {
+        split: np.bincount(data.load(split).fetch(np.arange(size)).targets, minlength=3).tolist()
+        for split, size in data.spec.sizes.items()
+    }
+    assert counts["validation"][:2] == [18, 2]
+    assert [abs(count - share) <= 1 for count, share in zip(counts["test"], (18, 2, 0), strict=True)] == [True] * 3
+    assert counts["train"][2] >= 1
+    assert any("1 of 3 classes are too rare for each split (2): train has them all" in note for note in data.notes)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
