@@ -11,7 +11,7 @@ Try     --cell=rnn (it forgets), --cell=gru, --length=400
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.adding import adding
+from fdl.data import adding
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import regress
@@ -27,7 +27,6 @@ def experiment(
     learning_rate: float = 0.005,  # at its peak
     seed: int = 0,  # of the initial weights and the order of the sequences
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = adding(length)
     return Experiment(
         model=RNN(outputs=1, width=width, cell=cell),

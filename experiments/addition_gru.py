@@ -12,8 +12,7 @@ Try     --noaligned ("047+385": which digits belong together is to be found out 
 from typing import Literal
 
 from fdl import models, optim
-from fdl.data.datasets.addition import addition
-from fdl.data.modalities.pairs import pairs
+from fdl.data import addition, pairs
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 
@@ -30,7 +29,6 @@ def experiment(
     steps: int = 1000,  # updates
     seed: int = 0,  # of everything random but the sums
 ) -> Experiment:
-    """Make the experiment of this page."""
     read, written = 3 * digits - 1 if aligned else 2 * digits + 1, digits + 2
     data = pairs(addition(digits, aligned=aligned), tokens="chars", length=read, target_length=written)
     return Experiment(

@@ -7,7 +7,7 @@ Run     pip install statsmodels; python launch.py --experiment=affairs_mlp
 """
 
 from fdl import optim
-from fdl.data.datasets.affairs import affairs
+from fdl.data import affairs
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import binary
@@ -17,15 +17,14 @@ def experiment(
     *,
     width: int = 64,  # neurons of each hidden layer
     depth: int = 2,  # hidden layers
-    dropout: float = 0.2,  # share of neurons that rest in each training step
-    epochs: int = 10,  # how often every training example is seen
+    dropout: float = 0.2,  # dropout rate
+    epochs: float = 10,  # passes over the training set
     batch_size: int = 128,  # examples per step
     learning_rate: float = 0.003,  # at its peak
     weight_decay: float = 0.1,  # of AdamW
     fold: int = 0,  # which random split of the data
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = affairs(seed=fold)
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

@@ -11,10 +11,8 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
+from fdl.data import find, reading, sounds, split_strings
 from fdl.data.augment import mask
-from fdl.data.modalities.audio import sounds
-from fdl.data.readers.files import reading
-from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN, Transformer
 from fdl.tasks import classify, regress
@@ -44,7 +42,6 @@ def experiment(
     epochs: float = 10,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = sounds(
         find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="audio"),
         inputs=inputs,

@@ -12,10 +12,7 @@ from functools import partial
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.synthetic import synthetic_texts
-from fdl.data.modalities.text import texts
-from fdl.data.readers.find import find
-from fdl.data.tokenizer import published_tokens
+from fdl.data import find, published_tokens, synthetic_texts, texts
 from fdl.experiment import Experiment
 from fdl.models.bert import SequenceClassifier, bert, bert_variables
 from fdl.models.pretrained import published
@@ -31,14 +28,13 @@ def experiment(
     tokenizer: str | None = None,  # the published tokenizer.json
     weights: str | None = None,  # a safetensors file by Hugging Face's names to begin with
     length: int = 128,  # tokens of a text that are read, at most 512
-    dropout: float = 0.1,  # share of numbers that rest in each training step
+    dropout: float = 0.1,  # dropout rate
     epochs: float = 3,  # passes over the training texts
     batch_size: int = 32,  # texts per step
     learning_rate: float = 5e-5,  # at its peak
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the head, the dropout and the order of the texts
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     if not dataset:
         data = synthetic_texts(length, vocabulary=30_522, seed=seed)
     elif tokenizer is None:

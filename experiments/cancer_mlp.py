@@ -8,7 +8,7 @@ Run     python launch.py --experiment=cancer_mlp
 """
 
 from fdl import optim
-from fdl.data.datasets.cancer import cancer
+from fdl.data import cancer
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import binary
@@ -18,15 +18,14 @@ def experiment(
     *,
     width: int = 32,  # neurons of each hidden layer
     depth: int = 1,  # hidden layers
-    dropout: float = 0.3,  # share of neurons that rest in each training step
-    epochs: int = 60,  # how often every training example is seen
+    dropout: float = 0.3,  # dropout rate
+    epochs: float = 60,  # passes over the training set
     batch_size: int = 32,  # examples per step
     learning_rate: float = 0.003,  # at its peak
     weight_decay: float = 0.1,  # of AdamW
     fold: int = 0,  # which random split of the data
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = cancer(seed=fold)
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

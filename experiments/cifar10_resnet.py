@@ -8,7 +8,7 @@ Run     python launch.py --experiment=cifar10_resnet
 """
 
 from fdl import optim
-from fdl.data.datasets.cifar10 import cifar10
+from fdl.data import cifar10
 from fdl.experiment import Experiment
 from fdl.models import cifar_resnet
 from fdl.tasks import classify
@@ -24,7 +24,6 @@ def experiment(
     epochs: float = 100,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = cifar10(dataset)
     steps = data.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps, warmup=0.02)

@@ -8,8 +8,7 @@ Run     python launch.py --experiment=co2_mlp
 """
 
 from fdl import optim
-from fdl.data.datasets.co2 import co2
-from fdl.data.modalities.series import series
+from fdl.data import co2, series
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import regress
@@ -25,7 +24,6 @@ def experiment(
     epochs: float = 60,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = series(co2(), target="co2", length=length, horizon=horizon, season=52)
     steps = data.steps(epochs, batch_size)
     return Experiment(

@@ -10,7 +10,7 @@ Try     --norm=none, --channels=8,16, --smoothing=0
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.digits import digits
+from fdl.data import digits
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -21,15 +21,14 @@ def experiment(
     channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
     hidden: int = 128,  # neurons of the dense layer
     norm: Literal["none", "batch", "layer", "group"] = "batch",  # after each convolution
-    dropout: float = 0.5,  # share of neurons that rest in each training step
-    epochs: int = 30,  # how often every training example is seen
+    dropout: float = 0.5,  # dropout rate
+    epochs: float = 30,  # passes over the training set
     batch_size: int = 64,  # examples per step
     learning_rate: float = 0.003,  # at its peak
     weight_decay: float = 0.05,  # of AdamW
     smoothing: float = 0.1,  # share of each target spread over all classes
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = digits()
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

@@ -11,7 +11,7 @@ Try     --loss=triplet
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.digits import digits_apart
+from fdl.data import digits_apart
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import embed
@@ -22,13 +22,12 @@ def experiment(
     loss: Literal["contrastive", "triplet"] = "contrastive",  # what brings classes together
     width: int = 32,  # numbers of an embedding
     channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
-    epochs: int = 20,  # how often every training example is seen
+    epochs: float = 20,  # passes over the training set
     batch_size: int = 128,  # examples per step, which are compared with each other
     learning_rate: float = 0.003,  # at its peak
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = digits_apart()
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

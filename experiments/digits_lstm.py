@@ -11,7 +11,7 @@ Try     --cell=rnn, --cell=gru, --bidirectional
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.digits import digits
+from fdl.data import digits
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import classify
@@ -23,14 +23,13 @@ def experiment(
     depth: int = 1,  # layers
     cell: Literal["lstm", "gru", "rnn"] = "lstm",  # what remembers
     bidirectional: bool = False,  # read from bottom to top as well
-    dropout: float = 0.0,  # share of neurons that rest in each training step
-    epochs: int = 40,  # how often every training example is seen
+    dropout: float = 0.0,  # dropout rate
+    epochs: float = 40,  # passes over the training set
     batch_size: int = 64,  # examples per step
     learning_rate: float = 0.005,  # at its peak
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = digits()
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

@@ -8,7 +8,7 @@ Try     --width=32, --dropout=0 (it learns the training set by heart), --learnin
 """
 
 from fdl import optim
-from fdl.data.datasets.digits import digits
+from fdl.data import digits
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify
@@ -18,14 +18,13 @@ def experiment(
     *,
     width: int = 256,  # neurons of each hidden layer
     depth: int = 2,  # hidden layers
-    dropout: float = 0.3,  # share of neurons that rest in each training step
-    epochs: int = 40,  # how often every training example is seen
+    dropout: float = 0.3,  # dropout rate
+    epochs: float = 40,  # passes over the training set
     batch_size: int = 64,  # examples per step
     learning_rate: float = 0.003,  # at its peak
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = digits()
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

@@ -7,7 +7,7 @@ Run     python launch.py --experiment=digits_perceptron
 """
 
 from fdl import optim
-from fdl.data.datasets.digits import digits
+from fdl.data import digits
 from fdl.experiment import Experiment
 from fdl.models import Perceptron
 from fdl.tasks import classify
@@ -15,13 +15,12 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    epochs: int = 60,  # how often every training example is seen
+    epochs: float = 60,  # passes over the training set
     batch_size: int = 64,  # examples per step
     learning_rate: float = 0.01,  # at its peak
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the initial weights and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = digits()
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

@@ -12,10 +12,8 @@ Try     --dataset=~/pictures/people, --loss=triplet
 from typing import Literal
 
 from fdl import optim
+from fdl.data import classes_apart, find, images, numbered
 from fdl.data.augment import augment_images
-from fdl.data.modalities.images import images
-from fdl.data.modalities.unseen_classes import classes_apart, numbered
-from fdl.data.readers.find import find
 from fdl.experiment import Experiment
 from fdl.models import ResNet
 from fdl.tasks import embed
@@ -37,7 +35,6 @@ def experiment(
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights and the order of the pictures
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     people = classes_apart(find(dataset), target, least=least)
     data = numbered(images(people, target=target, size=size, augment=augment_images(shift=0.1, flip=True)))
     batch_size = min(batch_size, data.spec.sizes["train"])

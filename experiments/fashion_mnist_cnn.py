@@ -9,9 +9,8 @@ Run     python launch.py --experiment=fashion_mnist_cnn
 """
 
 from fdl import optim
+from fdl.data import images, tfds
 from fdl.data.augment import augment_images
-from fdl.data.modalities.images import images
-from fdl.data.readers.tfds import tfds
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -22,14 +21,13 @@ def experiment(
     dataset: str = "fashion_mnist",  # a TFDS name, or the folder where it was prepared
     channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
     hidden: int = 256,  # neurons of the dense layer
-    dropout: float = 0.4,  # share of neurons that rest in each training step
+    dropout: float = 0.4,  # dropout rate
     learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW
     batch_size: int = 128,  # examples per step
     epochs: float = 15,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = images(tfds(dataset), inputs="image", target="label", augment=augment_images(shift=2 / 28, flip=True))
     steps = data.steps(epochs, batch_size)
     return Experiment(

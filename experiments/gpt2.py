@@ -15,10 +15,7 @@ from functools import partial
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.synthetic import synthetic_tokens
-from fdl.data.modalities.text import language
-from fdl.data.readers.find import find
-from fdl.data.tokenizer import published_tokens
+from fdl.data import find, language, published_tokens, synthetic_tokens
 from fdl.experiment import Experiment
 from fdl.models.gpt import gpt2, gpt2_variables
 from fdl.models.pretrained import published
@@ -32,14 +29,13 @@ def experiment(
     tokenizer: str | None = None,  # the published tokenizer.json
     weights: str | None = None,  # a safetensors file by Hugging Face's names to begin with
     length: int = 1024,  # tokens in a window
-    dropout: float = 0.1,  # share of numbers that rest in each training step
+    dropout: float = 0.1,  # dropout rate
     steps: int = 1000,  # updates
     batch_size: int = 8,  # windows per step
     learning_rate: float = 1e-4,  # at its peak
     weight_decay: float = 0.1,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     tokens = None if tokenizer is None else published_tokens(tokenizer)
     if not dataset:
         data = replace(synthetic_tokens(length, vocabulary=50_257, seed=seed), tokenizer=tokens)

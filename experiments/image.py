@@ -11,10 +11,8 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
+from fdl.data import find, images, reading, split_strings
 from fdl.data.augment import augment_images
-from fdl.data.modalities.images import images
-from fdl.data.readers.files import reading
-from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import CNN, MLP, Transformer
 from fdl.tasks import classify, regress
@@ -42,7 +40,6 @@ def experiment(
     epochs: float = 10,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = images(
         find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="image"),
         inputs=inputs,

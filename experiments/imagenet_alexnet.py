@@ -9,7 +9,7 @@ Run     python launch.py --experiment=imagenet_alexnet --dataset=imagenet2012
 """
 
 from fdl import optim
-from fdl.data.datasets.imagenet import imagenet
+from fdl.data import imagenet
 from fdl.experiment import Experiment
 from fdl.models import AlexNet
 from fdl.tasks import classify
@@ -20,14 +20,13 @@ def experiment(
     dataset: str = "",  # a TFDS name or a folder; made-up images without one
     small: bool = False,  # the form for images of about 32 pixels
     size: int = 224,  # side of the images
-    dropout: float = 0.5,  # share of the dense layers' inputs that rest in each training step
+    dropout: float = 0.5,  # dropout rate of the dense layers' inputs
     epochs: float = 90,  # passes over the training images
     batch_size: int = 256,  # images per step
     learning_rate: float = 0.01,  # at its peak
     weight_decay: float = 5e-4,  # L2, of kernels alone
     seed: int = 0,  # of the initial weights, the augmentation and the order of the images
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     data = imagenet(dataset, size=size, seed=seed)
     steps = data.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps, warmup=0.05)

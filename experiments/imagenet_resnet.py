@@ -14,7 +14,7 @@ Run     python launch.py --experiment=imagenet_resnet --depth=50 --dataset=image
 from functools import partial
 
 from fdl import optim
-from fdl.data.datasets.imagenet import imagenet
+from fdl.data import imagenet
 from fdl.experiment import Experiment
 from fdl.models.pretrained import published
 from fdl.models.resnet import resnet, resnet_variables
@@ -35,7 +35,6 @@ def experiment(
     weight_decay: float = 1e-4,  # L2, of kernels alone
     seed: int = 0,  # of the initial weights, the augmentation and the order of the images
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     data = imagenet(dataset, size=size, seed=seed)
     steps = data.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate * batch_size / 256, steps, warmup=0.05)

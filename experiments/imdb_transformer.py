@@ -8,8 +8,7 @@ Run     python launch.py --experiment=imdb_transformer
 """
 
 from fdl import optim
-from fdl.data.modalities.text import texts
-from fdl.data.readers.tfds import tfds
+from fdl.data import texts, tfds
 from fdl.experiment import Experiment
 from fdl.models import Transformer
 from fdl.tasks import classify
@@ -28,7 +27,6 @@ def experiment(
     epochs: float = 3,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     records = tfds(dataset, splits={"train": "train", "test": "test"})
     data = texts(records, inputs="text", target="label", tokens="words", vocabulary=vocabulary, length=length)
     spec, steps = data.spec, data.steps(epochs, batch_size)

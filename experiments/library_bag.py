@@ -9,8 +9,7 @@ Run     python launch.py --experiment=library_bag
 """
 
 from fdl import optim
-from fdl.data.datasets.library import library_lines
-from fdl.data.modalities.text import texts
+from fdl.data import library_lines, texts
 from fdl.experiment import Experiment
 from fdl.models import Bag
 from fdl.tasks import classify
@@ -23,14 +22,13 @@ def experiment(
     longest: int = 5,  # bytes in a run
     buckets: int = 65536,  # vectors that the runs share
     hidden: int = 128,  # units between the sum and the answer
-    dropout: float = 0.3,  # share of numbers that rest in each training step
+    dropout: float = 0.3,  # dropout rate
     epochs: float = 5,  # passes over train
     batch_size: int = 256,  # lines per step
     learning_rate: float = 0.005,  # at its peak
     weight_decay: float = 0.0,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the lines
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = texts(library_lines(), tokens="bytes", length=length)
     steps = dataset.steps(epochs, batch_size)
     return Experiment(

@@ -9,8 +9,7 @@ Run     python launch.py --experiment=library_masked --workdir=runs/library_mask
 """
 
 from fdl import optim
-from fdl.data.datasets.library import library_lines, library_tokens
-from fdl.data.modalities.text import texts
+from fdl.data import library_lines, library_tokens, texts
 from fdl.experiment import Experiment
 from fdl.models import BERT, SequenceClassifier
 from fdl.runs.checkpoints.warm_start import of_run
@@ -26,14 +25,13 @@ def experiment(
     heads: int = 4,  # of attention
     context: int = 64,  # positions that there are
     length: int = 26,  # pieces of a line that are read
-    dropout: float = 0.1,  # share of numbers that rest in each training step
+    dropout: float = 0.1,  # dropout rate
     epochs: float = 12,  # passes over train
     batch_size: int = 32,  # lines per step
     learning_rate: float = 0.002,  # at its peak
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the labels, the initial weights, the dropout and the order of the lines
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     tokens = library_tokens()
     dataset = texts(library_lines(labels, seed=seed), tokens=tokens, length=length)
     encoder = BERT(tokens.size, width, depth, heads, context=context, types=1, pooler=False, dropout=dropout)

@@ -10,8 +10,7 @@ Run     python launch.py --experiment=library_masked --workdir=runs/library_mask
 """
 
 from fdl import optim
-from fdl.data.datasets.library import library_text, library_tokens
-from fdl.data.modalities.masked_text import masked
+from fdl.data import library_text, library_tokens, masked
 from fdl.experiment import Experiment
 from fdl.models import BERT, MaskedLM
 from fdl.tasks import masked_token
@@ -30,7 +29,6 @@ def experiment(
     weight_decay: float = 0.1,  # of matrices
     seed: int = 0,  # of the initial weights, what is hidden and the order of the lines
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     tokens = library_tokens()
     dataset = masked(library_text(), tokens, column="lines", length=length, share=share)
     encoder = BERT(tokens.size, width, depth, heads, context=length, types=1, pooler=False, dropout=0.0)

@@ -9,8 +9,8 @@ Run     python launch.py --experiment=mnist_cnn
 """
 
 from fdl import optim
+from fdl.data import mnist
 from fdl.data.augment import crop
-from fdl.data.datasets.mnist import mnist
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -20,14 +20,13 @@ def experiment(
     *,
     channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
     hidden: int = 256,  # neurons of the dense layer
-    dropout: float = 0.4,  # share of neurons that rest in each training step
-    epochs: int = 10,  # how often every training example is seen
+    dropout: float = 0.4,  # dropout rate
+    epochs: float = 10,  # passes over the training set
     batch_size: int = 128,  # examples per step
     learning_rate: float = 0.003,  # at its peak
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights, the shifts, the dropout and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = mnist(augment=crop(2 / 28))
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)

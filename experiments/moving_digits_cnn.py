@@ -8,8 +8,7 @@ Try     --frames=1
 """
 
 from fdl import optim
-from fdl.data.datasets.moving_digits import moving_digits
-from fdl.data.modalities.videos import videos
+from fdl.data import moving_digits, videos
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -24,7 +23,6 @@ def experiment(
     epochs: float = 4,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = videos(moving_digits(frames=frames, seed=seed), target="direction")
     steps = data.steps(epochs, batch_size)
     return Experiment(

@@ -8,9 +8,7 @@
 from typing import Literal
 
 from fdl import models, optim
-from fdl.data.modalities.pairs import pairs
-from fdl.data.readers.files import reading
-from fdl.data.readers.find import find, split_strings
+from fdl.data import find, pairs, reading, split_strings
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 
@@ -40,7 +38,6 @@ def experiment(
     epochs: float = 10,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = pairs(
         find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="pairs"),
         inputs=inputs,

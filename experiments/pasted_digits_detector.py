@@ -10,7 +10,7 @@ Try     --epochs=15 (0.979), --most=6, --canvas=64, --channels=32,64,128
 """
 
 from fdl import optim
-from fdl.data.datasets.pasted_digits import pasted_digits
+from fdl.data import pasted_digits
 from fdl.experiment import Experiment
 from fdl.models import Detector
 from fdl.runs.report.visualize import detections
@@ -28,7 +28,6 @@ def experiment(
     epochs: float = 8,  # passes over train
     seed: int = 0,  # of everything random but the canvases
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = pasted_digits(side=canvas, most=most)
     steps = data.steps(epochs, batch_size)
     return Experiment(

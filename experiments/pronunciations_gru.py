@@ -11,9 +11,7 @@ Try     --width=256 --steps=20000 (an hour)
 """
 
 from fdl import optim
-from fdl.data.datasets.pronunciations import pronunciations
-from fdl.data.modalities.pairs import pairs
-from fdl.data.tokenizer import END, START
+from fdl.data import END, START, pairs, pronunciations
 from fdl.experiment import Experiment
 from fdl.models import AutoregressiveDecoder, Seq2SeqRNN
 from fdl.runs.report.visualize import attention
@@ -30,7 +28,6 @@ def experiment(
     steps: int = 2500,  # updates
     seed: int = 0,  # of everything random but the split
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = pairs(pronunciations(), tokens="chars", target_tokens="words", length=15, target_length=16)
     model = Seq2SeqRNN(data.spec.outputs, data.spec.vocabulary, width=width, depth=depth)
     return Experiment(

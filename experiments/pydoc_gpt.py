@@ -13,7 +13,7 @@ Run     python launch.py --experiment=pydoc_gpt
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.pydoc import pydoc
+from fdl.data import pydoc
 from fdl.experiment import Experiment
 from fdl.models.gpt import gpt
 from fdl.tasks import next_token
@@ -26,14 +26,13 @@ def experiment(
     heads: int = 4,  # of attention
     positions: Literal["learned", "rotary"] = "rotary",  # how a position is known
     length: int = 256,  # bytes in a window
-    dropout: float = 0.0,  # share of numbers that rest in each training step
+    dropout: float = 0.0,  # dropout rate
     steps: int = 450,  # updates
     batch_size: int = 8,  # windows per step
     learning_rate: float = 0.01,  # at its peak
     weight_decay: float = 0.1,  # of matrices
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = pydoc(length)
     rate = optim.warmup_cosine(learning_rate, steps, warmup=0.05, end=0.05)
     return Experiment(

@@ -12,7 +12,7 @@ Try     --cell=rnn --steps=4100 --learning_rate=0.003 (27 steps a second), --cel
 from typing import Literal
 
 from fdl import optim
-from fdl.data.datasets.pydoc import pydoc
+from fdl.data import pydoc
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import next_token
@@ -24,14 +24,13 @@ def experiment(
     depth: int = 1,  # layers
     cell: Literal["lstm", "gru", "rnn"] = "lstm",  # what remembers
     length: int = 256,  # bytes in a window
-    dropout: float = 0.0,  # share of numbers that rest in each training step
+    dropout: float = 0.0,  # dropout rate
     steps: int = 1850,  # updates
     batch_size: int = 8,  # windows per step
     learning_rate: float = 0.005,  # at its peak
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     dataset = pydoc(length)
     rate = optim.warmup_cosine(learning_rate, steps, warmup=0.05, end=0.05)
     return Experiment(

@@ -12,9 +12,7 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data.modalities.series import series
-from fdl.data.readers.files import reading
-from fdl.data.readers.find import find
+from fdl.data import find, reading, series
 from fdl.experiment import Experiment
 from fdl.models import MLP, RNN, Transformer
 from fdl.tasks import regress
@@ -41,7 +39,6 @@ def experiment(
     epochs: float = 20,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = series(
         find(dataset, how=reading(dialect, roles, drop)),
         inputs=inputs,

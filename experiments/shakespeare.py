@@ -14,8 +14,7 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data.modalities.text import language
-from fdl.data.readers.tfds import tfds
+from fdl.data import language, tfds
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.models.gpt import gpt
@@ -30,14 +29,13 @@ def experiment(
     depth: int = 4,  # blocks or layers
     heads: int = 4,  # of the GPT's attention
     length: int = 64,  # letters in a window
-    dropout: float = 0.0,  # share of numbers that rest in each training step
+    dropout: float = 0.0,  # dropout rate
     steps: int = 2000,  # updates
     batch_size: int = 12,  # windows per step
     learning_rate: float = 0.001,  # at its peak
     weight_decay: float = 0.1,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     data = language(tfds(dataset), inputs="text", tokens="chars", length=length)
     letters = data.spec.outputs
     readers: dict[str, nn.Module] = {

@@ -11,8 +11,8 @@ Try     --most=6 (longer numbers), --width=64, --depth=1
 """
 
 from fdl import optim
+from fdl.data import spoken_digits
 from fdl.data.augment import chain, mask, warp
-from fdl.data.datasets.spoken_digits import spoken_digits
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import ctc
@@ -30,7 +30,6 @@ def experiment(
     epochs: float = 8,  # passes over train
     seed: int = 0,  # of everything random but the utterances
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = spoken_digits(most=most, bands=bands, augment=chain(warp(0.2), mask(time=0.05, frequency=0.2)))
     steps = data.steps(epochs, batch_size)
     return Experiment(

@@ -11,7 +11,7 @@ from typing import Literal
 from flax import linen as nn
 
 from fdl import optim
-from fdl.data.datasets.synthetic import synthetic, synthetic_tokens
+from fdl.data import synthetic, synthetic_tokens
 from fdl.experiment import Experiment
 from fdl.models import CNN, MLP, RNN, Perceptron, Transformer
 from fdl.tasks import classify, next_token
@@ -33,7 +33,6 @@ def experiment(
     learning_rate: float = 0.001,  # constant
     seed: int = 0,  # of the data, the initial weights and the order of the examples
 ) -> Experiment:
-    """Return the experiment these knobs make."""
     sequence = model in ("lstm", "gpt")
     models: dict[str, nn.Module] = {
         "perceptron": Perceptron(outputs=classes),

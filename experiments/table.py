@@ -11,9 +11,7 @@ columns of nothing are left out; scales and vocabularies are fitted on train alo
 from typing import Literal
 
 from fdl import optim
-from fdl.data.modalities.table import table
-from fdl.data.readers.files import reading
-from fdl.data.readers.find import find, split_strings
+from fdl.data import find, reading, split_strings, table
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify, regress
@@ -40,7 +38,6 @@ def experiment(
     epochs: float = 30,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     records = find(
         dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="table"
     )

@@ -11,9 +11,7 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data.modalities.text import language, texts
-from fdl.data.readers.files import reading
-from fdl.data.readers.find import find, split_strings
+from fdl.data import find, language, reading, split_strings, texts
 from fdl.experiment import Experiment
 from fdl.models import RNN, Transformer
 from fdl.tasks import classify, next_token, regress
@@ -44,7 +42,6 @@ def experiment(
     epochs: float = 0,  # passes over train; 0: 5, or 5 times `length` over running text
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     records = find(
         dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="text"
     )

@@ -7,9 +7,8 @@ Run     python launch.py --experiment=tones_cnn
 """
 
 from fdl import optim
+from fdl.data import sounds, tones
 from fdl.data.augment import mask
-from fdl.data.datasets.tones import tones
-from fdl.data.modalities.audio import sounds
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -26,7 +25,6 @@ def experiment(
     epochs: float = 8,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = sounds(tones(size=size, noise=noise, seed=seed), bands=bands, augment=mask(frequency=0.0))
     steps = data.steps(epochs, batch_size)
     return Experiment(

@@ -11,10 +11,8 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
+from fdl.data import find, reading, split_strings, videos
 from fdl.data.augment import augment_images
-from fdl.data.modalities.videos import videos
-from fdl.data.readers.files import reading
-from fdl.data.readers.find import find, split_strings
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN
 from fdl.tasks import classify, regress
@@ -43,7 +41,6 @@ def experiment(
     epochs: float = 10,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = videos(
         find(dataset, splits=split_strings(train, validation, test), how=reading(dialect, roles, drop), kind="video"),
         inputs=inputs,

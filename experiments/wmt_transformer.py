@@ -8,8 +8,7 @@ Run     python launch.py --experiment=wmt_transformer --precision=bfloat16
 """
 
 from fdl import optim
-from fdl.data.modalities.pairs import pairs
-from fdl.data.readers.tfds import tfds
+from fdl.data import pairs, tfds
 from fdl.experiment import Experiment
 from fdl.models import Seq2SeqTransformer
 from fdl.tasks import seq2seq
@@ -32,7 +31,6 @@ def experiment(
     epochs: float = 10,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    """Make the experiment of this page."""
     data = pairs(
         tfds(dataset, splits={"train": train, "validation": "validation", "test": "test"}),
         inputs=inputs,

@@ -6,6 +6,8 @@ The names below are imported when they are first used, so that `import fdl` cost
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fdl.core.moved_modules import forward
+
 if TYPE_CHECKING:
     from fdl.engine.population import Population as Population
     from fdl.experiment import Experiment as Experiment
@@ -57,3 +59,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+# Where users' pages of 0.1.0 imported from; the old modules go in 0.3.
+forward(
+    "fdl",
+    {
+        "axis": "core.data_axis",
+        "beam": "models.beam_search",
+        "pictures": "runs.report.visualize",
+        "sampling": "models.sampling",
+        "steps": "core.steps",
+        "types": "core.types",
+        "weights": "models.pretrained runs.checkpoints.warm_start",
+    },
+)

@@ -58,6 +58,17 @@ class Knob:
             if self.kind is int and one < 0 and self._counts():
                 raise ValueError(f"{self.name}={value} is below 0, yet it counts; its default is {self.default!r}")
 
+    def exact(self, value: Any) -> Any:
+        """Return a value as this knob has it: 40 is 40.0 where numbers are meant, however it was given.
+
+        A run belongs to the digest of its knobs, in which 40 and 40.0 are two.
+        """
+        if self.kind is not float:
+            return value
+        if self.many and isinstance(value, tuple | list):
+            return tuple(float(one) if isinstance(one, int) else one for one in value)
+        return float(value) if isinstance(value, int) else value
+
     def _counts(self) -> bool:
         if self.default is None:
             return False
@@ -101,7 +112,7 @@ class Page:
                 raise ValueError(f"{self.name} has no knob {name!r}{meant(name, known)}; it has {', '.join(known)}")
         for knob in self.knobs:
             knob.check(knobs.get(knob.name, knob.default))
-        return known | knobs
+        return {knob.name: knob.exact(knobs.get(knob.name, knob.default)) for knob in self.knobs}
 
 
 def names() -> list[str]:

@@ -1,7 +1,10 @@
+import ast
+
 import numpy as np
 import pytest
 
 from fdl import pages
+from fdl.core.differences import shown
 from fdl.experiment import maker
 
 PAGE = '''"""One line.
@@ -126,3 +129,24 @@ def test_the_code_of_a_page_is_what_it_computes(page):
     same = same.replace("    ...", '    """Says."""\n\n    ...  # nothing')
     assert page(same).code == code
     assert page(PAGE.replace("    ...", "    return None")).code != code
+
+
+def test_a_number_is_the_same_however_it_was_given(page):
+    """A run belongs to the digest of its knobs: what launch.py parses as 40.0, a notebook may have set as 40."""
+    whole, real = (page(PAGE).complete({"rate": rate}) for rate in (40, 40.0))
+    assert repr(whole) == repr(real)
+    assert shown(40.0) == 40
+    assert [repr(shown(x)) for x in (40.0, 0.5, 1e300, 3, True, "a", None)] == [
+        "40", "0.5", "1e+300", "3", "True", "'a'", "None",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", pages.names())
+def test_shipped_pages_share_their_habits(name):
+    read = pages.read(name)
+    assert all(knob.kind is float for knob in read.knobs if knob.name == "epochs")
+    (function,) = (node for node in ast.parse(read.text).body if getattr(node, "name", "") == "experiment")
+    assert ast.get_docstring(function) is None, "the page's own docstring says it"
+    imported = [node.module for node in ast.walk(ast.parse(read.text)) if isinstance(node, ast.ImportFrom)]
+    deep = {"fdl.data.datasets", "fdl.data.modalities", "fdl.data.readers"}
+    assert not [module for module in imported if module and any(module.startswith(part) for part in deep)]

@@ -14,7 +14,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], template: str
     ['cores was 2 and is 4']
     """
     return [
-        template.format(name=name, before=before.get(name, "absent"), now=now.get(name, "absent"))
+        template.format(name=name, before=shown(before.get(name, "absent")), now=shown(now.get(name, "absent")))
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
@@ -27,3 +27,8 @@ def first_few(lines: Sequence[str], most: int = 3) -> str:
     'a; b and 1 more'
     """
     return "; ".join(lines[:most]) + (f" and {len(lines) - most} more" if len(lines) > most else "")
+
+
+def shown(value: Any) -> Any:
+    """Return a value as people write it: 40 for 40.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value

@@ -187,7 +187,7 @@ class Dataset:
         """Return how many steps are at least this many epochs: each shows every example, or every token, once."""
         if not 0 < epochs < math.inf or batch_size <= 0:
             raise ValueError(
-                f"epochs {epochs} and batch_size {batch_size} must be positive and finite; give more than 0 of each"
+                f"epochs {epochs:g} and batch_size {batch_size} must be positive and finite; give more than 0 of each"
             )
         return max(1, math.ceil(epochs * self.spec.epoch_size / batch_size))
 

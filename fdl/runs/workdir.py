@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl.core.differences import THERE_AND_HERE, differences
+from fdl.core.differences import THERE_AND_HERE, differences, shown
 from fdl.pages import CODE
 from fdl.runs.atomic_files import finite, read_json, write_json
 from fdl.runs.provenance import environment
@@ -23,7 +23,7 @@ RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
 
 def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) -> Path:
     """Return the folder of a command that names none: the page and the knobs that differ from its defaults."""
-    words = [name, *(f"{knob}={value}" for knob, value in sorted(changed.items()))]
+    words = [name, *(f"{knob}={shown(value)}" for knob, value in sorted(changed.items()))]
     safe = "".join(c if c.isalnum() or c in "=._-," else "-" for c in ",".join(words).replace("/", "-"))
     return root / (safe.lstrip(".")[:200] or "run")
 

@@ -2,15 +2,11 @@ import jax
 import numpy as np
 import pytest
 
+from fdl.data import affairs, cancer, diabetes, digits, digits_apart, wine
 from fdl.data.datasets.adding import adding
-from fdl.data.datasets.affairs import affairs
-from fdl.data.datasets.cancer import cancer
-from fdl.data.datasets.diabetes import diabetes
-from fdl.data.datasets.digits import digits, digits_apart
 from fdl.data.datasets.pasted_digits import pasted_digits
 from fdl.data.datasets.pydoc import pydoc
 from fdl.data.datasets.synthetic import synthetic, synthetic_tokens
-from fdl.data.datasets.wine import wine
 
 SETS = {
     "digits": digits,
