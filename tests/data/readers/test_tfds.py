@@ -139,7 +139,7 @@ def test_carved_splits_share_no_row(folder):
 def test_pictures_are_held_out_evenly_over_their_classes(tmp_path):
     import tensorflow_datasets.public_api as api
 
-    features = {"image": api.features.Image(shape=(2, 2, 3)), "label": api.features.ClassLabel(num_classes=3)}
+    features = {"image": api.features.Image(shape=(2, 2, 3)), "label": api.features.ClassLabel(num_classes=4)}
     picture, labels = np.zeros((2, 2, 3), np.uint8), np.repeat([0, 1, 2], [180, 18, 2])
     rows = [{"image": picture, "label": label} for label in np.random.default_rng(0).permutation(labels)]
     data = images(tfds(str(prepare(tmp_path, "uneven", features, {"train": rows}))))
@@ -151,6 +151,7 @@ def test_pictures_are_held_out_evenly_over_their_classes(tmp_path):
     assert [abs(count - share) <= 1 for count, share in zip(counts["test"], (18, 2, 0), strict=True)] == [True] * 3
     assert counts["train"][2] >= 1
     assert any("1 of 3 classes are too rare for each split (2): train has them all" in note for note in data.notes)
+    assert any("train has no row of 1 (3), which cannot be learned" in note for note in data.notes)
 
 
 @pytest.mark.parametrize(
