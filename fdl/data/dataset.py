@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.types import Array, Batch, PyTree
+from fdl.data.narrow import narrow
 from fdl.data.records import Records
 from fdl.data.tokenizer import Tokenizer
 
@@ -287,19 +288,6 @@ def take_windows(length: int, stride: int) -> Callable[[Array, Array], Batch]:
         return Batch(values[places], values[places + 1], weights)
 
     return take
-
-
-def narrow(values: np.ndarray) -> np.ndarray:
-    """Return the array in a dtype that JAX has by default: 64-bit numbers in 32 bits, integers only if they fit."""
-    values = np.asarray(values)
-    if values.dtype == np.float64:
-        return values.astype(np.float32)
-    if values.dtype in (np.int64, np.uint64, np.uint32):
-        if values.size and (values.max() > np.iinfo(np.int32).max or values.min() < np.iinfo(np.int32).min):
-            seen = values.max() if values.max() > np.iinfo(np.int32).max else values.min()
-            raise ValueError(f"integer {seen} does not fit 32 bits; make it a float or number the values from 0")
-        return values.astype(np.int32)
-    return values
 
 
 def shape_of(values: np.ndarray) -> jax.ShapeDtypeStruct:

@@ -111,3 +111,14 @@ def test_windows_of_narrow_rows_stay_windows():
         *map(jax.tree.leaves, (source.fetch(np.arange(4)), source.flat().fetch(np.arange(4)))), strict=True
     ):
         assert np.array_equal(a, b)
+
+
+def test_digits_that_32_bits_do_not_hold_are_said():
+    x = np.random.default_rng(0).normal(size=(320, 2))
+    rounded = np.array([0.3, 0.1 + 0.2])
+    for fine in (x, 1e6 + 3 * x, np.linspace(1.6e9, 1.7e9), np.full(5, 1.7e9), 1e30 * x, x[:0], rounded, x * np.nan):
+        assert narrow(fine).dtype == np.float32
+    with pytest.raises(ValueError, match=r"keep 1 of 320 different values in 32 bits; take their mean off first"):
+        columns(x, 1.7e9 + 3 * x[:, 0])
+    with pytest.raises(ValueError, match=r"keep \d of 320 different values"):
+        columns(np.stack([x[:, 0], 1e8 + 3 * x[:, 1]], 1))
