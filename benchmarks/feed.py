@@ -1,7 +1,7 @@
 """How fast data comes: what reading, decoding, caching and sending cost, as ratios in one run on one machine.
 
-    python -m benchmarks.feed                  writes its two tables into docs/results.md (some minutes on two cores)
-    python -m benchmarks.feed reading          the first alone; `bound` is the second
+    python -m benchmarks.feed                  writes its three tables into docs/results.md (some minutes on two cores)
+    python -m benchmarks.feed reading          the first alone; `bound` is the second, `files` the third
     python -m benchmarks.feed --folder=DIR …   with the set that another run prepared there
 
 A set of 28×28 PNG images is prepared in a temporary folder and read in every way there is, each in a few rounds that
@@ -22,6 +22,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from benchmarks.file_costs import files_section
 from fdl.core import steps
 from fdl.data.modalities.images import images
 from fdl.data.pixels import decode_image
@@ -277,7 +278,7 @@ def bound_section(folder: Path) -> list[str]:
     ]
 
 
-SECTIONS = {"reading": reading_section, "bound": bound_section}
+SECTIONS = {"reading": reading_section, "bound": bound_section, "files": lambda folder: files_section(machine)}
 
 
 def main(words: list[str]) -> None:
@@ -289,7 +290,7 @@ def main(words: list[str]) -> None:
         place = Path(given[0] if given else scratch)
         place.mkdir(parents=True, exist_ok=True)
         found = next(place.glob("*/*/features.json"), None)
-        folder = found.parent if found else prepare(place)
+        folder = found.parent if found else place if parts == ["files"] else prepare(place)
         for part in parts:
             write(part, SECTIONS[part](folder))
 
