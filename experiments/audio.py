@@ -1,7 +1,7 @@
 """Any set of sounds: a class or a number for each, from waveforms made log-mel on the device.
 
---dataset is a TFDS name, a prepared TFDS folder or an .npz file of i16[n, T]. Every sound is cut or padded to one
-length.
+--dataset is a folder of WAV, FLAC, OGG or MP3 by class, a table of file names, an .npz file, Parquet of the Hugging
+Face Hub, a TFDS name or a prepared TFDS folder. Every sound is cut or padded to one length, at the rate most carry.
 
     python launch.py --experiment=audio --dataset=~/tensorflow_datasets/gtzan/1.0.0 --target=label
 """
@@ -20,7 +20,7 @@ from fdl.tasks import classify, regress
 
 def experiment(
     *,
-    dataset: str = "",  # TFDS name, prepared TFDS folder, or .npz file
+    dataset: str = "",  # folder of sounds by class, table of file names, .npz, TFDS name or prepared TFDS folder
     inputs: str = "",  # the column of sounds; guessed where there is one
     target: str = "",  # the column to predict; guessed where there is one
     goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
@@ -31,7 +31,7 @@ def experiment(
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
-    rate: int = 0,  # samples per second; 0: as the set declares, else 16000
+    rate: int = 0,  # samples per second, resampled to; 0: as the set declares, else 16000
     seconds: float = 0.0,  # of every sound; 0: the longest seen
     bands: int = 40,  # mel bands
     masks: bool = False,  # SpecAugment: hide a span of time and one of frequency in training

@@ -41,7 +41,9 @@ def experiment(
         raise ValueError(f"how do the texts of {dataset} become tokens? give --tokenizer=tokenizer.json")
     else:
         tokens = published_tokens(tokenizer, frame=True)
-        data = texts(find(dataset), inputs=inputs, target=target, tokens=tokens, length=length, goal="classify")
+        data = texts(
+            find(dataset, kind="text"), inputs=inputs, target=target, tokens=tokens, length=length, goal="classify"
+        )
     encoder = bert(size, dropout=dropout)
     steps = data.steps(epochs, batch_size)
     return Experiment(

@@ -35,7 +35,7 @@ def experiment(
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights and the order of the pictures
 ) -> Experiment:
-    people = classes_apart(find(dataset), target, least=least)
+    people = classes_apart(find(dataset, kind="image"), target, least=least)
     data = numbered(images(people, target=target, size=size, augment=augment_images(shift=0.1, flip=True)))
     batch_size = min(batch_size, data.spec.sizes["train"])
     steps = data.steps(epochs, batch_size)

@@ -42,7 +42,7 @@ def experiment(
     elif tokens is None:
         raise ValueError(f"how do the texts of {dataset} become tokens? give --tokenizer=tokenizer.json")
     else:
-        data = language(find(dataset), tokens=tokens, length=length)
+        data = language(find(dataset, kind="text"), tokens=tokens, length=length)
     model = gpt2(size, dropout=dropout)
     rate = optim.warmup_cosine(learning_rate, steps)
     return Experiment(

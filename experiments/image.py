@@ -1,7 +1,8 @@
 """Any set of images: classes or numbers from pictures, by path or TFDS name alone.
 
---dataset is a TFDS name, a prepared TFDS folder, an .npz file or a folder of images by class. Columns are guessed where
-the guess is safe. Validation and test are held out of train where the set has none. A convolutional net is the default.
+--dataset is a folder of pictures by class, a table of file names, an .npz file, Parquet of the Hugging Face Hub, a TFDS
+name or a prepared TFDS folder. Columns are guessed where the guess is safe. Validation and test are held out of train
+where the set has none. Size, mode and whatever is not read are said. A convolutional net is the default.
 
     python launch.py --experiment=image --dataset=~/data/flowers --target=kind
 """
@@ -20,7 +21,7 @@ from fdl.tasks import classify, regress
 
 def experiment(
     *,
-    dataset: str = "",  # TFDS name, prepared TFDS folder, .npz file, or folder of images by class
+    dataset: str = "",  # folder of pictures by class, table of file names, .npz, TFDS name or prepared TFDS folder
     inputs: str = "",  # the column of images; guessed where there is one
     target: str = "",  # the column to predict; guessed where there is one
     goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target

@@ -1,6 +1,7 @@
 """Any pairs of texts: read the one, write the other (translation, spelling, arithmetic).
 
---dataset is a TFDS name, a prepared TFDS folder, or a CSV, TSV or Parquet file with a source and a target column.
+--dataset is a table with a source and a target column, Tatoeba's pairs, a folder of train.en and train.de, a TFDS name
+or a prepared TFDS folder.
 
     python launch.py --experiment=pairs --dataset=pairs.tsv --inputs=english --target=french
 """
@@ -15,7 +16,7 @@ from fdl.tasks import seq2seq
 
 def experiment(
     *,
-    dataset: str = "",  # TFDS name, prepared TFDS folder, or .csv, .tsv or .parquet file
+    dataset: str = "",  # table, folder of a file per language, TFDS name or prepared TFDS folder
     inputs: str = "",  # the column to read
     target: str = "",  # the column to write
     dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"

@@ -40,7 +40,7 @@ def experiment(
     seed: int = 0,  # of everything random
 ) -> Experiment:
     data = series(
-        find(dataset, how=reading(dialect, roles, drop)),
+        find(dataset, how=reading(dialect, roles, drop), kind="series"),
         inputs=inputs,
         target=target,
         time=time,

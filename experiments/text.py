@@ -1,6 +1,7 @@
 """Any set of texts: a class or a number for each, or the next token where there is nothing else to predict.
 
---dataset is a TFDS name, a prepared TFDS folder, a CSV, TSV or Parquet file, or a .txt file of one text per line.
+--dataset is a table (CSV, Parquet, JSON Lines, …), a .txt file of one text per line, a folder of texts by class, a TFDS
+name or a prepared TFDS folder.
 Tokens are fitted on train alone. Without a --target, and with no other column, the page trains a language model.
 
     python launch.py --experiment=text --dataset=reviews.csv --inputs=review --target=stars
@@ -19,7 +20,7 @@ from fdl.tasks import classify, next_token, regress
 
 def experiment(
     *,
-    dataset: str = "",  # TFDS name, prepared TFDS folder, or .csv, .tsv, .parquet or .txt file
+    dataset: str = "",  # table, .txt, folder of texts by class, TFDS name or prepared TFDS folder
     inputs: str = "",  # the column of texts; guessed where there is one
     target: str = "",  # the column to predict; guessed where there is one
     goal: Literal["auto", "classify", "regress", "next_token"] = "auto",  # what to make of it

@@ -1,7 +1,8 @@
 """Any set of videos: a class or a number for each, from frames.
 
---dataset is a TFDS name, a prepared TFDS folder or an .npz file of u8[n, T, H, W, C]. Frames are spread evenly over
-each video. The convolutional net convolves over time as well; the recurrent one reads frame after frame.
+--dataset is a folder of videos, GIFs or folders of frames by class, a table of file names, an .npz file, a TFDS name or
+a prepared TFDS folder. Frames are spread evenly over each video. The convolutional net convolves over time as well; the
+recurrent one reads frame after frame.
 
     python launch.py --experiment=video --dataset=~/tensorflow_datasets/ucf101 --frames=16 --size=64
 """
@@ -20,7 +21,7 @@ from fdl.tasks import classify, regress
 
 def experiment(
     *,
-    dataset: str = "",  # TFDS name, prepared TFDS folder, or .npz file
+    dataset: str = "",  # folder of videos by class, table of file names, .npz, TFDS name or prepared TFDS folder
     inputs: str = "",  # the column of videos; guessed where there is one
     target: str = "",  # the column to predict; guessed where there is one
     goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target

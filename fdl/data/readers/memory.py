@@ -29,7 +29,7 @@ def as_records(
         return data
     how = replace(reading(dialect, roles, drop), schema=schema or {})
     if isinstance(data, str | Path):
-        return find(str(data), how=how)
+        return find(str(data), how=how, kind="table")
     kind = type(data).__module__.partition(".")[0]
     if kind == "pandas":
         raw = of_frame(data)
