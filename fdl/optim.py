@@ -9,9 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from optax import contrib
 
+from fdl.core.optimizer_state import FrozenState
+from fdl.core.optimizer_state import dynamic_loss_scale as dynamic_loss_scale
+from fdl.core.optimizer_state import ema as ema
 from fdl.core.types import Array, PyTree
 
 
@@ -125,8 +129,14 @@ def groups(
 
 
 def frozen(optimizer: optax.GradientTransformation, paths: Sequence[str]) -> optax.GradientTransformation:
-    """Keep the parameters below these module paths as they are; they cost the optimizer no memory."""
-    return groups(dict.fromkeys(paths, optax.set_to_zero()), rest=optimizer)
+    """Keep the parameters below these module paths as they are; they cost the optimizer no memory.
+
+    Batch statistics below them stay as well, and are what a frozen BatchNorm normalises by (as Keras does).
+    """
+    still = optax.GradientTransformation(
+        lambda params: FrozenState(), lambda grads, state, params=None: (jax.tree.map(jnp.zeros_like, grads), state)
+    )
+    return groups(dict.fromkeys(paths, still), rest=optimizer)
 
 
 def _clip(norm: float | None) -> optax.GradientTransformation:

@@ -7,7 +7,7 @@ Shapes: B batch, S steps per call, A micro-batches.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,8 +17,8 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from fdl.core import data_axis, optimizer_state
-from fdl.core.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState
+from fdl.core import data_axis, frozen_modules, optimizer_state
+from fdl.core.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState, mask_zero_weight
 
 Gradient = Callable[[TrainState, Batch], tuple[PyTree, PyTree, Sums]]
 
@@ -38,24 +38,28 @@ def forward(
     key: jax.Array | None = None,
     *,
     factored: bool = False,
+    frozen: Sequence[str] = (),
 ) -> tuple[PyTree, PyTree]:
     """Apply the model to a batch and return `(outputs, model_state)`: training mode with a key, else evaluation.
 
     A mapping of inputs is passed by argument name, anything else as the single positional argument. A model whose
     `__call__` has an argument `weights` receives the example weights, so padding does not affect its statistics.
+    The float inputs of an example of weight 0 are masked: a NaN there would be a NaN in every gradient.
     factored: outputs may be `TokenLogits`, if the model's `__call__` supports it.
+    frozen: module paths that keep their model state, and normalise by it in training too.
     """
-    positional, named = arguments(model, batch)
+    example_weights = batch.weights.reshape(len(batch.weights), -1).max(1)
+    positional, named = arguments(model, batch._replace(inputs=mask_zero_weight(batch.inputs, example_weights)))
     if factored and "factored" in inspect.signature(type(model).__call__).parameters:
         named["factored"] = True
     variables = {"params": params, **model_state}
-    with _rows_stay_split(len(batch.weights)):
+    with _rows_stay_split(len(batch.weights)), frozen_modules.in_evaluation_mode(frozen):
         if key is None:
             return model.apply(variables, *positional, **named, train=False), model_state
-        outputs, model_state = model.apply(
+        outputs, updated = model.apply(
             variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(model_state)
         )
-    return outputs, model_state
+    return outputs, frozen_modules.keep(frozen, updated, model_state)
 
 
 def _rows_stay_split(count: int) -> AbstractContextManager[None]:
@@ -87,7 +91,9 @@ def init(model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch
     positional, named = arguments(model, batch)
     variables = dict(model.init({"params": init_key}, *positional, **named, train=False))
     params = variables.pop("params", {})
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), variables, key)
+    opt_state = optimizer.init(params)
+    optimizer_state.check(opt_state, params)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, variables, key)
 
 
 def scalars(sums: Sums) -> dict[str, Sum]:
@@ -96,19 +102,36 @@ def scalars(sums: Sums) -> dict[str, Sum]:
 
 
 def total_gradient(model: nn.Module, task: Task) -> Gradient:
-    """Return the gradient function of the *total* loss of a batch (totals, unlike means, add over micro-batches)."""
+    """Return the gradient function of the *total* loss of a batch (totals, unlike means, add over micro-batches).
+
+    With `dynamic_loss_scale` the mean loss is scaled, up to a power of two, so that float16 holds its gradients at any
+    batch size; the gradients returned are those of the plain total again.
+    """
 
     def gradient(state: TrainState, batch: Batch) -> tuple[PyTree, PyTree, Sums]:
-        def total(params: PyTree) -> tuple[Array, tuple[PyTree, Sums]]:
-            key = step_key(state, DROPOUT)
-            outputs, model_state = forward(model, params, state.model_state, batch, key, factored=task.factored)
-            sums = scalars(task(outputs, batch))
-            return sums["loss"].total * optimizer_state.loss_scale(state.opt_state), (model_state, sums)
+        scale, frozen = optimizer_state.loss_scale(state.opt_state), optimizer_state.frozen(state.opt_state)
 
-        grads, (model_state, sums) = jax.grad(total, has_aux=True)(state.params)
+        def total(params: PyTree) -> tuple[Array, tuple[PyTree, Sums, Array | None]]:
+            key = step_key(state, DROPOUT)
+            outputs, model_state = forward(
+                model, params, state.model_state, batch, key, factored=task.factored, frozen=frozen
+            )
+            sums = scalars(task(outputs, batch))
+            loss = sums["loss"]
+            factor = None if scale is None else scale * _inverse_power_of_two(lax.stop_gradient(loss.weight))
+            return loss.total if factor is None else loss.total * factor, (model_state, sums, factor)
+
+        grads, (model_state, sums, factor) = jax.grad(total, has_aux=True)(state.params)
+        if factor is not None:
+            grads = jax.tree.map(lambda g: (g.astype(jnp.float32) / factor).astype(g.dtype), grads)
         return grads, model_state, sums
 
     return gradient
+
+
+def _inverse_power_of_two(weight: Array) -> jax.Array:
+    """Return f32[]: the power of two whose product with the weight, f32[], is in [0.5, 1); 1 for a weight of 0."""
+    return jnp.ldexp(jnp.float32(1), -jnp.frexp(weight.astype(jnp.float32))[1])
 
 
 def accumulate(gradient: Gradient, parts: int) -> Gradient:
@@ -142,7 +165,8 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
     """Return the Step that updates the parameters once.
 
     Totals are summed over the data axis and only then divided by the total weight, so a shard that is all padding
-    changes nothing. A batch of total weight 0 has a zero gradient.
+    changes nothing. A batch of total weight 0 has a zero gradient. With `dynamic_loss_scale` an update that is not
+    finite is skipped, and the sum "skipped" counts it.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
@@ -153,9 +177,28 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
         grads = jax.tree.map(lambda g: g * inverse_weight.astype(g.dtype), grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, opt_state, model_state, state.key), sums
+        opt_state = optimizer_state.update_ema(opt_state, params)
+        new = TrainState(state.step + 1, params, opt_state, model_state, state.key)
+        if optimizer_state.loss_scale(opt_state) is None:
+            return new, sums
+        return _skip_unless(jnp.stack([jnp.isfinite(g).all() for g in jax.tree.leaves(grads)]).all(), new, state, sums)
 
     return step
+
+
+def _skip_unless(finite: Array, new: TrainState, old: TrainState, sums: Sums) -> tuple[TrainState, Sums]:
+    """Return the new state if finite: bool[], else the old one but for its step counter; "skipped" counts the latter."""
+
+    def select(updated: Array, fallback: Array) -> jax.Array:
+        return jnp.where(finite, updated, fallback)
+
+    params, model_state = jax.tree.map(select, (new.params, new.model_state), (old.params, old.model_state))
+    opt_state = optimizer_state.select(finite, new.opt_state, old.opt_state)
+    skipped = 1.0 - finite.astype(jnp.float32)
+    if "skipped" in sums:
+        skipped = jnp.maximum(skipped, sums["skipped"].total)
+    new = TrainState(new.step, params, opt_state, model_state, old.key)
+    return new, {**sums, "skipped": Sum(skipped, jnp.ones(()))}
 
 
 def all_finite(state: TrainState, sums: Sums) -> jax.Array:
@@ -177,16 +220,7 @@ def skip_nonfinite(step: Step) -> Step:
     def skipped(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         new, sums = step(state, batch)
         finite = all_finite(new, sums)
-
-        def select(updated: Array, fallback: Array) -> jax.Array:
-            return jnp.where(finite, updated, fallback)
-
-        params, opt_state, model_state = jax.tree.map(select, tuple(new)[1:4], tuple(state)[1:4])
-        sums = jax.tree.map(lambda x: select(x, jnp.zeros_like(x)), dict(sums))
-        return TrainState(new.step, params, opt_state, model_state, state.key), {
-            **sums,
-            "skipped": Sum(1.0 - finite.astype(jnp.float32), jnp.ones(())),
-        }
+        return _skip_unless(finite, new, state, jax.tree.map(lambda x: jnp.where(finite, x, 0), dict(sums)))
 
     return skipped
 

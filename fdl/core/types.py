@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
@@ -99,8 +100,9 @@ class Task:
     check: Callable[[PyTree], tuple[int, str] | None] | None = None
 
     def __call__(self, outputs: PyTree, batch: Batch) -> Sums:
-        """Return the sums of a batch."""
-        return self.sums(outputs, batch)
+        """Return the sums of a batch; outputs and targets of weight 0 may be anything, even NaN."""
+        outputs, targets = mask_zero_weight((outputs, batch.targets), batch.weights)
+        return self.sums(outputs, batch._replace(targets=targets))
 
     def finish(self, sums: Sums, split: str = "train") -> dict[str, Any]:
         """Return every metric whose sums are all present, in the order of `metrics`."""
@@ -110,6 +112,22 @@ class Task:
             for name, metric in self.metrics.items()
             if all(read in host for read in metric.reads)
         }
+
+
+def mask_zero_weight(values: PyTree, weights: Array) -> PyTree:
+    """Return the values with zeros where the weight is 0, so that no NaN from there reaches a sum or a gradient.
+
+    values: pytree of [B, ...]; weights: f32 of a leading part of their shapes. Integers and other shapes stay.
+    """
+
+    def one(x: Any) -> Any:
+        if isinstance(x, TokenLogits):  # of which only the hidden states have rows
+            return x._replace(hidden=one(x.hidden))
+        if not jnp.issubdtype(x.dtype, jnp.inexact) or x.shape[: weights.ndim] != weights.shape:
+            return x
+        return jnp.where(weights.reshape(weights.shape + (1,) * (x.ndim - weights.ndim)) == 0, 0.0, x)
+
+    return jax.tree.map(one, values, is_leaf=lambda x: isinstance(x, TokenLogits))
 
 
 def _on_host(value: Sum | Unreduced) -> Sum | Unreduced:

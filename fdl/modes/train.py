@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from fdl.core import errors
 from fdl.core.differences import differences
 from fdl.core.errors import NotFinite
-from fdl.core.types import Sum, Sums, TrainState, add_up
+from fdl.core.types import Sums, TrainState, add_up
 from fdl.engine.cadence import cadence_of
 from fdl.engine.checks import check, check_memory
 from fdl.engine.placement import first_state, make_executor
@@ -29,6 +28,7 @@ from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.checkpoints.saved import shared
 from fdl.runs.interruptions import RestartLog
 from fdl.runs.metrics_log import Record, lines, training_seconds
+from fdl.runs.progress import Progress
 from fdl.runs.progress_bar import bar, brief
 from fdl.runs.report.html import faults, html
 from fdl.runs.signals import Request, on_request
@@ -113,12 +113,15 @@ def run(
                 checkpoints.wait()
                 raise nonfinite.fault(experiment, checkpoints, workdir, step)
             progress.window = add_up(sent, progress.window)
+            progress.count_skipped(sent)
             compiled = program.call.compile_seconds - compiled
             progress.compile_seconds += compiled
             progress.seconds += clock() - begun - compiled
             restarts.mark_running()  # not counted as training: it waits for the disk
 
             epoch = experiment.epochs(step)
+            if experiment.nonfinite == "stop":
+                progress.raise_if_hopeless(step)
             if due.logs(step):
                 progress.metrics["train"] = {**task.finish(progress.window), **skipped(progress.window)}
                 progress.window = {}
@@ -139,6 +142,7 @@ def run(
             request.obey(step, experiment.steps, checkpoints.wait)
 
         checkpoints.wait()
+        progress.raise_if_nothing_learned(step)
         state, progress.metrics["test"] = test(state)
         record.write("test", step, experiment.epochs(step), progress.metrics["test"])
 
@@ -151,6 +155,7 @@ def run(
         "primary": task.primary,
         "better": task.metrics[task.primary].better,
         "best_step": checkpoints.best(),
+        "skipped": progress.skipped,
         "steps_per_second": step / progress.seconds,
         "examples_per_second": step * experiment.batch_size / progress.seconds,
         "training_seconds": progress.seconds,
@@ -191,31 +196,6 @@ def skipped(window: Sums) -> dict[str, int]:
     return {"skipped": count} if count else {}
 
 
-@dataclass
-class Progress:
-    """What a run knows besides its state, carried from one start to the next by the checkpoint's meta.json.
-
-    metrics: the latest of each split. window: the training sums since the last log line.
-    seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
-    """
-
-    metrics: dict[str, Any] = field(default_factory=dict)
-    window: Sums = field(default_factory=dict)
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the story in JSON's types; doubles survive the way there and back bit for bit."""
-        window = {name: [float(s.total), float(s.weight)] for name, s in self.window.items()}
-        return {**vars(self), "window": window}
-
-    @classmethod
-    def from_json(cls, meta: Mapping[str, Any]) -> "Progress":
-        """Return the story that `as_json` told."""
-        window = {name: Sum(np.array(pair[0]), np.array(pair[1])) for name, pair in meta["window"].items()}
-        return cls(meta["metrics"], window, meta["seconds"], meta["compile_seconds"])
-
-
 def begin(
     experiment: Experiment, executor: Executor, checkpoints: Checkpoints, log: Callable[[str], None]
 ) -> tuple[TrainState, Progress]:
@@ -234,5 +214,6 @@ def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
     """Return the last lines of a run: the test metrics with n, the speed, what interruptions cost, the folder."""
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
-    said = [f"test {brief(test)} n={n}", f"{report['steps_per_second']:,.0f} steps/s", faults(report)]
+    skips = f"{report['skipped']:,} of {report['step']:,} updates skipped: not finite" if report["skipped"] else ""
+    said = [f"test {brief(test)} n={n}", f"{report['steps_per_second']:,.0f} steps/s", skips, faults(report)]
     return "\n".join([*filter(None, said), f"run folder {workdir}"])

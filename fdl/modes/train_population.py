@@ -212,8 +212,8 @@ def each(task: Task, sums: Sums, size: int, split: str) -> Members:
     found = []
     for index in range(size):
         own = {name: type(s)(s.total[index], s.weight[index]) for name, s in sums.items()}
-        count = {"n": round(float(own["n"].total))} if "n" in own else {}
-        found.append({**task.finish(own, split), **count})
+        counts = {name: round(float(own[name].total)) for name in ("n", "skipped") if name in own}
+        found.append({**task.finish(own, split), **counts})
     return found
 
 

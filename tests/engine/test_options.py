@@ -92,28 +92,6 @@ def test_a_scaled_loss_gives_the_very_same_updates() -> None:
     tiny.same(trained(made()).params, trained(scaled).params)
 
 
-def test_an_update_that_overflows_halves_the_scale_and_changes_nothing_else() -> None:
-    optimizer = optimizer_state.dynamic_loss_scale(optax.adam(0.1), start=8.0, patience=2)
-    params = {"w": jnp.ones(2)}
-    state = optimizer.init(params)
-    updates, after = optimizer.update({"w": jnp.array([1.0, jnp.inf])}, state, params)
-    assert np.all(updates["w"] == 0)
-    assert (float(after.scale), int(after.since)) == (4.0, 0)
-    tiny.same(after.inner, state.inner)
-    for expected in (4.0, 8.0, 8.0, 16.0):
-        _, after = optimizer.update({"w": jnp.ones(2)}, after, params)
-        assert float(after.scale) == expected
-
-
-def test_a_scale_never_grows_to_infinity() -> None:
-    optimizer = optimizer_state.dynamic_loss_scale(optax.sgd(0.1), start=optimizer_state.MAX_SCALE / 2, patience=1)
-    params = {"w": jnp.ones(2)}
-    state = optimizer.init(params)
-    for _ in range(3):
-        _, state = optimizer.update({"w": jnp.ones(2)}, state, params)
-        assert float(state.scale) == optimizer_state.MAX_SCALE
-
-
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_sixteen_bits_compute_and_thirty_two_remember(precision) -> None:
     half = trained(with_precision(made(), precision))

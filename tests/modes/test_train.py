@@ -1,10 +1,16 @@
 import json
 import shutil
+from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
+import optax
 import pytest
+from flax import linen as nn
 
 import fdl
 import tiny
+from fdl import optim
 from fdl.core.errors import Fault, OutOfMemory
 from fdl.runs import workdir as folder
 from fdl.runs.checkpoints.manager import Checkpoints
@@ -19,6 +25,20 @@ def state_of(made, workdir):
 def losses(workdir):
     """Every logged number but the clock's."""
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines(workdir / "metrics.jsonl")]
+
+
+class Half(nn.Module):
+    """A layer in float16; a steep one has a finite output and an infinite gradient."""
+
+    classes: int
+    steep: bool = False
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        kernel = self.param("kernel", nn.initializers.normal(0.5), (x.shape[-1], self.classes))
+        if self.steep:
+            kernel = kernel + jnp.sqrt(jnp.abs(kernel - jax.lax.stop_gradient(kernel)))
+        return x.astype(jnp.float16) @ kernel.astype(jnp.float16)
 
 
 class Killed(Exception):
@@ -230,3 +250,34 @@ def test_a_report_that_cannot_be_drawn_is_no_reason_to_have_no_numbers(tmp_path,
     fdl.train(tiny.experiment(executor="jit"), tmp_path, log=said.append)
     assert "warning: report.html is not drawn (ZeroDivisionError: division by zero)" in "\n".join(said)
     assert json.loads((tmp_path / "report.json").read_text())["step"] == 12
+
+
+def test_updates_that_float16_leaves_out_are_counted_and_said(tmp_path):
+    sgd = optim.dynamic_loss_scale(optax.sgd(0.1), start=2.0**24)
+    made = tiny.experiment(model=Half(3), optimizer=sgd, executor="jit", log_every=6)
+    said = []
+    report = fdl.train(made, tmp_path, log=said.append)
+    assert 0 < report["skipped"] < 12
+    assert f"{report['skipped']} of 12 updates skipped: not finite" in said[-1]
+    counts = [line.get("skipped", 0) for line in lines(tmp_path / "metrics.jsonl") if line["split"] == "train"]
+    assert sum(counts) == report["skipped"]
+
+
+@pytest.mark.parametrize("nonfinite", ["stop", "skip"])
+def test_a_run_whose_updates_are_all_left_out_ends_with_a_line(tmp_path, nonfinite):
+    """Every gradient is infinite though every loss is finite."""
+    made = tiny.experiment(model=Half(3, steep=True), executor="jit", nonfinite=nonfinite)
+    if nonfinite == "stop":
+        made = replace(made, optimizer=optim.dynamic_loss_scale(made.optimizer))
+    for _ in range(2):  # nor does the same command end it as a success
+        with pytest.raises(Fault, match="none of the 12 updates was finite, so nothing was learned; lower"):
+            fdl.train(made, tmp_path, log=str)
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_a_loss_scale_that_finds_no_finite_update_ends_the_run_early(tmp_path):
+    made = tiny.experiment(
+        model=Half(3, steep=True), executor="jit", steps=400, optimizer=optim.dynamic_loss_scale(optax.sgd(0.1))
+    )
+    with pytest.raises(Fault, match="step 68: the last 68 updates were not finite at any loss scale"):
+        fdl.train(made, tmp_path, log=str)

@@ -1,0 +1,63 @@
+"""The progress of a run: what it knows besides its state, carried by checkpoints from one start to the next."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fdl.core.errors import Fault
+from fdl.core.types import Sum, Sums
+
+HOPELESS = 64  # updates skipped in a row, more than halve the largest loss scale to the smallest
+WAY_OUT = "lower the learning rate, mend the data, or compute in more bits (--precision=bfloat16, or none)"
+
+
+@dataclass
+class Progress:
+    """What is known besides the state; it is part of each checkpoint's meta.json.
+
+    metrics: the latest of each split. window: the training sums since the last log line.
+    seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
+    skipped: updates that were not finite and left out; skipped_in_a_row: how many of them were the last ones.
+    """
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    window: Sums = field(default_factory=dict)
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    def count_skipped(self, sent: Sequence[Sums]) -> None:
+        """Count the updates that some calls skipped, from their sums "skipped", [S] each."""
+        for sums in sent:
+            if "skipped" in sums:
+                skipped = np.asarray(sums["skipped"].total) > 0
+                self.skipped += int(skipped.sum())
+                whole = bool(skipped.all())
+                self.skipped_in_a_row = self.skipped_in_a_row + len(skipped) if whole else int(np.argmin(skipped[::-1]))
+
+    def raise_if_hopeless(self, step: int) -> None:
+        """Raise a Fault where updates are still not finite at the smallest loss scale: training stands still."""
+        if self.skipped_in_a_row > HOPELESS:
+            raise Fault(
+                f"step {step}: the last {self.skipped_in_a_row} updates were not finite at any loss scale; {WAY_OUT}"
+            )
+
+    def raise_if_nothing_learned(self, step: int) -> None:
+        """Raise a Fault where no update of the whole run was finite."""
+        if self.skipped == step:
+            raise Fault(f"none of the {step} updates was finite, so nothing was learned; {WAY_OUT}")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the progress in JSON's types; doubles survive the way there and back bit for bit."""
+        window = {name: [float(s.total), float(s.weight)] for name, s in self.window.items()}
+        return {**vars(self), "window": window}
+
+    @classmethod
+    def from_json(cls, meta: Mapping[str, Any]) -> "Progress":
+        """Return the progress that `as_json` made; what version 0.1.0 did not write has its default."""
+        window = {name: Sum(np.array(pair[0]), np.array(pair[1])) for name, pair in meta["window"].items()}
+        known = {name: meta[name] for name in vars(cls()) if name in meta}
+        return cls(**{**known, "window": window})
