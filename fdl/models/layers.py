@@ -66,33 +66,45 @@ class BatchNorm(nn.Module):
 
         mean, var = running_mean.value, running_var.value
         if train:
-            mean, var = _moments(x, weights, around=mean)
+            mean, var, anything = _moments(x, weights, running=(mean, var))
             if not self.is_initializing():
-                running_mean.value += (1 - self.momentum) * (mean - running_mean.value)
-                running_var.value += (1 - self.momentum) * (var - running_var.value)
+                rate = jnp.where(anything, 1 - self.momentum, 0)
+                running_mean.value += rate * (mean - running_mean.value)
+                running_var.value += rate * (var - running_var.value)
         slope = scale * lax.rsqrt(var + self.epsilon)
         mean, slope, bias = (v.reshape((1,) * (x.ndim - 1) + (channels,)) for v in (mean, slope, bias))
         y = (x.astype(jnp.float32) - mean) * slope + bias
         return y.astype(self.dtype or x.dtype)
 
 
-def _moments(x: jax.Array, weights: Array | None, around: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the mean and variance f32[C] of `x: array[B, ..., C]` over all shards.
+def _moments(
+    x: jax.Array, weights: Array | None, running: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the mean and variance f32[C] of `x: array[B, ..., C]` over all shards, and bool[]: whether any row weighs.
 
-    Taken around a point near the mean (the running one), so that one pass over x loses no digits to cancellation.
+    Taken around a point near the mean, so that one pass over x loses no digits to cancellation: the mean of the middle
+    place of each example, which costs a row of C numbers each.
+    running: f32[C] twice, the moments of a batch that weighs nothing.
     """
     dimensions = tuple(range(x.ndim - 1))
-    away = x.astype(jnp.float32) - around.reshape((1,) * len(dimensions) + around.shape)
+    x = x.astype(jnp.float32)
     if weights is None:
         weights = jnp.ones(x.shape[0])
     weights = weights.astype(jnp.float32).reshape(weights.shape + (1,) * (x.ndim - weights.ndim))
+    x = jnp.where(weights == 0, 0.0, x)
+    middle, weight = (y[(slice(None), *(size // 2 for size in y.shape[1:-1]))] for y in (x, weights))
+    count, total = data_axis.add((weight.sum(), (weight * middle).sum(0)))
+    around = lax.stop_gradient(jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), running[0]))
+    away = x - around.reshape((1,) * len(dimensions) + around.shape)
     count = weights.sum() * (math.prod(x.shape[:-1]) / weights.size)
     count, first, second = data_axis.add(
         (count, (weights * away).sum(dimensions), (weights * away * away).sum(dimensions)),
     )
-    count = jnp.maximum(count, jnp.finfo(jnp.float32).tiny)  # all padding: no mean, but no NaN either
+    anything = count > 0
+    count = jnp.where(anything, count, 1.0)
     mean = first / count
-    return around + mean, jnp.maximum(second / count - mean * mean, 0)
+    var = jnp.maximum(second / count - mean * mean, 0)
+    return jnp.where(anything, around + mean, running[0]), jnp.where(anything, var, running[1]), anything
 
 
 def stack(depth: int) -> range:

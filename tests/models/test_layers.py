@@ -93,14 +93,47 @@ def test_batch_norm_weighs_every_step_of_a_sequence():
     np.testing.assert_allclose(stats["batch_stats"]["mean"], seen.mean(axis=0), atol=1e-6)
 
 
-def test_batch_norm_keeps_its_digits_once_it_knows_about_where_the_mean_is():
-    x = 1e4 + jax.random.normal(KEY, (256, 1))
-    norm = BatchNorm(momentum=0.0)
-    variables = drawn.variables(norm, x, train=False)
-    for _ in range(2):
-        _, stats = norm.apply(variables, x, train=True, mutable=["batch_stats"])
-        variables = {**variables, **stats}
-    np.testing.assert_allclose(stats["batch_stats"]["var"], np.asarray(x, np.float64).var(axis=0), rtol=1e-4)
+@pytest.mark.parametrize("shape", [(64, 4), (16, 5, 6, 4)])
+@pytest.mark.parametrize("mean", [0.0, 1e2, 1e4])
+def test_batch_norm_keeps_its_digits_from_the_first_step_on(shape, mean):
+    x = (mean + np.random.default_rng(0).normal(size=shape)).astype(np.float32)
+    exact, places = x.astype(np.float64), tuple(range(len(shape) - 1))
+    expected = (exact - exact.mean(places)) / np.sqrt(exact.var(places) + 1e-5)
+
+    def normalised(x):
+        return BatchNorm().apply(drawn.variables(BatchNorm(), x, train=True), x, train=True, mutable=["batch_stats"])
+
+    np.testing.assert_allclose(normalised(x)[0], expected, atol=1e-5 + mean * 2**-23)
+    _, one = jax.jit(normalised)(x)
+    _, eight = jax.pmap(normalised, axis_name=DATA)(shards(x))
+    np.testing.assert_allclose(eight["batch_stats"]["var"][0], one["batch_stats"]["var"], rtol=1e-5)
+    np.testing.assert_allclose(one["batch_stats"]["var"], 0.9 + 0.1 * exact.var(places), rtol=1e-5)
+
+
+def test_the_gradient_of_batch_norm_is_that_of_the_formula():
+    x, up = np.random.default_rng(0).normal(3, 1, size=(2, 8, 5, 4)).astype(np.float32)
+    weights = np.array([1, 2, 0, 1, 0.5, 1, 0, 1], np.float32)
+
+    def ours(x):
+        variables = drawn.variables(BatchNorm(), x, train=True)
+        y, _ = BatchNorm().apply(variables, x, weights=weights, train=True, mutable=["batch_stats"])
+        return (y * up * weights[:, None, None]).sum()
+
+    def formula(x):
+        share = weights[:, None, None] / weights.sum() / 5
+        mean = (share * x).sum((0, 1), keepdims=True)
+        var = (share * (x - mean) ** 2).sum((0, 1), keepdims=True)
+        return ((x - mean) / jnp.sqrt(var + 1e-5) * up * weights[:, None, None]).sum()
+
+    np.testing.assert_allclose(jax.grad(ours)(x), jax.grad(formula)(x), atol=1e-5)
+
+
+def test_a_batch_that_weighs_nothing_keeps_the_running_statistics():
+    x = np.full((6, 3, 2), np.nan, np.float32)
+    held = {"params": {"scale": jnp.ones(2), "bias": jnp.zeros(2)}}
+    held["batch_stats"] = {"mean": jnp.array([1.0, 2.0]), "var": jnp.array([3.0, 4.0])}
+    _, after = BatchNorm().apply(held, x, weights=jnp.zeros(6), train=True, mutable=["batch_stats"])
+    jax.tree.map(np.testing.assert_array_equal, after["batch_stats"], held["batch_stats"])
 
 
 def test_a_batch_of_padding_alone_gives_no_nan():
