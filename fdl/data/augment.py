@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.core import data_axis
+from fdl.core.exact import as_written
 from fdl.core.types import Array, Batch
 from fdl.data.dataset import Augment
 
@@ -58,7 +59,7 @@ def crop(share: float = 0.125) -> Augment:
 
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         height, width = x.shape[-3:-1]
-        pad = (int(share * height), int(share * width))
+        pad = tuple(int(as_written(share) * side) for side in (height, width))
         around = [(0, 0)] * (x.ndim - 3) + [(pad[0],) * 2, (pad[1],) * 2, (0, 0)]
         down, right = jax.random.split(key)
         start = [jnp.zeros((), jnp.int32)] * (x.ndim - 3) + [
@@ -135,6 +136,7 @@ def warp(share: float = 0.1) -> Augment:
         place = jnp.minimum(jnp.arange(x.shape[1]) * factor, x.shape[1] - 1)
         below = jnp.floor(place).astype(jnp.int32)
         above = jnp.minimum(below + 1, x.shape[1] - 1)
+        x = _float(x)
         rest = (place - below).astype(x.dtype).reshape(1, -1, *(1,) * (x.ndim - 2))
         return x[:, below] * (1 - rest) + x[:, above] * rest
 
@@ -142,12 +144,16 @@ def warp(share: float = 0.1) -> Augment:
 
 
 def mixup(classes: int, alpha: float = 0.2) -> Augment:
-    """Blend each example with another of the whole batch: targets become f32[B, classes] (Zhang et al., 2018)."""
+    """Blend each example with another of the whole batch: targets become f32[B, classes] (Zhang et al., 2018).
+
+    Bytes and other integers become float32, since a blend of two is none of them.
+    """
 
     def augment(key: Array, batch: Batch) -> Batch:
         share, partner = _partners(key, batch, alpha)
-        blend = _along(share, batch.inputs)
-        inputs = blend * batch.inputs + (1 - blend) * partner.inputs
+        own, other = _float(batch.inputs), _float(partner.inputs)
+        blend = _along(share, own)
+        inputs = blend * own + (1 - blend) * other
         return batch._replace(inputs=inputs, targets=_mixed(batch, partner, share, classes))
 
     return augment
@@ -196,5 +202,20 @@ def _along(share: jax.Array, x: Array) -> jax.Array:
 
 
 def _mixed(batch: Batch, partner: Batch, share: jax.Array, classes: int) -> jax.Array:
-    own, other = (jax.nn.one_hot(each.targets, classes) for each in (batch, partner))
+    own, other = (_shares(each.targets, classes) for each in (batch, partner))
     return share[:, None] * own + (1 - share)[:, None] * other
+
+
+def _shares(targets: Array, classes: int) -> jax.Array:
+    """Return f32[B, classes] of labels i32[B], or of what was mixed before: f32[B, classes] itself."""
+    if targets.ndim == 1:
+        return jax.nn.one_hot(targets, classes)
+    if targets.shape[1:] != (classes,):
+        raise ValueError(f"targets {targets.shape} are no labels of {classes} classes; mix one class per example")
+    return jnp.asarray(targets, jnp.float32)
+
+
+def _float(x: Array) -> jax.Array:
+    """Return integers as float32, in which 24 bits of them are exact; what floats already stays."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)

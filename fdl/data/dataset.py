@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.exact import as_written
 from fdl.core.types import Array, Batch, PyTree
 from fdl.data.narrow import narrow
 from fdl.data.records import Records
@@ -190,7 +191,8 @@ class Dataset:
             raise ValueError(
                 f"epochs {epochs:g} and batch_size {batch_size} must be positive and finite; give more than 0 of each"
             )
-        return max(1, math.ceil(epochs * self.spec.epoch_size / batch_size))
+        # As it is written: 1.1 epochs of 50 examples are 55, and not the 55.000000000000007 of binary fractions.
+        return max(1, math.ceil(as_written(epochs) * self.spec.epoch_size / batch_size))
 
     def shapes(self, batch_size: int) -> Batch:
         """Return the `jax.ShapeDtypeStruct`s of a batch as the model and the task see it, without reading data."""

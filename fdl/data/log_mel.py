@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.exact import as_written
 from fdl.core.types import Array
 
 
@@ -16,7 +17,7 @@ def log_mel(waves: Array, *, rate: int, bands: int = 40, window: float = 0.025, 
     rate: samples per second; window, hop: in seconds. Hann windows, power spectrum, triangular bands that are evenly
     spaced on the mel scale `2595 log10(1 + f / 700)` (O'Shaughnessy, 1987), and log(x + 1e-6).
     """
-    length, step = max(int(rate * window), 2), max(int(rate * hop), 1)
+    length, step = max(int(rate * as_written(window)), 2), max(int(rate * as_written(hop)), 1)
     if waves.shape[-1] < length:
         raise ValueError(f"sounds of {waves.shape[-1]} samples are shorter than a window of {length}; give longer ones")
     size = 1 << (length - 1).bit_length()

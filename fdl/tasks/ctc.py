@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from fdl.core.types import Array, Batch, Sum, Sums, Task
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.sums import mean, weigh
 
 
@@ -18,18 +18,21 @@ def ctc() -> Task:
     outputs: f32[B, T, V], logits, symbol 0 being the blank. Frames after the end are silence: blanks like any.
     targets: i32[B, N], the symbols, then 0; weights: f32[B].
     `error_rate` is the edit distance of the greedy transcription per symbol of the target, `sequence_accuracy` the
-    share of utterances without a fault.
+    share of utterances without a fault. A target that needs more frames than there are, one for each symbol and a blank
+    between two equal ones, has no alignment and an infinite loss: `loss` leaves it out and `unalignable` counts it.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
         if outputs.ndim != 3:
             raise ValueError(f"ctc() wants logits [B, T, V], the model gives {outputs.shape}; ask it for every step")
         logits, labels = outputs.astype(jnp.float32), batch.targets
+        possible = frames_needed(labels) <= logits.shape[1]
         loss = optax.ctc_loss(logits, jnp.zeros(logits.shape[:2]), labels, (labels == 0).astype(jnp.float32))
         symbols, heard = greedy(logits)
         edits = edit_distance(symbols, heard, labels)
         return {
-            "loss": weigh(loss, batch.weights),
+            "loss": weigh(loss, batch.weights * possible),
+            "unalignable": Sum(jnp.sum(~possible & (batch.weights > 0)), jnp.ones(())),
             "edits": Sum(weigh(edits, batch.weights).total, weigh(jnp.sum(labels != 0, -1), batch.weights).total),
             "sequences": weigh(edits == 0, batch.weights),
         }
@@ -39,12 +42,18 @@ def ctc() -> Task:
         sums=sums,
         metrics={
             "loss": mean("loss", "lower"),
+            "unalignable": Metric(("unalignable",), lambda s: int(s.total), "lower"),
             "error_rate": mean("edits", "lower"),
             "sequence_accuracy": mean("sequences", "higher"),
         },
         primary="error_rate",
         predict=lambda outputs: {"symbols": jnp.where(greedy(outputs)[1], greedy(outputs)[0], 0)},
     )
+
+
+def frames_needed(labels: Array) -> jax.Array:
+    """Return i32[B]: the fewest frames that labels i32[B, N] can be aligned with: a blank stands between equal ones."""
+    return jnp.sum(labels != 0, -1) + jnp.sum((labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] != 0), -1)
 
 
 def greedy(logits: Array) -> tuple[jax.Array, jax.Array]:

@@ -84,3 +84,30 @@ def test_videos_are_changed_alike_in_every_frame():
     frames = jnp.broadcast_to(batch().inputs[:, None], (8, 5, 8, 6, 3))
     moved = augment.augment_images(shift=0.25, flip=True, cutout=0.5)(KEY, batch()._replace(inputs=frames)).inputs
     assert np.array_equal(moved[:, 0], moved[:, 4])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "warp"])
+def test_integers_are_blended_as_the_numbers_that_they_are(name, dtype):
+    whole = batch()._replace(inputs=jnp.asarray(np.random.default_rng(1).integers(0, 256, (8, 8, 6, 3)).astype(dtype)))
+    floats = whole._replace(inputs=whole.inputs.astype(jnp.float32))
+    ours, theirs = (AUGMENTS[name](KEY, each) for each in (whole, floats))
+    np.testing.assert_array_equal(ours.inputs.astype(jnp.float32), theirs.inputs)
+    np.testing.assert_array_equal(ours.targets, theirs.targets)
+
+
+def test_what_is_mixed_twice_is_shares_of_shares():
+    once = augment.mixup(4)(KEY, batch())
+    twice = augment.cutmix(4)(KEY, once)
+    assert twice.targets.shape == (8, 4)
+    np.testing.assert_allclose(twice.targets.sum(1), 1, rtol=1e-6)
+    with pytest.raises(ValueError, match="are no labels of 3 classes"):
+        augment.mixup(3)(KEY, once)
+
+
+def test_a_crop_moves_by_the_share_as_it_is_written():
+    """29 % of 100 pixels are 29, though 0.29 * 100 is 28.999999999999996."""
+    image = jnp.arange(100, dtype=jnp.float32).reshape(1, 100, 1, 1)
+    keys = jax.random.split(KEY, 400)
+    moved = jax.vmap(lambda key: augment.crop(0.29)(key, Batch(image, None, jnp.ones(1))).inputs[0, 50, 0, 0])(keys)
+    assert (float(moved.min()), float(moved.max())) == (21.0, 79.0)

@@ -5,7 +5,7 @@ import pytest
 
 import tiny
 from fdl.core.types import Batch
-from fdl.data.dataset import Source, columns, narrow, window_count, windows
+from fdl.data.dataset import Dataset, Source, Spec, columns, narrow, window_count, windows
 from fdl.engine.loader import evaluation_rows, training_rows
 
 
@@ -122,3 +122,11 @@ def test_digits_that_32_bits_do_not_hold_are_said():
         columns(x, 1.7e9 + 3 * x[:, 0])
     with pytest.raises(ValueError, match=r"keep \d of 320 different values"):
         columns(np.stack([x[:, 0], 1e8 + 3 * x[:, 1]], 1))
+
+
+def test_epochs_are_what_is_written_and_not_the_binary_fraction_beside_it():
+    for size in (50, 100, 1000):
+        whole = Dataset(name="x", spec=Spec(inputs=None, targets=None, sizes={"train": size}), load=lambda split: None)
+        for tenths in range(1, 400):
+            for batch_size in (1, 5, 20):
+                assert whole.steps(tenths / 10, batch_size) == max(1, -(-tenths * size // (10 * batch_size)))

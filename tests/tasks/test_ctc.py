@@ -44,3 +44,20 @@ def test_edits_are_the_fewest_that_mend_the_transcription() -> None:
         weights @ expected / sum(w * len(s) for w, s in zip(weights, said, strict=True))
     )
     assert values["sequence_accuracy"] == pytest.approx(weights @ (np.array(expected) == 0) / weights.sum())
+
+
+def test_a_target_that_no_path_reads_is_left_out_of_the_loss_and_counted() -> None:
+    task, logits = ctc(), np.zeros((10, 3, 5), np.float32)
+    labels = np.tile([1, 2, 0], (10, 1))
+    whole = task.finish(task(logits, Batch(None, labels, np.ones(10, np.float32))))
+    assert whole["unalignable"] == 0
+    labels[0], labels[1] = [1, 1, 1], [2, 2, 0]  # need five frames and three, of which there are three
+    batch = Batch(None, labels, np.ones(10, np.float32))
+    found = task.finish(task(logits, batch))
+    assert found["unalignable"] == 1
+    paths = {(1, 2): 5, (2, 2): 1}  # the paths of three frames that read them, of the 5**3 that are equally likely
+    expected = (8 * -np.log(paths[1, 2] / 125) - np.log(paths[2, 2] / 125)) / 9
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
+    gradient = jax.grad(lambda logits: task(logits, batch)["loss"].total)(logits)
+    assert np.all(gradient[0] == 0)
+    assert np.any(gradient[1] != 0)
