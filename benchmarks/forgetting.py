@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.core.steps import forward
+from fdl.core.forward import forward
 from fdl.core.types import PyTree
 from fdl.experiment import Experiment, load
 from fdl.modes.train import train

@@ -6,7 +6,7 @@ So a wrapper here only marks the state, the training step asks these functions, 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ class EmaState(NamedTuple):
 
 
 class LossScaleState(NamedTuple):
-    """The state of `dynamic_loss_scale`: the scale of the mean loss, updates since it last changed, the inner optimizer's state."""
+    """The state of `dynamic_loss_scale`: the scale of the mean loss, updates since it last changed, the inner state."""
 
     scale: Array
     since: Array
@@ -150,9 +150,10 @@ def frozen(opt_state: optax.OptState) -> tuple[str, ...]:
     )
 
 
-def _states(opt_state: optax.OptState, kind: type) -> list:
-    found = [x for x in jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, kind)) if isinstance(x, kind)]
-    return found + [deeper for state in found for deeper in _states(state.inner, kind)]
+def _states(opt_state: optax.OptState, kind: type[Any]) -> list[Any]:
+    leaves: list[Any] = jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, kind))
+    states = [leaf for leaf in leaves if isinstance(leaf, kind)]
+    return states + [deeper for state in states for deeper in _states(state.inner, kind)]
 
 
 def _with_masks(one: Callable[[PyTree, PyTree], PyTree], partial: PyTree, whole: PyTree) -> PyTree:

@@ -6,10 +6,7 @@ functions, so they compose: `fuse(take_rows(train_step(accumulate(total_gradient
 Shapes: B batch, S steps per call, A micro-batches.
 """
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +14,9 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from fdl.core import data_axis, frozen_modules, optimizer_state
-from fdl.core.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState, mask_zero_weight
+from fdl.core import data_axis, optimizer_state
+from fdl.core.forward import arguments, forward
+from fdl.core.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState
 
 Gradient = Callable[[TrainState, Batch], tuple[PyTree, PyTree, Sums]]
 
@@ -28,61 +26,6 @@ DROPOUT, AUGMENT = range(2)
 def step_key(state: TrainState, purpose: int) -> jax.Array:
     """Return this step's key for one purpose: folded from the state's key, which is never advanced."""
     return jax.random.fold_in(jax.random.fold_in(state.key, state.step), purpose)
-
-
-def forward(
-    model: nn.Module,
-    params: PyTree,
-    model_state: PyTree,
-    batch: Batch,
-    key: jax.Array | None = None,
-    *,
-    factored: bool = False,
-    frozen: Sequence[str] = (),
-) -> tuple[PyTree, PyTree]:
-    """Apply the model to a batch and return `(outputs, model_state)`: training mode with a key, else evaluation.
-
-    A mapping of inputs is passed by argument name, anything else as the single positional argument. A model whose
-    `__call__` has an argument `weights` receives the example weights, so padding does not affect its statistics.
-    The float inputs of an example of weight 0 are masked: a NaN there would be a NaN in every gradient.
-    factored: outputs may be `TokenLogits`, if the model's `__call__` supports it.
-    frozen: module paths that keep their model state, and normalise by it in training too.
-    """
-    example_weights = batch.weights.reshape(len(batch.weights), -1).max(1)
-    positional, named = arguments(model, batch._replace(inputs=mask_zero_weight(batch.inputs, example_weights)))
-    if factored and "factored" in inspect.signature(type(model).__call__).parameters:
-        named["factored"] = True
-    variables = {"params": params, **model_state}
-    with _rows_stay_split(len(batch.weights)), frozen_modules.in_evaluation_mode(frozen):
-        if key is None:
-            return model.apply(variables, *positional, **named, train=False), model_state
-        outputs, updated = model.apply(
-            variables, *positional, **named, train=True, rngs={"dropout": key}, mutable=list(model_state)
-        )
-    return outputs, frozen_modules.keep(frozen, updated, model_state)
-
-
-def _rows_stay_split(count: int) -> AbstractContextManager[None]:
-    """Let what every module takes and gives of `count` rows stay split by rows, where the compiler splits the batch.
-
-    What it takes as well, since the gradients of the arrays are split as they are themselves.
-    """
-    if data_axis.grid() is None:
-        return nullcontext()
-
-    def split(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        args, kwargs = data_axis.split_rows((args, kwargs), count=count)
-        return data_axis.split_rows(call(*args, **kwargs), count=count)
-
-    return nn.intercept_methods(split)
-
-
-def arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the positional and named arguments with which a model is called on a batch."""
-    positional, named = ((), dict(batch.inputs)) if isinstance(batch.inputs, Mapping) else ((batch.inputs,), {})
-    if "weights" in inspect.signature(type(model).__call__).parameters:
-        named["weights"] = batch.weights
-    return positional, named
 
 
 def init(model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch, seed: int) -> TrainState:
@@ -187,7 +130,7 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
 
 
 def _skip_unless(finite: Array, new: TrainState, old: TrainState, sums: Sums) -> tuple[TrainState, Sums]:
-    """Return the new state if finite: bool[], else the old one but for its step counter; "skipped" counts the latter."""
+    """Return the new state if finite: bool[], else the old one but for its step counter; "skipped" counts that."""
 
     def select(updated: Array, fallback: Array) -> jax.Array:
         return jnp.where(finite, updated, fallback)

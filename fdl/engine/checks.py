@@ -4,8 +4,8 @@ import math
 
 import jax
 
-from fdl.core import steps
 from fdl.core.errors import OutOfMemory
+from fdl.core.forward import forward
 from fdl.core.types import SPLITS, PyTree, TrainState
 from fdl.experiment import Experiment
 from fdl.parallel import executors, memory
@@ -63,7 +63,7 @@ def fit(experiment: Experiment) -> PyTree:
 
     def run(state: TrainState) -> PyTree:
         batch = experiment.example(2)
-        outputs, _ = steps.forward(experiment.model, state.params, state.model_state, batch)
+        outputs, _ = forward(experiment.model, state.params, state.model_state, batch)
         return outputs, experiment.task(outputs, batch)
 
     try:

@@ -2,7 +2,7 @@
 
 import math
 
-from fdl.core import steps
+from fdl.core.forward import arguments
 from fdl.core.types import TrainState
 from fdl.experiment import Experiment
 from fdl.models import partitioning
@@ -32,7 +32,7 @@ def make_executor(experiment: Experiment) -> executors.Executor:
             f"mesh {written} takes {math.prod(shape.values())} devices and there are {len(devices)}; "
             f"make the product of its axes {len(devices)}"
         )
-    positional, by_name = steps.arguments(experiment.model, experiment.example())
+    positional, by_name = arguments(experiment.model, experiment.example())
     return executors.mesh(devices, shape, partitioning.names(experiment.model, *positional, **by_name, train=False))
 
 

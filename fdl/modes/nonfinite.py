@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from fdl.core import steps
 from fdl.core.errors import Fault
+from fdl.core.forward import forward
 from fdl.core.types import Batch, PyTree, TrainState
 from fdl.engine import loader
 from fdl.engine.program import step_of
@@ -69,7 +70,7 @@ def where(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[str,
 
     key = steps.step_key(state, steps.DROPOUT)
     with nn.intercept_methods(watch):
-        outputs, _ = steps.forward(experiment.model, state.params, state.model_state, batch, key)
+        outputs, _ = forward(experiment.model, state.params, state.model_state, batch, key)
     if modules:
         return "the outputs are", modules[0]
     if not finite(experiment.task(outputs, batch)["loss"]):

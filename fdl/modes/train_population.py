@@ -209,11 +209,12 @@ def evaluation(
 
 def each(task: Task, sums: Sums, size: int, split: str) -> Members:
     """Return the metrics of each member from sums whose leaves lead with P."""
-    found = []
+    found: Members = []
     for index in range(size):
         own = {name: type(s)(s.total[index], s.weight[index]) for name, s in sums.items()}
-        counts = {name: round(float(own[name].total)) for name in ("n", "skipped") if name in own}
-        found.append({**task.finish(own, split), **counts})
+        found.append(task.finish(own, split))
+        for name in {"n", "skipped"} & set(own):
+            found[-1][name] = round(float(own[name].total))
     return found
 
 

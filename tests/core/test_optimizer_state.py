@@ -12,6 +12,7 @@ from flax import linen as nn
 import tiny
 from fdl import optim
 from fdl.core import optimizer_state, steps
+from fdl.core.forward import forward
 from fdl.core.types import Batch, Sum, TrainState
 from fdl.models import MLP
 from fdl.tasks import classify
@@ -165,7 +166,7 @@ def test_frozen_modules_keep_their_batch_statistics_and_normalise_by_them() -> N
     gradient = steps.total_gradient(made.model, made.task)
     after, sums = jax.jit(steps.train_step(gradient, made.optimizer))(state, batch)
     tiny.same(after.model_state, statistics)
-    outputs, _ = steps.forward(made.model, state.params, statistics, batch)  # as evaluation sees it
+    outputs, _ = forward(made.model, state.params, statistics, batch)  # as evaluation sees it
     np.testing.assert_allclose(sums["loss"].total, made.task(outputs, batch)["loss"].total, rtol=1e-6)
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), after.params, state.params)
     assert not any(jax.tree.leaves([moved["BatchNorm_0"], moved["Conv_0"]]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fdl.core import steps
+from fdl.core.forward import forward
 from fdl.core.types import Batch, TokenLogits
 from fdl.tasks import (
     binary,
@@ -130,5 +131,5 @@ def test_inputs_that_are_predicted_by_nobody_are_seen_all_the_same() -> None:
             seen.append(x)
             return x
 
-    steps.forward(Spy(), {}, {}, batch)
+    forward(Spy(), {}, {}, batch)
     np.testing.assert_array_equal(seen[0][:, :, 0], [[1, 1, 1, 1], [0, 0, 0, 0]])
