@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fdl.data.datasets.library import library_lines
-from fdl.data.tokenizer import END, PAD, PIECES
+from fdl.data.tokenizer import END, NUM_SPECIAL_TOKENS, PAD
 from fdl.experiment import load
 from fdl.tasks.ctc import edit_distance
 
@@ -132,7 +132,7 @@ def letter_by_letter(page: str, metric: str) -> Callable[[int], float]:
         alike = inputs["source_lengths"] == np.sum(said[0] != PAD, -1)
         length = inputs["sources"].shape[1]
         np.add.at(counts, (inputs["sources"][alike], said[0][alike, :length]), 1)
-        copied = counts[:, PIECES:].argmax(1)[unseen["sources"]] + PIECES
+        copied = counts[:, NUM_SPECIAL_TOKENS:].argmax(1)[unseen["sources"]] + NUM_SPECIAL_TOKENS
         edits = np.asarray(edit_distance(copied, unseen["sources"] != PAD, said[1]))
         return float(edits.sum() / np.sum(said[1] != PAD) if metric == "error_rate" else np.mean(edits == 0))
 

@@ -67,7 +67,7 @@ def check_values(
         read = {**inputs} if isinstance(inputs, Mapping) else {"": inputs}
         for counts in ("lengths", "source_lengths"):  # numbers of tokens, which are no tokens
             read.pop(counts, ())
-        _in_range(read.pop("written", ()), spec.classes, "token", "vocabulary of the targets", where, indices)
+        _in_range(read.pop("decoder_inputs", ()), spec.classes, "token", "vocabulary of the targets", where, indices)
         _in_range(read, spec.vocabulary, "token", "vocabulary", where, indices)
     for path, leaf in jax.tree_util.tree_leaves_with_path((inputs, batch.targets)):
         leaf = np.asarray(leaf)

@@ -1,4 +1,4 @@
-"""Models: pure linen modules, inputs to outputs. None knows a task, a dataset or a device."""
+"""Models: pure linen modules, inputs to outputs, independent of tasks, datasets and devices."""
 
 from fdl.models.alexnet import AlexNet
 from fdl.models.bag import Bag

@@ -1,4 +1,4 @@
-"""AlexNet: the net that made deep learning deep."""
+"""AlexNet. Paper: Krizhevsky, 2014."""
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,7 @@ from fdl.models.layers import Conv, Dropout, Dtype, max_pool
 class AlexNet(nn.Module):
     """Classify images by five convolutions and three dense layers (Krizhevsky, 2014: one column of filters).
 
-    small: for images of about 32 pixels: the first filters are 3 wide, and windows that are pooled do not overlap.
+    small: for images of about 32 pixels: 3-wide first filters and non-overlapping pooling windows.
     """
 
     outputs: int
@@ -24,7 +24,7 @@ class AlexNet(nn.Module):
     def __call__(self, inputs: Array, *, train: bool = False) -> jax.Array:
         """Return f32[B, outputs] from `inputs: f32[B, height, width, C]`, 224 pixels a side unless `small`."""
         x = jnp.asarray(inputs)
-        # channels, kernel, stride, padding, pooled after
+        # channels, kernel, stride, padding, whether max-pooling follows
         first = (
             [(64, 3, 1, 1, True), (192, 3, 1, 1, True)] if self.small else [(64, 11, 4, 2, True), (192, 5, 1, 2, True)]
         )

@@ -1,6 +1,6 @@
-"""Attention: every position asks all those that it may see.
+"""Multi-head attention.
 
-Shape legend: B batch, T positions that ask, S positions that are asked, H heads, K head width, D width.
+Shape legend: B batch, T query positions, S key positions, H heads, K head width, D width.
 """
 
 import flax.linen as nn
@@ -11,16 +11,16 @@ from jax import lax
 from fdl.core import kernel_choice
 from fdl.core.types import Array
 from fdl.models.kernels import flash_attention
-from fdl.models.layers import Dtype, counts
+from fdl.models.layers import Dtype, length_mask
 
 
 class Attention(nn.Module):
-    """Attend with several heads: softmax(q·kᵀ / √K)·v, projected back. Paper: Vaswani et al., 2017.
+    """Multi-head attention: softmax(q·kᵀ / √K)·v and an output projection. Paper: Vaswani et al., 2017.
 
-    The weights f32[B, H, T, S] are sown as "attention" in the collection "intermediates" for whoever asks for it.
+    The attention weights f32[B, H, T, S] are sown as "attention" if the collection "intermediates" is mutable.
 
-    context: the longest sequence, needed only to keep keys and values while generating.
-    rotary:  turn queries and keys by their positions (Su et al., 2021).
+    context: the maximum sequence length, the size of the key-value cache; needed only for generation.
+    rotary:  apply rotary position embeddings to queries and keys (Su et al., 2021).
     """
 
     heads: int
@@ -40,38 +40,38 @@ class Attention(nn.Module):
         lengths: Array | None = None,
         offset: jax.Array | None = None,
     ) -> jax.Array:
-        """Return [B, T, D] for `x: [B, T, D]`, which asks `memory: [B, S, D]`, or itself if there is none.
+        """Return [B, T, D]: self-attention of `x: [B, T, D]`, or cross-attention to `memory: [B, S, D]` if given.
 
-        lengths: i32[B], how many of the positions asked count; None means all.
-        offset:  i32[], positions seen in earlier calls: their keys and values are in the collection "cache", where
-                 those of `x` join them. None means that this is the whole sequence.
+        lengths: i32[B], the number of valid key positions of each row; None means all.
+        offset:  i32[], the number of positions of earlier calls: their keys and values are in the collection "cache",
+                 to which those of `x` are added. None: `x` is the whole sequence, no cache.
         """
         width = x.shape[-1]
         if width % self.heads:
             raise ValueError(f"width {width} does not divide over {self.heads} heads; try {width - width % self.heads}")
         split = (self.heads, width // self.heads)
-        asked = x if memory is None else memory
+        source = x if memory is None else memory
         query = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="query")(x)
-        key = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="key")(asked)
-        value = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="value")(asked)
-        first = jnp.zeros((), jnp.int32) if offset is None else offset
+        key = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="key")(source)
+        value = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="value")(source)
+        start = jnp.zeros((), jnp.int32) if offset is None else offset
         if self.rotary:
-            query, key = rotate(query, first), rotate(key, first)
+            query, key = rotate(query, start), rotate(key, start)
         if offset is not None:
-            key, value = self._remember("keys", key, first), self._remember("values", value, first)
+            key, value = self._update_cache("keys", key, start), self._update_cache("values", value, start)
         if self.is_mutable_collection("intermediates"):
-            seen = attention_weights(query, key, causal=self.causal, lengths=lengths, offset=first)
-            self.sow("intermediates", "attention", seen)
+            weights = attention_weights(query, key, causal=self.causal, lengths=lengths, offset=start)
+            self.sow("intermediates", "attention", weights)
         y = attend(query, key, value, causal=self.causal, lengths=lengths, offset=offset)
         return nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, kernel_init=self.out_init, name="out")(y)
 
-    def _remember(self, name: str, new: jax.Array, first: jax.Array) -> jax.Array:
-        """Write `new: [B, T, H, K]` into the cache from position `first` on and return all of it."""
+    def _update_cache(self, name: str, new: jax.Array, start: jax.Array) -> jax.Array:
+        """Write `new: [B, T, H, K]` into the cache from position `start` on; return the whole cache."""
         batch, _, heads, size = new.shape
-        kept = self.variable("cache", name, jnp.zeros, (batch, self.context, heads, size), new.dtype)
+        cache = self.variable("cache", name, jnp.zeros, (batch, self.context, heads, size), new.dtype)
         if not self.is_initializing():
-            kept.value = lax.dynamic_update_slice(kept.value, new, (0, first, 0, 0))
-        return kept.value
+            cache.value = lax.dynamic_update_slice(cache.value, new, (0, start, 0, 0))
+        return cache.value
 
 
 def attend(
@@ -83,21 +83,21 @@ def attend(
     lengths: Array | None = None,
     offset: jax.Array | None = None,
 ) -> jax.Array:
-    """Return [B, T, H, K] from `query: [B, T, H, K]` and `key, value: [B, S, H, K]`: the one place of attention.
+    """Return attention [B, T, H, K] of `query: [B, T, H, K]` and `key, value: [B, S, H, K]`, by the best kernel.
 
-    causal:  the query at place t, position offset + t, sees only keys up to its position.
-    lengths: i32[B], how many keys of each row count, at least one; None means all.
-    offset:  i32[], positions before the first query, where the keys are a cache; None means that there is none.
+    causal:  query t, at position offset + t, attends only to keys up to its position.
+    lengths: i32[B], the number of valid keys of each row, at least one; None means all.
+    offset:  i32[], the position of the first query where the keys are a cache; None means no cache.
     """
     form, why = flash_attention.choose(query, key, decoding=offset is not None)
     kernel_choice.note("attention", f"{form}: {why}")
-    if lengths is not None:  # a row without any key would be NaN in a fused kernel
+    if lengths is not None:  # fused kernels return NaN for a row without keys
         lengths = jnp.maximum(jnp.asarray(lengths, jnp.int32), 1)
     if form != "reference":
         kernel = flash_attention.cudnn if form == "cudnn" else flash_attention.splash
         return kernel(query, key, value, causal=causal, lengths=lengths)
-    first = 0 if offset is None else offset
-    weights = attention_weights(query, key, causal=causal, lengths=lengths, offset=first)
+    start = 0 if offset is None else offset
+    weights = attention_weights(query, key, causal=causal, lengths=lengths, offset=start)
     return jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
 
 
@@ -109,25 +109,25 @@ def attention_weights(
     lengths: Array | None = None,
     offset: int | jax.Array = 0,
 ) -> jax.Array:
-    """Return f32[B, H, T, S], how much each position heeds each other: rows that sum to one."""
+    """Return the attention weights f32[B, H, T, S]: a softmax over the keys."""
     scores = jnp.einsum("bthk,bshk->bhts", query, key, preferred_element_type=jnp.float32) / query.shape[-1] ** 0.5
-    asking, asked = query.shape[1], key.shape[1]
-    visible = jnp.ones((1, 1, asking, asked), bool)
+    queries, keys = query.shape[1], key.shape[1]
+    mask = jnp.ones((1, 1, queries, keys), bool)
     if causal:
-        visible &= (jnp.arange(asked)[None] <= (offset + jnp.arange(asking))[:, None])[None, None]
+        mask &= (jnp.arange(keys)[None] <= (offset + jnp.arange(queries))[:, None])[None, None]
     if lengths is not None:
-        visible &= counts(lengths, asked)[:, None, None]
-    return nn.softmax(jnp.where(visible, scores, jnp.finfo(jnp.float32).min))
+        mask &= length_mask(lengths, keys)[:, None, None]
+    return nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
 
 
-def rotate(x: jax.Array, first: int | jax.Array = 0) -> jax.Array:
-    """Turn each pair (x[i], x[i + K/2]) of `x: [B, T, H, K]` by its position times 10000^(-2i/K).
+def rotate(x: jax.Array, start: int | jax.Array = 0) -> jax.Array:
+    """Apply rotary position embeddings: rotate each pair (x[i], x[i + K/2]) by its position times 10000^(-2i/K).
 
-    The product of two such vectors then depends on how far apart they are and not on where.
+    The dot product of two rotated vectors then depends only on their relative position. x: [B, T, H, K].
     """
     half = x.shape[-1] // 2
-    speed = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angle = (first + jnp.arange(x.shape[1])).astype(jnp.float32)[:, None] * speed[None]
+    frequencies = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = (start + jnp.arange(x.shape[1])).astype(jnp.float32)[:, None] * frequencies[None]
     cos, sin = jnp.cos(angle)[None, :, None], jnp.sin(angle)[None, :, None]
     left, right = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
     return jnp.concatenate([left * cos - right * sin, left * sin + right * cos], axis=-1).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""BERT: the Transformer that reads both ways, and what is put on top of it. Paper: Devlin et al., 2018.
+"""BERT, a bidirectional Transformer encoder, and its heads. Paper: Devlin et al., 2018.
 
 Shape legend: B batch, T positions, D width, V vocabulary.
 """
@@ -32,10 +32,10 @@ exact_gelu = functools.partial(nn.gelu, approximate=False)
 
 
 class BERT(nn.Module):
-    """Read tokens both ways: embed, normalise, then blocks that normalise after each sum.
+    """The encoder: token, segment and position embeddings, layer normalisation, then post-norm blocks.
 
-    types:  how many kinds of segment there are (first and second sentence).
-    pooler: give one vector for the whole sequence as well, from its first position.
+    types:  number of segment types (first and second sentence).
+    pooler: also return one vector for the whole sequence, from its first position.
     """
 
     vocabulary: int = 30_522
@@ -52,9 +52,9 @@ class BERT(nn.Module):
     def __call__(
         self, inputs: Array, lengths: Array | None = None, types: Array | None = None, *, train: bool = False
     ) -> tuple[jax.Array, jax.Array | None]:
-        """Return every position [B, T, D] and the whole [B, D], None without a pooler.
+        """Return the hidden states [B, T, D] and the pooled vector [B, D], None without a pooler.
 
-        inputs: i32[B, T] tokens; lengths: i32[B], how many count; types: i32[B, T], the segment of each, 0 if None.
+        inputs: i32[B, T] tokens; lengths: i32[B], valid tokens per row; types: i32[B, T], segment types, 0 if None.
         """
         time = inputs.shape[1]
         if time > self.context:
@@ -81,7 +81,7 @@ class BERT(nn.Module):
 
 
 class MaskedLM(nn.Module):
-    """Guess the token at every position: what BERT learns from (make it without a pooler)."""
+    """The masked-language-model head of BERT: token logits at every position (make BERT without a pooler)."""
 
     bert: BERT
 
@@ -95,7 +95,7 @@ class MaskedLM(nn.Module):
         factored: bool = False,
         train: bool = False,
     ) -> jax.Array | TokenLogits:
-        """Return logits f32[B, T, V], or if `factored` what they are a product of; the rest is as in `BERT`."""
+        """Return logits f32[B, T, V], or if `factored` `TokenLogits`; the other arguments are those of `BERT`."""
         x, _ = self.bert(inputs, lengths, types, train=train)
         x = exact_gelu(nn.Dense(x.shape[-1], dtype=self.bert.dtype, kernel_init=normal, name="transform")(x))
         x = nn.LayerNorm(epsilon=EPSILON, dtype=self.bert.dtype, name="norm")(x)
@@ -105,10 +105,10 @@ class MaskedLM(nn.Module):
 
 
 class SequenceClassifier(nn.Module):
-    """Answer once for the whole sequence: from BERT's pooler, or from the mean over the positions that count.
+    """Classify the whole sequence from BERT's pooler, or from the mean over the valid positions.
 
-    mean: what is learnt by restoring hidden tokens stands at every position, and in none for the whole; then the mean
-          is the better start (make BERT without a pooler).
+    mean: use the mean (make BERT without a pooler). Masked-token pretraining trains every position but no pooler, so
+          the mean is the better start for fine-tuning such weights.
     """
 
     outputs: int
@@ -128,7 +128,7 @@ class SequenceClassifier(nn.Module):
 
 
 class TokenClassifier(nn.Module):
-    """Answer at every position: label each token (make BERT without a pooler)."""
+    """Classify each token (make BERT without a pooler)."""
 
     outputs: int
     bert: BERT
@@ -149,10 +149,11 @@ def bert(size: Size = "base", *, pooler: bool = True, dropout: float = 0.1, dtyp
 
 
 def bert_variables(model: BERT, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return variables from tensors by the names that Hugging Face gives BERT's, with whichever heads there are.
+    """Convert Hugging Face's BERT tensors to variables, including those heads that the tensors hold.
 
-    They are those of a model that holds `model` as its `bert`; `["params"]["bert"]` is that of `model` itself.
+    The variables are those of a head module whose `bert` is `model`; `["params"]["bert"]` are those of `model` itself.
     """
+    # Original TensorFlow checkpoints call the scale gamma and the bias beta.
     renamed = (
         (name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight"), tensor)
         for name, tensor in tensors.items()

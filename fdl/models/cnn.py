@@ -1,4 +1,4 @@
-"""The convolutional net in its first form: convolve, pool, and again; then dense layers."""
+"""A LeNet-style convolutional net: convolution and pooling stages, then dense layers."""
 
 import flax.linen as nn
 import jax
@@ -9,9 +9,9 @@ from fdl.models.layers import Activation, Conv, Dropout, Dtype, Normalisation, m
 
 
 class CNN(nn.Module):
-    """Compute `outputs` numbers as LeNet does: stages of convolution and pooling, then dense layers.
+    """Stages of convolution and pooling, then dense layers. Paper: LeCun et al., 1998.
 
-    It convolves over however many dimensions there are: sound, images or video. Paper: LeCun et al., 1998.
+    The number of spatial dimensions follows from the inputs: 1 for audio, 2 for images, 3 for video.
     """
 
     outputs: int

@@ -1,6 +1,6 @@
-"""A model of one sequence into another that can be asked to write by itself.
+"""Autoregressive decoding with an encoder-decoder model.
 
-Shape legend: B batch, S source positions, T written positions, V vocabulary.
+Shape legend: B batch, S source positions, T target positions, V vocabulary.
 """
 
 import flax.linen as nn
@@ -12,9 +12,9 @@ from fdl.models.beam_search import search
 
 
 class AutoregressiveDecoder(nn.Module):
-    """Teach an encoder–decoder by forcing; outside training, let it write as well, greedily and with a beam.
+    """Train an encoder-decoder with teacher forcing; in evaluation also decode greedily and by beam search.
 
-    model: such as `Seq2SeqRNN`. start, stop: tokens that begin and end what is written. width: candidates of the beam.
+    model: such as `Seq2SeqRNN`. start, stop: the start and end tokens of the output. width: beam width.
     """
 
     model: nn.Module
@@ -24,23 +24,25 @@ class AutoregressiveDecoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, sources: Array, written: Array, source_lengths: Array | None = None, *, train: bool = False
+        self, sources: Array, decoder_inputs: Array, source_lengths: Array | None = None, *, train: bool = False
     ) -> dict[str, jax.Array]:
-        """Return {"logits": f32[B, T, V]}, outside training also "greedy" and "beam", i32[B, T], filled up with `stop`.
+        """Return {"logits": f32[B, T, V]}, in evaluation also "greedy" and "beam", i32[B, T], padded with `stop`.
 
-        The arguments are those of `Seq2SeqRNN`; of `written`, what the model writes by itself takes only the length T.
+        The arguments are those of `Seq2SeqRNN`; decoding uses only the length T of `decoder_inputs`.
         """
-        logits = self.model(sources, written, source_lengths, train=train)
+        logits = self.model(sources, decoder_inputs, source_lengths, train=train)
         if train or self.is_initializing():
             return {"logits": logits}
         model, variables = self.model.unbind()
         inputs = {"sources": sources, **({} if source_lengths is None else {"source_lengths": source_lengths})}
 
-        def score(inputs: PyTree, written: jax.Array) -> jax.Array:
-            return jnp.asarray(model.apply(variables, written=written, **inputs))
+        def score(inputs: PyTree, decoder_inputs: jax.Array) -> jax.Array:
+            return jnp.asarray(model.apply(variables, decoder_inputs=decoder_inputs, **inputs))
 
-        def write(width: int) -> jax.Array:
-            found = search(score, inputs, start=self.start, stop=self.stop, length=written.shape[1], width=width)
-            return found.tokens[:, 0]
+        def decode(width: int) -> jax.Array:
+            hypotheses = search(
+                score, inputs, start=self.start, stop=self.stop, length=decoder_inputs.shape[1], width=width
+            )
+            return hypotheses.tokens[:, 0]
 
-        return {"logits": logits, "greedy": write(1), "beam": write(self.width)}
+        return {"logits": logits, "greedy": decode(1), "beam": decode(self.width)}

@@ -1,4 +1,4 @@
-"""GPT: the causal Transformer that writes. Paper: Radford et al., 2019.
+"""GPT: a decoder-only causal Transformer. Paper: Radford et al., 2019.
 
 Shape legend: D width, H heads, K head width, V vocabulary.
 """
@@ -26,7 +26,7 @@ def gpt(
     dropout: float = 0.0,
     dtype: Dtype | None = None,
 ) -> Transformer:
-    """Make a decoder that answers at every position with logits of the next token, its head tied to its embedding."""
+    """Make a causal language model: next-token logits at every position, the head tied to the embedding."""
     return Transformer(
         vocabulary,
         vocabulary,
@@ -50,7 +50,7 @@ def gpt2(size: Size = "small", *, dropout: float = 0.0, dtype: Dtype | None = No
 
 
 def gpt2_variables(model: Transformer, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return the variables of a `gpt` from tensors by the names that Hugging Face gives GPT-2's."""
+    """Convert Hugging Face's GPT-2 tensors to the variables of a `gpt`."""
     tensors = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
     width, heads = model.width, model.heads
     if f"h.{model.depth}.ln_1.weight" in tensors:

@@ -1,4 +1,4 @@
-"""What several models are made of, each thing in its one place: dropout, normalisation, convolution and pooling.
+"""Layers shared by several models: dropout, normalisation, convolution and pooling.
 
 Shape legend: B batch, C channels, ... any further dimensions (space or time).
 """
@@ -23,9 +23,9 @@ Normalisation = Literal["none", "batch", "layer", "group"]
 
 
 class Dropout(nn.Module):
-    """Zero each number with probability `rate` in training, with a mask of its own for every example.
+    """Zero each element with probability `rate` in training, with a separate mask per example.
 
-    Keys come from `axis.row_keys`, so an example meets the same mask whichever device it landed on.
+    Keys come from `data_axis.row_keys`, so an example's mask does not depend on the device that holds it.
     Paper: Srivastava et al., 2014.
     """
 
@@ -33,9 +33,9 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Return array[B, ...] of the shape of `x: array[B, ...]`, the survivors divided by `1 - rate`."""
+        """Return array[B, ...] of the shape of `x: array[B, ...]`, kept elements divided by `1 - rate`."""
         if isinstance(self.rate, int | float) and not 0 <= self.rate < 1:
-            raise ValueError(f"dropout {self.rate} is not a share of numbers; give 0 or more and less than 1")
+            raise ValueError(f"dropout {self.rate} is not a rate; give 0 or more and less than 1")
         if not train or self.rate == 0.0:
             return x
         keys = data_axis.row_keys(self.make_rng("dropout"), x.shape[0])
@@ -44,10 +44,10 @@ class Dropout(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Normalise each channel by the mean and variance of the whole batch, padding left out.
+    """Normalise each channel by the mean and variance of the whole batch, excluding padding.
 
-    The statistics are float32 and added over the shards of the batch; their running means live in the collection
-    "batch_stats" and are what evaluation uses. Paper: Ioffe and Szegedy, 2015.
+    The statistics are float32 and summed over the shards of the batch (synchronised batch normalisation); evaluation
+    uses their running means, in the collection "batch_stats". Paper: Ioffe and Szegedy, 2015.
     """
 
     momentum: float = 0.9
@@ -95,10 +95,10 @@ def _moments(
     middle, weight = (y[(slice(None), *(size // 2 for size in y.shape[1:-1]))] for y in (x, weights))
     count, total = data_axis.add((weight.sum(), (weight * middle).sum(0)))
     around = lax.stop_gradient(jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), running[0]))
-    away = x - around.reshape((1,) * len(dimensions) + around.shape)
+    deviation = x - around.reshape((1,) * len(dimensions) + around.shape)
     count = weights.sum() * (math.prod(x.shape[:-1]) / weights.size)
     count, first, second = data_axis.add(
-        (count, (weights * away).sum(dimensions), (weights * away * away).sum(dimensions)),
+        (count, (weights * deviation).sum(dimensions), (weights * deviation * deviation).sum(dimensions)),
     )
     anything = count > 0
     count = jnp.where(anything, count, 1.0)
@@ -108,16 +108,16 @@ def _moments(
 
 
 def stack(depth: int) -> range:
-    """Return the numbers of the layers of a stack that has at least one."""
+    """Return `range(depth)`, refusing a stack without layers."""
     if depth < 1:
-        raise ValueError(f"depth {depth} is no layer at all; give 1 or more")
+        raise ValueError(f"depth {depth} is not a number of layers; give 1 or more")
     return range(depth)
 
 
 def normalise(
     x: jax.Array, kind: Normalisation, *, weights: Array | None = None, train: bool, dtype: Dtype | None = None
 ) -> jax.Array:
-    """Normalise `x: array[B, ..., C]` in the chosen way, as a layer of the compact module that calls it."""
+    """Normalise `x: array[B, ..., C]` by a layer of this kind, created in the calling compact module."""
     if kind == "batch":
         return BatchNorm(dtype=dtype)(x, weights=weights, train=train)
     if kind == "layer":
@@ -130,11 +130,11 @@ def normalise(
 
 
 class Conv(nn.Module):
-    """Convolve over every dimension between the first and the last: time, images or video, whatever there is.
+    """Convolve over all dimensions between the first and the last: time, images or video.
 
-    kernel:  its side, or one length per dimension.
+    kernel:  kernel size, one for all dimensions or one per dimension.
     stride:  likewise.
-    padding: "SAME", "VALID", or so many zeros on every side.
+    padding: "SAME", "VALID", or the number of zeros on every side.
     """
 
     channels: int
@@ -143,34 +143,34 @@ class Conv(nn.Module):
     padding: Literal["SAME", "VALID"] | int = "SAME"
     bias: bool = True
     dtype: Dtype | None = None
-    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()  # what follows is nearly always a ReLU
+    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()  # a ReLU nearly always follows
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return array[B, ..., channels] from `x: array[B, ..., C]`."""
         count = x.ndim - 2
-        sides = _each(self.kernel, count)
+        sides = _per_dimension(self.kernel, count)
         kernel = self.param("kernel", self.kernel_init, (*sides, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,)) if self.bias else None
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = convolve(x, kernel, _each(self.stride, count), self.padding)
+        y = convolve(x, kernel, _per_dimension(self.stride, count), self.padding)
         return y if bias is None else y + bias.reshape((1,) * (count + 1) + bias.shape)
 
 
-def counts(lengths: Array, time: int) -> jax.Array:
-    """Return bool[B, T]: whether each of `time` steps lies within its row's length, `lengths: i32[B]`."""
+def length_mask(lengths: Array, time: int) -> jax.Array:
+    """Return the mask bool[B, T] of the steps within each row's length, `lengths: i32[B]`."""
     return jnp.expand_dims(jnp.arange(time), 0) < jnp.expand_dims(lengths, 1)
 
 
 def max_pool(x: jax.Array, window: int = 2, stride: int | None = None, padding: int = 0) -> jax.Array:
-    """Keep the largest of every window of `x: array[B, ..., C]`; the stride is the window's side unless told.
+    """Max-pool `x: array[B, ..., C]`; the stride defaults to the window.
 
-    A dimension shorter than the window is one window.
+    A dimension shorter than the window is a single window.
     """
     count = x.ndim - 2
     sides = tuple(min(window, size + 2 * padding) for size in x.shape[1:-1])
     return pool.max_pool(x, sides, (stride,) * count if stride else sides, padding)
 
 
-def _each(size: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+def _per_dimension(size: int | tuple[int, ...], count: int) -> tuple[int, ...]:
     return (size,) * count if isinstance(size, int) else size

@@ -1,4 +1,4 @@
-"""The multilayer perceptron: layers of neurons between inputs and outputs.
+"""The multilayer perceptron.
 
 Shape legend: B batch, C categorical columns.
 """
@@ -12,11 +12,11 @@ from fdl.models.layers import Activation, Dropout, Dtype, Normalisation, normali
 
 
 class MLP(nn.Module):
-    """Compute `outputs` numbers through hidden layers of the given widths: dense, normalise, activate, drop.
+    """Hidden layers (dense, normalisation, activation, dropout) of the given widths, then a linear output layer.
 
     residual:   add a layer's input to its output where their widths agree (He et al., 2015).
-    categories: how many values each categorical column has; each value becomes a learned vector, about half as wide as
-                the column has values and at most 50 (Guo and Berkhahn, 2016).
+    categories: cardinality of each categorical column; its embedding is about half as wide, at most 50 (Guo and
+                Berkhahn, 2016).
     """
 
     outputs: int
@@ -34,8 +34,8 @@ class MLP(nn.Module):
     ) -> jax.Array:
         """Return f32[B, outputs].
 
-        inputs:     f32[B, ...], whose further dimensions are laid side by side.
-        categories: i32[B, C], the value of each categorical column as a number from 0.
+        inputs:     f32[B, ...], flattened to [B, features].
+        categories: i32[B, C], the category index of each categorical column.
         """
         x = jnp.reshape(inputs, (inputs.shape[0], -1))
         if categories is not None:

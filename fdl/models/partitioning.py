@@ -1,7 +1,7 @@
-"""Logical names: what each dimension of a parameter means, so that a mesh can be told which of them to split.
+"""Logical axis names of parameters, from which a mesh's sharding rules are derived.
 
-A table per kind of module, beside the modules. Paths are within the module; what an outer module says of a parameter
-goes before what an inner one says: a block knows that its second dense layer takes in what its first gave out.
+One table per module class, with paths relative to the module. An outer module's entry takes precedence over an inner
+one's: a block knows that its second dense layer consumes the hidden axis that its first produces.
 """
 
 from collections.abc import Mapping
@@ -36,24 +36,24 @@ LOGICAL: Mapping[type[nn.Module], Mapping[str, Names]] = {
 
 
 def names(model: nn.Module, *args: Any, **kwargs: Any) -> dict[tuple[str, ...], Names]:
-    """Return path of a parameter -> the names of its dimensions, for all that have any; nothing is computed.
+    """Return parameter path -> logical axis names, for all parameters that have any; shapes are only traced.
 
-    args, kwargs: what the model is called with.
+    args, kwargs: the model's call arguments.
     """
     kinds: dict[tuple[str, ...], type[nn.Module]] = {}
 
-    def note(call: Any, these: Any, those: Any, context: nn.module.InterceptorContext) -> Any:
+    def record(call: Any, these: Any, those: Any, context: nn.module.InterceptorContext) -> Any:
         kinds[context.module.path] = type(context.module)
         return call(*these, **those)
 
-    with nn.intercept_methods(note):
+    with nn.intercept_methods(record):
         shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *args, **kwargs))["params"]
-    found = {}
+    by_path = {}
     for keys, leaf in jax.tree_util.tree_flatten_with_path(shapes)[0]:
         path = tuple(key.key for key in keys)
         for depth in range(len(path)):
             named = LOGICAL.get(kinds.get(path[:depth], nn.Module), {}).get("/".join(path[depth:]))
             if named is not None and len(named) == leaf.ndim:
-                found[path] = named
+                by_path[path] = named
                 break
-    return found
+    return by_path

@@ -1,4 +1,4 @@
-"""The neuron: a weighted sum, a bias, an activation."""
+"""The perceptron: a single dense layer."""
 
 import flax.linen as nn
 import jax
@@ -9,14 +9,14 @@ from fdl.models.layers import Activation
 
 
 def identity(x: jax.Array) -> jax.Array:
-    """Return `x`: the activation of a neuron whose task takes logits or any real number."""
+    """Return `x`: the activation for logits and regression outputs."""
     return x
 
 
 class Perceptron(nn.Module):
     """Compute `activation(w·x + b)`, one neuron per output.
 
-    With the identity, one output is logistic or linear regression and several are softmax regression, as the task says.
+    With the identity this is logistic, linear or softmax regression, depending on the task and number of outputs.
     Paper: Rosenblatt, 1958.
     """
 
@@ -25,5 +25,5 @@ class Perceptron(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, *, train: bool = False) -> jax.Array:
-        """Return f32[B, outputs] from `inputs: f32[B, ...]`, whose further dimensions are laid side by side."""
+        """Return f32[B, outputs] from `inputs: f32[B, ...]`, flattened."""
         return self.activation(nn.Dense(self.outputs)(jnp.reshape(inputs, (inputs.shape[0], -1))))

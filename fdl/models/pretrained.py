@@ -1,6 +1,6 @@
-"""Weights to begin with, from a published file or from another run: they take the place of what init drew.
+"""Pretrained weights, from a published file or another run, that replace the initial ones.
 
-How the names of a file map to those of a model stands beside the model (`gpt2_variables`, `bert_variables`, …).
+Each model's module holds the conversion of tensor names (`gpt2_variables`, `bert_variables`, …).
 """
 
 import os
@@ -14,24 +14,24 @@ from fdl.core.types import PyTree
 
 
 def published(
-    file: Path | str, named: Callable[[Mapping[str, np.ndarray]], PyTree], *, fresh: Collection[str] = ()
+    file: Path | str, convert: Callable[[Mapping[str, np.ndarray]], PyTree], *, fresh: Collection[str] = ()
 ) -> Callable[[PyTree], PyTree]:
-    """Return the function that takes drawn variables and returns those of a file: what `Experiment.init_from` wants.
+    """Return the function for `Experiment.init_from`: initial variables -> variables with the file's weights.
 
-    named: variables from tensors by the names of the file; fresh: as in `fill`.
+    convert: the file's tensors by name -> variables; fresh: as in `fill`.
     """
 
-    def start(drawn: PyTree) -> PyTree:
+    def load(initial: PyTree) -> PyTree:
         try:
-            return fill(drawn, named(read(file)), fresh=fresh)
+            return fill(initial, convert(read(file)), fresh=fresh)
         except KeyError as error:
             raise ValueError(f"{file} has no tensor {error}: it is of another model or another size") from error
 
-    return start
+    return load
 
 
 def read(file: Path | str) -> dict[str, np.ndarray]:
-    """Return every tensor of a safetensors file by its name; raise a ValueError where it is none."""
+    """Return every tensor of a safetensors file by name; raise a ValueError for any other file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -44,13 +44,13 @@ def read(file: Path | str) -> dict[str, np.ndarray]:
         raise ValueError(f"{file} is no safetensors file of floats that NumPy knows ({error}); convert it") from error
 
 
-def fill(drawn: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> PyTree:
-    """Return `drawn` with each leaf replaced by the published one of the same path, in the dtype that was drawn.
+def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> PyTree:
+    """Return `initial` with each leaf replaced by the published one of the same path, in the initial dtype.
 
-    drawn, published: variables as `model.init` gives them; what only `published` has, other heads, is left out.
-    fresh:            modules that stay as drawn, a head that is to be learnt, by path within their collection.
+    initial, published: variables as `model.init` gives them; leaves only in `published` (other heads) are ignored.
+    fresh:              modules to keep initialised (a new head), by path within their collection.
     """
-    there = {
+    available = {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree_util.tree_flatten_with_path(published)[0]
     }
@@ -59,10 +59,14 @@ def fill(drawn: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> Py
         name, inside = (jax.tree_util.keystr(part, simple=True, separator="/") for part in (path, path[1:]))
         if any(f"{inside}/".startswith(f"{module}/") for module in fresh):
             return ours
-        if name not in there:
-            raise ValueError(f"the weights have nothing for {name}; they are another model's, or it must stay as drawn")
-        if there[name].shape != ours.shape:
-            raise ValueError(f"{name} is {list(there[name].shape)} in the weights and {list(ours.shape)} in the model")
-        return there[name].astype(ours.dtype)
+        if name not in available:
+            raise ValueError(
+                f"the weights have nothing for {name}; they are another model's, or it must be listed in `fresh`"
+            )
+        if available[name].shape != ours.shape:
+            raise ValueError(
+                f"{name} is {list(available[name].shape)} in the weights and {list(ours.shape)} in the model"
+            )
+        return available[name].astype(ours.dtype)
 
-    return jax.tree_util.tree_map_with_path(leaf, drawn)
+    return jax.tree_util.tree_map_with_path(leaf, initial)

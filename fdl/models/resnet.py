@@ -1,4 +1,4 @@
-"""Residual nets: every block adds to what it was given. Papers: He et al., 2015 and 2016."""
+"""Residual networks. Papers: He et al., 2015 and 2016."""
 
 import functools
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 
 
 class ResNet(nn.Module):
-    """Classify images by stages of residual blocks; each stage but the first halves the side and doubles the channels.
+    """Classify images by stages of residual blocks; each later stage halves the resolution and doubles the channels.
 
-    stages:         blocks in each.
-    width:          channels of the first stage, a quarter of what a bottleneck gives out.
-    bottleneck:     three convolutions 1-3-1 in a block, the stride in the middle one (v1.5); else two of 3.
-    stem:           "large" is a 7-wide convolution of stride 2 and a pool, "small" a 3-wide one for small images.
-    shortcut:       where shapes differ, a learned 1-wide convolution ("project") or zeros for new channels ("pad").
-    pre_activation: normalise and activate before each convolution and leave the sum alone (v2).
+    stages:         number of blocks of each stage.
+    width:          channels of the first stage, a quarter of a bottleneck block's output.
+    bottleneck:     blocks of three convolutions 1-3-1 with the stride in the middle one (v1.5); else two 3-wide ones.
+    stem:           "large": a 7-wide convolution of stride 2 and max-pooling; "small": a 3-wide one for small images.
+    shortcut:       where shapes differ, a learned 1-wide convolution ("project") or zero-padded channels ("pad").
+    pre_activation: normalise and activate before each convolution, not after the sum (v2).
     """
 
     outputs: int
@@ -66,7 +66,7 @@ class ResNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """Add to `x` what two or three convolutions make of it; the fields are those of `ResNet`."""
+    """A residual block of two or three convolutions; the fields are those of `ResNet`."""
 
     width: int
     stride: int = 1
@@ -95,8 +95,8 @@ class Residual(nn.Module):
             if y.shape[-1] == channels and self.stride == 1:
                 return y
             if self.shortcut == "pad":
-                thinned = y[(slice(None), *[slice(None, None, self.stride)] * (y.ndim - 2))]
-                return jnp.pad(thinned, [(0, 0)] * (y.ndim - 1) + [(0, channels - y.shape[-1])])
+                strided = y[(slice(None), *[slice(None, None, self.stride)] * (y.ndim - 2))]
+                return jnp.pad(strided, [(0, 0)] * (y.ndim - 1) + [(0, channels - y.shape[-1])])
             y = conv(y, channels, 1, self.stride, "project")
             return y if self.pre_activation else norm(y, "project_norm")
 
@@ -110,14 +110,14 @@ class Residual(nn.Module):
             return materialize(x + y)
         for i, layer in enumerate(layers, 1):
             last = i == len(layers)
-            # A block begins as nothing but its shortcut: the deeper the net, the more this helps (Goyal et al., 2017).
+            # The last scale starts at zero: each block starts as the identity, which helps depth (Goyal et al., 2017).
             y = norm(conv(y, *layer, f"conv{i}"), f"norm{i}", nn.initializers.zeros if last else nn.initializers.ones)
             y = y if last else nn.relu(y)
         return materialize(nn.relu(skip(x) + y))
 
 
 def resnet(depth: int = 50, outputs: int = 1000, *, pre_activation: bool = False, dtype: Dtype | None = None) -> ResNet:
-    """Make the ImageNet net of a published depth: 18, 34, 50, 101 or 152."""
+    """Make an ImageNet ResNet of a published depth: 18, 34, 50, 101 or 152."""
     if depth not in STAGES:
         raise ValueError(f"ResNet has no depth {depth}; choose {', '.join(map(str, STAGES))}")
     return ResNet(outputs, STAGES[depth], bottleneck=depth >= 50, pre_activation=pre_activation, dtype=dtype)
@@ -126,7 +126,7 @@ def resnet(depth: int = 50, outputs: int = 1000, *, pre_activation: bool = False
 def cifar_resnet(
     depth: int = 20, outputs: int = 10, *, pre_activation: bool = False, dtype: Dtype | None = None
 ) -> ResNet:
-    """Make the small-image net of a published depth, 6n + 2: 20, 32, 44, 56 or 110."""
+    """Make a CIFAR ResNet of a published depth, 6n + 2: 20, 32, 44, 56 or 110."""
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
         raise ValueError(f"a small-image ResNet has 6n + 2 layers, not {depth}; try {max(1, blocks) * 6 + 2}")
@@ -142,7 +142,7 @@ def cifar_resnet(
 
 
 def resnet_variables(model: ResNet, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return the variables of a `resnet` from tensors by the names that torchvision gives them."""
+    """Convert torchvision's ResNet tensors to the variables of a `resnet`."""
     params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
 

@@ -1,6 +1,6 @@
-"""Recurrent nets: one state that walks along time. The vanilla cell, the GRU and the LSTM are a choice.
+"""Recurrent networks with vanilla, GRU or LSTM cells.
 
-Shape legend: B batch, T time, C features, D width, G numbers that a cell needs per unit of width (4 for an LSTM).
+Shape legend: B batch, T time, C features, D width, G gates of a cell (4 for an LSTM).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from jax import lax
 from fdl.core import data_axis, kernel_choice
 from fdl.core.types import Array
 from fdl.models.kernels import embedding, lstm
-from fdl.models.layers import Dropout, Dtype, counts, stack
+from fdl.models.layers import Dropout, Dtype, length_mask, stack
 
 Cell = Literal["lstm", "gru", "rnn"]
 Carry = tuple[jax.Array, ...]
@@ -22,13 +22,13 @@ Update = Callable[[jax.Array, jax.Array, Carry], Carry]
 
 
 class RNN(nn.Module):
-    """Read a sequence step by step and answer at its end, or at every step.
+    """A stack of recurrent layers with a linear head on the last state or on every state.
 
-    outputs:       how many numbers an answer has; None gives the hidden state itself, [D] or [2D] if bidirectional.
-    vocabulary:    the inputs are tokens below it, each to be embedded; None means that they are features.
-    embedding:     how wide a token's vector is; None means `width`.
-    return_sequences:    answer at every step; else once, at the last step that `lengths` lets be seen.
-    bidirectional: read backwards as well; such a net sees the future.
+    outputs:       output size; None returns the hidden state itself, [D] or [2D] if bidirectional.
+    vocabulary:    vocabulary size of token inputs, which are embedded; None means that inputs are features.
+    embedding:     embedding size of a token; None means `width`.
+    return_sequences: outputs at every step, else only at the last valid step.
+    bidirectional: run a second, reversed layer and concatenate; such a net is not causal.
     """
 
     outputs: int | None
@@ -48,28 +48,29 @@ class RNN(nn.Module):
     ) -> jax.Array:
         """Return f32[B, outputs], or f32[B, T, outputs] if `return_sequences`.
 
-        inputs:  i32[B, T] tokens or f32[B, T, ...] features, whose further dimensions are laid side by side.
-        lengths: i32[B], steps that count in each row; None means all. Later steps leave the state as it is.
-        decode:  go on from the state in the collection "cache", and leave the new one there.
+        inputs:  i32[B, T] tokens or f32[B, T, ...] features, flattened to [B, T, C].
+        lengths: i32[B], valid steps of each row; None means all. Later steps leave the state unchanged.
+        decode:  continue from the state in the collection "cache", and update it.
         """
         tokens = None
         if self.vocabulary is None:
             x = jnp.reshape(inputs, (*inputs.shape[:2], -1))
         else:
             embed = nn.Embed(self.vocabulary, self.embedding or self.width, dtype=self.dtype)
-            if embedding.folds(self.vocabulary, inputs.size) and not self.dropout:
+            # A small vocabulary: project the table once per row, not once per token (`embedding.use_matmul`).
+            if embedding.use_matmul(self.vocabulary, inputs.size) and not self.dropout:
                 x, tokens = embed.embedding, inputs
             else:
                 x = embed(inputs)
         for _ in stack(self.depth):
             x = Dropout(self.dropout)(x, train=train)
-            ways = [False, True] if self.bidirectional else [False]
+            directions = [False, True] if self.bidirectional else [False]
             ends, steps = zip(
                 *(
-                    Recurrence(self.width, self.cell, reverse=way, dtype=self.dtype)(
+                    Recurrence(self.width, self.cell, reverse=reverse, dtype=self.dtype)(
                         x, lengths, tokens=tokens, decode=decode
                     )
-                    for way in ways
+                    for reverse in directions
                 ),
                 strict=True,
             )
@@ -81,7 +82,7 @@ class RNN(nn.Module):
 
 
 class Recurrence(nn.Module):
-    """Walk one cell along time: one matrix product for the inputs of all steps, then a scan over the state.
+    """One recurrent layer: the input projection of all steps as one matrix product, then a scan over time.
 
     With x the input and h the state, σ the logistic function:
     rnn:  h' = tanh(Wx + Uh + b)
@@ -106,99 +107,112 @@ class Recurrence(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Return the last state f32[B, D] and every state f32[B, T, D] for `x: f32[B, T, C]`.
 
-        tokens: i32[B, T]; then `x: f32[V, C]` is the table whose rows they are, and the product with the inputs'
-                kernel is taken once for each row of the table.
-        start:  f32[B, D], the state before the first step; None is zeros.
-        decode: start from the collection "cache" instead, and leave the last carry there.
+        tokens: i32[B, T]; then `x: f32[V, C]` is their embedding table, and the input projection is computed once per
+                row of the table.
+        start:  f32[B, D], the initial hidden state; None is zeros.
+        decode: start from the carry in the collection "cache" instead, and store the last carry there.
         """
         if self.cell not in CELLS:
             raise ValueError(f"cell {self.cell!r} is unknown; choose {', '.join(CELLS)}")
-        gates, carried, update = CELLS[self.cell]
+        gates, num_carries, update = CELLS[self.cell]
         batch, time = x.shape[:2] if tokens is None else tokens.shape
-        bias_init = _remember if self.cell == "lstm" else _zeros
-        drive = nn.Dense(gates * self.width, dtype=self.dtype, bias_init=bias_init)(_turn(x) if tokens is None else x)
-        drive = drive if tokens is None else embedding.rows(drive, _turn(jnp.asarray(tokens)))
+        bias_init = _forget_bias if self.cell == "lstm" else _zeros
+        input_projection = nn.Dense(gates * self.width, dtype=self.dtype, bias_init=bias_init)(
+            _time_major(x) if tokens is None else x
+        )
+        input_projection = (
+            input_projection if tokens is None else embedding.rows(input_projection, _time_major(jnp.asarray(tokens)))
+        )
         kernel = self.param("recurrent", _orthogonal_gates, (self.width, gates * self.width))
         bias = self.param("recurrent_bias", _zeros, (gates * self.width,)) if self.cell == "gru" else None
-        drive, kernel, bias = data_axis.split_rows(drive, at=1), data_axis.replicate(kernel), data_axis.replicate(bias)
-        drive, kernel, bias = nn.dtypes.promote_dtype(drive, kernel, bias, dtype=self.dtype)
-        zeros = jnp.zeros((batch, self.width), drive.dtype)
-        begin: Carry = (zeros if start is None else start.astype(drive.dtype), *[zeros] * (carried - 1))
-        kept = self.variable("cache", "carry", lambda: begin) if decode else None
-        alive = None if lengths is None else _turn(counts(lengths, time))
-        carry, states = walk(update, drive, kernel, bias, kept.value if kept else begin, alive, reverse=self.reverse)
-        if kept and not self.is_initializing():
-            kept.value = carry
-        return carry[0], _turn(states)
+        input_projection, kernel, bias = (
+            data_axis.split_rows(input_projection, at=1),
+            data_axis.replicate(kernel),
+            data_axis.replicate(bias),
+        )
+        input_projection, kernel, bias = nn.dtypes.promote_dtype(input_projection, kernel, bias, dtype=self.dtype)
+        zeros = jnp.zeros((batch, self.width), input_projection.dtype)
+        initial: Carry = (
+            zeros if start is None else start.astype(input_projection.dtype),
+            *[zeros] * (num_carries - 1),
+        )
+        cache = self.variable("cache", "carry", lambda: initial) if decode else None
+        mask = None if lengths is None else _time_major(length_mask(lengths, time))
+        carry, states = scan_cell(
+            update, input_projection, kernel, bias, cache.value if cache else initial, mask, reverse=self.reverse
+        )
+        if cache and not self.is_initializing():
+            cache.value = carry
+        return carry[0], _time_major(states)
 
 
-def _turn(x: jax.Array) -> jax.Array:
-    """Return [T, B, ...] for [B, T, ...], and back."""
+def _time_major(x: jax.Array) -> jax.Array:
+    """Swap the batch and time dimensions: [B, T, ...] to [T, B, ...] and back."""
     return x.swapaxes(0, 1)
 
 
-def walk(
+def scan_cell(
     update: Update,
-    drive: jax.Array,
+    input_projection: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
     start: Carry,
-    alive: jax.Array | None,
+    mask: jax.Array | None,
     *,
     reverse: bool = False,
 ) -> tuple[Carry, jax.Array]:
-    """Return the last carry and every state [T, B, D]: the one place where any model loops over time.
+    """Return the last carry and every state [T, B, D]: a scan of the cell over time.
 
-    drive:  [T, B, G·D], what the inputs say to each step; kernel: [D, G·D] and bias: [G·D], what the state says.
-    alive:  bool[T, B], the steps that may change the carry. In reverse, padding at the end is met first, and skipped.
+    input_projection: [T, B, G·D]; kernel: [D, G·D] and bias: [G·D], the recurrent projection.
+    mask: bool[T, B], the steps that update the carry. In reverse, the padding at the end comes first and is skipped.
     """
 
-    def step(carry: Carry, now: tuple[jax.Array, jax.Array | None]) -> tuple[Carry, jax.Array]:
-        driven, living = now
-        said = carry[0] @ kernel
-        new = update(driven, said if bias is None else said + bias[None], carry)
-        if living is not None:
-            new = tuple(jnp.where(living[:, None], after, before) for after, before in zip(new, carry, strict=True))
+    def step(carry: Carry, xs: tuple[jax.Array, jax.Array | None]) -> tuple[Carry, jax.Array]:
+        projected, valid = xs
+        recurrent = carry[0] @ kernel
+        new = update(projected, recurrent if bias is None else recurrent + bias[None], carry)
+        if valid is not None:
+            new = tuple(jnp.where(valid[:, None], after, before) for after, before in zip(new, carry, strict=True))
         return new, new[0]
 
     if update is _lstm and kernel_choice.custom("lstm"):
-        return lstm.walk(drive, kernel, (start[0], start[1]), alive, reverse)
-    return lax.scan(step, start, (drive, alive), reverse=reverse)
+        return lstm.scan_lstm(input_projection, kernel, (start[0], start[1]), mask, reverse)
+    return lax.scan(step, start, (input_projection, mask), reverse=reverse)
 
 
-def _rnn(drive: jax.Array, said: jax.Array, carry: Carry) -> Carry:
-    return (jnp.tanh(drive + said),)
+def _rnn(input_projection: jax.Array, recurrent: jax.Array, carry: Carry) -> Carry:
+    return (jnp.tanh(input_projection + recurrent),)
 
 
-def _gru(drive: jax.Array, said: jax.Array, carry: Carry) -> Carry:
+def _gru(input_projection: jax.Array, recurrent: jax.Array, carry: Carry) -> Carry:
     (hidden,) = carry
-    dr, dz, dn = jnp.split(drive, 3, axis=-1)
-    sr, sz, sn = jnp.split(said, 3, axis=-1)
-    reset, keep = nn.sigmoid(dr + sr), nn.sigmoid(dz + sz)
-    return ((1 - keep) * jnp.tanh(dn + reset * sn) + keep * hidden,)
+    xr, xz, xn = jnp.split(input_projection, 3, axis=-1)
+    hr, hz, hn = jnp.split(recurrent, 3, axis=-1)
+    r, z = nn.sigmoid(xr + hr), nn.sigmoid(xz + hz)
+    return ((1 - z) * jnp.tanh(xn + r * hn) + z * hidden,)
 
 
-def _lstm(drive: jax.Array, said: jax.Array, carry: Carry) -> Carry:
-    _, memory = carry
-    write, forget, new, read = jnp.split(drive + said, 4, axis=-1)
-    memory = nn.sigmoid(forget) * memory + nn.sigmoid(write) * jnp.tanh(new)
-    return nn.sigmoid(read) * jnp.tanh(memory), memory
+def _lstm(input_projection: jax.Array, recurrent: jax.Array, carry: Carry) -> Carry:
+    _, cell = carry
+    i, f, g, o = jnp.split(input_projection + recurrent, 4, axis=-1)
+    cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
+    return nn.sigmoid(o) * jnp.tanh(cell), cell
 
 
-# cell -> numbers per unit of width, arrays in the carry (the state first), update.
-# Gates lie in the order of PyTorch: i f g o, r z n.
+# cell -> number of gates, number of arrays in the carry (the hidden state first), update.
+# Gates are in the order of PyTorch: i f g o, r z n.
 CELLS: dict[str, tuple[int, int, Update]] = {"lstm": (4, 2, _lstm), "gru": (3, 1, _gru), "rnn": (1, 1, _rnn)}
 
 _zeros = nn.initializers.zeros
 
 
-def _remember(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
-    """Open an LSTM's forget gates, so that its memory lasts before anything is learnt (Gers et al., 2000)."""
+def _forget_bias(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
+    """Initialise an LSTM's forget-gate bias to 1, so that the cell state persists initially (Gers et al., 2000)."""
     return jnp.repeat(jnp.array([0, 1, 0, 0], dtype), shape[0] // 4)
 
 
 def _orthogonal_gates(key: Array, shape: tuple[int, int], dtype: Dtype = jnp.float32) -> jax.Array:
-    """Start every gate from a rotation, which neither shrinks nor grows the state (Saxe et al., 2014)."""
+    """Initialise each gate's recurrent kernel orthogonally: it preserves the state's norm (Saxe et al., 2014)."""
     width, gates = shape[0], shape[1] // shape[0]
     rotate = nn.initializers.orthogonal()
     return jnp.concatenate([rotate(k, (width, width), dtype) for k in jax.random.split(key, gates)], axis=1)

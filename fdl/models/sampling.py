@@ -1,6 +1,6 @@
-"""Writing with a language model: choose a token, let the model read it, choose the next.
+"""Sampling from a language model: temperature, top-k and top-p.
 
-Shape legend: B batch, P prompt, T tokens to write, V vocabulary.
+Shape legend: B batch, P prompt length, T generated tokens, V vocabulary.
 """
 
 import inspect
@@ -17,31 +17,33 @@ from fdl.core.types import Array, PyTree
 def choose(
     logits: jax.Array, key: Array, *, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
 ) -> jax.Array:
-    """Return i32[B], a token for each row of `logits: f32[B, V]`.
+    """Sample i32[B], a token for each row of `logits: f32[B, V]`.
 
-    temperature: divides the logits; 0 takes the likeliest token, and what is near 0 comes near that.
-    top_k:       only the k likeliest tokens can be chosen; of equals the first.
-    top_p:       only the fewest likeliest tokens that together have at least this probability (Holtzman et al., 2019).
-    A logit that is not a number is chosen by none of these.
+    temperature: divides the logits; 0 is greedy, the most likely token.
+    top_k:       sample from the k most likely tokens; ties go to the lower index.
+    top_p:       sample from the smallest set of most likely tokens with at least this total probability (nucleus
+                 sampling; Holtzman et al., 2019).
+    A NaN logit is never sampled.
     """
     logits = jnp.where(jnp.isnan(logits), -jnp.inf, logits.astype(jnp.float32))
     if temperature < jnp.finfo(jnp.float32).tiny:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     best = jnp.max(logits, axis=-1, keepdims=True)
-    logits = jnp.where(logits == best, 0.0, logits - best) / temperature  # the best stays finite however small it is
+    # The maximum is subtracted before the division, so it stays finite at any temperature.
+    logits = jnp.where(logits == best, 0.0, logits - best) / temperature
     if top_p < 1 or top_k is not None:
-        logits = jnp.where(_among_best(logits, top_k, top_p), logits, -jnp.inf)
+        logits = jnp.where(_top_mask(logits, top_k, top_p), logits, -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
-def _among_best(logits: jax.Array, top_k: int | None, top_p: float) -> jax.Array:
-    """Return bool[B, V], the tokens that `top_k` and `top_p` leave: just as many as they say, the first of equals."""
+def _top_mask(logits: jax.Array, top_k: int | None, top_p: float) -> jax.Array:
+    """Return the mask bool[B, V] of the tokens that `top_k` and `top_p` keep: exactly that many, ties by index."""
     ranked = jnp.sort(logits, axis=-1, descending=True)
     size = ranked.shape[-1]
     count = jnp.full((*ranked.shape[:-1], 1), size)
     if top_p < 1:
-        likely = nn.softmax(ranked)
-        count = jnp.sum(jnp.cumsum(likely, axis=-1) - likely < top_p, axis=-1, keepdims=True)
+        probabilities = nn.softmax(ranked)
+        count = jnp.sum(jnp.cumsum(probabilities, axis=-1) - probabilities < top_p, axis=-1, keepdims=True)
     count = jnp.clip(count, 1, min(size, top_k or size))
     least = jnp.take_along_axis(ranked, count - 1, axis=-1)
     tied = logits == least
@@ -61,26 +63,28 @@ def write(
     top_k: int | None = None,
     top_p: float = 1.0,
 ) -> jax.Array:
-    """Return i32[B, T], what the model writes after `prompt: i32[B, P]`, `count` tokens long.
+    """Generate i32[B, T], `count` tokens after `prompt: i32[B, P]`.
 
-    The model reads the prompt at once and then each token once: what it has read it keeps in its collection "cache".
-    Token t is chosen with `fold_in(key, t)`.
+    The prompt is processed in one call (prefill), then each token in one, with the collection "cache" carried along.
+    Token t is sampled with `fold_in(key, t)`.
     """
-    assert "decode" in inspect.signature(type(model).__call__).parameters, f"{type(model).__name__} cannot go on"
+    assert "decode" in inspect.signature(type(model).__call__).parameters, (
+        f"{type(model).__name__} has no decode argument"
+    )
     pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
 
-    def read(cache: PyTree, tokens: jax.Array) -> tuple[jax.Array, PyTree]:
+    def forward(cache: PyTree, tokens: jax.Array) -> tuple[jax.Array, PyTree]:
         logits, kept = model.apply({**variables, "cache": cache}, tokens, decode=True, mutable=["cache"])
         return logits[:, -1], kept["cache"]
 
     def step(carry: tuple[PyTree, jax.Array], t: jax.Array) -> tuple[tuple[PyTree, jax.Array], jax.Array]:
         cache, token = carry
-        logits, cache = read(cache, token[:, None])
+        logits, cache = forward(cache, token[:, None])
         token = pick(logits, jax.random.fold_in(key, t))
         return (cache, token), token
 
     empty = jax.eval_shape(lambda: model.init(jax.random.key(0), prompt, decode=True))["cache"]
-    logits, cache = read(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), empty), jnp.asarray(prompt))
+    logits, cache = forward(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), empty), jnp.asarray(prompt))
     first = pick(logits, jax.random.fold_in(key, 0))
     _, rest = lax.scan(step, (cache, first), jnp.arange(1, count))
     return jnp.concatenate([first[:, None], rest.swapaxes(0, 1)], axis=1)

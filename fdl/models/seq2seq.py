@@ -1,8 +1,8 @@
-"""One sequence into another: an encoder reads the source, a decoder writes and looks back at it.
+"""Encoder-decoder models for sequence to sequence tasks.
 
-Both are taught by forcing: the decoder is given what was to be written up to each place and says what comes next.
+Both are trained with teacher forcing: the decoder's inputs are the target tokens shifted right by one.
 
-Shape legend: B batch, S source positions, T written positions, V vocabulary, D width.
+Shape legend: B batch, S source positions, T target positions, V vocabulary, D width.
 """
 
 import functools
@@ -31,7 +31,7 @@ def encoder_decoder(
     context: int,
     dropout: float = 0.0,
 ) -> nn.Module:
-    """Make the encoder-decoder of this kind; `context` is the longest sequence, which a recurrent net need not know."""
+    """Make the encoder-decoder of this kind; `context`, the maximum length, is used by the Transformer only."""
     if kind == "gru":
         return Seq2SeqRNN(vocabulary, source_vocabulary, width, depth, dropout=dropout)
     if kind == "transformer":
@@ -40,12 +40,12 @@ def encoder_decoder(
 
 
 class Seq2SeqRNN(nn.Module):
-    """Translate with a recurrent encoder that reads both ways and a recurrent decoder with attention.
+    """A bidirectional recurrent encoder and a recurrent decoder with attention.
 
-    Attention follows the decoder's state, so all places are asked at once; its weights f32[B, 1, T, S] are sown as
-    "attention" in "intermediates". Papers: Sutskever et al., 2014; Luong et al., 2015.
+    Attention comes after the decoder's recurrence, so all positions are computed at once; its weights f32[B, 1, T, S]
+    are sown as "attention" in "intermediates". Papers: Sutskever et al., 2014; Luong et al., 2015.
 
-    vocabulary: tokens that can be written; source_vocabulary: those of the source, None if it is features.
+    vocabulary: of the target; source_vocabulary: of the source, None if the source is features.
     """
 
     vocabulary: int
@@ -58,12 +58,12 @@ class Seq2SeqRNN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, sources: Array, written: Array, source_lengths: Array | None = None, *, train: bool = False
+        self, sources: Array, decoder_inputs: Array, source_lengths: Array | None = None, *, train: bool = False
     ) -> jax.Array:
-        """Return logits f32[B, T, V] of what comes after each place of `written`.
+        """Return logits f32[B, T, V] of the token after each position of `decoder_inputs`.
 
-        sources: i32[B, S] tokens or f32[B, S, ...] features; source_lengths: i32[B], how many count, all if None.
-        written: i32[B, T], the start token and then the target but its last: what is known when each is to be written.
+        sources: i32[B, S] tokens or f32[B, S, ...] features; source_lengths: i32[B], valid positions, all if None.
+        decoder_inputs: i32[B, T], the start token and the target without its last token.
         """
         dense = functools.partial(nn.Dense, self.width, dtype=self.dtype)
         layer = functools.partial(Recurrence, self.width, self.cell, dtype=self.dtype)
@@ -71,29 +71,29 @@ class Seq2SeqRNN(nn.Module):
             x = jnp.reshape(sources, (*sources.shape[:2], -1))
         else:
             x = nn.Embed(self.source_vocabulary, self.width, dtype=self.dtype, name="source_embed")(sources)
-        starts = []
+        starts = []  # the decoder's initial states, from the encoder's last ones
         for i in stack(self.depth):
             x = Dropout(self.dropout)(x, train=train)
-            onward, there = layer(name=f"read_{i}")(x, source_lengths)
-            back, and_back = layer(reverse=True, name=f"read_back_{i}")(x, source_lengths)
-            x = dense(name=f"read_both_{i}")(jnp.concatenate([there, and_back], axis=-1))
-            starts.append(dense(name=f"hand_over_{i}")(jnp.concatenate([onward, back], axis=-1)))
-        y = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, name="embed")(written)
+            forward_last, forward_states = layer(name=f"read_{i}")(x, source_lengths)
+            backward_last, backward_states = layer(reverse=True, name=f"read_back_{i}")(x, source_lengths)
+            x = dense(name=f"read_both_{i}")(jnp.concatenate([forward_states, backward_states], axis=-1))
+            starts.append(dense(name=f"hand_over_{i}")(jnp.concatenate([forward_last, backward_last], axis=-1)))
+        y = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, name="embed")(decoder_inputs)
         for i, start in enumerate(starts):
             y = Dropout(self.dropout)(y, train=train)
             _, y = layer(name=f"write_{i}")(y, start=jnp.tanh(start))
-        seen = Attention(1, dtype=self.dtype, kernel_init=_fan_in, out_init=_fan_in)(y, x, lengths=source_lengths)
-        y = jnp.tanh(dense(name="combine")(jnp.concatenate([y, seen], axis=-1)))
+        attended = Attention(1, dtype=self.dtype, kernel_init=_fan_in, out_init=_fan_in)(y, x, lengths=source_lengths)
+        y = jnp.tanh(dense(name="combine")(jnp.concatenate([y, attended], axis=-1)))
         return nn.Dense(self.vocabulary, name="head")(Dropout(self.dropout)(y, train=train))
 
 
 class Seq2SeqTransformer(nn.Module):
-    """Translate with a Transformer encoder and a causal decoder whose blocks attend to what the encoder found.
+    """A Transformer encoder and a causal decoder with cross-attention.
 
-    Paper: Vaswani et al., 2017, with the normalisation first. The weights of each layer are sown as in `Attention`.
+    Paper: Vaswani et al., 2017, but pre-norm. The attention weights of each layer are sown as in `Attention`.
 
-    vocabulary: tokens that can be written; source_vocabulary: those of the source, None if it is features.
-    context:    the longest sequence of either kind.
+    vocabulary: of the target; source_vocabulary: of the source, None if the source is features.
+    context:    the maximum length of sources and targets.
     """
 
     vocabulary: int
@@ -107,10 +107,10 @@ class Seq2SeqTransformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, sources: Array, written: Array, source_lengths: Array | None = None, *, train: bool = False
+        self, sources: Array, decoder_inputs: Array, source_lengths: Array | None = None, *, train: bool = False
     ) -> jax.Array:
-        """Return logits f32[B, T, V] of what comes after each place of `written`; the arguments are `Seq2SeqRNN`'s."""
-        longest = max(sources.shape[1], written.shape[1])
+        """Return logits f32[B, T, V] of the token after each of `decoder_inputs`; the arguments are `Seq2SeqRNN`'s."""
+        longest = max(sources.shape[1], decoder_inputs.shape[1])
         if longest > self.context:
             raise ValueError(f"{longest} positions do not fit context {self.context}; set context={longest}")
         embed = functools.partial(nn.Embed, features=self.width, dtype=self.dtype, embedding_init=normal)
@@ -126,8 +126,8 @@ class Seq2SeqTransformer(nn.Module):
         for i in stack(self.depth):
             x = block(name=f"read_{i}")(x, lengths=source_lengths, train=train)
         x = norm(name="source_norm")(x)
-        y = embed(self.vocabulary, name="embed")(written)
-        y = y + embed(self.context, name="positions")(jnp.arange(written.shape[1])[None])
+        y = embed(self.vocabulary, name="embed")(decoder_inputs)
+        y = y + embed(self.context, name="positions")(jnp.arange(decoder_inputs.shape[1])[None])
         y = Dropout(self.dropout)(y, train=train)
         for i in stack(self.depth):
             y = block(causal=True, name=f"write_{i}")(y, x, memory_lengths=source_lengths, train=train)

@@ -1,4 +1,4 @@
-"""The Transformer: attention and a two-layer net per position, block upon block.
+"""The Transformer: blocks of attention and a feed-forward network.
 
 Shape legend: B batch, T positions, S positions of the memory, D width.
 """
@@ -15,25 +15,25 @@ from fdl.core.types import Array
 from fdl.models.attention import Attention
 from fdl.models.kernels.materialize import materialize
 from fdl.models.kernels.token_head import token_logits
-from fdl.models.layers import Activation, Dropout, Dtype, counts, stack
+from fdl.models.layers import Activation, Dropout, Dtype, length_mask, stack
 
 Remat = Literal["none", "dots", "all"]
 normal = nn.initializers.normal(0.02)
 
 
 class Transformer(nn.Module):
-    """Read a sequence with a stack of blocks and answer at every position, or once for all.
+    """A stack of Transformer blocks with a linear head at every position, or on the mean over positions.
 
-    outputs:    how many numbers an answer has; None gives the last block's [D].
-    vocabulary: the inputs are tokens below it, each to be embedded; None means that they are features.
-    hidden:     width of the net inside a block; None is four times `width`.
-    context:    the longest sequence.
-    causal:     a decoder, where no position sees a later one; else an encoder.
-    return_sequences: answer at every position; else once, from the mean over the positions that `lengths` lets be seen.
-    positions:  a learned vector for each, or queries and keys rotated by it.
-    tied:       the outputs are the products with the embeddings of the tokens.
-    remat:      what the backward pass computes a second time instead of keeping it: nothing, all of a block but its
-                matrix products, or all of a block.
+    outputs:    output size; None returns the last block's normalised states [D].
+    vocabulary: vocabulary size of token inputs, which are embedded; None means that inputs are features.
+    hidden:     width of the feed-forward network; None is four times `width`.
+    context:    the maximum sequence length.
+    causal:     mask later positions (a decoder); else attention is bidirectional (an encoder).
+    return_sequences: outputs at every position; else one, from the mean over the valid positions.
+    positions:  learned or rotary position embeddings.
+    tied:       tie the output head to the token embedding.
+    remat:      what the backward pass recomputes instead of storing: nothing, all of a block but its matrix products,
+                or all of a block.
     """
 
     outputs: int | None
@@ -63,11 +63,10 @@ class Transformer(nn.Module):
     ) -> Any:
         """Return f32[B, outputs], or f32[B, T, outputs] if `return_sequences`.
 
-        inputs:  i32[B, T] tokens or f32[B, T, ...] features, whose further dimensions are laid side by side.
-        lengths: i32[B], positions that count in each row; None means all.
-        decode:  go on after the positions that the collection "cache" remembers, and remember these too. No more than
-                 `context` in all.
-        factored: tied outputs at every position may be `TokenLogits`.
+        inputs:  i32[B, T] tokens or f32[B, T, ...] features, flattened to [B, T, C].
+        lengths: i32[B], valid positions of each row; None means all.
+        decode:  continue after the positions in the collection "cache", and add these to it; at most `context` in all.
+        factored: tied outputs at every position may be returned as `TokenLogits`.
         """
         time = inputs.shape[1]
         if time > self.context:
@@ -78,11 +77,12 @@ class Transformer(nn.Module):
             )
         offset = None
         if decode:
-            seen = self.variable("cache", "seen", jnp.zeros, (), jnp.int32)
-            offset = seen.value
+            cache_index = self.variable("cache", "seen", jnp.zeros, (), jnp.int32)
+            offset = cache_index.value
             if not self.is_initializing():
-                seen.value = offset + time
+                cache_index.value = offset + time
 
+        # Embed tokens (or project features) and add the positions.
         if self.vocabulary is None:
             flat = jnp.reshape(inputs, (*inputs.shape[:2], -1))
             x = nn.Dense(self.width, dtype=self.dtype, kernel_init=normal, name="embed")(flat)
@@ -90,8 +90,10 @@ class Transformer(nn.Module):
             embed = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, embedding_init=normal, name="embed")
             x = embed(inputs)
         if self.positions == "learned":
-            places = nn.Embed(self.context, self.width, dtype=self.dtype, embedding_init=normal, name="positions")
-            x = x + places((0 if offset is None else offset) + jnp.arange(time)[None])
+            position_embed = nn.Embed(
+                self.context, self.width, dtype=self.dtype, embedding_init=normal, name="positions"
+            )
+            x = x + position_embed((0 if offset is None else offset) + jnp.arange(time)[None])
         x = Dropout(self.dropout)(x, train=train)
         for _ in stack(self.depth):
             block = Block(
@@ -105,7 +107,7 @@ class Transformer(nn.Module):
                 dtype=self.dtype,
             )
             call = functools.partial(Block.__call__, lengths=lengths, offset=offset, train=train)
-            x = again(call, self.remat)(block, x)
+            x = with_remat(call, self.remat)(block, x)
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
         x = x if self.return_sequences else masked_mean(x, lengths)
         if self.outputs is None:
@@ -115,19 +117,19 @@ class Transformer(nn.Module):
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x)
 
 
-def again(call: Callable[..., jax.Array], remat: Remat) -> Callable[..., jax.Array]:
-    """Return the call of a module, of which the backward pass computes some again: less memory, more time."""
+def with_remat(call: Callable[..., jax.Array], remat: Remat) -> Callable[..., jax.Array]:
+    """Wrap a module call with rematerialisation (`nn.remat`): less memory, more time in the backward pass."""
     if remat == "none":
         return call
     return nn.remat(call, policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None)
 
 
 class Block(nn.Module):
-    """Add what attention finds, then what a two-layer net makes of it, each of the normalised stream.
+    """A Transformer block: attention and a feed-forward network, each with a residual connection and layer norm.
 
-    context:    needed only to generate step by step.
-    norm_first: normalise what goes into a part (GPT-2), else what comes out of the sum (the first Transformer, BERT).
-    depth:      blocks in the whole stack: what each adds starts smaller the more there are (Radford et al., 2019).
+    context:    size of the key-value cache, needed only for generation.
+    norm_first: pre-norm (GPT-2), else post-norm (the original Transformer, BERT).
+    depth:      blocks in the whole stack, by which residual output projections are scaled (Radford et al., 2019).
     """
 
     heads: int
@@ -153,19 +155,19 @@ class Block(nn.Module):
         offset: jax.Array | None = None,
         train: bool = False,
     ) -> jax.Array:
-        """Return [B, T, D] from `x: [B, T, D]`; with `memory: [B, S, D]`, attention to it comes between.
+        """Return [B, T, D] from `x: [B, T, D]`, with cross-attention to `memory: [B, S, D]` if given.
 
-        lengths, memory_lengths: i32[B], how many positions of either count.
-        offset: as `Attention` takes it.
+        lengths, memory_lengths: i32[B], valid positions of `x` and of `memory`.
+        offset: as in `Attention`.
         """
         small = nn.initializers.normal(0.02 / (2 * self.depth) ** 0.5)
 
-        def add(x: jax.Array, part: Callable[[jax.Array], jax.Array], name: str) -> jax.Array:
+        def residual(x: jax.Array, sublayer: Callable[[jax.Array], jax.Array], name: str) -> jax.Array:
             norm = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=f"{name}_norm")
             drop = Dropout(self.dropout)
             if self.norm_first:
-                return materialize(x + drop(part(norm(x)), train=train))
-            return norm(materialize(x + drop(part(x), train=train)))
+                return materialize(x + drop(sublayer(norm(x)), train=train))
+            return norm(materialize(x + drop(sublayer(x), train=train)))
 
         def attention(x: jax.Array) -> jax.Array:
             layer = Attention(
@@ -173,24 +175,24 @@ class Block(nn.Module):
             )
             return layer(x, lengths=lengths, offset=offset)
 
-        def recall(x: jax.Array) -> jax.Array:
+        def cross_attention(x: jax.Array) -> jax.Array:
             layer = Attention(self.heads, dtype=self.dtype, out_init=small, name="recall")
             return layer(x, memory, lengths=memory_lengths)
 
-        def think(x: jax.Array) -> jax.Array:
+        def feed_forward(x: jax.Array) -> jax.Array:
             wide = nn.Dense(self.hidden or 4 * x.shape[-1], dtype=self.dtype, kernel_init=normal, name="up")(x)
             narrow = nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=small, name="down")
             return narrow(self.activation(wide))
 
-        x = add(x, attention, "attention")
+        x = residual(x, attention, "attention")
         if memory is not None:
-            x = add(x, recall, "recall")
-        return add(x, think, "mlp")
+            x = residual(x, cross_attention, "recall")  # parameter names of earlier versions' checkpoints
+        return residual(x, feed_forward, "mlp")
 
 
 def masked_mean(x: jax.Array, lengths: Array | None) -> jax.Array:
-    """Return [B, D], the mean of `x: [B, T, D]` over the positions that count."""
+    """Return [B, D], the mean of `x: [B, T, D]` over the valid positions."""
     if lengths is None:
         return x.mean(axis=1)
-    seen = counts(lengths, x.shape[1])[..., None].astype(x.dtype)
-    return (x * seen).sum(axis=1) / jnp.maximum(seen.sum(axis=1), 1)
+    mask = length_mask(lengths, x.shape[1])[..., None].astype(x.dtype)
+    return (x * mask).sum(axis=1) / jnp.maximum(mask.sum(axis=1), 1)

@@ -16,8 +16,8 @@ CHANNELS = (64, 128, 256, 512, 512)
 class VGG(nn.Module):
     """Classify images by stages of 3-wide convolutions, each stage pooled to half the side.
 
-    depth:  layers with weights: 11, 13, 16 or 19.
-    hidden: width of the two dense layers before the last; 512 is plenty for images of 32 pixels.
+    depth:  number of layers with weights: 11, 13, 16 or 19.
+    hidden: width of the two hidden dense layers; 512 suffices for images of 32 pixels.
     """
 
     outputs: int

@@ -15,7 +15,7 @@ from fdl.models.transformer import Block, normal
 
 
 class ViT(nn.Module):
-    """Classify an image by a Transformer encoder over its patches and one extra position that gives the answer.
+    """Classify an image by a Transformer encoder over its patches and a class token.
 
     The defaults are ViT-B/16. A side that is no multiple of `patch` is padded with zeros.
     """
@@ -35,8 +35,8 @@ class ViT(nn.Module):
             jnp.asarray(inputs)
         )
         x = x.reshape(x.shape[0], -1, self.width)
-        answer = self.param("answer", nn.initializers.zeros, (1, 1, self.width))
-        x = jnp.concatenate([jnp.broadcast_to(answer, (x.shape[0], 1, self.width)).astype(x.dtype), x], axis=1)
+        class_token = self.param("answer", nn.initializers.zeros, (1, 1, self.width))
+        x = jnp.concatenate([jnp.broadcast_to(class_token, (x.shape[0], 1, self.width)).astype(x.dtype), x], axis=1)
         x = x + self.param("positions", normal, (1, x.shape[1], self.width)).astype(x.dtype)
         x = Dropout(self.dropout)(x, train=train)
         gelu = functools.partial(nn.gelu, approximate=False)

@@ -62,7 +62,7 @@ def test_a_convolution_needs_something_to_convolve_over():
 
 def test_a_stack_has_at_least_one_layer():
     for model in (Transformer(2, vocabulary=5, depth=0), RNN(2, vocabulary=5, depth=0)):
-        with pytest.raises(ValueError, match="depth 0 is no layer at all; give 1 or more"):
+        with pytest.raises(ValueError, match="depth 0 is not a number of layers; give 1 or more"):
             jax.eval_shape(lambda model=model: model.init(KEY, jnp.zeros((3, 4), jnp.int32)))
 
 

@@ -35,7 +35,7 @@ def tokens(inputs, targets_of=()):
 
 TEXT = Shape((T,), np.int32)
 IMAGE = Shape((8, 8, 3), np.float32)
-PAIR = {"sources": TEXT, "written": TEXT}
+PAIR = {"sources": TEXT, "decoder_inputs": TEXT}
 FAMILIES = {
     "mlp": (models.MLP(V, (W, W)), tokens(Shape((W,), np.float32)), classify(V)),
     "cnn": (models.cifar_resnet(8, V), tokens(IMAGE), classify(V)),

@@ -26,11 +26,12 @@ def pairs(
     target_length: int = 0,
     missing: Missing = "refuse",
 ) -> Dataset:
-    """Return pairs for teacher forcing: inputs `{"sources", "written", "source_lengths"}`, targets i32[B, T].
+    """Return pairs for teacher forcing: inputs `{"sources", "decoder_inputs", "source_lengths"}`, targets i32[B, T].
 
-    sources: i32[B, S]. written: i32[B, T], START and the target but its last. targets end with END and weigh nothing
-    after it. length, target_length: S and T; 0 takes the smallest of a few fixed lengths that holds 95 % of the
-    training texts whole. target_tokens: what a token of the target is, if not the same as of the source.
+    sources: i32[B, S]. decoder_inputs: i32[B, T], START and the target without its last token. targets end with END;
+    later positions have weight 0.
+    length, target_length: S and T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts
+    whole. target_tokens: the tokenization of the target, if not that of the source.
     Source and target have a vocabulary each: `spec.vocabulary` and `spec.classes` tokens.
     """
     both = [name for name, field in records.fields.items() if field.kind == "text"]
@@ -55,14 +56,16 @@ def pairs(
         sources, source_lengths = padded([read.encode(text) for text in clean(records, split, column)], length)
         answers = [np.append(write.encode(text), END) for text in clean(records, split, goal)]
         targets, lengths = padded(answers, target_length)
-        written = np.concatenate([np.full((len(targets), 1), START, np.int32), targets[:, :-1]], axis=1)
+        decoder_inputs = np.concatenate([np.full((len(targets), 1), START, np.int32), targets[:, :-1]], axis=1)
         weights = (np.arange(target_length)[None] < lengths[:, None]).astype(np.float32)
-        return columns({"sources": sources, "written": written, "source_lengths": source_lengths}, targets, weights)
+        return columns(
+            {"sources": sources, "decoder_inputs": decoder_inputs, "source_lengths": source_lengths}, targets, weights
+        )
 
     spec = Spec(
         inputs={
             "sources": jax.ShapeDtypeStruct((length,), np.int32),
-            "written": jax.ShapeDtypeStruct((target_length,), np.int32),
+            "decoder_inputs": jax.ShapeDtypeStruct((target_length,), np.int32),
             "source_lengths": jax.ShapeDtypeStruct((), np.int32),
         },
         targets=jax.ShapeDtypeStruct((target_length,), np.int32),

@@ -1,5 +1,5 @@
-"""Ops: the few computations that XLA compiles badly as they stand, each in a faster form beside the plain one.
+"""Kernels: operations that XLA compiles badly from plain JAX, each with a faster custom form.
 
-Every op is one pure function. Its plain form is what anyone would write, and what the tests hold the own form to:
-values and gradients agree to 1e-5. Which form runs is decided in `fdl.core.kernel_choice`, and models need not know.
+Every kernel is one pure function. Tests compare the values and gradients of its custom form with those of the
+reference form, plain JAX, to 1e-5. `fdl.core.kernel_choice` selects the form; models do not depend on the choice.
 """

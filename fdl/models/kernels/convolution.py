@@ -1,8 +1,8 @@
-"""Convolution whose backward pass stays in the form that XLA:CPU is fast at.
+"""Convolution whose backward pass stays in the layout that XLA:CPU runs fast.
 
-XLA:CPU hands a convolution to Eigen where it is laid out as batch, space, channels and is inside a loop only in that
-form. JAX's own gradients are convolutions in other layouts, 20 times slower there. Here operands are transposed first,
-so that all three are plain.
+XLA:CPU calls Eigen for a convolution in NHWC layout and, inside a loop, only for that layout. JAX's gradients are
+convolutions in other layouts, 20 times slower there. Here operands are transposed first, so that the forward pass and
+both gradients are NHWC convolutions.
 
 Shape legend: B batch, C channels in, F channels out, ... space (one to three dimensions).
 """
@@ -28,14 +28,14 @@ def convolve(
     else:
         pads = ((padding, padding),) * len(strides)
     if not custom("convolution"):
-        return _plain(x, kernel, strides, pads)
-    if all(side == 1 for side in kernel.shape[:-2]) and not any(map(any, pads)):
+        return _reference(x, kernel, strides, pads)
+    if all(side == 1 for side in kernel.shape[:-2]) and not any(map(any, pads)):  # 1x1: a matrix product
         every = tuple(slice(None, None, stride) for stride in strides)
         return x[(slice(None), *every)] @ kernel.reshape(kernel.shape[-2:])
-    return _own(x, kernel, strides, pads)
+    return _custom(x, kernel, strides, pads)
 
 
-def _plain(
+def _reference(
     x: jax.Array,
     kernel: jax.Array,
     strides: tuple[int, ...],
@@ -49,40 +49,42 @@ def _plain(
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _own(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
-    return _plain(x, kernel, strides, pads)
+def _custom(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
+    return _reference(x, kernel, strides, pads)
 
 
 def _forward(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     x = materialize(x)
-    return _plain(x, kernel, strides, pads), (x, kernel)
+    return _reference(x, kernel, strides, pads), (x, kernel)
 
 
 def _backward(
-    strides: tuple[int, ...], pads: Pads, kept: tuple[jax.Array, jax.Array], g: jax.Array
+    strides: tuple[int, ...], pads: Pads, residuals: tuple[jax.Array, jax.Array], g: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    x, kernel = kept
+    x, kernel = residuals
     count = len(strides)
     ones, space = (1,) * count, tuple(range(count))
-    # How far the strides reach, and so what is missing at the end (or, if negative, was never looked at).
+    # Extent of the strided output in the input, and so the padding missing at the end (negative: unread input).
     reach = [(size - 1) * stride + 1 for size, stride in zip(g.shape[1:-1], strides, strict=True)]
     sizes, sides = x.shape[1:-1], kernel.shape[:count]
 
     spaces = [(*at, low) for *at, (low, _) in zip(sides, sizes, reach, pads, strict=True)]
 
+    # Input gradient: convolve the output gradient, dilated by the strides, with the flipped, transposed kernel.
     flipped = lax.rev(kernel, space).swapaxes(-1, -2)
     around = tuple((side - 1 - low, size + low - far) for side, size, far, low in spaces)
-    dx = _plain(g, flipped, ones, around, x_dilation=strides)
+    dx = _reference(g, flipped, ones, around, x_dilation=strides)
 
+    # Kernel gradient: convolve the input with the output gradient, with batch and channels swapped.
     missing = [side - 1 + far - size - low for side, size, far, low in spaces]
-    seen = tuple(slice(0, size + min(0, more)) for size, more in zip(sizes, missing, strict=True))
-    turned = x[(slice(None), *seen)].swapaxes(0, -1)  # [C, ..., B]
+    read = tuple(slice(0, size + min(0, more)) for size, more in zip(sizes, missing, strict=True))
+    transposed = x[(slice(None), *read)].swapaxes(0, -1)  # [C, ..., B]
     window = g.transpose(*range(1, count + 1), 0, count + 1)  # [..., B, F]
     ends = tuple((low, max(0, more)) for (low, _), more in zip(pads, missing, strict=True))
-    dkernel = _plain(turned, window, ones, ends, kernel_dilation=strides)  # [C, sides, F]
+    dkernel = _reference(transposed, window, ones, ends, kernel_dilation=strides)  # [C, sides, F]
     return dx, dkernel.transpose(*range(1, count + 1), 0, count + 1)
 
 
-_own.defvjp(_forward, _backward)
+_custom.defvjp(_forward, _backward)

@@ -1,7 +1,7 @@
-"""The LSTM's walk along time with a backward pass of its own: one weight gradient after the loop, not one a step.
+"""The LSTM scan with a custom backward pass: one weight gradient after the loop, not one per time step.
 
-One array holds, for each time step, first what the inputs tell the gates and then how far the gates were open: nothing
-of its size is copied.
+One buffer [T, B, 4D] holds the input projections and is overwritten step by step with the gate activations, so no
+second array of its size is allocated.
 
 Shape legend: B batch, T time, D width.
 """
@@ -16,89 +16,89 @@ Carry = tuple[jax.Array, jax.Array]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
-def walk(
-    drive: jax.Array, kernel: jax.Array, start: Carry, alive: jax.Array | None, reverse: bool
+def scan_lstm(
+    input_projection: jax.Array, kernel: jax.Array, start: Carry, mask: jax.Array | None, reverse: bool
 ) -> tuple[Carry, jax.Array]:
     """Return the last carry and every state [T, B, D].
 
-    drive: [T, B, 4D]; kernel: [D, 4D]; start: two of [B, D]; alive: bool[T, B], the steps that change the carry.
+    input_projection: [T, B, 4D]; kernel: [D, 4D]; start: two of [B, D]; mask: bool[T, B], steps that update the carry.
     """
-    return _forward(drive, kernel, start, alive, reverse)[0]
+    return _forward(input_projection, kernel, start, mask, reverse)[0]
 
 
-def _opened(told: jax.Array) -> jax.Array:
-    """Return how far the gates are open, [B, 4D], for what they were told, and the new memory, which is the third.
+def _activate(preactivation: jax.Array) -> jax.Array:
+    """Return the activations [B, 4D] of the preactivations: tanh for the candidate (third of i f g o), else σ.
 
-    One tanh for all, since σ(x) = (1 + tanh(x/2)) / 2.
+    A single tanh computes both, since σ(x) = (1 + tanh(x/2)) / 2.
     """
-    new = jnp.arange(told.shape[-1])[None] * 4 // told.shape[-1] == 2
-    half = jnp.where(new, 1.0, 0.5).astype(told.dtype)
-    return jnp.tanh(told * half) * half + (1 - half)
+    candidate = jnp.arange(preactivation.shape[-1])[None] * 4 // preactivation.shape[-1] == 2
+    half = jnp.where(candidate, 1.0, 0.5).astype(preactivation.dtype)
+    return jnp.tanh(preactivation * half) * half + (1 - half)
 
 
 def _forward(
-    drive: jax.Array, kernel: jax.Array, start: Carry, alive: jax.Array | None, reverse: bool
+    input_projection: jax.Array, kernel: jax.Array, start: Carry, mask: jax.Array | None, reverse: bool
 ) -> tuple[tuple[Carry, jax.Array], tuple]:
     def step(
-        carry: tuple[Carry, jax.Array], now: tuple[jax.Array, jax.Array | None]
+        carry: tuple[Carry, jax.Array], xs: tuple[jax.Array, jax.Array | None]
     ) -> tuple[tuple[Carry, jax.Array], Carry]:
-        ((state, memory), gates), (time, living) = carry, now
-        gates = lax.dynamic_update_index_in_dim(gates, _opened(gates[time] + state @ kernel), time, 0)
-        write, forget, new, read = jnp.split(gates[time], 4, axis=-1)
-        after = forget * memory + write * new
-        shown = read * jnp.tanh(after)
-        if living is not None:
-            after = jnp.where(living[:, None], after, memory)
-            shown = jnp.where(living[:, None], shown, state)
-        return ((shown, after), gates), (shown, after)
+        ((state, cell), gates), (time, valid) = carry, xs
+        gates = lax.dynamic_update_index_in_dim(gates, _activate(gates[time] + state @ kernel), time, 0)
+        input_gate, forget_gate, candidate, output_gate = jnp.split(gates[time], 4, axis=-1)
+        after = forget_gate * cell + input_gate * candidate
+        hidden = output_gate * jnp.tanh(after)
+        if valid is not None:
+            after = jnp.where(valid[:, None], after, cell)
+            hidden = jnp.where(valid[:, None], hidden, state)
+        return ((hidden, after), gates), (hidden, after)
 
-    times = jnp.arange(len(drive))
-    (last, gates), (states, memories) = lax.scan(step, (start, drive), (times, alive), reverse=reverse)
-    return (last, states), (kernel, start, alive, states, memories, gates)
+    times = jnp.arange(len(input_projection))
+    (last, gates), (states, cells) = lax.scan(step, (start, input_projection), (times, mask), reverse=reverse)
+    return (last, states), (kernel, start, mask, states, cells, gates)
 
 
-def _backward(reverse: bool, kept: tuple, given: tuple[Carry, jax.Array]) -> tuple:
-    kernel, start, alive, states, memories, gates = kept
-    dlast, dstates = given
-    before, memories_before = _before(states, start[0], reverse), _before(memories, start[1], reverse)
-    turned = kernel.T
+def _backward(reverse: bool, residuals: tuple, cotangents: tuple[Carry, jax.Array]) -> tuple:
+    kernel, start, mask, states, cells, gates = residuals
+    dlast, dstates = cotangents
+    before, cells_before = _before(states, start[0], reverse), _before(cells, start[1], reverse)
+    transposed = kernel.T
 
-    def step(carry: Carry, now: tuple) -> tuple[Carry, jax.Array]:
-        (dstate, dmemory), (dseen, gate, memory, earlier, living) = carry, now
-        dstate = dstate + dseen
-        write, forget, new, read = jnp.split(gate, 4, axis=-1)
-        bent = jnp.tanh(memory)
-        dm = dmemory + dstate * read * (1 - bent * bent)
-        dtold = jnp.concatenate(
+    def step(carry: Carry, xs: tuple) -> tuple[Carry, jax.Array]:
+        (dstate, dcell), (doutput, gate, cell, cell_before, valid) = carry, xs
+        dstate = dstate + doutput
+        input_gate, forget_gate, candidate, output_gate = jnp.split(gate, 4, axis=-1)
+        tanh_cell = jnp.tanh(cell)
+        dc = dcell + dstate * output_gate * (1 - tanh_cell * tanh_cell)
+        dpreactivation = jnp.concatenate(
             [
-                dm * new * write * (1 - write),
-                dm * earlier * forget * (1 - forget),
-                dm * write * (1 - new * new),
-                dstate * bent * read * (1 - read),
+                dc * candidate * input_gate * (1 - input_gate),
+                dc * cell_before * forget_gate * (1 - forget_gate),
+                dc * input_gate * (1 - candidate * candidate),
+                dstate * tanh_cell * output_gate * (1 - output_gate),
             ],
             axis=-1,
         )
-        if living is not None:
-            dtold = jnp.where(living[:, None], dtold, jnp.zeros((), dtold.dtype))
-        through = dtold @ turned
-        dm = dm * forget
-        if living is not None:
-            through = jnp.where(living[:, None], through, dstate)
-            dm = jnp.where(living[:, None], dm, dmemory)
-        return (through, dm), dtold
+        if valid is not None:
+            dpreactivation = jnp.where(valid[:, None], dpreactivation, jnp.zeros((), dpreactivation.dtype))
+        dhidden = dpreactivation @ transposed
+        dc = dc * forget_gate
+        if valid is not None:
+            dhidden = jnp.where(valid[:, None], dhidden, dstate)
+            dc = jnp.where(valid[:, None], dc, dcell)
+        return (dhidden, dc), dpreactivation
 
-    over_time = (dstates, gates, memories, memories_before, alive)
-    dstart, dtold = lax.scan(step, dlast, over_time, reverse=not reverse)
+    over_time = (dstates, gates, cells, cells_before, mask)
+    dstart, dpreactivation = lax.scan(step, dlast, over_time, reverse=not reverse)
     width, gates_width = kernel.shape
-    dkernel = before.reshape(-1, width).T @ dtold.reshape(-1, gates_width)
-    return dtold, dkernel, dstart, None
+    dkernel = before.reshape(-1, width).T @ dpreactivation.reshape(-1, gates_width)
+    return dpreactivation, dkernel, dstart, None
 
 
 def _before(values: jax.Array, start: jax.Array, reverse: bool) -> jax.Array:
-    """Return what each step began from, [T, B, D]."""
+    """Return the value before each step, [T, B, D]."""
     if reverse:
         return jnp.concatenate([values[1:], start[None]])
     return jnp.concatenate([start[None], values[:-1]])
 
 
-walk.defvjp(_forward, _backward)
+scan_lstm.defvjp(_forward, _backward)

@@ -1,4 +1,4 @@
-"""The head of a language model: logits, or their two factors where the task can take these.
+"""The head of a language model: logits, or their two factors where the task supports `TokenLogits`.
 
 Shape legend: B batch, T time, D width, V vocabulary.
 """
@@ -9,15 +9,15 @@ import jax.numpy as jnp
 from fdl.core import data_axis, kernel_choice
 from fdl.core.types import TokenLogits
 
-MANY = 4096  # tokens of a vocabulary from which on the logits are worth not being made at once
+MIN_VOCABULARY = 4096  # below it, computing the logits in slices does not pay
 
 
 def token_logits(
     x: jax.Array, table: jax.Array, bias: jax.Array | None = None, *, factored: bool = False
 ) -> jax.Array | TokenLogits:
-    """Return f32[B, T, V], how well each of `x: [B, T, D]` agrees with each row of `table: f32[V, D]`.
+    """Return logits f32[B, T, V], the products of `x: [B, T, D]` with the rows of `table: f32[V, D]`.
 
-    factored: the caller takes `TokenLogits` as well, and gets them where that is the faster way.
+    factored: the caller supports `TokenLogits`, which are returned where that is faster.
     """
     if factored and _sliced(len(table)):
         return TokenLogits(x, table, bias)
@@ -26,11 +26,11 @@ def token_logits(
 
 
 def _sliced(vocabulary: int) -> bool:
-    """Say whether logits over this vocabulary are made a slice at a time, and note why."""
+    """Return whether logits over this vocabulary are computed in slices, and note the reason."""
     grid, why = data_axis.grid(), ""
     if not kernel_choice.custom("token_head"):
         why = "all logits at once"
-    elif vocabulary < MANY:
+    elif vocabulary < MIN_VOCABULARY:
         why = f"all logits at once: {vocabulary:,} tokens are few"
     elif grid is not None and grid.model is not None:
         why = "all logits at once: the model axis splits the vocabulary"

@@ -79,7 +79,7 @@ def test_a_pair_is_taught_by_forcing():
     )
     data = pairs(records, inputs="said", target="answer")
     batch = data.load("train").fetch(np.arange(5))
-    written, targets, weights = batch.inputs["written"], batch.targets, batch.weights
+    written, targets, weights = batch.inputs["decoder_inputs"], batch.targets, batch.weights
     assert np.all(written[:, 0] == START)
     assert np.array_equal(written[:, 1:], targets[:, :-1])
     ends = np.argmax(targets == END, axis=1)

@@ -15,7 +15,7 @@ from fdl.models.kernels.convolution import convolve
 from fdl.models.kernels.embedding import rows
 from fdl.models.kernels.materialize import materialize
 from fdl.models.kernels.pool import max_pool
-from fdl.models.rnn import CELLS, walk
+from fdl.models.rnn import CELLS, scan_cell
 from fdl.parallel import executors
 
 
@@ -28,7 +28,7 @@ def run_lstm(x: jax.Array, kernel: jax.Array, *, masked: bool, reverse: bool) ->
     start = (draw(batch, 3, seed=7).astype(x.dtype), draw(batch, 3, seed=8).astype(x.dtype))
     alive = jnp.arange(time)[None] < jnp.arange(1, batch + 1)[:, None] if masked else None
     alive = None if alive is None else alive.swapaxes(0, 1)
-    carry, states = walk(CELLS["lstm"][2], x.swapaxes(0, 1), kernel, None, start, alive, reverse=reverse)
+    carry, states = scan_cell(CELLS["lstm"][2], x.swapaxes(0, 1), kernel, None, start, alive, reverse=reverse)
     return states, carry
 
 

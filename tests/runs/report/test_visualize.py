@@ -27,7 +27,11 @@ def test_boxes_are_drawn_where_they_are_and_the_unlikely_are_not():
 
 def test_a_row_of_the_map_is_a_written_piece_and_a_column_a_read_one():
     sources = np.array([[NUM_SPECIAL_TOKENS, NUM_SPECIAL_TOKENS + 1, 0]])
-    inputs = {"sources": sources, "written": np.array([[START, NUM_SPECIAL_TOKENS]]), "source_lengths": np.array([2])}
+    inputs = {
+        "sources": sources,
+        "decoder_inputs": np.array([[START, NUM_SPECIAL_TOKENS]]),
+        "source_lengths": np.array([2]),
+    }
     batch = Batch(inputs, np.array([[NUM_SPECIAL_TOKENS, END]]), np.ones((1, 2)))
     heads = np.float32([[[[0.2, 0.8, 0], [1, 0, 0]], [[0.4, 0.6, 0], [1, 0, 0]]]])
     sown = {"model": {"Attention_0": {"attention": (heads,)}, "other": {"attention": (heads[..., :2],)}}}
