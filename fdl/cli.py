@@ -180,18 +180,27 @@ def measure(
 ) -> None:
     """Measure an experiment, or with `peak` the device alone."""
     from fdl.modes import bench
+    from fdl.runs.atomic_files import write_json
 
     if peak:
         bench.peak(experiment)
         return
     if baseline and not Path(baseline).is_file():
         raise ValueError(f"--baseline={baseline} is no file; --mode=bench writes one")
-    bench.bench(
-        experiment,
-        baseline=Path(baseline) if baseline else None,
-        profile=Path(profile) if profile else None,
-        out=Path(out) if out else place.with_name(f"{place.name}.bench.json"),
+    result = bench.bench(
+        experiment, baseline=Path(baseline) if baseline else None, profile=Path(profile) if profile else None
     )
+    write_json(Path(out) if out else place.with_name(f"{place.name}.bench.json"), result)
+
+
+def generate(
+    experiment: "Experiment", place: Path, *, prompt: str, max_tokens: int, checkpoint: Any, **sampling: Any
+) -> None:
+    """Let a language model go on where a prompt ends, with the sampling that the flags say."""
+    from fdl.models.sampling import Sampling
+
+    sampling["seed"] = sampling.pop("sample_seed")
+    fdl.generate(experiment, place, prompt, max_tokens=max_tokens, sampling=Sampling(**sampling), checkpoint=checkpoint)
 
 
 # What each mode does with the experiment, the run folder and the mode's own flags; fdl imports when it is asked.
@@ -199,7 +208,7 @@ MODES: Mapping[str, Callable[..., object]] = {
     "train": lambda experiment, place: fdl.train(experiment, place),
     "evaluate": lambda experiment, place, **own: fdl.evaluate(experiment, place, **own),
     "predict": lambda experiment, place, **own: fdl.predict(experiment, place, **own),
-    "generate": lambda experiment, place, **own: fdl.generate(experiment, place, **own),
+    "generate": generate,
     "describe": lambda experiment, place: fdl.describe(experiment),
     "bench": measure,
 }

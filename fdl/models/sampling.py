@@ -4,6 +4,7 @@ Shape legend: B batch, P prompt length, T generated tokens, V vocabulary.
 """
 
 import inspect
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -51,17 +52,32 @@ def _top_mask(logits: jax.Array, top_k: int | None, top_p: float) -> jax.Array:
     return (logits > least) | (tied & (jnp.cumsum(tied, axis=-1) <= free))
 
 
-@partial(jax.jit, static_argnames=("model", "count", "temperature", "top_k", "top_p"))
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen; see `choose`.
+
+    seed: another number, another text.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise a ValueError where a number makes no sense."""
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature {self.temperature} must be 0 or more and top_p {self.top_p} above 0 and at most 1"
+            )
+
+
+PLAIN = Sampling()
+
+
+@partial(jax.jit, static_argnames=("model", "count", "sampling"))
 def write(
-    model: nn.Module,
-    variables: PyTree,
-    prompt: Array,
-    key: Array,
-    *,
-    count: int,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
+    model: nn.Module, variables: PyTree, prompt: Array, key: Array, *, count: int, sampling: Sampling
 ) -> jax.Array:
     """Generate i32[B, T], `count` tokens after `prompt: i32[B, P]`.
 
@@ -71,7 +87,7 @@ def write(
     assert "decode" in inspect.signature(type(model).__call__).parameters, (
         f"{type(model).__name__} has no decode argument"
     )
-    pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
+    pick = partial(choose, temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
 
     def forward(cache: PyTree, tokens: jax.Array) -> tuple[jax.Array, PyTree]:
         logits, kept = model.apply({**variables, "cache": cache}, tokens, decode=True, mutable=["cache"])

@@ -1,8 +1,7 @@
 """Benchmark: how fast an experiment trains here, what bounds it, and how far from that bound it is."""
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,15 @@ import numpy as np
 from fdl.core import kernel_choice
 from fdl.engine.checks import check
 from fdl.engine.placement import first_state, make_executor
-from fdl.engine.program import step_of, training
+from fdl.engine.program import Training, step_of, training
 from fdl.experiment import Experiment
 from fdl.parallel.devices import describe
+from fdl.parallel.executors import Executor
 from fdl.profiling import flops, hardware
 from fdl.profiling.hardware import calibrate, peak_memory
 from fdl.profiling.timing import Clock, compare, steady, summary, window
 from fdl.profiling.trace import COMPILE, LOWER, TRACE, listening, origins, refuse_profilers, top_ops, traffic
 from fdl.runs import atomic_files, provenance
-from fdl.runs.atomic_files import write_text
 
 
 def bench(
@@ -30,11 +29,10 @@ def bench(
     windows: int = 5,
     baseline: Path | None = None,
     profile: Path | None = None,
-    out: Path | None = None,
     log: Callable[[str], None] = print,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
-    """Return and print the speed of an experiment, and write it as JSON where `out` says.
+    """Return and print the speed of an experiment.
 
     seconds: length of a window. baseline: an earlier JSON to compare with. profile: a folder for a trace of one call.
     Raises a ValueError under a profiler, whose own cost would be what is measured.
@@ -43,44 +41,72 @@ def bench(
     before = earlier(baseline) if baseline else None
     executor = make_executor(experiment)
     check(experiment, executor.shares)
-    state = first_state(experiment, executor)
-    program = training(experiment, executor)
-    count, batch_size, devices = program.steps_per_call, experiment.batch_size, len(executor.devices)
-    step, last = 0, None
+    calls = Calls(experiment, executor)
+    count = calls.program.steps_per_call
 
-    def feed() -> Any:
-        nonlocal step
-        step += count
-        return program.rows(step - count, count)
-
-    def send(rows: Any) -> Any:
-        nonlocal state, last
-        state, last = program.call(state, rows)
-        return last
-
+    # Compile, warm up until the speed is steady, and only then measure.
     with listening() as events:
-        jax.block_until_ready(send(feed()))
-    warm = steady(lambda: window(send, feed, jax.block_until_ready, clock, seconds / 4))
+        jax.block_until_ready(calls.send(calls.feed()))
+    warm = steady(lambda: window(calls.send, calls.feed, jax.block_until_ready, clock, seconds / 4))
     with listening() as inside:
-        seen = [window(send, feed, jax.block_until_ready, clock, seconds) for _ in range(windows)]
+        seen = [window(calls.send, calls.feed, jax.block_until_ready, clock, seconds) for _ in range(windows)]
     speed = summary(seen, count)
-    peaks = calibrate(executor, clock)
+    compiled: Any = calls.program.call.compiled[count]
+
+    # What the program does, against what the device was measured to do in this very run.
+    result: dict[str, Any] = {
+        **setting(experiment, executor, calls.program),
+        "warm_up_windows": warm,
+        **speed,
+        **rates(experiment, executor, calls.last, speed["steps_per_second"]),
+        "trace_seconds": sum(events.get(TRACE, [])),
+        "lower_seconds": sum(events.get(LOWER, [])),
+        "compile_seconds": sum(events.get(COMPILE, [])),
+        "cache_hit": bool(events.get("cache_hits")),
+        "recompiled": len(inside.get(COMPILE, [])),
+        **roofline(experiment, executor, compiled, speed, calibrate(executor, clock), count),
+        "memory_peak_bytes": peak_memory(executor),
+        "versions": provenance.environment(executor.devices)["versions"],
+    }
+    if before:
+        result["against_baseline"] = compare(speed, before)
+    if profile:
+        spent = top_ops(lambda: jax.block_until_ready(calls.send(calls.feed())), profile)
+        places = origins(compiled.as_text())
+        result["top_ops"] = [{"ms": ms, "op": op, "from": places.get(op, "")} for op, ms in spent.items()]
+    report(result, log)
+    return result
+
+
+class Calls:
+    """The calls of a training program, one after another.
+
+    last: the sums that the newest call returned.
+    """
+
+    def __init__(self, experiment: Experiment, executor: Executor):
+        self.state = first_state(experiment, executor)
+        self.program = training(experiment, executor)
+        self.step = 0
+        self.last: Any = None
+
+    def feed(self) -> Any:
+        """Return the rows of the next call."""
+        count, before = self.program.steps_per_call, self.step
+        self.step += count
+        return self.program.rows(before, count)
+
+    def send(self, rows: Any) -> Any:
+        """Start a call and return its sums, which are not there yet."""
+        self.state, self.last = self.program.call(self.state, rows)
+        return self.last
+
+
+def setting(experiment: Experiment, executor: Executor, program: Training) -> dict[str, Any]:
+    """Return what is measured: the experiment, the devices, the kernels and the feed."""
     with executor.tracing():
         kernels = kernel_choice.kernel_forms()
-    work = flops.count(step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(batch_size))
-    compiled: Any = program.call.compiled[count]
-    moved, estimate = traffic(compiled)
-    rate = speed["steps_per_second"]
-    floors = {
-        "compute": work / devices / peaks["flops"],
-        "memory": moved / peaks["bytes"],
-        "launch": peaks["launch_seconds"] / count,
-        "input": speed["input_fraction"] / rate,  # never above the time itself
-    }
-    # Where more is "moved" than memory could, caches serve it, and memory is no floor.
-    roof = max((name for name in floors if floors[name] <= 1 / rate), key=lambda name: floors[name])
-    chip = hardware.known(executor.devices[0].device_kind)
-    result: dict[str, Any] = {
+    return {
         "experiment": experiment.name,
         "devices": describe(executor.devices),
         "executor": executor.name,
@@ -88,17 +114,52 @@ def bench(
         "kernels": kernels,
         "feed": program.feed,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(experiment.abstract().params)),
-        "batch_size": batch_size,
-        "steps_per_call": count,
-        "warm_up_windows": warm,
-        **speed,
-        "examples_per_second": rate * batch_size,
-        "examples_per_second_per_device": rate * batch_size / devices,
-        **tokens(experiment, last, rate),
-        **{name: sum(events.get(event, [])) for name, event in
-           (("trace_seconds", TRACE), ("lower_seconds", LOWER), ("compile_seconds", COMPILE))},
-        "cache_hit": bool(events.get("cache_hits")),
-        "recompiled": len(inside.get(COMPILE, [])),
+        "batch_size": experiment.batch_size,
+        "steps_per_call": program.steps_per_call,
+    }
+
+
+def rates(experiment: Experiment, executor: Executor, sums: Any, steps_per_second: float) -> dict[str, float]:
+    """Return examples/s, and tokens/s with and without padding where an example is a sequence."""
+    examples = steps_per_second * experiment.batch_size
+    found = {
+        "examples_per_second": examples,
+        "examples_per_second_per_device": examples / len(executor.devices),
+    }
+    if experiment.dataset.spec.weights:
+        length = int(np.prod(experiment.dataset.spec.weights))
+        counted = float(np.mean(jax.device_get(sums["loss"].weight)))
+        found["tokens_per_second"] = steps_per_second * counted
+        found["tokens_per_second_with_padding"] = examples * length
+    return found
+
+
+def roofline(
+    experiment: Experiment,
+    executor: Executor,
+    compiled: Any,
+    speed: Mapping[str, float],
+    peaks: Mapping[str, float],
+    steps_per_call: int,
+) -> dict[str, Any]:
+    """Return the work and the bytes of a step, the floors they set, and how far from the highest of them a step is.
+
+    peaks: measured FLOP/s, bytes/s and seconds of an empty call. Model: Williams et al., Roofline, 2009.
+    """
+    devices, rate = len(executor.devices), speed["steps_per_second"]
+    shapes = experiment.dataset.raw_shapes(experiment.batch_size)
+    work = flops.count(step_of(experiment), experiment.abstract(), shapes)
+    moved, estimate = traffic(compiled)
+    floors = {
+        "compute": work / devices / peaks["flops"],
+        "memory": moved / peaks["bytes"],
+        "launch": peaks["launch_seconds"] / steps_per_call,
+        "input": speed["input_fraction"] / rate,  # never above the time itself
+    }
+    # Where more is "moved" than memory could, caches serve it, and memory is no floor.
+    roof = max((name for name in floors if floors[name] <= 1 / rate), key=lambda name: floors[name])
+    chip = hardware.known(executor.devices[0].device_kind)
+    return {
         "flops_per_step": work,
         "flops_per_second": work * rate,
         "measured_peak": peaks,
@@ -110,20 +171,7 @@ def bench(
         "roof": roof,
         "times_the_roof": 1 / rate / floors[roof],
         "memory_estimate_bytes": estimate,
-        "memory_peak_bytes": peak_memory(executor),
-        "versions": provenance.environment(executor.devices)["versions"],
-    }  # fmt: skip
-    if before:
-        result["against_baseline"] = compare(speed, before)
-    if profile:
-        spent = top_ops(lambda: jax.block_until_ready(send(feed())), profile)
-        places = origins(compiled.as_text())
-        result["top_ops"] = [{"ms": ms, "op": op, "from": places.get(op, "")} for op, ms in spent.items()]
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, json.dumps(result, indent=1, default=float))
-    report(result, log)
-    return result
+    }
 
 
 def earlier(file: Path) -> dict[str, Any]:
@@ -189,13 +237,3 @@ def peak(experiment: Experiment, *, log: Callable[[str], None] = print, clock: C
         f"{found['bytes'] / 1e9:,.1f} GB/s in a copy, {found['launch_seconds'] * 1e6:,.0f} us for an empty call"
     )
     return found
-
-
-def tokens(experiment: Experiment, sums: Any, rate: float) -> dict[str, float]:
-    """Return tokens/s with and without padding where an example is a sequence, else nothing."""
-    length = int(np.prod(experiment.dataset.spec.weights)) if experiment.dataset.spec.weights else 0
-    if not length:
-        return {}
-    whole = rate * experiment.batch_size * length
-    counted = float(np.mean(jax.device_get(sums["loss"].weight)))
-    return {"tokens_per_second": rate * counted, "tokens_per_second_with_padding": whole}

@@ -11,7 +11,7 @@ import numpy as np
 from fdl.core import optimizer_state
 from fdl.engine.placement import make_executor
 from fdl.experiment import Experiment
-from fdl.models.sampling import write
+from fdl.models.sampling import PLAIN, Sampling, write
 from fdl.modes.evaluate import trained
 
 
@@ -21,10 +21,7 @@ def generate(
     prompt: str,
     *,
     max_tokens: int = 200,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
-    sample_seed: int = 0,
+    sampling: Sampling = PLAIN,
     checkpoint: Literal["last", "best"] = "last",
     log: Callable[[str], None] = print,
 ) -> str:
@@ -38,8 +35,7 @@ def generate(
         raise ValueError(f"{type(model).__name__} of {experiment.name} does not write; try pydoc_gpt or gpt2")
     if tokenizer is None:
         raise ValueError(f"dataset {experiment.dataset.name!r} does not say how text becomes tokens; try pydoc_gpt")
-    if temperature < 0 or not 0 < top_p <= 1:
-        raise ValueError(f"temperature {temperature} must be 0 or more and top_p {top_p} above 0 and at most 1")
+    sampling.check()
     tokens = [int(token) for token in tokenizer.encode(prompt)]
     if not tokens:
         raise ValueError("--prompt is empty; give the model something to go on from")
@@ -47,7 +43,7 @@ def generate(
     _, state = trained(experiment, Path(workdir), checkpoint, log)
     variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
-    key = jax.random.key(sample_seed)
+    key = jax.random.key(sampling.seed)
     written = 0
     while written < max_tokens:
         fits = len(tokens) + max_tokens - written - 1 <= context  # the last token is written and never read
@@ -59,9 +55,7 @@ def generate(
             np.array([window], np.int32),
             jax.random.fold_in(key, written),
             count=count,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
+            sampling=sampling,
         )
         tokens += [int(token) for token in more[0]]
         written += count

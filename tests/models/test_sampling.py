@@ -7,7 +7,7 @@ import pytest
 
 import drawn
 from fdl.models import RNN, gpt
-from fdl.models.sampling import choose, write
+from fdl.models.sampling import Sampling, choose, write
 
 KEY = jax.random.key(0)
 LOGITS = jnp.log(jnp.array([[0.1, 0.4, 0.2, 0.3]]))
@@ -50,7 +50,7 @@ MODELS = [
 @pytest.mark.parametrize("model", MODELS, ids=["learned", "rotary", "lstm"])
 def test_the_cached_model_writes_what_the_uncached_one_does(model):
     variables = jax.tree.map(lambda x: 3 * x, drawn.variables(model, PROMPT))  # far from uniform
-    written = write(model, variables, PROMPT, KEY, count=6, temperature=2.0)
+    written = write(model, variables, PROMPT, KEY, count=6, sampling=Sampling(temperature=2.0))
 
     @jax.jit
     def log(text, t):

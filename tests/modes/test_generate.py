@@ -12,6 +12,7 @@ from fdl.data.datasets.synthetic import synthetic_tokens
 from fdl.data.tokenizer import plain_bytes
 from fdl.experiment import Experiment
 from fdl.models import gpt
+from fdl.models.sampling import Sampling
 from fdl.modes.evaluate import evaluate
 from fdl.modes.generate import generate
 from fdl.modes.train import train
@@ -38,7 +39,7 @@ def silent(text):
 def test_a_trained_model_writes_past_its_context_the_same_for_the_same_seed(tmp_path):
     train(experiment(), tmp_path / "run", log=silent)
     texts = [
-        generate(experiment(), tmp_path / "run", "abc", max_tokens=15, sample_seed=seed, log=silent)
+        generate(experiment(), tmp_path / "run", "abc", max_tokens=15, sampling=Sampling(seed=seed), log=silent)
         for seed in (0, 0, 1)
     ]
     assert texts[0] == texts[1] != texts[2]
@@ -54,7 +55,14 @@ def test_published_weights_need_no_run(tmp_path):
         params["norm"]["bias"] = np.ones(8, np.float32)  # every position says z
         return {**drawn, "params": params}
 
-    text = generate(experiment(start=start), tmp_path / "none", "ab", max_tokens=3, temperature=0.0, log=silent)
+    text = generate(
+        experiment(init_from=start),
+        tmp_path / "none",
+        "ab",
+        max_tokens=3,
+        sampling=Sampling(temperature=0.0),
+        log=silent,
+    )
     assert text == "abzzz"
 
 
@@ -62,7 +70,7 @@ def test_published_weights_need_no_run(tmp_path):
     ("made", "prompt", "message"),
     [
         (experiment(), "ab", "holds no run; train first"),
-        (experiment(start=lambda drawn: drawn), "", "--prompt is empty"),
+        (experiment(init_from=lambda drawn: drawn), "", "--prompt is empty"),
         (tiny.experiment(), "ab", "MLP of tiny does not write"),
         (experiment(dataset=synthetic_tokens(8, size=32)), "ab", "does not say how text becomes tokens"),
     ],
@@ -73,7 +81,7 @@ def test_what_cannot_write_says_why(made, prompt, message, tmp_path):
 
 
 def test_published_weights_are_measured_without_a_run(tmp_path):
-    made = experiment(start=lambda drawn: jax.tree.map(np.zeros_like, drawn))
+    made = experiment(init_from=lambda drawn: jax.tree.map(np.zeros_like, drawn))
     result = evaluate(made, tmp_path / "none", log=silent)
     assert result["step"] == 0
     assert result["metrics"]["test"]["loss"] == pytest.approx(np.log(256))
