@@ -1,4 +1,4 @@
-"""What launch.py calls: a page and its values become an experiment, a mode runs it, mistakes become one line.
+"""What the command line calls: a page and its values become an experiment, a mode runs it, mistakes become one line.
 
 Nothing heavy is imported before the input is known to be right.
 """
@@ -24,15 +24,6 @@ from fdl.runs import workdir as folder
 if TYPE_CHECKING:
     from fdl.engine.population import Population
     from fdl.experiment import Experiment
-
-
-def listing() -> int:
-    """Print every experiment with the first line of its docstring."""
-    names = pages.names()
-    width = max(map(len, names))
-    for name in names:
-        print(f"{name:{width}}  {pages.read(name).summary}")
-    return 0
 
 
 def refuse(error: Exception) -> int:
@@ -80,7 +71,7 @@ def run(
     own: arguments of the mode itself. options: of `options.apply_options`. many: `seeds`, `population` or `sweep`,
     where one run is not all. distributed: coordinator, processes and process, where this is one of several.
     """
-    options, many = ({k: v for k, v in (given or {}).items() if v not in (None, "", [])} for given in (options, many))
+    options, many = ({k: v for k, v in (given or {}).items() if v not in (None, "", ())} for given in (options, many))
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
     place = Path(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
     try:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import jax
@@ -119,12 +121,7 @@ def load(name: str, **knobs: Any) -> Experiment:
 def maker(name: str) -> Callable[..., Experiment]:
     """Return the function of a page, `(**knobs) -> Experiment`: pure, so that a numeric knob may be a traced array."""
     page = pages.read(name)
-    spec = importlib.util.spec_from_file_location(f"experiments.{page.name}", page.path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # so that what the page defines can be pickled by data workers
-    spec.loader.exec_module(module)
+    module = _module(page.path.resolve())
 
     def make(**knobs: Any) -> Experiment:
         values = page.complete(knobs)
@@ -134,3 +131,33 @@ def maker(name: str) -> Callable[..., Experiment]:
         return replace(made, name=page.name, knobs=values, code=page.code)
 
     return make
+
+
+_FOLDERS: list[str] = []  # of the pages that were loaded, the last one first
+
+
+def _module(path: Path) -> ModuleType:
+    """Return a page as a module. What it imports may lie beside it, as beside a script."""
+    folder = str(path.parent)
+    others = [other for other in _FOLDERS if other != folder]
+    for name, loaded in list(sys.modules.items()):
+        # Two folders may each have a helpers.py: that of another page's folder is no module of this page's.
+        file = getattr(loaded, "__file__", None)
+        if file and str(Path(file).parent) in others and (path.parent / f"{name}.py").is_file():
+            del sys.modules[name]
+    spec = importlib.util.spec_from_file_location(f"experiments.{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # so that what the page defines can be pickled
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(folder)
+    # Imports inside its functions find their modules as well, after all that is installed: a page series.py or
+    # tokenizers.py is never taken for a package that something else imports later.
+    if path.parent != pages.SHIPPED:
+        _FOLDERS[:] = [folder, *others]
+        sys.path[:] = [entry for entry in sys.path if entry not in _FOLDERS] + _FOLDERS
+    return module

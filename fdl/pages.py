@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).resolve().parent.parent / "experiments"
+_HERE = Path(__file__).resolve().parent
+# In a wheel the pages lie inside the package; in the repository they lie beside it.
+SHIPPED = next(folder for folder in (_HERE / "experiments", _HERE.parent / "experiments") if folder.is_dir())
 KINDS = {"int": int, "float": float, "str": str, "bool": bool}
 TYPES: dict[type, Any] = {int: int, float: (int, float), str: str, bool: bool}
 KIND = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -94,15 +96,14 @@ class Page:
     def code(self) -> str:
         """Return the digest of the page less what computes nothing: comments, docstrings and the knobs' defaults.
 
-        The values of knobs are known besides, wherever they came from.
+        The values of knobs are known besides, wherever they came from. Modules that lie beside the page and are
+        imported by it, or by one of them, are part of it.
         """
         tree = ast.parse(self.text)
         if function := _function(tree):
             function.args.kw_defaults = [None for _ in function.args.kw_defaults]
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
+        texts = [_computing(tree), *map(_computing, _beside(self.path, tree))]
+        return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
     def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
         """Return every knob with its value, the given ones over the defaults; raise on one that does not fit."""
@@ -144,6 +145,38 @@ def meant(name: str, known: Sequence[str] | dict[str, Any]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _computing(tree: ast.Module) -> str:
+    """Return the text of a module without comments and docstrings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _beside(path: Path, tree: ast.Module) -> list[ast.Module]:
+    """Return the modules beside a page that it imports, directly or by one another, by name."""
+    seen: dict[str, ast.Module] = {}
+    waiting = [tree]
+    while waiting:
+        for name in sorted(_imported(waiting.pop())):
+            file = path.parent / f"{name}.py"
+            if name not in seen and file != path and file.is_file():
+                try:
+                    seen[name] = ast.parse(file.read_text(encoding="utf-8"), str(file))
+                except (SyntaxError, ValueError):
+                    continue  # Python says what is wrong with it when the page imports it
+                waiting.append(seen[name])
+    return [seen[name] for name in sorted(seen)]
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Return the first words of what a module imports."""
+    nodes = list(ast.walk(tree))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.split(".")[0] for name in names}
 
 
 def _function(tree: ast.Module) -> ast.FunctionDef | None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fdl import pages
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -51,6 +53,7 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
         (["--epochs=0"], "epochs 0 and batch_size 64 must be positive"),
         (["--width=0"], "do not fit dataset"),
         (["--width=2.5"], "--width=2.5: write a whole number"),
+        (["--dropout=half"], "--dropout=half: write a number"),
         (["--depth=-1"], "depth=-1 is below 0"),
         (["--learning_rate=nan"], "learning_rate=nan is no number"),
         (["--dropout=1.5"], "dropout 1.5 is not a share"),
@@ -63,7 +66,7 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
         (["--sweep=width=3", "--seeds=2"], "--seeds and --sweep are two ways to many runs"),
         (["--seeds=2", "--seed=5"], "--seed is one number and the population varies it"),
         (["--distributed", "--coordinator=a", "--processes=1", "--process=0"], "--coordinator=a is no host:port"),
-        (["--experiment=digits_cnn", "--channels=8,x"], "--channels=8,x: write int,..."),
+        (["--experiment=digits_cnn", "--channels=8,x"], "--channels=8,x: write whole numbers with commas between"),
         (["--mesh=data:3"], "mesh data:3 takes 3 devices and there are 1"),
         (["--mesh=banana"], "write axis:devices, such as data:2,model:4"),
         (["--fake_devices=0"], "--fake_devices=0"),
@@ -93,6 +96,40 @@ def test_list_and_help_do_not_import_jax(tmp_path):
     assert helped.returncode == 0, helped.stderr
     assert "--width" in helped.stdout
     assert launch("--widht=1", PYTHONPATH=str(tmp_path)).returncode == 2
+
+
+@pytest.mark.parametrize("words", [["--list"], ["--help"], ["--experiment=gpt2", "--help"]])
+def test_what_is_shown_fits_a_terminal_of_80_columns(words):
+    shown = launch(*words)
+    assert (shown.returncode, [line for line in shown.stdout.splitlines() if len(line) > 80]) == (0, [])
+    assert "enum" not in shown.stdout
+
+
+def test_a_page_may_import_what_lies_beside_it_and_a_run_belongs_to_that_as_well(tmp_path):
+    """Two folders may each have a helper of one name, and no page's file is taken for an installed package later."""
+    page = "from helper import WIDTH\nfrom fdl import load\n\ndef experiment(*, seed: int = 0):\n"
+    page += "    import late\n    return load('digits_mlp', width=WIDTH * late.TIMES, seed=seed)\n"
+    for name, width in (("a", 3), ("b", 5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "page.py").write_text(page)
+        (tmp_path / name / "helper.py").write_text(f"WIDTH = {width}\n")
+        (tmp_path / name / "late.py").write_text("TIMES = 1\n")
+        (tmp_path / name / "colorsys.py").write_text("raise ImportError('a file beside a page')\n")
+    code = (
+        "import sys, fdl\n"
+        "widths = [fdl.load(f'{name}/page.py').model.hidden[0] for name in 'aba']\n"
+        "import colorsys\n"
+        "print(*widths)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ)
+    assert (done.returncode, done.stdout.split()) == (0, ["3", "5", "3"]), done.stderr
+    words = [f"--experiment={tmp_path / 'a' / 'page.py'}", f"--workdir={tmp_path / 'run'}"]
+    code = pages.read(str(tmp_path / "a" / "page.py")).code
+    assert launch(*words, "--mode=describe").returncode == 0
+    (tmp_path / "a" / "helper.py").write_text('"""Says more."""\nWIDTH = 3  # neurons\n')
+    assert pages.read(str(tmp_path / "a" / "page.py")).code == code
+    (tmp_path / "a" / "helper.py").write_text("WIDTH = 4\n")
+    assert pages.read(str(tmp_path / "a" / "page.py")).code != code
 
 
 def test_who_reads_only_the_beginning_of_a_list_sees_no_error():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 PYTHON = (3, 11)
 NEEDED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "absl-py", "tqdm")
-WANTED = ("grain", "tensorflow-datasets", "scikit-learn", "tensorboardX")
+WANTED = ("tensorflow-datasets", "scikit-learn", "tensorboardX")
 FREE_DISK = 2 * GIB
 
 

@@ -78,8 +78,10 @@ def _score(report: Mapping[str, Any]) -> float:
 
 def this_command(leave_out: Sequence[str]) -> list[str]:
     """Return the command that this process was started with, without some of its flags."""
-    words, left_out = [sys.executable], False
-    for word in sys.argv:
+    # An installed `fdl` is a script of pip's (on Windows a program), and __main__.py is no file to run by its path.
+    installed = Path(sys.argv[0]).stem in ("fdl", "__main__")
+    words, left_out = [sys.executable, *(("-m", "fdl") if installed else sys.argv[:1])], False
+    for word in sys.argv[1:]:
         flag, joined, _ = word.lstrip("-").partition("=")
         if left_out or flag in leave_out:
             left_out = not left_out and not joined  # then its value is the next word

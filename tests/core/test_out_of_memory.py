@@ -2,9 +2,9 @@
 
 import re
 
-import launch
 from fdl import cli, pages
 from fdl.core import out_of_memory
+from fdl.flags import add_knobs, general_flags
 
 TPU = """RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. Used 17.17G of 15.75G hbm. Exceeded hbm capacity by 1.42G.
 
@@ -56,13 +56,13 @@ def test_the_other_messages_keep_what_they_tell():
 
 def test_only_flags_that_exist_are_named():
     page = pages.read("digits_mlp")
-    flags = launch.general_flags()
-    launch.add_knobs(flags, page)
+    found = general_flags()
+    add_knobs(found, page)
     line = cli.remedy(RuntimeError(TPU), page, "train", {})
     assert "\n" not in line
     named = re.findall(r"--(\w+)", line)
     assert {"batch_size", "accumulate", "evaluate_batch_size"} <= set(named)
-    assert all(name in flags for name in named)
+    assert all(name in found for name in named)
 
 
 def test_what_to_change_is_of_the_mode_that_ran_out(tmp_path):

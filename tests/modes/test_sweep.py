@@ -90,3 +90,9 @@ def test_a_signal_reaches_the_run_under_way_and_the_sweep_ends_with_it(tmp_path:
     assert (process.returncode, said.startswith("error: SIGTERM: stopped")) == (75, True), said
     assert (tmp_path / "sweep" / "seed=0" / "saved").exists()
     assert not (tmp_path / "sweep" / "seed=1").exists()
+
+
+@pytest.mark.parametrize("program", ["/venv/bin/fdl", "C:/venv/Scripts/fdl.exe", "/venv/lib/fdl/__main__.py"])
+def test_an_installed_command_is_started_again_as_a_module(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "--sweep", "width=1,2", "--seed=1"])
+    assert this_command(("sweep",)) == [sys.executable, "-m", "fdl", "--seed=1"]

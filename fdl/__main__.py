@@ -1,0 +1,192 @@
+"""The command line: `fdl`, `python -m fdl` and, in the repository, `python launch.py`."""
+
+import re
+import signal
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported, Ctrl-C needs no traceback
+
+from absl import flags as absl_flags
+
+from fdl import cli, pages
+from fdl.flags import (
+    DEFAULT,
+    KNOBS,
+    MANY,
+    MEASURING,
+    OPTIONS,
+    PREDICTING,
+    PROCESSES,
+    READING,
+    SAMPLING,
+    SETTINGS,
+    add_knobs,
+    general_flags,
+    groups,
+    listing,
+    usage,
+)  # fmt: skip
+
+ABOUT = """
+Train, evaluate, predict, generate, describe, bench: launch any experiment with
+flags.
+
+    python launch.py                                     trains the default
+    python launch.py --list                              shows every experiment
+    python launch.py --experiment=digits_cnn --help      shows its knobs
+    python launch.py --experiment=digits_cnn --hidden=64 --executor=mesh
+
+The knobs of an experiment are flags of their own, typed and with defaults. The
+same command goes on where it stopped. Exit codes: 0 done, 1 a fault, 2 wrong
+input, 75 stopped by a signal after saving: the same command goes on.
+"""
+MODES = {  # of the flags that some modes alone have
+    MANY: ("train",),
+    READING: ("evaluate", "predict", "generate"),
+    SAMPLING: ("generate",),
+    PREDICTING: ("predict",),
+    MEASURING: ("bench",),
+}
+
+
+def run() -> int:
+    """Run the command `fdl`."""
+    return main(sys.argv)
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags, run the mode and return the exit code; a signal ends it with one line and 75."""
+    return cli.stoppable(lambda: launch(argv))
+
+
+def launch(argv: list[str]) -> int:
+    """Parse the flags, run the mode and return the exit code.
+
+    Flag files are read in place, so that a page, a record or a sweep sees what they hold.
+    """
+    try:
+        argv[1:] = absl_flags.FlagValues().read_flags_from_files(argv[1:], force_gnu=True)
+        refuse_bytes(argv)
+        found = general_flags()
+        page = pages.read(peek(argv[1:], "experiment") or DEFAULT)
+        add_knobs(found, page)
+        extra = found(respell(argv))[1:]
+        if extra:
+            raise ValueError(f"{extra[0]!r} is no flag; flags begin with -- (--help shows them all)")
+        if found["list"].value:
+            print(listing({name: pages.read(name).summary for name in pages.names()}))
+            return 0
+        if found["help"].value:
+            print(usage(found, page, command(argv[0]), ABOUT))
+            return 0
+        knobs = page.complete({knob.name: found[knob.name].value for knob in page.knobs})
+        values = {title: {flag.name: flag.value for flag in group} for title, group in groups(found).items()}
+        refuse_idle(found)
+        many = values[MANY]
+        if many["sweep"]:
+            many["sweep"] = swept(many["sweep"], found, page)
+    except absl_flags.UnrecognizedFlagError as error:
+        return cli.refuse(ValueError(unknown(error.flagname, found, page)))
+    except (absl_flags.Error, ValueError) as error:
+        return cli.refuse(error)
+    mode, distributed = str(found["mode"].value), values[PROCESSES].pop("distributed")
+    titles = [title for title, modes in MODES.items() if mode in modes and title != MANY]
+    return cli.run(
+        page,
+        knobs,
+        {name: value for name, value in values[SETTINGS].items() if value is not None},
+        mode=mode,
+        workdir=found["workdir"].value,
+        own={name: value for title in titles for name, value in values[title].items()},
+        options=values[OPTIONS],
+        many=many,
+        distributed=values[PROCESSES] if distributed else None,
+    )
+
+
+def command(program: str) -> str:
+    """Return what people type to call a program: `fdl` where it is installed, `python launch.py` in the repository."""
+    if Path(program).name == "__main__.py":
+        return "python -m fdl"
+    return "python launch.py" if program.endswith(".py") else Path(program).stem
+
+
+def peek(argv: list[str], name: str) -> str | None:
+    """Return the value of one flag before the flags are known, as `--name=value` or `--name value`."""
+    value = None
+    for word, after in pairwise([*argv, ""]):
+        if word.lstrip("-") == name and word.startswith("-"):
+            value = after
+        elif word.startswith((f"--{name}=", f"-{name}=")):
+            value = word.split("=", 1)[1]
+    return value
+
+
+RENAMED = {"average": "ema_decay", "ops": "kernels"}  # since 0.2; the old spellings go in 0.3
+
+
+def respell(argv: list[str]) -> list[str]:
+    """Return the arguments with flags that were renamed under their new names, and say so in one line each."""
+    words = []
+    for word in argv:
+        name, equals, value = word.partition("=")
+        new = RENAMED.get(name.lstrip("-")) if name.startswith("-") else None
+        if new:
+            print(f"note: --{name.lstrip('-')} is --{new} since fdl 0.2", file=sys.stderr)
+            for old, now in {"own": "custom", "plain": "reference", "keep": "materialize"}.items():
+                value = re.sub(rf"\b{old}\b", now, value)
+        words.append(f"--{new}{equals}{value}" if new else word)
+    return words
+
+
+def unknown(name: str, found: absl_flags.FlagValues, page: pages.Page) -> str:
+    """Return what to say of a flag that the page and launch.py lack."""
+    return f"{page.name} has no flag --{name}{pages.meant(name, list(found))}; --help shows them all"
+
+
+def refuse_bytes(argv: list[str]) -> None:
+    """Raise a ValueError for a word that is not UTF-8: neither a folder nor a record could keep it."""
+    for word in argv:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{word} is not UTF-8; rename what it names") from None
+
+
+def refuse_idle(found: absl_flags.FlagValues) -> None:
+    """Raise a ValueError for a flag that was given and would do nothing in this mode."""
+    mode, by_title = found["mode"].value, groups(found)
+    for title, modes in MODES.items():
+        for flag in by_title[title]:
+            if flag.present and mode not in modes:
+                fitting = " or ".join(f"--mode={one}" for one in modes)
+                raise ValueError(f"--{flag.name} is for {fitting} and this is --mode={mode}; leave it out")
+    for flag in by_title[PROCESSES]:
+        if flag.present and not found["distributed"].value:
+            raise ValueError(f"--{flag.name} is for --distributed; add that, or leave it out")
+
+
+def swept(text: str, found: absl_flags.FlagValues, page: pages.Page) -> dict[str, list[str]]:
+    """Return the flags of a sweep with their values; raise a ValueError where one does not fit, before any run."""
+    settings = cli.parse_sweep(text)
+    of_a_run = {"experiment", *(flag.name for title in (KNOBS, SETTINGS, OPTIONS) for flag in groups(found)[title])}
+    if alone := [flag.name for flag in groups(found)[MANY] if flag.present and flag.name != "sweep"]:
+        raise ValueError(f"--{alone[0]} and --sweep are two ways to many runs; leave out one of them")
+    for name, words in settings.items():
+        if name not in found:
+            raise ValueError(unknown(name, found, page))
+        if name not in of_a_run:
+            raise ValueError(f"--sweep: {name} is no part of what a run is; vary knobs, settings or options")
+        for word in words:
+            try:
+                found[name].parser.parse(word)
+            except ValueError as error:
+                raise ValueError(f"--sweep: {name}={word}: {error}") from None
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(run())

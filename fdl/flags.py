@@ -1,0 +1,291 @@
+"""The flags of the command line: those that every experiment has, the knobs of a page, and the help that shows them."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from fdl import cli, pages
+from fdl.core.differences import shown
+
+DEFAULT = "digits_mlp"
+KNOBS, SETTINGS = "knobs of the experiment", "where and how often (never what is computed)"
+OPTIONS, RUN, MANY = "options of any experiment", "the run", "many runs"
+PROCESSES, READING = "several processes as one run", "which weights are read"
+SAMPLING, PREDICTING, MEASURING = (
+    "what --mode=generate writes",
+    "what --mode=predict answers",
+    "what --mode=bench measures",
+)
+TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING)
+WIDTH = 80  # columns of a terminal nobody has widened
+
+
+class Words(flags.ArgumentParser):
+    """Takes a text as it is."""
+
+    def flag_type(self) -> str:
+        """Return what a person would call the type."""
+        return "text"
+
+
+class WholeNumber(flags.IntegerParser):
+    """Parses a whole number within bounds."""
+
+    def convert(self, argument: str | int) -> int:
+        """Return the number."""
+        try:
+            return super().convert(argument)
+        except (ValueError, TypeError):
+            raise ValueError("write a whole number") from None
+
+    def flag_type(self) -> str:
+        """Return what a person would call the type."""
+        return "whole number"
+
+
+class Number(flags.FloatParser):
+    """Parses a number within bounds."""
+
+    def convert(self, argument: str | float) -> float:
+        """Return the number."""
+        try:
+            return super().convert(argument)
+        except (ValueError, TypeError):
+            raise ValueError("write a number") from None
+
+    def flag_type(self) -> str:
+        """Return what a person would call the type."""
+        return "number"
+
+
+class Several(flags.ArgumentParser):
+    """Parses `1,2,3` into a tuple of one kind."""
+
+    def __init__(self, kind: type):
+        self.kind = kind
+
+    def parse(self, argument: str | Sequence[Any]) -> tuple[Any, ...]:
+        """Return the values."""
+        if not isinstance(argument, str):
+            return tuple(argument)
+        try:
+            return tuple(self.kind(word) for word in argument.split(",") if word)
+        except ValueError:
+            raise ValueError(f"write {self.flag_type()}") from None
+
+    def flag_type(self) -> str:
+        """Return what a person would call the type."""
+        words = {int: "whole numbers", float: "numbers", str: "texts"}
+        return f"{words.get(self.kind, self.kind.__name__)} with commas between"
+
+
+class Axes(flags.ArgumentParser):
+    """Parses `data:2,model:4` into a mapping."""
+
+    def parse(self, argument: str) -> dict[str, int]:
+        """Return axis -> devices."""
+        pairs = (word.split(":") for word in argument.split(","))
+        try:
+            return {axis: int(size) for axis, size in pairs}
+        except ValueError:
+            raise ValueError("write axis:devices, such as data:2,model:4") from None
+
+    def flag_type(self) -> str:
+        """Return what a person would call the type."""
+        return "axis:devices, ..."
+
+
+class Group:
+    """Defines flags of one title among those of a command."""
+
+    def __init__(self, found: flags.FlagValues, title: str):
+        self.at: dict[str, Any] = {"flag_values": found, "module_name": title}
+
+    def text(self, name: str, default: str | None, help_text: str) -> None:
+        """Define a flag that takes any text."""
+        flags.DEFINE(Words(), name, default, help_text, **self.at)
+
+    def several(self, name: str, default: Sequence[Any] | None, help_text: str, kind: type = str) -> None:
+        """Define a flag that takes values of one kind with commas between."""
+        given = None if default is None else ",".join(map(str, default))
+        flags.DEFINE(Several(kind), name, given, help_text, serializer=flags.CsvListSerializer(","), **self.at)
+
+    def choice(self, name: str, default: str | None, choices: Sequence[str], help_text: str) -> None:
+        """Define a flag that takes one of some words."""
+        flags.DEFINE_enum(name, default, list(choices), help_text, **self.at)
+
+    def yes(self, name: str, default: bool | None, help_text: str, short_name: str | None = None) -> None:
+        """Define a flag that is on or off."""
+        flags.DEFINE_bool(name, default, help_text, short_name=short_name, **self.at)
+
+    def whole(self, name: str, default: int | None, help_text: str, least: int | None = None) -> None:
+        """Define a flag that takes a whole number, of at least so much."""
+        flags.DEFINE(WholeNumber(least, None), name, default, help_text, **self.at)
+
+    def number(self, name: str, default: float | None, help_text: str, least: float | None = None) -> None:
+        """Define a flag that takes a number, of at least so much."""
+        flags.DEFINE(Number(least, None), name, default, help_text, **self.at)
+
+
+def general_flags() -> flags.FlagValues:
+    """Return the flags that every experiment has."""
+    found = flags.FlagValues()
+    run = Group(found, RUN)
+    run.text("experiment", DEFAULT, "a page of experiments/ by name, or the path of a page")
+    run.choice("mode", "train", [*cli.MODES, "doctor"], "what to do with it")
+    run.text("workdir", None, "the run folder; by default runs/ and the page with its changed knobs")
+    run.yes("list", False, "show every experiment and leave")
+    run.yes("help", False, "show these flags and leave", short_name="h")
+    _options(Group(found, OPTIONS))
+    _settings(Group(found, SETTINGS))
+    _runs_and_processes(found)
+    _of_modes(found)
+    return found
+
+
+def _options(options: Group) -> None:
+    options.choice("precision", None, ["bfloat16", "float16"], "compute in 16 bits; parameters stay float32")
+    options.choice(
+        "matmul_precision", None, ["default", "high", "highest"], "of float32 products; highest is float32 on TPUs"
+    )
+    options.number("ema_decay", None, "evaluate with an exponential moving average of the weights")
+    options.several("freeze", None, "module paths whose parameters stay as they are, Dense_0,Block_0/attention")
+
+
+def _settings(settings: Group) -> None:
+    settings.choice("accelerator", None, ["any", "cpu", "gpu", "tpu"], "never another than this (any)")
+    settings.choice("executor", None, ["auto", "jit", "pmap", "mesh"], "how devices share a step (auto)")
+    axes = "devices along data, fsdp and model, such as data:2,model:4 (all data)"
+    flags.DEFINE(Axes(), "mesh", None, axes, **settings.at)
+    settings.choice("feed", None, ["auto", "resident", "streamed"], "where the data waits: on the device or not (auto)")
+    settings.whole("fake_devices", None, "simulate this many devices on the CPU", 1)
+    settings.whole("accumulate", None, "micro-batches per step, for batches that do not fit", 1)
+    settings.whole("evaluate_batch_size", None, "examples per batch of an evaluation", 1)
+    settings.whole("steps_per_call", None, "steps that run as one program (chosen by model)", 1)
+    settings.text("kernels", None, "custom or reference, or by name: lstm=reference (by platform)")
+    settings.yes("keep_memory", None, "on the CPU, keep freed memory for the next step (true)")
+    settings.whole("log_every", None, "steps between lines of metrics.jsonl (50)", 1)
+    settings.whole("evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", 0)
+    settings.whole("save_every", None, "steps between checkpoints, 0: at the end (as evaluations)", 0)
+    settings.choice("nonfinite", None, ["stop", "skip"], "what to do with a step that is not finite (stop)")
+
+
+def _runs_and_processes(found: flags.FlagValues) -> None:
+    many = Group(found, MANY)
+    many.whole("seeds", None, "train this many seeds as one program", 1)
+    many.text("population", None, "numbers to train side by side: learning_rate=1e-4..1e-2:log:16, or =1,2,3")
+    many.text("sweep", None, "flags to run one after another, each a run: width=64,128 seed=0,1")
+    processes = Group(found, PROCESSES)
+    processes.yes("distributed", False, "be one of several processes (the cluster tells which, or these:)")
+    processes.text("coordinator", None, "host:port of the first process")
+    processes.whole("processes", None, "how many there are", 1)
+    processes.whole("process", None, "which of them this is, from 0", 0)
+
+
+def _of_modes(found: flags.FlagValues) -> None:
+    Group(found, READING).choice("checkpoint", "last", ["last", "best"], "the newest, or the best by validation")
+    sampling = Group(found, SAMPLING)
+    sampling.text("prompt", "", "the text to go on from")
+    sampling.whole("max_tokens", 200, "tokens to write", 1)
+    sampling.number("temperature", 1.0, "0 always writes the likeliest token", 0)
+    sampling.whole("top_k", None, "choose among so many likeliest tokens", 1)
+    sampling.number("top_p", 1.0, "choose among the likeliest that have this probability together")
+    seed = WholeNumber(0, 2**32 - 1)
+    flags.DEFINE(seed, "sample_seed", 0, "another number, another text", **sampling.at)
+    predicting = Group(found, PREDICTING)
+    predicting.text("split", "test", "the examples to answer for")
+    predicting.text("input", None, "instead, an .npy or .npz file of inputs")
+    predicting.text("output", None, "a .jsonl or .csv file; predictions-SPLIT.jsonl in the run folder")
+    measuring = Group(found, MEASURING)
+    measuring.yes("peak", False, "only what the device can do, without any model")
+    measuring.text("baseline", None, "the JSON of an earlier bench, to compare with")
+    measuring.text("profile", None, "a folder for a trace of one call, and show the longest operations")
+    measuring.text("out", None, "where the JSON goes; the run folder's name and .bench.json")
+
+
+def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
+    """Make each knob of the page a flag; a knob named like a setting takes its place."""
+    settings = {flag.name for flag in found.flags_by_module_dict()[SETTINGS]}
+    group = Group(found, KNOBS)
+    for knob in page.knobs:
+        if knob.name in settings:
+            delattr(found, knob.name)
+        elif knob.name in found:
+            raise ValueError(f"{page.path}: knob {knob.name} is the name of a flag of every experiment; choose another")
+        help_text = knob.help or knob.name.replace("_", " ")
+        if knob.choices:
+            group.choice(knob.name, knob.default, knob.choices, help_text)
+        elif knob.many:
+            group.several(knob.name, knob.default, help_text, knob.kind)
+        else:
+            define: dict[type, Any] = {int: group.whole, float: group.number, bool: group.yes, str: group.text}
+            define[knob.kind](knob.name, knob.default, help_text)
+
+
+def groups(found: flags.FlagValues) -> dict[str, list[flags.Flag[Any]]]:
+    """Return the flags by title."""
+    return {title: found.flags_by_module_dict().get(title, []) for title in TITLES}
+
+
+def usage(found: flags.FlagValues, page: pages.Page, command: str, about: str) -> str:
+    """Return the help: what this program is, the page, and every flag with its type and default.
+
+    command: how the program was called, in the place of `python launch.py`. about: what it says of itself.
+    """
+    texts = about.strip("\n"), f"experiment {page.name}: {page.doc}".strip("\n")
+    told = [text.replace("python launch.py", command).split("\n") for text in texts]
+    parts = ["\n".join(map(_wrapped, lines)) for lines in told]
+    for title, of_it in groups(found).items():
+        parts.append("\n".join([f"{title}:", *map(_line, of_it)]))
+    return "\n\n".join(parts)
+
+
+def _line(flag: flags.Flag[Any]) -> str:
+    value = shown(flag.default) if isinstance(flag.default, float) else (flag.default_as_str or "").strip("'")
+    return _wrapped(f"  --{flag.name}={value}  ({_type(flag)})  {_help(flag)}", indent=6)
+
+
+def _type(flag: flags.Flag[Any]) -> str:
+    """Return what a person would call the type of a flag."""
+    parser = flag.parser
+    if isinstance(parser, flags.EnumParser):
+        *others, last = parser.enum_values
+        return f"{', '.join(others)} or {last}" if others else str(last)
+    if isinstance(parser, flags.BooleanParser):
+        return "true or false"
+    return str(parser.flag_type())
+
+
+def _help(flag: flags.Flag[Any]) -> str:
+    """Return the help of a flag without the choices that absl writes before it."""
+    text = flag.help or ""
+    return text.split(">: ", 1)[-1] if isinstance(flag.parser, flags.EnumParser) and text.startswith("<") else text
+
+
+def _wrapped(line: str, indent: int | None = None) -> str:
+    """Return a line as lines of at most 80 columns, broken at blanks; by default the others start where its text did.
+
+    A line such as `Data    1,797 images` goes on under `1,797`.
+    """
+    if indent is None:
+        head, gap, _ = line.strip().partition("  ")
+        first = len(line) - len(line.lstrip())
+        indent = first + len(head) + len(gap) + _blanks(line.strip()[len(head) + len(gap) :]) if gap else first
+        indent = indent if indent <= WIDTH // 2 else first
+    lines = textwrap.wrap(
+        line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
+        replace_whitespace=False, drop_whitespace=True,
+    )  # fmt: skip
+    return "\n".join(lines)
+
+
+def _blanks(text: str) -> int:
+    return len(text) - len(text.lstrip())
+
+
+def listing(summaries: Mapping[str, str]) -> str:
+    """Return a line, or more under one another where 80 columns are too few, for each name and what it is."""
+    width = max(map(len, summaries)) + 2
+    return "\n".join(_wrapped(f"{name:{width}}{text}", indent=width) for name, text in summaries.items())
