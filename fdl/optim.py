@@ -1,7 +1,7 @@
-"""The optimizers and schedules everyone repeats, in plain Optax.
+"""Common optimizers and schedules, composed from Optax.
 
-Each returns an ordinary `optax.GradientTransformation` or `optax.Schedule`, so anything of Optax may stand in its place
-or be chained to it. Numbers may be traced arrays (`optax.inject_hyperparams(adamw)(…)`): nothing here branches on one.
+Each returns an `optax.GradientTransformation` or `optax.Schedule`, interchangeable with any other of Optax.
+Hyperparameters may be traced arrays (`optax.inject_hyperparams(adamw)(…)`): nothing here branches on one.
 """
 
 import math
@@ -32,7 +32,7 @@ def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 
 
 
 def decay_mask(params: PyTree) -> PyTree:
-    """Say for each parameter whether weight decay applies: to kernels, not to biases, norms and vectors."""
+    """Return for each parameter whether weight decay applies: to kernels, not to biases, scales and vectors."""
 
     def decays(path: tuple, leaf: jax.Array) -> bool:
         return leaf.ndim > 1 and jax.tree_util.keystr(path[-1:], simple=True) not in ("bias", "scale")
@@ -48,7 +48,7 @@ def adamw(
     b1: float = 0.9,
     b2: float = 0.999,
 ) -> optax.GradientTransformation:
-    """Make AdamW (Loshchilov & Hutter, 2019) with `decay_mask` and the gradient clipped to the global norm `clip`."""
+    """Make AdamW (Loshchilov & Hutter, 2019) with `decay_mask` and gradient clipping by the global norm `clip`."""
     _refuse_negative("learning_rate", learning_rate)
     _refuse_negative("weight_decay", weight_decay)
     adam = optax.adamw(learning_rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=decay_mask)
@@ -62,11 +62,11 @@ def muon(
     clip: float | None = 1.0,
     b2: float = 0.99,
 ) -> optax.GradientTransformation:
-    """Make Muon (Jordan et al., 2024): matrices move by their momentum made orthogonal, all else by AdamW.
+    """Make Muon (Jordan et al., 2024): orthogonalised momentum updates for matrices, AdamW for all other parameters.
 
-    Embeddings are all else, and momentum is Nesterov's. Matrices move as far as AdamW would move them (Liu et al.,
-    2025), so one rate serves both. A kernel of more than two dimensions is cut into rows and columns where the matrix
-    is nearest to square. It takes fewer steps than AdamW and more work for each: some fifteen products of a matrix.
+    Embeddings use AdamW; momentum is Nesterov's. Matrix updates are scaled to the RMS of AdamW's (Liu et al., 2025), so
+    one learning rate serves both. A kernel of more than two dimensions is reshaped to the matrix nearest to square. It
+    takes fewer steps than AdamW at a higher cost per step: about fifteen matrix products per matrix.
     """
 
     _refuse_negative("learning_rate", learning_rate)
@@ -99,7 +99,7 @@ def sgd(
     weight_decay: float = 0.0,
     clip: float | None = None,
 ) -> optax.GradientTransformation:
-    """Make SGD with Nesterov momentum; weight decay joins the gradient (L2, with `decay_mask`), after the clip."""
+    """Make SGD with Nesterov momentum; weight decay (L2, with `decay_mask`) is added to the gradient after clipping."""
     _refuse_negative("learning_rate", learning_rate)
     _refuse_negative("weight_decay", weight_decay)
     decay = optax.add_decayed_weights(weight_decay, decay_mask)
@@ -109,34 +109,34 @@ def sgd(
 def groups(
     parts: Mapping[str, optax.GradientTransformation], rest: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """Give the parameters below each module path an optimizer of their own, and all others `rest`.
+    """Use a separate optimizer for the parameters below each module path, and `rest` for all others.
 
-    parts: paths such as "Dense_0" or "Block_0/attention" -> optimizer; the longest that leads to a parameter is its.
-    Raises a ValueError where a path leads to none. A clip by the global norm is one of each group.
+    parts: paths such as "Dense_0" or "Block_0/attention" -> optimizer; a parameter uses the longest matching path.
+    Raises a ValueError where a path matches no parameter. Clipping by the global norm is per group.
     """
 
     def labels(params: PyTree) -> PyTree:
         def longest(path: tuple, _: Array) -> str:
-            place = jax.tree_util.keystr(path, simple=True, separator="/")
-            return max((part for part in parts if f"{place}/".startswith(f"{part}/")), key=len, default="")
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            return max((part for part in parts if f"{name}/".startswith(f"{part}/")), key=len, default="")
 
-        found = jax.tree_util.tree_map_with_path(longest, params)
-        for part in set(parts) - set(jax.tree.leaves(found)):
+        assigned = jax.tree_util.tree_map_with_path(longest, params)
+        for part in set(parts) - set(jax.tree.leaves(assigned)):
             raise ValueError(f"no parameter is below {part!r}; the model has {', '.join(params)}")
-        return found
+        return assigned
 
     return optax.partition({**parts, "": rest}, labels)
 
 
 def frozen(optimizer: optax.GradientTransformation, paths: Sequence[str]) -> optax.GradientTransformation:
-    """Keep the parameters below these module paths as they are; they cost the optimizer no memory.
+    """Freeze the parameters below these module paths; they use no optimizer memory.
 
-    Batch statistics below them stay as well, and are what a frozen BatchNorm normalises by (as Keras does).
+    Batch statistics below them are frozen as well, and a frozen BatchNorm normalises by them (as in Keras).
     """
-    still = optax.GradientTransformation(
+    freeze = optax.GradientTransformation(
         lambda params: FrozenState(), lambda grads, state, params=None: (jax.tree.map(jnp.zeros_like, grads), state)
     )
-    return groups(dict.fromkeys(paths, still), rest=optimizer)
+    return groups(dict.fromkeys(paths, freeze), rest=optimizer)
 
 
 def _clip(norm: float | None) -> optax.GradientTransformation:
@@ -145,6 +145,6 @@ def _clip(norm: float | None) -> optax.GradientTransformation:
 
 
 def _refuse_negative(name: str, value: Any) -> None:
-    """Raise a ValueError where a number is below 0, which would climb the loss; schedules and arrays are not asked."""
+    """Raise a ValueError for a negative number, which would ascend the loss; schedules and arrays are not checked."""
     if isinstance(value, int | float) and value < 0:
-        raise ValueError(f"{name} {value} is below 0 and would climb the loss; give 0 or more")
+        raise ValueError(f"{name} {value} is negative and would ascend the loss; give 0 or more")

@@ -1,7 +1,7 @@
-"""What a model can be asked to do: each function makes a `Task`, one file each.
+"""Tasks: losses and metrics, one file each; each function makes a `Task`.
 
-A task is linear in its weights: totals of two halves of a batch add up to the totals of the whole, and what weighs 0
-adds nothing. Everything is counted in float32 on the device and finished in float64 on the host.
+Sums are linear in the example weights: the sums of two halves of a batch add up to those of the whole, and examples of
+weight 0 contribute nothing. Sums are computed in float32 on the device, metrics in float64 on the host.
 """
 
 from fdl.tasks.binary import binary

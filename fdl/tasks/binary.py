@@ -1,4 +1,4 @@
-"""Yes or no from one output neuron.
+"""Binary classification.
 
 Shape legend: B batch.
 """
@@ -13,16 +13,16 @@ from fdl.tasks.sums import mean, outside, ratio, sigmoid_cross_entropy, weigh
 
 
 def binary() -> Task:
-    """Make the task of telling 1 from 0 by the sign of one logit, with the sigmoid cross-entropy as its loss.
+    """Make the task of binary classification from one logit, with the sigmoid cross-entropy as its loss.
 
     outputs: f32[B] or f32[B, 1], logits; targets: [B] or [B, 1], 0 or 1; weights: f32[B].
-    AUC is exact: evaluation keeps every score of the split, and a tie counts half.
+    AUC is exact: evaluation keeps every score of the split; a tie counts half.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
         if outputs.shape not in ((len(outputs),), (len(outputs), 1)):
             raise ValueError(
-                f"binary() wants logits [B] or [B, 1], the model gives {outputs.shape}; give it one neuron"
+                f"binary() wants logits [B] or [B, 1], the model gives {outputs.shape}; give it one output"
             )
         logits = outputs.reshape(-1).astype(jnp.float32)
         targets = batch.targets.reshape(-1)
@@ -61,14 +61,14 @@ def _predict(outputs: Array) -> dict[str, Array]:
 
 def f1(confusion: Sum) -> float:
     """Return the harmonic mean of precision and recall, from counts [target, predicted]."""
-    (_, falsely), (missed, right) = counts(confusion)
-    return ratio(2 * right, 2 * right + falsely + missed)
+    (_, false_positives), (false_negatives, true_positives) = counts(confusion)
+    return ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives)
 
 
 def area_under_curve(scores: Unreduced) -> float:
-    """Return the chance that a random positive scores above a random negative, from f64[n, 2]: label and score.
+    """Return the area under the ROC curve from f64[n, 2], label and score: P(positive scores above negative).
 
-    A score that is not a number is below all others.
+    A NaN score ranks below all others.
     """
     label, score = scores.total.T
     distinct, rank = np.unique(np.where(np.isnan(score), -np.inf, score), return_inverse=True)

@@ -1,6 +1,6 @@
-"""Boxes: left, top, right, bottom. How far two agree, and which of many to keep.
+"""Boxes (left, top, right, bottom): IoU, GIoU, non-maximum suppression and matching.
 
-Shape legend: M and N boxes, P places, K classes.
+Shape legend: M and N boxes, P grid cells, K classes.
 """
 
 import jax
@@ -23,51 +23,51 @@ def iou(a: Array, b: Array) -> jax.Array:
 
 
 def giou(a: Array, b: Array) -> jax.Array:
-    """Return f32[...], overlap less the share of the smallest box around both that neither fills: from -1 to 1.
+    """Return f32[...], generalised IoU: IoU minus the fraction of the enclosing box outside the union; -1 to 1.
 
-    Boxes that do not touch still pull at each other. Paper: GIoU (Rezatofighi et al., 2019).
+    Its gradient does not vanish for disjoint boxes. Paper: GIoU (Rezatofighi et al., 2019).
     """
     union = area(a) + area(b) - _intersection(a, b)
-    least, greatest = jnp.minimum(a, b), jnp.maximum(a, b)
-    around = jnp.maximum(area(jnp.concatenate([least[..., :2], greatest[..., 2:]], -1)), _TINY)
-    return iou(a, b) - (around - union) / around
+    low, high = jnp.minimum(a, b), jnp.maximum(a, b)
+    enclosing = jnp.maximum(area(jnp.concatenate([low[..., :2], high[..., 2:]], -1)), _TINY)
+    return iou(a, b) - (enclosing - union) / enclosing
 
 
-def suppress(boxes: Array, logits: Array, most: int, *, above: float = 0.5) -> tuple[jax.Array, jax.Array]:
-    """Return i32[M] and f32[M]: which candidates non-maximum suppression keeps, the best first, and their logits.
+def nms(boxes: Array, logits: Array, most: int, *, threshold: float = 0.5) -> tuple[jax.Array, jax.Array]:
+    """Return i32[M] and f32[M]: the candidates that non-maximum suppression keeps, best first, and their logits.
 
-    boxes: f32[P, 4], of each place; logits: f32[P, K]: a candidate is a place and a class, numbered place * K + class.
-    All of them compete, so that the best M = `most` are kept and not what is left of some best: each round takes the
-    best that is left and drops those of its class that overlap it by more than `above`. Where none is left the logit is
-    -inf; a logit that is not a number is none.
+    boxes: f32[P, 4], one per cell; logits: f32[P, K]: a candidate is a cell and a class, numbered cell * K + class.
+    There is no top-k cut before the suppression, so exactly the best M = `most` are kept: each round takes the best
+    remaining candidate and drops those of its class with an IoU above `threshold`. Where none is left the logit is
+    -inf; a NaN logit is no candidate.
     """
     boxes, classes = jnp.asarray(boxes), logits.shape[-1]
 
     def take(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         best = jnp.argmax(left)
-        place, kind = best // classes, best % classes
-        rivals = (iou(boxes[place][None], boxes) > above).at[place].set(True)
-        drop = rivals[:, None] & (jnp.arange(classes) == kind)[None]
+        cell, label = best // classes, best % classes
+        overlapping = (iou(boxes[cell][None], boxes) > threshold).at[cell].set(True)
+        drop = overlapping[:, None] & (jnp.arange(classes) == label)[None]
         return jnp.where(drop, -jnp.inf, left), (best.astype(jnp.int32), left.reshape(-1)[best])
 
     _, (chosen, best) = lax.scan(take, jnp.where(jnp.isnan(logits), -jnp.inf, logits), length=most)
     return chosen, best
 
 
-def greedy_match(likeness: Array, least: Array) -> jax.Array:
-    """Return bool[M]: whether each of M boxes, the best first, finds a thing of its own that it agrees with.
+def greedy_match(ious: Array, threshold: Array) -> jax.Array:
+    """Return bool[M]: whether each of M detections, best first, matches a ground-truth box of its own.
 
-    likeness: f32[M, N], the overlap of each box with each thing, negative where they cannot be the same. A box takes
-    the likest thing that no better box took, if they overlap by `least: f32[]`.
+    ious: f32[M, N], IoU of each detection with each ground-truth box, negative where the classes differ. A detection
+    takes the unmatched ground truth of the highest IoU, if that is at least `threshold: f32[]`.
     """
 
-    def take(free: jax.Array, like: jax.Array) -> tuple[jax.Array, jax.Array]:
-        like = jnp.where(free, like, -1.0)
-        best = jnp.argmax(like)
-        hit = like[best] >= least
-        return free.at[best].set(free[best] & ~hit), hit
+    def take(unmatched: jax.Array, candidates: jax.Array) -> tuple[jax.Array, jax.Array]:
+        candidates = jnp.where(unmatched, candidates, -1.0)
+        best = jnp.argmax(candidates)
+        hit = candidates[best] >= threshold
+        return unmatched.at[best].set(unmatched[best] & ~hit), hit
 
-    _, hits = lax.scan(take, jnp.ones(likeness.shape[1], bool), jnp.asarray(likeness))
+    _, hits = lax.scan(take, jnp.ones(ious.shape[1], bool), jnp.asarray(ious))
     return hits
 
 

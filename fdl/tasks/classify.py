@@ -1,4 +1,4 @@
-"""One class of many, for an example, a token or a pixel.
+"""Multi-class classification of an example, a token or a pixel.
 
 Shape legend: B batch, K classes.
 """
@@ -12,36 +12,36 @@ from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task
 from fdl.tasks.counts import counts, tally
 from fdl.tasks.sums import cross_entropy, macro_f1, mean, outside, spread, weigh
 
-_DRAWABLE = 100  # a confusion matrix of more classes than this is never looked at
+_MAX_CONFUSION = 100  # no confusion matrix for more classes: nobody could read it
 
 
 def classify(classes: int, *, smoothing: float = 0.0) -> Task:
-    """Make the task of choosing one of `classes`, with the softmax cross-entropy as its loss.
+    """Make the task of classification into `classes`, with the softmax cross-entropy as its loss.
 
     outputs: f32[B, ..., K], logits: f32[B, T, K] labels a sequence, f32[B, H, W, K] an image.
-    targets: i32[B, ...], or f32[B, ..., K] where augmentation mixes classes.
-    weights: f32[B], or one for each target.
-    smoothing: the share of each target that is spread evenly over all classes (Szegedy et al., 2016), in the loss only.
-    Macro F1 is the plain mean over the classes that occur or are predicted. More than 5 classes add `top5`; up to 100
-    add the confusion matrix (rows: target, columns: predicted).
+    targets: i32[B, ...], or class probabilities f32[B, ..., K] where augmentation mixes classes.
+    weights: f32[B], or one per target.
+    smoothing: label smoothing (Szegedy et al., 2016), in the loss only.
+    Macro F1 is the unweighted mean over the classes that occur or are predicted. More than 5 classes add `top5`; up to
+    100 add the confusion matrix (rows: target, columns: predicted).
     """
 
     if isinstance(smoothing, int | float) and not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing {smoothing} is not a share of a target; give 0 or more and less than 1")
+        raise ValueError(f"smoothing {smoothing} is out of range; give 0 or more and less than 1")
 
     def sums(outputs: Array, batch: Batch) -> Sums:
-        mixed = batch.targets.ndim == outputs.ndim
-        shape = batch.targets.shape[:-1] if mixed else batch.targets.shape
+        soft = batch.targets.ndim == outputs.ndim
+        shape = batch.targets.shape[:-1] if soft else batch.targets.shape
         if outputs.shape != (*shape, classes):
             raise ValueError(f"classify({classes}) wants logits {(*shape, classes)}, the model gives {outputs.shape}")
         logits = outputs.reshape(-1, classes).astype(jnp.float32)
         weights = spread(batch.weights, shape).reshape(-1)
-        if mixed:
-            shares = batch.targets.reshape(-1, classes)
-            labels = jnp.argmax(shares, -1)
+        if soft:
+            probabilities = batch.targets.reshape(-1, classes)
+            labels = jnp.argmax(probabilities, -1)
         else:
             labels = batch.targets.reshape(-1).astype(jnp.int32)
-            shares = jax.nn.one_hot(labels, classes)
+            probabilities = jax.nn.one_hot(labels, classes)
         predicted = jnp.argmax(logits, -1)
         hits = jnp.where(labels == predicted, weights, 0.0)
         kinds = jnp.repeat(jnp.arange(3), len(labels))
@@ -50,19 +50,19 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
             jnp.concatenate([hits, weights, weights]),
             (3, classes),
         )
-        found: dict[str, Sum] = {
-            "loss": weigh(cross_entropy(logits, optax.smooth_labels(shares, smoothing)), weights),
+        totals: dict[str, Sum] = {
+            "loss": weigh(cross_entropy(logits, optax.smooth_labels(probabilities, smoothing)), weights),
             "correct": weigh(labels == predicted, weights),
             "per_class": Sum(per_class.total, jnp.sum(weights)),
         }
         if classes > 5:
-            found["top5"] = weigh(rank(logits, labels) < 5, weights)
-        if classes <= _DRAWABLE:
-            found["confusion"] = tally((labels, predicted), weights, (classes, classes))
-        return found
+            totals["top5"] = weigh(rank(logits, labels) < 5, weights)
+        if classes <= _MAX_CONFUSION:
+            totals["confusion"] = tally((labels, predicted), weights, (classes, classes))
+        return totals
 
     def check(targets: PyTree) -> tuple[int, str] | None:
-        if np.asarray(targets).dtype.kind == "f":  # shares of classes
+        if np.asarray(targets).dtype.kind == "f":  # class probabilities
             return None
         return outside(targets, 0, classes - 1, f"a class of classify({classes}): 0 to {classes - 1}")
 
@@ -83,16 +83,20 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
 
 
 def rank(logits: Array, labels: Array) -> jax.Array:
-    """Return i32[N], how many classes come before the label's, of `logits: f32[N, K]`.
+    """Return i32[N], the rank from 0 of the label among `logits: f32[N, K]`.
 
-    Of equals the first class comes first, as in argmax, so that exactly k classes are among the best k; what is not a
-    number is never behind a label that is a number, and a label whose logit is none is the last.
+    Ties go to the lower class, as in argmax, so exactly k classes are in the top k. A NaN ranks ahead of any
+    number; a label whose own logit is NaN ranks last.
     """
-    own, classes = jnp.take_along_axis(logits, labels[:, None], -1), jnp.arange(logits.shape[-1])[None]
-    behind = (logits < own) | ((logits == own) & (classes >= labels[:, None]))
+    label_logit, classes = jnp.take_along_axis(logits, labels[:, None], -1), jnp.arange(logits.shape[-1])[None]
+    behind = (logits < label_logit) | ((logits == label_logit) & (classes >= labels[:, None]))
     return logits.shape[-1] - jnp.sum(behind, -1)
 
 
 def _predict(outputs: Array) -> dict[str, Array]:
-    shares = jax.nn.softmax(outputs.astype(jnp.float32))
-    return {"class": jnp.argmax(shares, -1), "probability": jnp.max(shares, -1), "probabilities": shares}
+    probabilities = jax.nn.softmax(outputs.astype(jnp.float32))
+    return {
+        "class": jnp.argmax(probabilities, -1),
+        "probability": jnp.max(probabilities, -1),
+        "probabilities": probabilities,
+    }

@@ -1,4 +1,4 @@
-"""A short sequence of symbols somewhere in a long sequence of frames.
+"""Connectionist temporal classification (CTC): transcription without alignment.
 
 Shape legend: B batch, T frames, N symbols, V vocabulary (0 is the blank).
 """
@@ -15,21 +15,23 @@ from fdl.tasks.sums import mean, weigh
 def ctc() -> Task:
     """Make the task of transcription without alignment (Graves et al., 2006), with the CTC loss in nats per utterance.
 
-    outputs: f32[B, T, V], logits, symbol 0 being the blank. Frames after the end are silence: blanks like any.
-    targets: i32[B, N], the symbols, then 0; weights: f32[B].
-    `error_rate` is the edit distance of the greedy transcription per symbol of the target, `sequence_accuracy` the
-    share of utterances without a fault. A target that needs more frames than there are, one for each symbol and a blank
+    outputs: f32[B, T, V], logits; symbol 0 is the blank. Padding frames are silence and decode to blanks.
+    targets: i32[B, N], symbols padded with 0; weights: f32[B].
+    `error_rate` is the edit distance of the greedy decoding per target symbol, `sequence_accuracy` the fraction of
+    utterances without an error. A target that needs more frames than there are, one for each symbol and a blank
     between two equal ones, has no alignment and an infinite loss: `loss` leaves it out and `unalignable` counts it.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
         if outputs.ndim != 3:
-            raise ValueError(f"ctc() wants logits [B, T, V], the model gives {outputs.shape}; ask it for every step")
+            raise ValueError(
+                f"ctc() wants logits [B, T, V], the model gives {outputs.shape}; set return_sequences=True"
+            )
         logits, labels = outputs.astype(jnp.float32), batch.targets
         possible = frames_needed(labels) <= logits.shape[1]
         loss = optax.ctc_loss(logits, jnp.zeros(logits.shape[:2]), labels, (labels == 0).astype(jnp.float32))
-        symbols, heard = greedy(logits)
-        edits = edit_distance(symbols, heard, labels)
+        symbols, emitted = greedy(logits)
+        edits = edit_distance(symbols, emitted, labels)
         return {
             "loss": weigh(loss, batch.weights * possible),
             "unalignable": Sum(jnp.sum(~possible & (batch.weights > 0)), jnp.ones(())),
@@ -57,27 +59,27 @@ def frames_needed(labels: Array) -> jax.Array:
 
 
 def greedy(logits: Array) -> tuple[jax.Array, jax.Array]:
-    """Return the best symbol of every frame, i32[B, T], and whether it is new (not blank, not held), bool[B, T]."""
+    """Return the best symbol of every frame, i32[B, T], and whether it is emitted (no blank, no repeat), bool[B, T]."""
     symbols = jnp.argmax(logits, -1)
-    held = jnp.pad(symbols[:, :-1], ((0, 0), (1, 0))) == symbols
-    return symbols, (symbols != 0) & ~held
+    repeated = jnp.pad(symbols[:, :-1], ((0, 0), (1, 0))) == symbols
+    return symbols, (symbols != 0) & ~repeated
 
 
-def edit_distance(symbols: Array, heard: Array, labels: Array) -> jax.Array:
-    """Return f32[B]: the fewest insertions, deletions and replacements that make the labels of what was heard.
+def edit_distance(symbols: Array, emitted: Array, labels: Array) -> jax.Array:
+    """Return f32[B], the Levenshtein distance between the emitted symbols and the labels.
 
-    symbols: i32[B, T], of which only those where heard: bool[B, T] count; labels: i32[B, N], then 0.
-    One row of the Levenshtein table per symbol; the insertions along a row are a running minimum.
+    symbols: i32[B, T], of which those with emitted: bool[B, T] count; labels: i32[B, N], padded with 0.
+    A scan computes one row of the table per symbol; the insertions along a row are a running minimum.
     """
-    place = jnp.arange(labels.shape[1] + 1)[None]
+    position = jnp.arange(labels.shape[1] + 1)[None]
 
     def advance(row: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         symbol, new = step
         replaced = row[:, :-1] + (labels != symbol[:, None])
         best = jnp.concatenate([row[:, :1] + 1, jnp.minimum(row[:, 1:] + 1, replaced)], 1)
-        return jnp.where(new[:, None], place + lax.cummin(best - place, 1), row), None
+        return jnp.where(new[:, None], position + lax.cummin(best - position, 1), row), None
 
-    first = jnp.broadcast_to(place, (len(labels), place.shape[1]))
-    last, _ = lax.scan(advance, first, (jnp.asarray(symbols).T, jnp.asarray(heard).T))
+    first = jnp.broadcast_to(position, (len(labels), position.shape[1]))
+    last, _ = lax.scan(advance, first, (jnp.asarray(symbols).T, jnp.asarray(emitted).T))
     length = jnp.sum(labels != 0, -1)
     return jnp.take_along_axis(last, length[:, None], 1)[:, 0].astype(jnp.float32)

@@ -1,7 +1,7 @@
-"""What stands where in an image.
+"""Object detection.
 
-Shape legend: B batch, H height and W width of a grid, P = H·W places, K classes, N boxes of the targets, M detections,
-L least overlaps.
+Shape legend: B batch, H height and W width of a grid, P = H·W cells, K classes, N ground-truth boxes, M detections,
+L IoU thresholds.
 """
 
 import math
@@ -14,26 +14,25 @@ import numpy as np
 import optax
 
 from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task, Unreduced
-from fdl.tasks.boxes import area, giou, greedy_match, iou, suppress
+from fdl.tasks.boxes import area, giou, greedy_match, iou, nms
 from fdl.tasks.counts import counts, tally
 from fdl.tasks.sums import mean, outside, weigh
 
-LEAST = np.linspace(0.5, 0.95, 10, dtype=np.float32)  # overlaps from which a detection is right, as in COCO
+THRESHOLDS = np.linspace(0.5, 0.95, 10, dtype=np.float32)  # IoU thresholds of COCO
 
 
 def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> Task:
-    """Make the task of detection without anchors: focal loss for the classes, GIoU for the boxes (Tian et al., 2019).
+    """Make the task of anchor-free detection: focal loss for the classes, GIoU for the boxes (Tian et al., 2019).
 
-    outputs: {"class": f32[B, H, W, K], "box": f32[B, H, W, 4]}, logits and boxes of each place of a grid.
+    outputs: {"class": f32[B, H, W, K], "box": f32[B, H, W, 4]}, logits and boxes of each grid cell.
     targets: {"box": f32[B, N, 4], "label": i32[B, N], "row": i32[B]}: left, top, right and bottom as fractions of the
-             image, without area where there is nothing; the example's place in its split of at most `rows`, which the
-             check holds: a page that was written for another split is refused.
+             image, zero area for padding; the example's row in its split, less than `rows`, which `check` verifies: a
+             page written for another split is refused.
     weights: f32[B].
-    most:    detections that an image can have, of which none is another again: all places compete before they are cut.
-    radius:  in cells: a place learns a thing if it lies in the thing's box and this near its middle.
-    `map50` is the mean over the classes of the average precision, where a detection is right if it overlaps a thing of
-    its class by half; `map` is the mean over LEAST. Both come from all detections of the split, whose numbers are kept
-    and not binned: they are the same however the split was cut into batches.
+    most:    maximum detections per image, after non-maximum suppression over all cells.
+    radius:  in cells: a cell is assigned to an object if it lies inside its box and this near its center.
+    `map50` is the mean average precision at an IoU threshold of 0.5, `map` the mean over THRESHOLDS. Both use all
+    detections of the split, unbinned, so they do not depend on the batching.
     """
 
     def sums(outputs: Mapping[str, Array], batch: Batch) -> Sums:
@@ -41,20 +40,20 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
             raise ValueError(f"detect({classes}) and a model of {outputs['class'].shape[-1]} classes; make them equal")
         boxes, labels = batch.targets["box"], batch.targets["label"]
         present = area(boxes) > 0
-        found = detections(outputs, most)
-        likeness = iou(found["box"][:, :, None], boxes[:, None])
-        alike = (found["class"][:, :, None] == labels[:, None]) & present[:, None] & found["kept"][:, :, None]
-        right = jax.vmap(jax.vmap(greedy_match, (None, 0)), (0, None))(
-            jnp.where(alike, likeness, -1.0), jnp.asarray(LEAST)
+        top = detections(outputs, most)
+        ious = iou(top["box"][:, :, None], boxes[:, None])
+        same_class = (top["class"][:, :, None] == labels[:, None]) & present[:, None] & top["kept"][:, :, None]
+        correct = jax.vmap(jax.vmap(greedy_match, (None, 0)), (0, None))(
+            jnp.where(same_class, ious, -1.0), jnp.asarray(THRESHOLDS)
         )
-        said = jnp.stack([found["kept"], found["class"], found["logit"]], -1).astype(jnp.float32)
-        said = jnp.concatenate([said, jnp.swapaxes(right, 1, 2).astype(jnp.float32)], -1)
-        said = jnp.where(batch.weights[:, None, None] > 0, said, 0.0)
-        there = (present & (batch.weights[:, None] > 0)).astype(jnp.float32)
+        detected = jnp.stack([top["kept"], top["class"], top["logit"]], -1).astype(jnp.float32)
+        detected = jnp.concatenate([detected, jnp.swapaxes(correct, 1, 2).astype(jnp.float32)], -1)
+        detected = jnp.where(batch.weights[:, None, None] > 0, detected, 0.0)
+        annotated = (present & (batch.weights[:, None] > 0)).astype(jnp.float32)
         return {
             "loss": weigh(losses(outputs, boxes, labels, radius), batch.weights),
-            "detections": Unreduced(said, batch.weights.astype(jnp.float32)),
-            "things": tally((labels.reshape(-1),), there.reshape(-1), (classes,)),
+            "detections": Unreduced(detected, batch.weights.astype(jnp.float32)),
+            "ground_truth": tally((labels.reshape(-1),), annotated.reshape(-1), (classes,)),
         }
 
     def check(targets: PyTree) -> tuple[int, str] | None:
@@ -67,8 +66,8 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
         sums=sums,
         metrics={
             "loss": mean("loss", "lower"),
-            "map50": Metric(("detections", "things"), lambda d, t: mean_precision(d, t)[0], "higher"),
-            "map": Metric(("detections", "things"), lambda d, t: float(np.mean(mean_precision(d, t))), "higher"),
+            "map50": Metric(("detections", "ground_truth"), lambda d, t: mean_precision(d, t)[0], "higher"),
+            "map": Metric(("detections", "ground_truth"), lambda d, t: float(np.mean(mean_precision(d, t))), "higher"),
         },
         primary="map50",
         predict=lambda outputs: _predict(outputs, most),
@@ -77,69 +76,74 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
 
 
 def losses(outputs: Mapping[str, Array], boxes: Array, labels: Array, radius: float) -> jax.Array:
-    """Return f32[B]: focal loss of all places and 1 - GIoU of those that learn a thing, by the number of the latter.
+    """Return f32[B]: focal loss of all cells and 1 - GIoU of the positive ones, divided by the number of the latter.
 
-    A place within two things learns the smaller. Paper: FCOS, without its centre-ness: `radius` does as much.
+    A cell inside two objects is assigned to the smaller. Paper: FCOS, with center sampling (`radius`) in place of its
+    center-ness.
     """
     batch, height, width, classes = outputs["class"].shape
     logits = outputs["class"].reshape(batch, -1, classes).astype(jnp.float32)
     proposed = outputs["box"].reshape(batch, -1, 4).astype(jnp.float32)
-    cells = jnp.array([width, height], jnp.float32)
-    places = jnp.stack([jnp.tile(jnp.arange(width), height), jnp.repeat(jnp.arange(height), width)], -1)
-    places = ((places + 0.5) / cells[None])[None, :, None]  # [1, P, 1, 2]
+    grid_size = jnp.array([width, height], jnp.float32)
+    points = jnp.stack([jnp.tile(jnp.arange(width), height), jnp.repeat(jnp.arange(height), width)], -1)
+    points = ((points + 0.5) / grid_size[None])[None, :, None]  # [1, P, 1, 2]
     low, high = boxes[:, None, :, :2], boxes[:, None, :, 2:]
-    near = jnp.abs(places - (low + high) / 2) * cells.reshape(1, 1, 1, 2) <= radius
-    inside = jnp.all((places > low) & (places < high) & near, -1)  # [B, P, N]
+    near_center = jnp.abs(points - (low + high) / 2) * grid_size.reshape(1, 1, 1, 2) <= radius
+    inside = jnp.all((points > low) & (points < high) & near_center, -1)  # [B, P, N]
     size = jnp.where(inside, area(boxes)[:, None], jnp.inf)
-    owner, learns = jnp.argmin(size, -1), jnp.any(inside, -1)
-    kind = jnp.take_along_axis(labels, owner, 1)
-    wanted = jnp.take_along_axis(boxes, owner[..., None], 1)
-    focal = optax.sigmoid_focal_loss(logits, jax.nn.one_hot(kind, classes) * learns[..., None], alpha=0.25).sum((1, 2))
-    apart = jnp.sum(jnp.where(learns, 1 - giou(proposed, wanted), 0.0), 1)
-    return (focal + apart) / jnp.maximum(jnp.sum(learns, 1), 1)
+    assigned, positive = jnp.argmin(size, -1), jnp.any(inside, -1)
+    label = jnp.take_along_axis(labels, assigned, 1)
+    target = jnp.take_along_axis(boxes, assigned[..., None], 1)
+    focal = optax.sigmoid_focal_loss(logits, jax.nn.one_hot(label, classes) * positive[..., None], alpha=0.25).sum(
+        (1, 2)
+    )
+    box_loss = jnp.sum(jnp.where(positive, 1 - giou(proposed, target), 0.0), 1)
+    return (focal + box_loss) / jnp.maximum(jnp.sum(positive, 1), 1)
 
 
 def detections(outputs: Mapping[str, Array], most: int) -> dict[str, jax.Array]:
-    """Return the `most` likeliest detections of each image, the best first, after non-maximum suppression.
+    """Return the `most` best detections of each image, best first, after non-maximum suppression.
 
-    {"class": i32[B, M], "logit": f32[B, M], "box": f32[B, M, 4], "kept": bool[B, M], False where there are no more}
+    {"class": i32[B, M], "logit": f32[B, M], "box": f32[B, M, 4], "kept": bool[B, M], False for padding}
     """
     batch, classes = len(outputs["class"]), outputs["class"].shape[-1]
     logits = outputs["class"].reshape(batch, -1, classes).astype(jnp.float32)
     boxes = outputs["box"].reshape(batch, -1, 4).astype(jnp.float32)
-    chosen, best = jax.vmap(partial(suppress, most=min(most, logits[0].size)))(boxes, logits)
+    chosen, best = jax.vmap(partial(nms, most=min(most, logits[0].size)))(boxes, logits)
     picked = jnp.take_along_axis(boxes, (chosen // classes)[..., None], 1)
     return {"class": chosen % classes, "logit": best, "box": picked, "kept": best > -jnp.inf}
 
 
-def mean_precision(detected: Unreduced, things: Sum) -> list[float]:
-    """Return for each least overlap the mean average precision of the classes that occur.
+def mean_precision(predictions: Unreduced, ground_truth: Sum) -> list[float]:
+    """Return the mean average precision over the classes that occur, per IoU threshold.
 
-    detected: f64[n, M, 3 + L], of each detection 1, its class, its logit, and whether it is right by each overlap;
-    zeros where there is none. things: counts [K], how many there are of each class.
+    predictions: f64[n, M, 3 + L], per detection: 1, its class, its logit, and whether it is correct at each threshold;
+    zeros for padding. ground_truth: counts [K] of each class.
     """
-    said = detected.total.reshape(-1, detected.total.shape[-1])
-    said = said[said[:, 0] == 1]
-    said = said[np.argsort(-said[:, 2], kind="stable")]
-    present = [(label, count) for label, count in enumerate(counts(things)) if count > 0]
+    detected = predictions.total.reshape(-1, predictions.total.shape[-1])
+    detected = detected[detected[:, 0] == 1]
+    detected = detected[np.argsort(-detected[:, 2], kind="stable")]
+    present = [(label, count) for label, count in enumerate(counts(ground_truth)) if count > 0]
     if not present:
-        return [math.nan] * len(LEAST)
-    per_class = [[average_precision(hit, count) for hit in said[said[:, 1] == label, 3:].T] for label, count in present]
+        return [math.nan] * len(THRESHOLDS)
+    per_class = [
+        [average_precision(hit, count) for hit in detected[detected[:, 1] == label, 3:].T] for label, count in present
+    ]
     return np.mean(per_class, axis=0).tolist()
 
 
-def average_precision(right: np.ndarray, things: float) -> float:
-    """Return the area under precision by recall, each precision being the best at that recall or a higher one.
+def average_precision(correct: np.ndarray, ground_truth: float) -> float:
+    """Return the area under the precision-recall curve, precision interpolated as the maximum at higher recall.
 
-    right: [n], 1 or 0 for each detection, the most certain first; things: how many there are to be found.
+    correct: [n], 1 or 0 per detection, most confident first; ground_truth: number of objects.
     """
-    hits = np.cumsum(right)
+    hits = np.cumsum(correct)
     precision = hits / np.arange(1, len(hits) + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(best * right) / things)
+    return float(np.sum(best * correct) / ground_truth)
 
 
 def _predict(outputs: Mapping[str, Array], most: int) -> dict[str, Array]:
-    found = detections(outputs, most)
-    probability = jnp.where(found["kept"], jax.nn.sigmoid(found["logit"]), 0.0)
-    return {"class": found["class"], "probability": probability, "box": found["box"]}
+    top = detections(outputs, most)
+    probability = jnp.where(top["kept"], jax.nn.sigmoid(top["logit"]), 0.0)
+    return {"class": top["class"], "probability": probability, "box": top["box"]}

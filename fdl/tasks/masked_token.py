@@ -1,4 +1,4 @@
-"""What was hidden.
+"""Masked language modelling.
 
 Shape legend: B batch, T time, V vocabulary.
 """
@@ -8,9 +8,9 @@ from fdl.tasks.sums import best_token, exponential, mean, token_sums
 
 
 def masked_token() -> Task:
-    """Make the task of restoring hidden tokens (Devlin et al., 2019), with the cross-entropy in nats as its loss.
+    """Make the task of predicting masked tokens (Devlin et al., 2019), with the cross-entropy in nats as its loss.
 
-    outputs: f32[B, T, V], logits; targets: i32[B, T], the original tokens; weights: f32[B, T], 0 where not hidden.
+    outputs: f32[B, T, V], logits; targets: i32[B, T], the original tokens; weights: f32[B, T], 0 where not masked.
     """
     return Task(
         name="masked_token",

@@ -1,4 +1,4 @@
-"""Any number of labels at once.
+"""Multi-label classification.
 
 Shape legend: B batch, K labels.
 """
@@ -12,10 +12,10 @@ from fdl.tasks.sums import macro_f1, mean, outside, ratio, sigmoid_cross_entropy
 
 
 def multi_label(labels: int) -> Task:
-    """Make the task of answering `labels` yes-or-no questions, with the mean sigmoid cross-entropy as its loss.
+    """Make the task of multi-label classification, with the mean sigmoid cross-entropy as its loss.
 
     outputs: f32[B, K], logits; targets: [B, K], 0 or 1; weights: f32[B].
-    `accuracy` counts single answers, `exact` the examples with every answer right.
+    `accuracy` is over single labels, `exact` the fraction of examples with all labels correct.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
@@ -43,11 +43,11 @@ def multi_label(labels: int) -> Task:
         },
         primary="f1",
         predict=lambda outputs: {"probabilities": jax.nn.sigmoid(outputs.astype(jnp.float32))},
-        check=lambda targets: outside(targets, 0, 1, "0 or 1, as multi_label() wants; say for each label no or yes"),
+        check=lambda targets: outside(targets, 0, 1, "0 or 1, as multi_label() wants; give 0 or 1 for each label"),
     )
 
 
 def micro_f1(per_class: Sum) -> float:
-    """Return the F1 of all answers together, from counts [3, K]: rightly predicted, occurring, predicted."""
+    """Return the F1 over all labels pooled, from counts [3, K]: true positives, positives, predicted positives."""
     hits, occurring, predicted = counts(per_class).sum(1)
     return ratio(2 * hits, occurring + predicted)

@@ -1,4 +1,4 @@
-"""What comes next.
+"""Causal language modelling.
 
 Shape legend: B batch, T time, V vocabulary.
 """
@@ -14,8 +14,8 @@ def next_token(*, bytes_per_token: float | Mapping[str, float] = 1.0) -> Task:
     """Make the task of predicting each next token, with the cross-entropy in nats per token as its loss.
 
     outputs: f32[B, T, V], logits; targets: i32[B, T]; weights: f32[B] or f32[B, T].
-    bytes_per_token: how many bytes of the text a token stands for on average, of each split where they differ;
-                     `bits_per_byte` compares tokenizers.
+    bytes_per_token: average bytes of text per token, per split where they differ, for `bits_per_byte`, which is
+                     comparable between tokenizers.
     """
 
     def bits_per_byte(loss: Sum, *, split: str) -> float:

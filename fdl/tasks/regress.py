@@ -1,4 +1,4 @@
-"""Continuous outputs.
+"""Regression.
 
 Shape legend: B batch, D values per example.
 """
@@ -16,13 +16,13 @@ from fdl.tasks.sums import mean, ratio, spread, weigh
 
 
 def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[float] = 1.0) -> Task:
-    """Make the task of predicting one or more continuous values, with the mean squared error as its loss.
+    """Make the task of regression to one or more values, with the mean squared error as its loss.
 
-    outputs: f32[B] or f32[B, D], in standard units: a prediction is `outputs * scale + center`.
-    targets: [B] or [B, D], in their own units; weights: f32[B] or f32[B, D].
-    center, scale: the mean and the standard deviation of the training targets, one or one per value. The loss is in
-    standard units, RMSE and MAE in those of the targets; R² is averaged evenly over the D values. RMSE is right over
-    the whole range of float32, R² also where the targets vary little about a large mean.
+    outputs: f32[B] or f32[B, D], standardised: a prediction is `outputs * scale + center`.
+    targets: [B] or [B, D], in their original units; weights: f32[B] or f32[B, D].
+    center, scale: mean and standard deviation of the training targets, one or one per value. The loss is of
+    standardised values, RMSE and MAE are in the targets' units; R² is the unweighted mean over the D values. RMSE is
+    exact over the whole range of float32, R² also where the targets vary little about a large mean.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
@@ -49,7 +49,7 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
         if not 0 < size[row] < _FAINT and not size[row] > _VAST:
             return None
         how = "vanishes" if size[row] < 1 else "overflows"
-        return row, f"target {size[row]:.3g}, in units of regress(scale={scale}), {how} in float32 when it is squared"
+        return row, f"target {size[row]:.3g}, in units of regress(scale={scale}), {how} in float32 when squared"
 
     return Task(
         name="regress",
@@ -67,9 +67,9 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
 
 
 def squares(name: str, values: Array, weights: Array) -> dict[str, Sum]:
-    """Add squares of f32[B, D] by weight, the large and the small ones by themselves and in units of their own.
+    """Sum squares of f32[B, D] by weight, with large and small values in separate sums, rescaled by powers of two.
 
-    The square of 1e20 is beyond float32 and that of 1e-23 is nothing in it: those of each part are neither.
+    The square of 1e20 overflows float32 and that of 1e-23 underflows; rescaled squares do neither.
     """
     size = jnp.abs(values)
     large, small = (size > 2.0**_FAR) & jnp.isfinite(size), size < 2.0**-_FAR
@@ -81,39 +81,39 @@ def squares(name: str, values: Array, weights: Array) -> dict[str, Sum]:
 
 
 def root_mean_square(middle: Sum, large: Sum, small: Sum) -> float:
-    """Return the root of the mean of what `squares` added."""
+    """Return the root mean square from the sums of `squares`."""
     return math.sqrt(ratio(middle.total + large.total * 4.0**_SHIFT + small.total / 4.0**_SHIFT, middle.weight))
 
 
 def moments(targets: Array, error: Array, weights: Array) -> jax.Array:
-    """Return f32[7, D] of a batch, from which `determination` works out R²: no square is taken of a large mean.
+    """Return f32[7, D] of a batch, from which `determination` computes R² without cancellation.
 
-    The weight, the mean of the targets in units of 2^exponent, the totals of the deviations from it and of their
-    squares, the exponent, and the total of the squared errors with an exponent of its own.
+    The weight, the mean of the targets in units of 2^exponent, the sums of the deviations from it and of their squares,
+    the exponent, and the sum of the squared errors with a separate exponent.
     """
     weight = jnp.sum(weights, 0)
     (targets, exponent), (error, error_exponent) = _scaled(targets), _scaled(error)
     middle = jnp.sum(weights * targets, 0) / jnp.where(weight == 0, 1.0, weight)
-    apart = targets - middle[None]
-    first, second, squared = (jnp.sum(weights * x, 0) for x in (apart, apart**2, error**2))
+    deviations = targets - middle[None]
+    first, second, squared = (jnp.sum(weights * x, 0) for x in (deviations, deviations**2, error**2))
     return jnp.stack([weight, middle, first, second, exponent, squared, error_exponent])
 
 
 def _scaled(values: Array) -> tuple[jax.Array, jax.Array]:
-    """Return values f32[B, D] divided by the power of two that brings each column to at most 1, and its exponent."""
+    """Return f32[B, D] with each column scaled by a power of two to at most 1, and the exponents."""
     exponent = _exponent(jnp.max(jnp.abs(values), 0))
     return shifted(values, -exponent[None]), exponent.astype(jnp.float32)
 
 
 def shifted(values: Array, exponent: Array | int) -> jax.Array:
-    """Return f32 values times 2^exponent, 0 where that is below float32.
+    """Return f32 values times 2^exponent (ldexp), 0 where that underflows.
 
-    The exponent is added to that of the number, in its bits: a product with a power of two XLA may move out of a square
-    or a sum, where it is infinite.
+    The exponent is added to the bits of the number, because XLA may move a multiplication by a power of two out of a
+    square or a sum, which then overflows.
     """
-    own = _exponent(values)
+    value_exponent = _exponent(values)
     result = lax.bitcast_convert_type(lax.bitcast_convert_type(values, jnp.int32) + exponent * 2**23, jnp.float32)
-    return jnp.where(jnp.isfinite(values), jnp.where(own + exponent > -126, result, 0.0), values)
+    return jnp.where(jnp.isfinite(values), jnp.where(value_exponent + exponent > -126, result, 0.0), values)
 
 
 def _exponent(values: Array) -> jax.Array:
@@ -122,14 +122,14 @@ def _exponent(values: Array) -> jax.Array:
 
 
 def each(value: float | Sequence[float], outputs: Array) -> Array:
-    """Return f32[1] or f32[1, D]: one number, or one for each value of `outputs: [B]` or `[B, D]`."""
+    """Broadcast one number, or one per value, to f32[1] or f32[1, D] for `outputs: [B]` or `[B, D]`."""
     return jnp.broadcast_to(jnp.asarray(value, jnp.float32), outputs.shape[1:])[None]
 
 
 def determination(batches: Unreduced) -> float:
-    """Return R² averaged over the values that vary, from the moments f64[n, 7, D] of each batch.
+    """Return the mean R² of the values that vary, from the moments f64[n, 7, D] of each batch.
 
-    Moments about the mean of each are brought to the mean of all. Paper: Chan, Golub and LeVeque, 1983.
+    Moments about each batch's mean are combined to those about the total mean. Paper: Chan, Golub and LeVeque, 1983.
     """
     weight, middle, first, second, exponent, squared, error_exponent = np.moveaxis(np.asarray(batches.total), 1, 0)
     present = np.where(weight == 0, 1.0, weight)
@@ -142,5 +142,5 @@ def determination(batches: Unreduced) -> float:
     return float(np.mean(1 - error[varies] / variation[varies])) if varies.any() else math.nan
 
 
-_FAR, _SHIFT = 40, 80  # between 2^-40 and 2^40 squares are added as they are, beyond in units of 2^-160 and 2^160
-_VAST, _FAINT = 1e18, 1e-18  # beyond them a square leaves float32
+_FAR, _SHIFT = 40, 80  # squares of values outside 2^-40 to 2^40 are summed in units of 2^-160 and 2^160
+_VAST, _FAINT = 1e18, 1e-18  # beyond them a square overflows or underflows float32

@@ -1,4 +1,4 @@
-"""One sequence into another.
+"""Sequence to sequence.
 
 Shape legend: B batch, T time, V vocabulary.
 """
@@ -15,28 +15,28 @@ Outputs = Array | Mapping[str, Array]
 
 
 def seq2seq(*, stop: int | None = None) -> Task:
-    """Make the task of writing a target sequence token by token, each given the right ones before it.
+    """Make the task of generating a target sequence, trained with teacher forcing.
 
-    outputs: f32[B, T, V], logits under teacher forcing; or {"logits": these} and, where the model wrote by itself,
+    outputs: f32[B, T, V], logits under teacher forcing; or {"logits": these} and, from autoregressive decoding,
              "greedy" and "beam", i32[B, T]. targets: i32[B, T]; weights: f32[B, T], 0 after the stop token.
-    stop:    the token that ends what is written, which counts as no mistake; token 0 is padding.
-    `sequence_accuracy` is the share of targets that are right in every token: exactly those that greedy decoding,
-    which feeds the model its own guesses, writes without a fault. `error_rate` is the edit distance of what was written
-    greedily per token of the target; `beam_accuracy` and `beam_error_rate` are of what the beam found.
+    stop:    the end token, which is excluded from the edit distance; token 0 is padding.
+    `sequence_accuracy` is the fraction of targets with every token correct, which are exactly those that greedy
+    decoding generates without an error. `error_rate` is the edit distance of the greedy decoding per target token;
+    `beam_accuracy` and `beam_error_rate` are those of beam search.
     """
 
     def sums(outputs: Outputs, batch: Batch) -> Sums:
-        logits, written = _parts(outputs)
+        logits, decoded = _parts(outputs)
         weights = spread(batch.weights, batch.targets.shape)
         right = jnp.all((jnp.argmax(logits, -1) == batch.targets) | (weights == 0), -1)
         row = jnp.max(weights, -1)
         labels = jnp.where((weights > 0) & (batch.targets != stop), batch.targets, 0)
-        found: dict[str, Sum] = {**token_sums(logits, batch), "sequences": weigh(right, row)}
-        for way, tokens in written.items():
+        totals: dict[str, Sum] = {**token_sums(logits, batch), "sequences": weigh(right, row)}
+        for method, tokens in decoded.items():
             edits = edit_distance(tokens, jnp.cumsum(tokens == stop, -1) == 0, labels)
-            found[f"{way}_edits"] = Sum(weigh(edits, row).total, weigh(jnp.sum(labels != 0, -1), row).total)
-            found[f"{way}_right"] = weigh(edits == 0, row)
-        return found
+            totals[f"{method}_edits"] = Sum(weigh(edits, row).total, weigh(jnp.sum(labels != 0, -1), row).total)
+            totals[f"{method}_right"] = weigh(edits == 0, row)
+        return totals
 
     return Task(
         name="seq2seq",
@@ -56,7 +56,9 @@ def seq2seq(*, stop: int | None = None) -> Task:
 
 
 def _parts(outputs: Outputs) -> tuple[Array, dict[str, Array]]:
-    """Return the logits and what the model wrote by itself."""
+    """Return the logits and the decoded sequences by method."""
     if not isinstance(outputs, Mapping):
         return outputs, {}
-    return outputs["logits"], {way: jnp.asarray(outputs[way]) for way in ("greedy", "beam") if way in outputs}
+    return outputs["logits"], {
+        method: jnp.asarray(outputs[method]) for method in ("greedy", "beam") if method in outputs
+    }

@@ -1,4 +1,4 @@
-"""How a task adds up, and how sums become metrics.
+"""Shared building blocks of tasks: weighted sums, and metrics from sums.
 
 Shape legend: B batch, T time, K classes, V vocabulary.
 """
@@ -18,42 +18,42 @@ from fdl.tasks.token_cross_entropy import token_cross_entropy
 
 
 def spread(weights: Array, shape: tuple[int, ...]) -> Array:
-    """Repeat weights f32[B] or f32[B, T] over the dimensions they lack, up to `shape`."""
+    """Broadcast weights f32[B] or f32[B, T] over their missing trailing dimensions to `shape`."""
     weights = jnp.asarray(weights, jnp.float32)
     if weights.shape != shape[: weights.ndim]:
-        raise ValueError(f"weights {weights.shape} do not lead {shape}; give one weight per row or per element")
+        raise ValueError(f"weights {weights.shape} do not fit {shape}; give one weight per row or per element")
     return jnp.broadcast_to(weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim)), shape)
 
 
 def weigh(values: Array, weights: Array) -> Sum:
-    """Add `values` by weight; a value that weighs 0 may be anything, even NaN.
+    """Return the weighted sum of `values`; a value of weight 0 may be anything, even NaN.
 
-    values: [B, ...]; weights: f32[B] or of any leading part of the shape of `values`.
+    values: [B, ...]; weights: f32[B] or any leading part of the shape of `values`.
     """
     weights = spread(weights, values.shape)
-    kept = jnp.where(weights == 0, 0.0, values.astype(jnp.float32))
-    return Sum(jnp.sum(kept * weights), jnp.sum(weights))
+    safe = jnp.where(weights == 0, 0.0, values.astype(jnp.float32))
+    return Sum(jnp.sum(safe * weights), jnp.sum(weights))
 
 
-def cross_entropy(logits: Array, shares: Array) -> jax.Array:
-    """Return f32[...], the softmax cross-entropy in nats of `logits` and target shares, f32[..., K].
+def cross_entropy(logits: Array, probabilities: Array) -> jax.Array:
+    """Return f32[...], the softmax cross-entropy in nats of `logits` and target probabilities, f32[..., K].
 
-    A class that a model rules out, with a logit of -inf, costs nothing where it has no share of the target.
+    A logit of -inf costs nothing where the target probability is 0 (no NaN from 0 · inf).
     """
-    return -jnp.sum(jnp.where(shares == 0, 0.0, shares * jax.nn.log_softmax(logits)), -1)
+    return -jnp.sum(jnp.where(probabilities == 0, 0.0, probabilities * jax.nn.log_softmax(logits)), -1)
 
 
-def sigmoid_cross_entropy(logits: Array, shares: Array) -> jax.Array:
+def sigmoid_cross_entropy(logits: Array, probabilities: Array) -> jax.Array:
     """Return f32[...], the cross-entropy in nats of the sigmoid of `logits` and targets from 0 to 1, f32[...] both.
 
-    An answer that is certain (a logit of -inf or inf) and right costs nothing.
+    An infinite logit that is correct costs nothing.
     """
-    yes = jnp.where(shares == 0, 0.0, shares * jax.nn.softplus(-logits))
-    return yes + jnp.where(shares == 1, 0.0, (1 - shares) * jax.nn.softplus(logits))
+    yes = jnp.where(probabilities == 0, 0.0, probabilities * jax.nn.softplus(-logits))
+    return yes + jnp.where(probabilities == 1, 0.0, (1 - probabilities) * jax.nn.softplus(logits))
 
 
 def token_sums(outputs: Array | TokenLogits, batch: Batch) -> dict[str, Sum]:
-    """Add up the cross-entropy in nats and the right guesses, token by token.
+    """Return the sums of the token cross-entropy in nats and of the correct predictions.
 
     outputs: f32[B, T, V], logits, or their factors; targets: i32[B, T]; weights: f32[B] or f32[B, T].
     """
@@ -65,7 +65,7 @@ def token_sums(outputs: Array | TokenLogits, batch: Batch) -> dict[str, Sum]:
     if outputs.shape[:-1] != targets.shape:
         raise ValueError(
             f"a token task wants logits for each of the targets {targets.shape}, the model gives {outputs.shape};"
-            " ask it for every step's output"
+            " set return_sequences=True"
         )
     logits = outputs.astype(jnp.float32)
     return {
@@ -75,20 +75,20 @@ def token_sums(outputs: Array | TokenLogits, batch: Batch) -> dict[str, Sum]:
 
 
 def best_token(outputs: Array) -> dict[str, Array]:
-    """Return the most likely token of every step and its probability: i32[B, T], f32[B, T]."""
+    """Return the most likely token of every position and its probability: i32[B, T], f32[B, T]."""
     logits = outputs.astype(jnp.float32)
     return {"token": jnp.argmax(logits, -1), "probability": jnp.max(jax.nn.softmax(logits), -1)}
 
 
 def macro_f1(per_class: Sum) -> float:
-    """Return the mean F1 of the classes seen, from counts [3, K]: rightly predicted, occurring, predicted."""
+    """Return the mean F1 of the classes that occur or are predicted, from counts [3, K]: hits, labels, predictions."""
     hits, occurring, predicted = counts(per_class)
     seen = occurring + predicted > 0
     return float(np.mean(2 * hits[seen] / (occurring + predicted)[seen])) if seen.any() else math.nan
 
 
 def ratio(part: Array | float, whole: Array | float) -> float:
-    """Divide, and answer nan where there is nothing to divide by."""
+    """Return part / whole, nan where `whole` is 0."""
     return float(part / whole) if whole != 0 else math.nan
 
 
@@ -98,14 +98,14 @@ def mean(name: str, better: Literal["higher", "lower"], then: Callable[[float], 
 
 
 def exponential(value: float) -> float:
-    """Return e to the value, infinite rather than an error where that overflows."""
+    """Return e to the value, inf where that overflows."""
     return math.exp(value) if not value > 700 else math.inf
 
 
 def outside(values: PyTree, least: float, most: float, rule: str) -> tuple[int, str] | None:
-    """Return the first row of NumPy targets [n, ...] that holds anything but whole numbers from `least` to `most`.
+    """Return the first row of NumPy targets [n, ...] with a value that is not an integer from `least` to `most`.
 
-    rule: what they should be, for the message.
+    rule: the expected values, for the message.
     """
     values = np.asarray(values)
     if not values.size or (values.dtype.kind in "iub" and values.min() >= least and values.max() <= most):

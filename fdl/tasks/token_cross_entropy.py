@@ -1,8 +1,8 @@
-"""The cross-entropy of tokens from the product that makes their logits, a slice of positions at a time.
+"""Token cross-entropy fused with the output projection, a slice of positions at a time.
 
-A language model's logits, f32[B, T, V], are its largest array by far. Made at once they are written, and read again for
-the maximum, the sum, the argmax and the gradient. Here a slice of positions is made, added up, differentiated and
-forgotten before the next one; what stays are the gradients of the hidden states and of the table.
+A language model's logits, f32[B, T, V], are its largest array by far; computed at once they are stored, and read again
+for the maximum, the sum, the argmax and the gradient. Here the logits of one slice of positions are computed, summed,
+differentiated and discarded before the next; only the gradients of the hidden states and the table are kept.
 
 Shape legend: B batch, T time, D width, V vocabulary.
 """
@@ -16,16 +16,16 @@ from fdl.core import data_axis
 from fdl.core.integers import ceil_div
 from fdl.core.types import Array, TokenLogits
 
-SLICE_BYTES = 2**29  # of the logits that exist at one time, on each device
+SLICE_BYTES = 2**29  # of the logits of one slice, per device
 Sums = tuple[jax.Array, jax.Array]
 Slice = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def token_cross_entropy(logits: TokenLogits, targets: Array, weights: Array) -> Sums:
-    """Return the cross-entropy in nats, added up by weight: f32[], and which guesses are right: bool[B, T].
+    """Return the weighted sum of the cross-entropy in nats, f32[], and which predictions are correct, bool[B, T].
 
-    targets: i32[B, T]; weights: f32[B, T]. A guess is the first of the largest logits, as argmax takes it. Gradients go
-    to the factors of the logits alone.
+    targets: i32[B, T]; weights: f32[B, T]. A prediction is the argmax of the logits. Only the factors of the logits
+    receive gradients.
     """
     hidden, table, bias = logits
     bias = jnp.zeros(len(table), jnp.float32) if bias is None else bias
@@ -33,7 +33,7 @@ def token_cross_entropy(logits: TokenLogits, targets: Array, weights: Array) -> 
 
 
 def slices(batch: int, time: int, vocabulary: int) -> int:
-    """Return into how many slices T positions are cut so that the logits of one fit `SLICE_BYTES`."""
+    """Return the number of slices of the T positions for which the logits of one fit `SLICE_BYTES`."""
     return max(1, min(time, ceil_div(4 * batch * time * vocabulary, SLICE_BYTES)))
 
 
@@ -50,7 +50,7 @@ def _forward(
 
 
 def _backward(gradients: tuple[jax.Array, ...], cotangents: Sums) -> tuple:
-    # of a total, so one number scales what the forward pass has differentiated already
+    # The loss is a scalar, so its cotangent only scales the gradients that the forward pass has computed.
     return (*((cotangents[0] * g).astype(g.dtype) for g in gradients), None, None)
 
 
@@ -60,14 +60,14 @@ _sums.defvjp(_forward, _backward)
 def _on_each_device(
     hidden: jax.Array, table: jax.Array, bias: jax.Array, targets: jax.Array, weights: jax.Array, *, differentiate: bool
 ) -> tuple[Sums, tuple[jax.Array, ...]]:
-    """Return what `_added_up` gives, each device taking its own rows: totals and the table's gradient cross once."""
+    """Return `_slice_sums`, computed per device on local rows; totals and the table's gradient are summed once."""
     grid, table = data_axis.grid(), table.astype(hidden.dtype)
     if grid is None or len(hidden) % grid.shares:
-        return _added_up(hidden, table, bias, targets, weights, differentiate=differentiate)
+        return _slice_sums(hidden, table, bias, targets, weights, differentiate=differentiate)
 
     def share(*arrays: jax.Array) -> tuple[Sums, tuple[jax.Array, ...]]:
-        (loss, right), gradients = _added_up(*arrays, differentiate=differentiate)
-        return (lax.psum(loss, grid.rows), right), (*gradients[:1], *lax.psum(gradients[1:], grid.rows))
+        (loss, correct), gradients = _slice_sums(*arrays, differentiate=differentiate)
+        return (lax.psum(loss, grid.rows), correct), (*gradients[:1], *lax.psum(gradients[1:], grid.rows))
 
     rows, whole = P(grid.rows), P()
     return jax.shard_map(
@@ -79,14 +79,14 @@ def _on_each_device(
     )(hidden, table, bias, targets, weights)
 
 
-def _added_up(
+def _slice_sums(
     hidden: jax.Array, table: jax.Array, bias: jax.Array, targets: jax.Array, weights: jax.Array, *, differentiate: bool
 ) -> tuple[Sums, tuple[jax.Array, ...]]:
-    """Return the sums, and if asked for the gradients of the loss in hidden, table and bias, the latter in float32."""
+    """Return the sums and, if `differentiate`, the loss gradients of hidden, table and bias, the latter in float32."""
     batch, time = hidden.shape[:2]
     count = slices(batch, time, len(table))
 
-    def cut(x: jax.Array) -> jax.Array:  # [B, T, ...] to [slices, B, T / slices, ...], filled up with weight 0
+    def cut(x: jax.Array) -> jax.Array:  # [B, T, ...] to [slices, B, T / slices, ...], padded with weight 0
         x = jnp.pad(x, [(0, 0), (0, -time % count), *[(0, 0)] * (x.ndim - 2)])
         return x.reshape(batch, count, -1, *x.shape[2:]).swapaxes(0, 1)
 
@@ -95,33 +95,33 @@ def _added_up(
 
     def one(sums: tuple[jax.Array, ...], part: Slice) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
         (x, label, weight), (total, *gradients) = part, sums
-        loss, right, slope = _differentiated(x, table, bias, label, weight)
+        loss, correct, dlogits = _differentiated(x, table, bias, label, weight)
         total = total + jnp.sum(jnp.where(weight == 0, 0.0, loss) * weight)
         if not differentiate:
-            return (total,), (right,)
+            return (total,), (correct,)
         dtable, dbias = gradients
-        narrow = slope.astype(x.dtype)
-        dx = jnp.einsum("btv,vd->btd", narrow, table, preferred_element_type=jnp.float32).astype(x.dtype)
-        dtable = dtable + jnp.einsum("btv,btd->vd", narrow, x, preferred_element_type=jnp.float32)
-        return (total, dtable, dbias + slope.sum((0, 1))), (right, dx)
+        dlogits_cast = dlogits.astype(x.dtype)
+        dx = jnp.einsum("btv,vd->btd", dlogits_cast, table, preferred_element_type=jnp.float32).astype(x.dtype)
+        dtable = dtable + jnp.einsum("btv,btd->vd", dlogits_cast, x, preferred_element_type=jnp.float32)
+        return (total, dtable, dbias + dlogits.sum((0, 1))), (correct, dx)
 
     begin = [jnp.zeros(())]
     if differentiate:
         begin += [jnp.zeros(table.shape, jnp.float32), jnp.zeros(bias.shape, jnp.float32)]
-    (total, *of_all), (right, *dhidden) = lax.scan(one, tuple(begin), (cut(hidden), cut(targets), cut(weights)))
-    return (total, joined(right)), (*map(joined, dhidden), *of_all)
+    (total, *of_all), (correct, *dhidden) = lax.scan(one, tuple(begin), (cut(hidden), cut(targets), cut(weights)))
+    return (total, joined(correct)), (*map(joined, dhidden), *of_all)
 
 
 def _differentiated(
     x: jax.Array, table: jax.Array, bias: jax.Array, label: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the losses f32[B, T], the right guesses, and the slope of the weighted loss in the logits f32[B, T, V]."""
+    """Return the losses f32[B, T], whether predictions are correct, and the weighted loss's gradient f32[B, T, V]."""
     logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32) + bias[None, None]
     top = logits.max(-1, keepdims=True)
     exponentials = jnp.exp(logits - top)
     total = exponentials.sum(-1, keepdims=True)
-    # compared, not looked up: the gradient of a look-up is a scatter into an array of the logits' size
+    # A comparison, not an indexed lookup, whose gradient would scatter into an array of the logits' size.
     hot = jnp.arange(len(table))[None, None] == label[..., None]
     loss = (jnp.log(total) + top)[..., 0] - jnp.where(hot, logits, 0.0).sum(-1)
-    slope = jnp.where((weight == 0)[..., None], 0.0, (exponentials / total - hot) * weight[..., None])
-    return loss, jnp.argmax(logits, -1) == label, slope
+    dlogits = jnp.where((weight == 0)[..., None], 0.0, (exponentials / total - hot) * weight[..., None])
+    return loss, jnp.argmax(logits, -1) == label, dlogits

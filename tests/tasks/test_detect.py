@@ -7,7 +7,7 @@ import pytest
 
 from fdl.core.types import Batch, add_up
 from fdl.tasks import detect
-from fdl.tasks.boxes import giou, greedy_match, iou, suppress
+from fdl.tasks.boxes import giou, greedy_match, iou, nms
 from fdl.tasks.detect import average_precision
 
 UNIT = np.float32([0, 0, 2, 2])
@@ -33,12 +33,12 @@ def test_overlaps_are_those_of_arithmetic(other, expected_iou, expected_giou):
 def test_of_boxes_that_overlap_the_best_of_each_class_is_kept():
     boxes = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [4, 0, 14, 10]])
     logits = np.float32([[-9, 4, np.nan], [-9, 3, -9], [-9, 2, -9]])
-    chosen, best = suppress(boxes, logits, 5)
+    chosen, best = nms(boxes, logits, 5)
     # the second box is like the first, the third like the second alone; the other classes have boxes of their own
     assert chosen.tolist()[:2] == [0 * 3 + 1, 2 * 3 + 1]
     assert best.tolist() == [4, 2, -9, -9, -9]
     assert sorted(chosen.tolist()[2:]) == [0 * 3 + 0, 1 * 3 + 2, 2 * 3 + 0]
-    assert suppress(boxes[:1], logits[:1, :1], 2)[1].tolist() == [-9, -np.inf]
+    assert nms(boxes[:1], logits[:1, :1], 2)[1].tolist() == [-9, -np.inf]
 
 
 def test_a_thing_is_found_once_and_by_the_best():

@@ -113,7 +113,7 @@ def test_errors_of_very_different_sizes_share_a_root_mean_square():
 
 def test_targets_that_no_square_can_hold_are_refused():
     assert regress().check(np.float32([0, 1e21])) == (1, "target 1e+21, in units of regress(scale=1.0), overflows in "
-                                                         "float32 when it is squared")  # fmt: skip
+                                                         "float32 when squared")  # fmt: skip
     assert "vanishes" in regress().check(np.float32([0, 1e-24]))[1]
     assert regress(center=3e21, scale=1e21).check(np.float32([2e21, 3e21])) is None
 

@@ -107,7 +107,7 @@ def test_classify_agrees_with_sklearn() -> None:
 
 
 def test_smoothing_is_a_share() -> None:
-    with pytest.raises(ValueError, match=r"smoothing 2 is not a share"):
+    with pytest.raises(ValueError, match=r"smoothing 2 is out of range"):
         classify(7, smoothing=2)
 
 
