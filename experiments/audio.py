@@ -1,7 +1,7 @@
-"""Any set of sounds: a class or a number for each, from waveforms made log-mel on the device.
+"""Any audio dataset: classification or regression from log-mel spectrograms, computed on the device.
 
 --dataset is a folder of WAV, FLAC, OGG or MP3 by class, a table of file names, an .npz file, Parquet of the Hugging
-Face Hub, a TFDS name or a prepared TFDS folder. Every sound is cut or padded to one length, at the rate most carry.
+Face Hub, a TFDS name or a prepared TFDS folder. Recordings are cut or padded to one length, at the most common rate.
 
     python launch.py --experiment=audio --dataset=~/tensorflow_datasets/gtzan/1.0.0 --target=label
 """
@@ -20,23 +20,23 @@ from fdl.tasks import classify, regress
 
 def experiment(
     *,
-    dataset: str = "",  # folder of sounds by class, table of file names, .npz, TFDS name or prepared TFDS folder
-    inputs: str = "",  # the column of sounds; guessed where there is one
-    target: str = "",  # the column to predict; guessed where there is one
-    goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
-    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
-    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
-    drop: tuple[str, ...] = (),  # columns that are not to be read
+    dataset: str = "",  # folder of audio files by class, table of file names, .npz, TFDS name or prepared TFDS folder
+    inputs: str = "",  # the column of audio; inferred where only one fits
+    target: str = "",  # the column to predict; inferred where only one fits
+    goal: Literal["auto", "classify", "regress"] = "auto",  # task; auto infers it from the target
+    dialect: str = "",  # format of a text table, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns to ignore
     missing: Literal["refuse", "drop"] = "refuse",  # rows without a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
-    rate: int = 0,  # samples per second, resampled to; 0: as the set declares, else 16000
-    seconds: float = 0.0,  # of every sound; 0: the longest seen
+    rate: int = 0,  # sampling rate in Hz; 0: as the dataset declares, else 16000
+    seconds: float = 0.0,  # of every recording; 0: the longest one
     bands: int = 40,  # mel bands
-    masks: bool = False,  # SpecAugment: hide a span of time and one of frequency in training
+    masks: bool = False,  # SpecAugment: mask a span of time and of frequency
     model: Literal["cnn", "gru", "transformer"] = "cnn",
-    width: int = 64,  # of hidden layers
+    width: int = 64,  # units of each hidden layer
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 32,  # examples per step
     epochs: float = 10,  # passes over train

@@ -1,7 +1,7 @@
-"""BERT, tiny to large, reading a text to classify it: 109,482,240 parameters at its base, besides the head.
+"""Text classification with BERT, tiny to large: 109,482,240 parameters in the base size, without the head.
 
 Data    --dataset=FILE.csv (or a TFDS name, …) of texts with a class, and --tokenizer=tokenizer.json, the file published
-        beside the weights; without them made-up texts, to measure speed
+        with the weights; without them synthetic texts, to measure speed
 Model   BERT (uncased English): post-norm blocks, a pooler over the first position, one dense layer for the classes
 Expect  the published weights give the published model's outputs to 1e-4 (tests/models/test_parity.py)
 Run     python launch.py --experiment=bert --size=large --mode=describe
@@ -22,16 +22,16 @@ from fdl.tasks import classify
 def experiment(
     *,
     size: Literal["tiny", "mini", "small", "medium", "base", "large"] = "base",  # 4 to 335 million parameters
-    dataset: str = "",  # texts with a class: a file or a TFDS name; made-up texts without one
-    inputs: str = "",  # the column of texts; guessed where there is one
-    target: str = "",  # the column of classes; guessed where there is one
+    dataset: str = "",  # texts with a class: a file or a TFDS name; empty: synthetic texts
+    inputs: str = "",  # the column of texts; inferred where only one fits
+    target: str = "",  # the column of classes; inferred where only one fits
     tokenizer: str | None = None,  # the published tokenizer.json
-    weights: str | None = None,  # a safetensors file by Hugging Face's names to begin with
-    length: int = 128,  # tokens of a text that are read, at most 512
+    weights: str | None = None,  # pretrained weights: safetensors with Hugging Face's tensor names
+    length: int = 128,  # tokens per text, at most 512
     dropout: float = 0.1,  # dropout rate
     epochs: float = 3,  # passes over the training texts
     batch_size: int = 32,  # texts per step
-    learning_rate: float = 5e-5,  # at its peak
+    learning_rate: float = 5e-5,  # peak of the warm-up cosine
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the head, the dropout and the order of the texts
 ) -> Experiment:

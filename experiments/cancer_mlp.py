@@ -1,9 +1,9 @@
-"""Breast cancer, benign or malignant, from 30 measurements of a biopsy: one output neuron.
+"""Breast cancer, benign or malignant, from 30 measurements of a biopsy: binary classification.
 
 Data    569 tumours (Wisconsin diagnostic set, bundled with scikit-learn): 455 train, 57 validation, 57 test.
-Model   MLP 30 → 32 → 1 with dropout; the sign of its one logit is the answer.
+Model   MLP 30 → 32 → 1 with dropout, one logit.
 Expect  test accuracy 0.982 and AUC 0.995, the means of three runs of a second
-        With 57 test examples one is worth 1.8 points, so each of the three runs also draws its own split.
+        One of 57 test examples is 1.8 percentage points, so each of the three runs also uses a different split.
 Run     python launch.py --experiment=cancer_mlp
 """
 
@@ -16,14 +16,14 @@ from fdl.tasks import binary
 
 def experiment(
     *,
-    width: int = 32,  # neurons of each hidden layer
+    width: int = 32,  # units of each hidden layer
     depth: int = 1,  # hidden layers
     dropout: float = 0.3,  # dropout rate
     epochs: float = 60,  # passes over the training set
     batch_size: int = 32,  # examples per step
-    learning_rate: float = 0.003,  # at its peak
+    learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.1,  # of AdamW
-    fold: int = 0,  # which random split of the data
+    fold: int = 0,  # seed of the random split
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
     dataset = cancer(seed=fold)

@@ -1,9 +1,9 @@
-"""CIFAR-10 with AlexNet: 60,000 photographs of ten things, downloaded by TFDS when first asked for.
+"""CIFAR-10 with AlexNet: 60,000 photographs of ten classes, downloaded by TFDS on first use.
 
 Data    cifar10 of TFDS, 32×32 pixels in colour: 45,000 train, 5,000 validation (held out of train), 10,000 test. It
-        needs a network once. Training images are cropped after four pixels of padding, and flipped.
-Model   AlexNet in its form for small images, with dense layers of 1,024; SGD with momentum.
-Expect  not measured yet: no machine at hand could download the set; the bar is 0.77
+        needs a network once. Augmentation: random crops after four pixels of padding, and flips.
+Model   AlexNet in its variant for small images, with dense layers of 1,024 units; SGD with momentum.
+Expect  not measured yet: no available machine could download the dataset; the bar is 0.77
 Run     python launch.py --experiment=cifar10_alexnet
 """
 
@@ -16,7 +16,7 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    dataset: str = "cifar10",  # a TFDS name, or the folder where it was prepared
+    dataset: str = "cifar10",  # a TFDS name or a prepared TFDS folder
     hidden: int = 1024,  # width of the dense layers
     learning_rate: float = 0.02,  # peak of the warm-up cosine
     weight_decay: float = 5e-4,  # added to the gradient

@@ -1,9 +1,9 @@
-"""CIFAR-10 with a small residual net: 60,000 photographs of ten things, downloaded by TFDS when first asked for.
+"""CIFAR-10 with a small ResNet: 60,000 photographs of ten classes, downloaded by TFDS on first use.
 
 Data    cifar10 of TFDS, 32×32 pixels in colour: 45,000 train, 5,000 validation (held out of train), 10,000 test. It
-        needs a network once. Training images are cropped after four pixels of padding, and flipped.
-Model   the ResNet of He et al., 2016 for CIFAR-10, with 20 layers; SGD with momentum.
-Expect  not measured yet: no machine at hand could download the set; the paper has 0.913
+        needs a network once. Augmentation: random crops after four pixels of padding, and flips.
+Model   the CIFAR-10 ResNet of He et al., 2016, with 20 layers; SGD with momentum.
+Expect  not measured yet: no available machine could download the dataset; the paper has 0.913
 Run     python launch.py --experiment=cifar10_resnet
 """
 
@@ -16,7 +16,7 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    dataset: str = "cifar10",  # a TFDS name, or the folder where it was prepared
+    dataset: str = "cifar10",  # a TFDS name or a prepared TFDS folder
     depth: int = 20,  # layers: 20, 32, 44, 56 or 110
     learning_rate: float = 0.1,  # peak of the warm-up cosine
     weight_decay: float = 1e-4,  # added to the gradient

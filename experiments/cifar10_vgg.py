@@ -1,9 +1,9 @@
-"""CIFAR-10 with VGG: 60,000 photographs of ten things, downloaded by TFDS when first asked for.
+"""CIFAR-10 with VGG: 60,000 photographs of ten classes, downloaded by TFDS on first use.
 
 Data    cifar10 of TFDS, 32×32 pixels in colour: 45,000 train, 5,000 validation (held out of train), 10,000 test. It
-        needs a network once. Training images are cropped after four pixels of padding, and flipped.
-Model   VGG-16 with batch normalisation and dense layers of 512; SGD with momentum.
-Expect  not measured yet: no machine at hand could download the set; the bar is 0.925
+        needs a network once. Augmentation: random crops after four pixels of padding, and flips.
+Model   VGG-16 with batch normalisation and dense layers of 512 units; SGD with momentum.
+Expect  not measured yet: no available machine could download the dataset; the bar is 0.925
 Run     python launch.py --experiment=cifar10_vgg
 """
 
@@ -16,7 +16,7 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    dataset: str = "cifar10",  # a TFDS name, or the folder where it was prepared
+    dataset: str = "cifar10",  # a TFDS name or a prepared TFDS folder
     depth: int = 16,  # layers: 11, 13, 16 or 19
     hidden: int = 512,  # width of the dense layers
     learning_rate: float = 0.05,  # peak of the warm-up cosine

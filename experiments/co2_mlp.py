@@ -1,8 +1,8 @@
-"""Carbon dioxide at Mauna Loa: forecast a quarter of a year week by week, against the seasonal naive forecast.
+"""Weekly CO2 at Mauna Loa: a forecast of a quarter of a year, compared with the seasonal naive forecast.
 
 Data    statsmodels' weekly CO2 from 1958 to 2001 (pip install statsmodels): 2,284 weeks, the last tenth is the test.
-Model   a perceptron with one hidden layer over the last two years; it answers with the change against the same week of
-        last year, so its RMSE is that of the forecast in parts per million.
+Model   an MLP with one hidden layer over the last two years; it predicts the difference from the same week of the year
+        before, so its RMSE is that of the forecast in parts per million.
 Expect  a test RMSE of 0.81 ppm, where the seasonal naive forecast has 1.97
 Run     python launch.py --experiment=co2_mlp
 """
@@ -16,9 +16,9 @@ from fdl.tasks import regress
 
 def experiment(
     *,
-    length: int = 104,  # weeks of the past to look at
+    length: int = 104,  # past weeks used as inputs
     horizon: int = 13,  # weeks to forecast
-    width: int = 64,  # neurons of the hidden layer
+    width: int = 64,  # units of the hidden layer
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # windows per step
     epochs: float = 60,  # passes over train

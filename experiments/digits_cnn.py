@@ -1,4 +1,4 @@
-"""Handwritten digits with a convolutional net: what knowing that pixels have neighbours is worth.
+"""Handwritten digits with a convolutional network.
 
 Data    1,797 images of 8×8 pixels (UCI, bundled with scikit-learn): 1,437 train, 180 validation, 180 test.
 Model   CNN: two stages of 3×3 convolution, batch normalisation, ReLU and pooling; one dense layer with dropout.
@@ -18,15 +18,15 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
-    hidden: int = 128,  # neurons of the dense layer
+    channels: tuple[int, ...] = (32, 64),  # channels of each stage
+    hidden: int = 128,  # units of the dense layer
     norm: Literal["none", "batch", "layer", "group"] = "batch",  # after each convolution
     dropout: float = 0.5,  # dropout rate
     epochs: float = 30,  # passes over the training set
     batch_size: int = 64,  # examples per step
-    learning_rate: float = 0.003,  # at its peak
+    learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW
-    smoothing: float = 0.1,  # share of each target spread over all classes
+    smoothing: float = 0.1,  # label smoothing
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
     dataset = digits()

@@ -1,9 +1,9 @@
-"""Which digits are alike? Embeddings of digits, judged on classes that were never seen in training.
+"""Metric learning on digits: embeddings evaluated on classes that were not in the training set.
 
-Data    1,797 images of 8×8 pixels (UCI, bundled with scikit-learn): 1,137 of 0 to 6 train, 127 validate; the test is
-        every 7, 8 and 9, 533 images.
-Model   CNN to 32 numbers of length 1; images of one class attract each other and repel the rest of the batch.
-Expect  the nearest other image has the same class for 0.94 of the test (seed 0), after seconds of training
+Data    1,797 images of 8×8 pixels (UCI, bundled with scikit-learn): 1,137 of the digits 0 to 6 train, 127 validation;
+        the test set is every 7, 8 and 9, 533 images.
+Model   CNN to normalised embeddings of 32 dimensions, trained with a contrastive loss over the batch.
+Expect  the nearest neighbour has the same class for 0.94 of the test images (seed 0), after seconds of training
 Run     python launch.py --experiment=digits_embedding
 Try     --loss=triplet
 """
@@ -19,12 +19,12 @@ from fdl.tasks import embed
 
 def experiment(
     *,
-    loss: Literal["contrastive", "triplet"] = "contrastive",  # what brings classes together
-    width: int = 32,  # numbers of an embedding
-    channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
+    loss: Literal["contrastive", "triplet"] = "contrastive",  # metric learning loss
+    width: int = 32,  # embedding size
+    channels: tuple[int, ...] = (32, 64),  # channels of each stage
     epochs: float = 20,  # passes over the training set
-    batch_size: int = 128,  # examples per step, which are compared with each other
-    learning_rate: float = 0.003,  # at its peak
+    batch_size: int = 128,  # examples per step, compared with each other
+    learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights and the order of the examples
 ) -> Experiment:

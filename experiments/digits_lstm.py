@@ -1,8 +1,8 @@
-"""Handwritten digits read from top to bottom, one row of pixels a step, by an LSTM.
+"""Handwritten digits with an LSTM, one row of pixels per time step.
 
 Data    1,797 images of 8×8 pixels (UCI, bundled with scikit-learn) as 8 steps of 8 numbers: 1,437 train, 180
         validation, 180 test.
-Model   RNN: one layer of 128 LSTM cells; the last state answers.
+Model   RNN: one LSTM layer with 128 units; a linear layer on the last state.
 Expect  test accuracy 0.980, the mean of three seeds, after 25 seconds of training on two CPU cores
 Run     python launch.py --experiment=digits_lstm
 Try     --cell=rnn, --cell=gru, --bidirectional
@@ -19,14 +19,14 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    width: int = 128,  # numbers in the state
+    width: int = 128,  # hidden state size
     depth: int = 1,  # layers
-    cell: Literal["lstm", "gru", "rnn"] = "lstm",  # what remembers
-    bidirectional: bool = False,  # read from bottom to top as well
+    cell: Literal["lstm", "gru", "rnn"] = "lstm",  # recurrent cell
+    bidirectional: bool = False,  # add a reversed layer
     dropout: float = 0.0,  # dropout rate
     epochs: float = 40,  # passes over the training set
     batch_size: int = 64,  # examples per step
-    learning_rate: float = 0.005,  # at its peak
+    learning_rate: float = 0.005,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:

@@ -1,10 +1,10 @@
-"""Handwritten digits with a multilayer perceptron: the first run of a newcomer.
+"""Handwritten digits with a multilayer perceptron: the quickstart.
 
 Data    1,797 images of 8×8 pixels (UCI, bundled with scikit-learn): 1,437 train, 180 validation, 180 test.
 Model   MLP 64 → 256 → 256 → 10, ReLU, dropout; AdamW with a warm-up cosine.
-Expect  test accuracy 0.980, the mean of three seeds, after three seconds of training and a little compiling
+Expect  test accuracy 0.980, the mean of three seeds, after three seconds of training and a few of compilation
 Run     python launch.py
-Try     --width=32, --dropout=0 (it learns the training set by heart), --learning_rate=1 (it diverges)
+Try     --width=32, --dropout=0 (it overfits), --learning_rate=1 (it diverges)
 """
 
 from fdl import optim
@@ -16,12 +16,12 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    width: int = 256,  # neurons of each hidden layer
+    width: int = 256,  # units of each hidden layer
     depth: int = 2,  # hidden layers
     dropout: float = 0.3,  # dropout rate
     epochs: float = 40,  # passes over the training set
     batch_size: int = 64,  # examples per step
-    learning_rate: float = 0.003,  # at its peak
+    learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:

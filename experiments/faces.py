@@ -1,10 +1,10 @@
-"""Who is it? Embeddings of faces, judged on people who were never seen in training.
+"""Face recognition by metric learning: embeddings evaluated on people who were not in the training set.
 
-Data    LFW of TFDS (Huang et al., 2007), downloaded when asked for, or a folder of your own with one of pictures for
-        each person. A tenth of the people validate and a tenth test; who has fewer than four pictures is left out.
-Model   ResNet-18 to 128 numbers of length 1; pictures of one person attract each other and repel the rest of the batch.
-Expect  not measured yet: no machine at hand could download the set. The bar is that the nearest other picture shows
-        the same person for 0.90 of the test
+Data    LFW of TFDS (Huang et al., 2007), downloaded on first use, or your own folder with one subfolder of pictures per
+        person. A tenth of the people are validation and a tenth test; people with fewer than four pictures are dropped.
+Model   ResNet-18 to normalised embeddings of 128 dimensions, trained with a contrastive loss over the batch.
+Expect  not measured yet: no available machine could download the dataset. The bar is that the nearest neighbour shows
+        the same person for 0.90 of the test set
 Run     python launch.py --experiment=faces
 Try     --dataset=~/pictures/people, --loss=triplet
 """
@@ -22,16 +22,16 @@ from fdl.tasks import embed
 def experiment(
     *,
     dataset: str = "lfw",  # a TFDS name, a prepared TFDS folder, or a folder of pictures by person
-    target: str = "",  # the column that says who it is; guessed where there is one
-    least: int = 4,  # pictures of a person who is not left out
-    size: int = 64,  # side that pictures are cut and resized to
-    loss: Literal["contrastive", "triplet"] = "contrastive",  # what brings pictures of a person together
-    embedding: int = 128,  # numbers of an embedding
-    blocks: tuple[int, ...] = (2, 2, 2, 2),  # of each stage
-    width: int = 32,  # feature maps of the first stage
+    target: str = "",  # the column that identifies the person; inferred where only one fits
+    least: int = 4,  # minimum pictures per person
+    size: int = 64,  # side in pixels, after cropping and resizing
+    loss: Literal["contrastive", "triplet"] = "contrastive",  # metric learning loss
+    embedding: int = 128,  # embedding size
+    blocks: tuple[int, ...] = (2, 2, 2, 2),  # blocks of each stage
+    width: int = 32,  # channels of the first stage
     epochs: float = 30,  # passes over train
-    batch_size: int = 256,  # pictures per step, which are compared with each other
-    learning_rate: float = 0.001,  # at its peak
+    batch_size: int = 256,  # pictures per step, compared with each other
+    learning_rate: float = 0.001,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights and the order of the pictures
 ) -> Experiment:

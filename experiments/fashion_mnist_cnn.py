@@ -1,10 +1,10 @@
-"""Fashion-MNIST with a convolutional net: 70,000 pictures of clothes, downloaded by TFDS when first asked for.
+"""Fashion-MNIST with a convolutional network: 70,000 pictures of clothes, downloaded by TFDS on first use.
 
 Data    fashion_mnist of TFDS, 28×28 pixels: 54,000 train, 6,000 validation (held out of train), 10,000 test. It needs a
         network once.
 Model   CNN: two stages of convolution, batch normalisation, ReLU and pooling; one dense layer with dropout. Training
         images are shifted by up to two pixels and flipped.
-Expect  not measured yet: no machine at hand could download the set
+Expect  not measured yet: no available machine could download the dataset
 Run     python launch.py --experiment=fashion_mnist_cnn
 """
 
@@ -18,9 +18,9 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    dataset: str = "fashion_mnist",  # a TFDS name, or the folder where it was prepared
-    channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
-    hidden: int = 256,  # neurons of the dense layer
+    dataset: str = "fashion_mnist",  # a TFDS name or a prepared TFDS folder
+    channels: tuple[int, ...] = (32, 64),  # channels of each stage
+    hidden: int = 256,  # units of the dense layer
     dropout: float = 0.4,  # dropout rate
     learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW

@@ -1,10 +1,10 @@
-"""GPT-2 in its four published sizes: 124,439,808 parameters and up. Describe it, train it, fine-tune it, let it write.
+"""GPT-2 in its four published sizes, 124,439,808 parameters and up: describe, train, fine-tune and generate.
 
 Data    --dataset=FILE.txt (or a TFDS name, CSV, …) with --tokenizer=tokenizer.json, the file published beside the
-        weights; without them made-up tokens, to measure speed
+        weights; without them synthetic tokens, to measure speed
 Model   GPT-2: pre-norm blocks, learned positions, head tied to the embedding, 1,024 tokens of context
 Expect  the published weights give the published model's outputs to 1e-4 (tests/models/test_parity.py); training from
-        scratch to its loss takes a cluster and was not run here
+        scratch to its loss takes a cluster and was not done
 Run     python launch.py --experiment=gpt2 --size=xl --mode=describe
         python launch.py --experiment=gpt2 --weights=model.safetensors --tokenizer=tokenizer.json --mode=generate \
             --prompt="The answer is" --top_p=0.9
@@ -25,14 +25,14 @@ from fdl.tasks import next_token
 def experiment(
     *,
     size: Literal["small", "medium", "large", "xl"] = "small",  # 124, 355, 774 or 1,558 million parameters
-    dataset: str = "",  # texts: a file or a TFDS name; made-up tokens without one
+    dataset: str = "",  # texts: a file or a TFDS name; empty: synthetic tokens
     tokenizer: str | None = None,  # the published tokenizer.json
-    weights: str | None = None,  # a safetensors file by Hugging Face's names to begin with
-    length: int = 1024,  # tokens in a window
+    weights: str | None = None,  # pretrained weights: safetensors with Hugging Face's tensor names
+    length: int = 1024,  # tokens per window
     dropout: float = 0.1,  # dropout rate
     steps: int = 1000,  # updates
     batch_size: int = 8,  # windows per step
-    learning_rate: float = 1e-4,  # at its peak
+    learning_rate: float = 1e-4,  # peak of the warm-up cosine
     weight_decay: float = 0.1,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows
 ) -> Experiment:

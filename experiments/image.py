@@ -1,8 +1,8 @@
-"""Any set of images: classes or numbers from pictures, by path or TFDS name alone.
+"""Any image dataset: classification or regression, by path or TFDS name alone.
 
 --dataset is a folder of pictures by class, a table of file names, an .npz file, Parquet of the Hugging Face Hub, a TFDS
-name or a prepared TFDS folder. Columns are guessed where the guess is safe. Validation and test are held out of train
-where the set has none. Size, mode and whatever is not read are said. A convolutional net is the default.
+name or a prepared TFDS folder. Columns are inferred where that is unambiguous. Validation and test are held out of
+train where the dataset has none. Image size, mode and skipped files are logged. The default is a convolutional network.
 
     python launch.py --experiment=image --dataset=~/data/flowers --target=kind
 """
@@ -22,18 +22,18 @@ from fdl.tasks import classify, regress
 def experiment(
     *,
     dataset: str = "",  # folder of pictures by class, table of file names, .npz, TFDS name or prepared TFDS folder
-    inputs: str = "",  # the column of images; guessed where there is one
-    target: str = "",  # the column to predict; guessed where there is one
-    goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
-    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
-    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
-    drop: tuple[str, ...] = (),  # columns that are not to be read
+    inputs: str = "",  # the column of images; inferred where only one fits
+    target: str = "",  # the column to predict; inferred where only one fits
+    goal: Literal["auto", "classify", "regress"] = "auto",  # task; auto infers it from the target
+    dialect: str = "",  # format of a text table, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns to ignore
     missing: Literal["refuse", "drop"] = "refuse",  # rows without a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
-    size: int = 0,  # side to resize to; 0: as they are
-    model: Literal["cnn", "mlp", "transformer"] = "cnn",  # the transformer reads rows of pixels
+    size: int = 0,  # image side to resize to; 0: no resizing
+    model: Literal["cnn", "mlp", "transformer"] = "cnn",  # the transformer takes rows of pixels as tokens
     width: int = 128,  # units of hidden layers
     augment: Literal["none", "shift", "shift_flip"] = "none",  # of training images
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
@@ -70,6 +70,6 @@ def experiment(
 
 
 def _channels(side: int, width: int) -> tuple[int, ...]:
-    """Return the channels of each block: halve the image down to about 4 pixels, doubling the channels."""
+    """Return the channels of each block: the image is halved to about 4 pixels, the channels double."""
     blocks = max(1, (side // 4).bit_length())
     return tuple(min(width, 32 * 2**block) for block in range(min(blocks, 5)))

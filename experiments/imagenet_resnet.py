@@ -1,10 +1,10 @@
 """ResNet 18 to 152 on ImageNet: 25,557,032 parameters at depth 50, from scratch or from published weights.
 
-Data    --dataset=imagenet2012 (TFDS, prepared by hand since its archives are), or a folder of images by class; without
-        it made-up images, to measure speed
+Data    --dataset=imagenet2012 (TFDS; its archives must be downloaded manually), or a folder of images by class; without
+        it synthetic images, to measure speed
 Model   residual blocks on 224 pixels (v1.5: the stride in the 3-wide convolution); --pre_activation is v2
-Expect  published recipes of this kind at depth 50 reach 76 % of the validation images in 90 epochs; it was not run
-        here, it takes days of one GPU
+Expect  published recipes of this kind at depth 50 reach 76 % of the validation images in 90 epochs; it was not run,
+        it takes days of one GPU
 Run     python launch.py --experiment=imagenet_resnet --depth=50 --dataset=imagenet2012
         python launch.py --experiment=imagenet_resnet --depth=152 --mode=describe
         python launch.py --experiment=imagenet_resnet --weights=r50.safetensors --dataset=imagenet2012 --mode=evaluate
@@ -23,23 +23,23 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    dataset: str = "",  # a TFDS name or a folder; made-up images without one
+    dataset: str = "",  # a TFDS name or a folder; empty: synthetic images
     depth: int = 50,  # layers with weights: 18, 34, 50, 101 or 152
     pre_activation: bool = False,  # normalise before each convolution (v2)
-    weights: str | None = None,  # a safetensors file by torchvision's names to begin with
+    weights: str | None = None,  # pretrained weights: safetensors with torchvision's tensor names
     size: int = 224,  # side of the images
-    smoothing: float = 0.1,  # share of each target spread over all classes
+    smoothing: float = 0.1,  # label smoothing
     epochs: float = 90,  # passes over the training images
     batch_size: int = 256,  # images per step
-    learning_rate: float = 0.1,  # at its peak, for 256 images a step
-    weight_decay: float = 1e-4,  # L2, of kernels alone
+    learning_rate: float = 0.1,  # peak of the warm-up cosine, for a batch size of 256
+    weight_decay: float = 1e-4,  # L2, of kernels only
     seed: int = 0,  # of the initial weights, the augmentation and the order of the images
 ) -> Experiment:
     data = imagenet(dataset, size=size, seed=seed)
     steps = data.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate * batch_size / 256, steps, warmup=0.05)
     model = resnet(depth, data.spec.outputs, pre_activation=pre_activation)
-    fresh = () if data.spec.outputs == 1000 else ("head",)  # other classes need a head of their own
+    fresh = () if data.spec.outputs == 1000 else ("head",)  # other classes need a new head
     return Experiment(
         model=model,
         dataset=data,

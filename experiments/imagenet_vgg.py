@@ -1,9 +1,9 @@
 """VGG 11 to 19 on ImageNet: 138,357,544 parameters at depth 16.
 
-Data    --dataset=imagenet2012 (TFDS, prepared by hand since its archives are), or a folder of images by class; without
-        it made-up images, to measure speed
+Data    --dataset=imagenet2012 (TFDS; its archives must be downloaded manually), or a folder of images by class; without
+        it synthetic images, to measure speed
 Model   stages of 3-wide convolutions on 224 pixels, then three dense layers; --batch_norm normalises after each
-Expect  the paper's recipe at depth 16 reached 71.6 % of the validation images; it was not run here, it takes weeks of
+Expect  the paper's recipe at depth 16 reached 71.6 % of the validation images; it was not run, it takes weeks of
         one GPU
 Run     python launch.py --experiment=imagenet_vgg --depth=16 --dataset=imagenet2012
         python launch.py --experiment=imagenet_vgg --depth=19 --mode=describe
@@ -18,7 +18,7 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    dataset: str = "",  # a TFDS name or a folder; made-up images without one
+    dataset: str = "",  # a TFDS name or a folder; empty: synthetic images
     depth: int = 16,  # layers with weights: 11, 13, 16 or 19
     batch_norm: bool = False,  # normalise after every convolution
     hidden: int = 4096,  # units of the two dense layers before the last
@@ -26,8 +26,8 @@ def experiment(
     dropout: float = 0.5,  # dropout rate of the dense layers' outputs
     epochs: float = 74,  # passes over the training images
     batch_size: int = 256,  # images per step
-    learning_rate: float = 0.01,  # at its peak
-    weight_decay: float = 5e-4,  # L2, of kernels alone
+    learning_rate: float = 0.01,  # peak of the warm-up cosine
+    weight_decay: float = 5e-4,  # L2, of kernels only
     seed: int = 0,  # of the initial weights, the augmentation and the order of the images
 ) -> Experiment:
     data = imagenet(dataset, size=size, seed=seed)

@@ -1,9 +1,9 @@
-"""IMDB reviews with a small Transformer: is the review of a film for or against it? Downloaded by TFDS when asked for.
+"""Sentiment of IMDB film reviews with a small Transformer; downloaded by TFDS on first use.
 
 Data    imdb_reviews of TFDS: 22,500 train, 2,500 validation (held out of train), 25,000 test. It needs a network once.
-        The most frequent words of train are the tokens; reviews are cut after 256.
-Model   a Transformer encoder that answers from the mean over the words.
-Expect  not measured yet: no machine at hand could download the set
+        The vocabulary is the most frequent words of train; reviews are truncated to 256.
+Model   a Transformer encoder with mean pooling.
+Expect  not measured yet: no available machine could download the dataset
 Run     python launch.py --experiment=imdb_transformer
 """
 
@@ -16,12 +16,12 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    dataset: str = "imdb_reviews",  # a TFDS name, or the folder where it was prepared
+    dataset: str = "imdb_reviews",  # a TFDS name or a prepared TFDS folder
     length: int = 256,  # words per review
-    vocabulary: int = 20000,  # words that are known
+    vocabulary: int = 20000,  # vocabulary size, in words
     width: int = 64,  # of embeddings and blocks
     depth: int = 1,  # blocks
-    dropout: float = 0.3,  # of hidden units
+    dropout: float = 0.3,  # dropout rate
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # reviews per step
     epochs: float = 3,  # passes over train

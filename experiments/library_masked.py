@@ -1,11 +1,11 @@
-"""BERT learns to read the standard library: some pieces of each text are hidden, and it restores them.
+"""BERT pretraining by masked language modelling on the sources of the standard library.
 
-Data    every line of the sources of the Python that runs this, some 135,000, but for those that library_bert is judged
-        on; four that stand together are one text. Of each, 30 % of the pieces are to be restored: at each step others,
-        drawn on the device. (From lines that stand alone library_bert starts worse than from scratch.)
-Model   BERT: 2 blocks of width 96 over 2,048 byte-pair pieces, and the head of the masked language model.
-Expect  0.382 of the hidden pieces of test texts restored, after 1,191 steps: a quarter of an hour on two CPU cores that
-        had much other work
+Data    all source lines of the running Python's standard library, some 135,000, except those that library_bert is
+        evaluated on; four consecutive lines are one text. 30 % of the tokens are masked, drawn anew at each step on the
+        device. (Pretrained on single lines, library_bert starts worse than from scratch.)
+Model   BERT: 2 blocks of width 96 over 2,048 byte-pair tokens, and the masked-language-model head.
+Expect  0.382 of the masked tokens of test texts predicted, after 1,191 steps: a quarter of an hour on two busy CPU
+        cores
 Run     python launch.py --experiment=library_masked --workdir=runs/library_masked
 """
 
@@ -18,16 +18,16 @@ from fdl.tasks import masked_token
 
 def experiment(
     *,
-    width: int = 96,  # numbers per position
+    width: int = 96,  # model width
     depth: int = 2,  # blocks
-    heads: int = 4,  # of attention
-    length: int = 64,  # pieces of a text that are read
-    share: float = 0.3,  # of the pieces that are to be restored
+    heads: int = 4,  # attention heads
+    length: int = 64,  # maximum pieces of a text
+    share: float = 0.3,  # fraction of the tokens that are masked
     epochs: float = 2,  # passes over train
     batch_size: int = 64,  # texts per step
-    learning_rate: float = 0.01,  # at its peak
-    weight_decay: float = 0.1,  # of matrices
-    seed: int = 0,  # of the initial weights, what is hidden and the order of the lines
+    learning_rate: float = 0.01,  # peak of the warm-up cosine
+    weight_decay: float = 0.1,  # of kernels
+    seed: int = 0,  # of the initial weights, the masking and the order of the lines
 ) -> Experiment:
     tokens = library_tokens()
     dataset = masked(library_text(), tokens, column="lines", length=length, share=share)

@@ -1,10 +1,10 @@
-"""MNIST with a convolutional net: 70,000 handwritten digits, downloaded by TensorFlow Datasets when first asked for.
+"""MNIST with a convolutional network: 70,000 handwritten digits, downloaded by TensorFlow Datasets on first use.
 
 Data    mnist of TFDS, 28×28 pixels: 54,000 train, 6,000 validation (held out of train), 10,000 test. It needs a network
-        once; the environment variable TFDS_DATA_DIR says where it is kept.
+        once; the environment variable TFDS_DATA_DIR sets the download folder.
 Model   CNN: two stages of 5×5 convolution, batch normalisation, ReLU and pooling; one dense layer with dropout.
         Training images are shifted by up to two pixels.
-Expect  the bar is a test accuracy of 0.992; not measured yet, since no machine at hand could download the set
+Expect  the bar is a test accuracy of 0.992; not measured yet, since no available machine could download the dataset
 Run     python launch.py --experiment=mnist_cnn
 """
 
@@ -18,12 +18,12 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    channels: tuple[int, ...] = (32, 64),  # feature maps of each stage
-    hidden: int = 256,  # neurons of the dense layer
+    channels: tuple[int, ...] = (32, 64),  # channels of each stage
+    hidden: int = 256,  # units of the dense layer
     dropout: float = 0.4,  # dropout rate
     epochs: float = 10,  # passes over the training set
     batch_size: int = 128,  # examples per step
-    learning_rate: float = 0.003,  # at its peak
+    learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights, the shifts, the dropout and the order of the examples
 ) -> Experiment:

@@ -1,7 +1,7 @@
-"""Moving digits with a convolutional net over space and time: which way does the digit go?
+"""Direction of motion of a digit in a video, with a convolutional network over space and time.
 
 Data    scikit-learn's digits drifting through a 16×16 frame for six frames: 1,437 train, 180 validation, 180 test.
-Model   a small CNN that convolves over time as well.
+Model   a small CNN with 3-D convolutions.
 Expect  a test accuracy of 1.0 on its 180 videos, after seconds; one frame shows no movement: 0.24, where chance is 0.25
 Run     python launch.py --experiment=moving_digits_cnn
 Try     --frames=1
@@ -16,8 +16,8 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    frames: int = 6,  # per video; 1 shows no movement
-    channels: tuple[int, ...] = (8, 16),  # feature maps of each stage
+    frames: int = 6,  # frames per video; 1 shows no movement
+    channels: tuple[int, ...] = (8, 16),  # channels of each stage
     learning_rate: float = 2e-3,  # peak of the warm-up cosine
     batch_size: int = 32,  # videos per step
     epochs: float = 4,  # passes over train

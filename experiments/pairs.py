@@ -1,4 +1,4 @@
-"""Any pairs of texts: read the one, write the other (translation, spelling, arithmetic).
+"""Any dataset of text pairs: sequence to sequence (translation, spelling, arithmetic).
 
 --dataset is a table with a source and a target column, Tatoeba's pairs, a folder of train.en and train.de, a TFDS name
 or a prepared TFDS folder.
@@ -16,24 +16,24 @@ from fdl.tasks import seq2seq
 
 def experiment(
     *,
-    dataset: str = "",  # table, folder of a file per language, TFDS name or prepared TFDS folder
-    inputs: str = "",  # the column to read
-    target: str = "",  # the column to write
-    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
-    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
-    drop: tuple[str, ...] = (),  # columns that are not to be read
-    missing: Literal["refuse", "drop"] = "refuse",  # rows without one of the two
+    dataset: str = "",  # table, folder with one file per language, TFDS name or prepared TFDS folder
+    inputs: str = "",  # source column
+    target: str = "",  # target column
+    dialect: str = "",  # format of a text table, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns to ignore
+    missing: Literal["refuse", "drop"] = "refuse",  # rows without source or target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
-    tokens: Literal["chars", "bytes", "words", "bpe"] = "chars",  # what a token is
-    vocabulary: int = 8192,  # at most so many tokens on each side
-    length: int = 0,  # source tokens; 0 holds 95 % of the training texts whole
+    tokens: Literal["chars", "bytes", "words", "bpe"] = "chars",  # tokenization
+    vocabulary: int = 8192,  # maximum number of tokens, per side
+    length: int = 0,  # source tokens; 0: the length of 95 % of the training texts
     target_length: int = 0,  # target tokens; likewise
     model: Literal["transformer", "gru"] = "transformer",
     width: int = 128,  # of embeddings and layers
     depth: int = 2,  # layers on each side
-    dropout: float = 0.1,  # of hidden units
+    dropout: float = 0.1,  # dropout rate
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # pairs per step
     epochs: float = 10,  # passes over train

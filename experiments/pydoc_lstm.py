@@ -1,10 +1,10 @@
-"""The next byte of Python's own help pages, predicted by an LSTM: the recurrent way to do what pydoc_gpt does.
+"""A byte-level language model of Python's help pages: an LSTM, the recurrent counterpart of pydoc_gpt.
 
-Data    pydoc_data.topics of the Python that runs this: some 430 kB of English and code, read byte by byte. Whole topics
-        are held out for validation and test, and no line of theirs is left in the training text.
-Model   RNN: one layer of 256 LSTM cells over windows of 256 bytes, an answer at every step.
+Data    pydoc_data.topics of the running Python: some 430 kB of English and code, as bytes. Whole topics are held out
+        for validation and test, and none of their lines remains in the training text.
+Model   RNN: one LSTM layer with 256 units over windows of 256 bytes, with outputs at every step.
 Expect  2.02 bits per byte of test text, at 12 steps a second on two free CPU cores: two and a half minutes. In the same
-        time the vanilla cell comes to 2.06; an interpolated 5-gram has 2.15
+        time the vanilla cell reaches 2.06; an interpolated 5-gram has 2.15
 Run     python launch.py --experiment=pydoc_lstm
 Try     --cell=rnn --steps=4100 --learning_rate=0.003 (27 steps a second), --cell=gru
 """
@@ -20,14 +20,14 @@ from fdl.tasks import next_token
 
 def experiment(
     *,
-    width: int = 256,  # numbers in the state
+    width: int = 256,  # hidden state size
     depth: int = 1,  # layers
-    cell: Literal["lstm", "gru", "rnn"] = "lstm",  # what remembers
-    length: int = 256,  # bytes in a window
+    cell: Literal["lstm", "gru", "rnn"] = "lstm",  # recurrent cell
+    length: int = 256,  # bytes per window
     dropout: float = 0.0,  # dropout rate
     steps: int = 1850,  # updates
     batch_size: int = 8,  # windows per step
-    learning_rate: float = 0.005,  # at its peak
+    learning_rate: float = 0.005,  # peak of the warm-up cosine
     weight_decay: float = 0.01,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows
 ) -> Experiment:

@@ -1,8 +1,8 @@
-"""Any time series: forecast a column from its own past and that of others.
+"""Any time series: forecast a column from its past and that of other columns.
 
---dataset is a file of a table whose rows are sorted by its dates, by --time, or are in order as they stand. The model
-answers with the change against the seasonal naive forecast, so RMSE and MAE are those of the forecast in the column's
-own unit; the last 10 % in time are the test. The naive forecast's errors are kept with the dataset as `seasonal_naive`.
+--dataset is a table file, sorted by its date column or --time, else taken in file order. The model predicts the
+difference from the seasonal naive forecast, so RMSE and MAE are those of the forecast in the column's unit; the last
+10 % in time are the test set. The errors of the naive forecast are stored with the dataset as `seasonal_naive`.
 
     python launch.py --experiment=series --dataset=sales.csv --target=sold --season=7 --horizon=7
 """
@@ -20,20 +20,20 @@ from fdl.tasks import regress
 
 def experiment(
     *,
-    dataset: str = "",  # a file of a table, or a TFDS name or folder
-    inputs: tuple[str, ...] = (),  # further columns of numbers to look at
-    target: str = "",  # the column to forecast; guessed where there is one
-    time: str = "",  # a column of dates or numbers to sort by; the only one of dates where empty
-    group: str = "",  # a column that says which of several series a row is of
-    gaps: Literal["split", "join"] = "split",  # whether windows may reach over a leap in time
-    dialect: str = "",  # how a text table is written, as in "delimiter=; decimal=, missing=-999"
-    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in year:number
-    drop: tuple[str, ...] = (),  # columns that are not to be read
-    length: int = 64,  # places of the past to look at
-    horizon: int = 1,  # places to forecast
-    season: int = 1,  # places per season; 1: none
+    dataset: str = "",  # a table file, a TFDS name or a prepared TFDS folder
+    inputs: tuple[str, ...] = (),  # further numeric input columns
+    target: str = "",  # the column to forecast; inferred where only one fits
+    time: str = "",  # the column to sort by; inferred where only one holds dates
+    group: str = "",  # the column that identifies each of several series
+    gaps: Literal["split", "join"] = "split",  # whether windows may span a gap in time
+    dialect: str = "",  # format of a text table, as in "delimiter=; decimal=, missing=-999"
+    roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in year:number
+    drop: tuple[str, ...] = (),  # columns to ignore
+    length: int = 64,  # past steps used as inputs
+    horizon: int = 1,  # steps to forecast
+    season: int = 1,  # steps per season; 1: none
     model: Literal["mlp", "linear", "gru", "transformer"] = "mlp",
-    width: int = 64,  # of hidden layers
+    width: int = 64,  # units of each hidden layer
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # windows per step
     epochs: float = 20,  # passes over train

@@ -1,8 +1,8 @@
-"""Made-up data for any model: how many steps a second does this machine make?
+"""Synthetic data for any model: a benchmark of this machine in steps per second.
 
-Data    drawn from a seed when the run starts, so nothing is read or downloaded: images in which each class is a pattern
-        under noise, or, for the gpt and the lstm, tokens that each follow from the one before.
-Expect  the steps/s at the end of the run; the loss falls, since there is something to learn
+Data    generated from a seed at the start, so nothing is read or downloaded: images in which each class is a pattern
+        under noise, or, for the gpt and the lstm, tokens of a Markov chain.
+Expect  the steps/s at the end of the run; the loss falls, since the data can be learned
 Run     python launch.py --experiment=synthetic --model=cnn --width=64 --side=32
 """
 
@@ -19,14 +19,14 @@ from fdl.tasks import classify, next_token
 
 def experiment(
     *,
-    model: Literal["perceptron", "mlp", "cnn", "rnn", "vit", "lstm", "gpt"] = "mlp",  # the last two read tokens
-    width: int = 128,  # neurons, feature maps or numbers per position
+    model: Literal["perceptron", "mlp", "cnn", "rnn", "vit", "lstm", "gpt"] = "mlp",  # the last two take tokens
+    width: int = 128,  # units, channels or model width
     depth: int = 2,  # layers, stages or blocks
     side: int = 28,  # height and width of the images
     channels: int = 1,  # of the images
     classes: int = 10,  # of the images
-    length: int = 128,  # tokens in a window
-    vocabulary: int = 256,  # different tokens
+    length: int = 128,  # tokens per window
+    vocabulary: int = 256,  # vocabulary size
     size: int = 4096,  # training examples
     steps: int = 200,  # updates
     batch_size: int = 64,  # examples per step

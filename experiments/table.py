@@ -1,9 +1,9 @@
-"""Any table: classes or numbers from mixed columns with missing values, by file or TFDS name alone.
+"""Any table: classification or regression from mixed columns with missing values, by file or TFDS name alone.
 
 --dataset is a CSV, TSV, Parquet, Feather, JSON Lines, Excel or NPZ file (compressed as well), a folder with one per
-split or of shards, a TFDS name or a prepared TFDS folder. What each column is taken for is said before training:
+split or of shards, a TFDS name or a prepared TFDS folder. The inferred column types are logged before training:
 numbers are standardised, dates become elapsed time, month, weekday and hour, categories are embedded, row numbers and
-columns of nothing are left out; scales and vocabularies are fitted on train alone. docs/data.md has the table of rules.
+empty columns are dropped; scales and vocabularies are fitted on train only. docs/data.md has the rules.
 
     python launch.py --experiment=table --dataset=people.csv --target=income
 """
@@ -19,20 +19,20 @@ from fdl.tasks import classify, regress
 
 def experiment(
     *,
-    dataset: str = "",  # a file of a table, folder of them, TFDS name or prepared TFDS folder
-    inputs: tuple[str, ...] = (),  # the columns to learn from; all others where empty
+    dataset: str = "",  # a table file, a folder of them, a TFDS name or a prepared TFDS folder
+    inputs: tuple[str, ...] = (),  # input columns; all others where empty
     target: str = "",  # the column to predict
-    goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
-    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; decimal=, header=no"
-    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
-    drop: tuple[str, ...] = (),  # columns that are not to be read
+    goal: Literal["auto", "classify", "regress"] = "auto",  # task; auto infers it from the target
+    dialect: str = "",  # format of a text table, as in "encoding=cp1252 delimiter=; decimal=, header=no"
+    roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns to ignore
     missing: Literal["refuse", "drop"] = "refuse",  # rows without a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
     model: Literal["mlp", "linear"] = "mlp",  # linear: no hidden layers
     width: int = 128,  # units of the two hidden layers
-    dropout: float = 0.1,  # of hidden units
+    dropout: float = 0.1,  # dropout rate
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # examples per step
     epochs: float = 30,  # passes over train

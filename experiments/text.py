@@ -1,8 +1,8 @@
-"""Any set of texts: a class or a number for each, or the next token where there is nothing else to predict.
+"""Any text dataset: classification, regression, or language modelling where there is no target.
 
 --dataset is a table (CSV, Parquet, JSON Lines, …), a .txt file of one text per line, a folder of texts by class, a TFDS
 name or a prepared TFDS folder.
-Tokens are fitted on train alone. Without a --target, and with no other column, the page trains a language model.
+The vocabulary is fitted on train only. Without a --target, and with no other column, the page trains a language model.
 
     python launch.py --experiment=text --dataset=reviews.csv --inputs=review --target=stars
 """
@@ -21,23 +21,23 @@ from fdl.tasks import classify, next_token, regress
 def experiment(
     *,
     dataset: str = "",  # table, .txt, folder of texts by class, TFDS name or prepared TFDS folder
-    inputs: str = "",  # the column of texts; guessed where there is one
-    target: str = "",  # the column to predict; guessed where there is one
-    goal: Literal["auto", "classify", "regress", "next_token"] = "auto",  # what to make of it
-    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
-    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
-    drop: tuple[str, ...] = (),  # columns that are not to be read
+    inputs: str = "",  # the column of texts; inferred where only one fits
+    target: str = "",  # the column to predict; inferred where only one fits
+    goal: Literal["auto", "classify", "regress", "next_token"] = "auto",  # task; auto infers it
+    dialect: str = "",  # format of a text table, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns to ignore
     missing: Literal["refuse", "drop"] = "refuse",  # rows without a text or a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
-    tokens: Literal["words", "bytes", "chars", "bpe"] = "words",  # what a token is
-    vocabulary: int = 8192,  # at most so many tokens
-    length: int = 0,  # tokens per text; 0 holds 95 % of the training texts whole (128 for next_token)
+    tokens: Literal["words", "bytes", "chars", "bpe"] = "words",  # tokenization
+    vocabulary: int = 8192,  # maximum number of tokens
+    length: int = 0,  # tokens per text; 0: the length of 95 % of the training texts (128 for next_token)
     model: Literal["transformer", "lstm", "gru"] = "transformer",
     width: int = 128,  # of embeddings and layers
     depth: int = 2,  # layers
-    dropout: float = 0.1,  # of hidden units
+    dropout: float = 0.1,  # dropout rate
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # examples per step
     epochs: float = 0,  # passes over train; 0: 5, or 5 times `length` over running text
@@ -66,10 +66,10 @@ def experiment(
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs or (5 * (length or 128) if running else 5), batch_size)
-    reader: nn.Module
+    network: nn.Module
     if model == "transformer":
         context = spec.inputs.shape[0] if running else spec.inputs["inputs"].shape[0]
-        reader = Transformer(
+        network = Transformer(
             spec.outputs,
             vocabulary=spec.vocabulary,
             width=width,
@@ -80,7 +80,7 @@ def experiment(
             dropout=dropout,
         )
     else:
-        reader = RNN(
+        network = RNN(
             spec.outputs,
             vocabulary=spec.vocabulary,
             width=width,
@@ -91,7 +91,7 @@ def experiment(
         )
     task = classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale)
     return Experiment(
-        model=reader,
+        model=network,
         dataset=data,
         task=next_token(bytes_per_token=data.fitted["bytes_per_token"]) if running else task,
         optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),

@@ -1,8 +1,8 @@
-"""Any set of videos: a class or a number for each, from frames.
+"""Any video dataset: classification or regression from frames.
 
 --dataset is a folder of videos, GIFs or folders of frames by class, a table of file names, an .npz file, a TFDS name or
-a prepared TFDS folder. Frames are spread evenly over each video. The convolutional net convolves over time as well; the
-recurrent one reads frame after frame.
+a prepared TFDS folder. Frames are sampled evenly from each video. The convolutional network convolves over time as
+well; the recurrent one takes one frame per step.
 
     python launch.py --experiment=video --dataset=~/tensorflow_datasets/ucf101 --frames=16 --size=64
 """
@@ -22,20 +22,20 @@ from fdl.tasks import classify, regress
 def experiment(
     *,
     dataset: str = "",  # folder of videos by class, table of file names, .npz, TFDS name or prepared TFDS folder
-    inputs: str = "",  # the column of videos; guessed where there is one
-    target: str = "",  # the column to predict; guessed where there is one
-    goal: Literal["auto", "classify", "regress"] = "auto",  # what to make of the target
-    dialect: str = "",  # how a text table is written, as in "encoding=cp1252 delimiter=; header=no"
-    roles: tuple[str, ...] = (),  # what columns hold where it is told wrongly, as in zip:category,age:number
-    drop: tuple[str, ...] = (),  # columns that are not to be read
+    inputs: str = "",  # the column of videos; inferred where only one fits
+    target: str = "",  # the column to predict; inferred where only one fits
+    goal: Literal["auto", "classify", "regress"] = "auto",  # task; auto infers it from the target
+    dialect: str = "",  # format of a text table, as in "encoding=cp1252 delimiter=; header=no"
+    roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in zip:category,age:number
+    drop: tuple[str, ...] = (),  # columns to ignore
     missing: Literal["refuse", "drop"] = "refuse",  # rows without a target
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string
-    frames: int = 0,  # of every video; 0: as many as the first has
-    size: int = 0,  # side to resize frames to; 0: as they are
+    frames: int = 0,  # frames per video; 0: as the first video
+    size: int = 0,  # frame side to resize to; 0: no resizing
     model: Literal["cnn", "gru"] = "cnn",
-    width: int = 64,  # of hidden layers
+    width: int = 64,  # units of each hidden layer
     augment: Literal["none", "shift", "shift_flip"] = "none",  # of training videos
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 16,  # examples per step

@@ -1,9 +1,9 @@
-"""Three cultivars of Italian wine, told apart by 13 chemical measurements.
+"""Three cultivars of Italian wine, classified by 13 chemical measurements.
 
 Data    178 wines (UCI, bundled with scikit-learn): 142 train, 18 validation, 18 test.
 Model   MLP 13 → 32 → 3 with dropout.
 Expect  test accuracy 0.981, the mean of three runs of a second
-        With 18 test examples one is worth 5.6 points, so each of the three runs also draws its own split.
+        One of 18 test examples is 5.6 percentage points, so each of the three runs also uses a different split.
 Run     python launch.py --experiment=wine_mlp
 """
 
@@ -16,14 +16,14 @@ from fdl.tasks import classify
 
 def experiment(
     *,
-    width: int = 32,  # neurons of each hidden layer
+    width: int = 32,  # units of each hidden layer
     depth: int = 1,  # hidden layers
     dropout: float = 0.3,  # dropout rate
     epochs: float = 60,  # passes over the training set
     batch_size: int = 32,  # examples per step
-    learning_rate: float = 0.003,  # at its peak
+    learning_rate: float = 0.003,  # peak of the warm-up cosine
     weight_decay: float = 0.1,  # of AdamW
-    fold: int = 0,  # which random split of the data
+    fold: int = 0,  # seed of the random split
     seed: int = 0,  # of the initial weights, the dropout and the order of the examples
 ) -> Experiment:
     dataset = wine(seed=fold)

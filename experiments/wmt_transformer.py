@@ -1,9 +1,9 @@
-"""German into English with a Transformer: the WMT 2014 pairs, downloaded by TFDS when asked for.
+"""German to English translation with a Transformer: WMT 2014, downloaded by TFDS on first use.
 
 Data    wmt14_translate/de-en of TFDS: 4.5 million pairs of sentences, 3,000 each for validation and test. It needs a
-        network once and some 3 GB; --train takes the first tenth. Byte-pair pieces need tokenizers (extra `text`).
-Model   the encoder-decoder of Vaswani et al., 2017, taught by forcing; `fdl.models.beam_search.search` writes with it.
-Expect  not measured yet: no machine at hand could download the set
+        network once and some 3 GB; --train defaults to the first tenth. Byte-pair tokens need the extra `text`.
+Model   the encoder-decoder of Vaswani et al., 2017, trained with teacher forcing; decode with `fdl.models.beam_search`.
+Expect  not measured yet: no available machine could download the dataset
 Run     python launch.py --experiment=wmt_transformer --precision=bfloat16
 """
 
@@ -16,16 +16,16 @@ from fdl.tasks import seq2seq
 
 def experiment(
     *,
-    dataset: str = "wmt14_translate/de-en",  # a TFDS name, or the folder where it was prepared
-    inputs: str = "de",  # the language to read
-    target: str = "en",  # the language to write
+    dataset: str = "wmt14_translate/de-en",  # a TFDS name or a prepared TFDS folder
+    inputs: str = "de",  # source language
+    target: str = "en",  # target language
     train: str = "train[:10%]",  # TFDS split string
-    vocabulary: int = 16384,  # byte-pair pieces of each language
-    length: int = 64,  # pieces of a sentence that are read or written
+    vocabulary: int = 16384,  # byte-pair tokens of each language
+    length: int = 64,  # tokens per sentence
     width: int = 512,  # of embeddings and blocks
     depth: int = 6,  # blocks on each side
-    heads: int = 8,  # of attention
-    dropout: float = 0.1,  # of hidden units
+    heads: int = 8,  # attention heads
+    dropout: float = 0.1,  # dropout rate
     learning_rate: float = 5e-4,  # peak of the warm-up cosine
     batch_size: int = 128,  # pairs per step
     epochs: float = 10,  # passes over train
