@@ -93,7 +93,11 @@ def language(
         for split in records.sizes
     }
     if len(running["train"]) <= length:
-        raise ValueError(f"{records.name} has {len(running['train'])} training tokens, too few for length {length}")
+        count = len(running["train"])
+        raise ValueError(
+            f"{records.name} has {count} training tokens, too few for length {length}; give more text, or "
+            f"--length={max(1, count // 10)}"
+        )
     spelled = {split: sum(len(text.encode()) + 1 for text in clean(records, split, column)) for split in running}
     strides = {split: 1 if split == "train" else length for split in running}
     spec = Spec(

@@ -23,14 +23,15 @@ _SHOWN = 8  # names in one message
 class Folder:
     """The visible part of a folder.
 
-    files: those that are wanted, of this folder alone. others: the suffixes of the rest, counted.
+    files:  those that are wanted, of this folder alone. others: the suffixes of the rest, counted.
+    hidden: names that begin with a dot, of other systems' own folders, and of folders that begin with _.
     """
 
     path: str
     files: tuple[str, ...] = ()
     folders: "tuple[Folder, ...]" = ()
     others: Counter = field(default_factory=Counter)
-    hidden: int = 0
+    hidden: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,7 +62,7 @@ def class_files(root: Folder, what: str) -> ClassFiles:
     """Return the files of a folder by split and class. what: the plural of what a file holds, for messages."""
     notes = list(_skipped(root, what))
     roots = _splits(root, what)
-    train = roots.get("train") or next(iter(roots.values()))
+    train = roots["train"]
     _refuse_other_layouts(train, what)
     classes = sorted(train.folders, key=lambda folder: natural(folder.name))
     if {folder.name for folder in classes} == _SENTIMENT:
@@ -100,13 +101,13 @@ def listing(path: Path | str, suffixes: Collection[str], above: tuple[str, ...] 
 
     suffixes: of wanted files, in small letters. above: the real paths that it lies in, so that circles of links end.
     """
-    files, folders, others, hidden = [], [], Counter[str](), 0
+    files, folders, others, hidden = [], [], Counter[str](), []
     with os.scandir(path) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
         suffix = os.path.splitext(entry.name)[1].lower()
-        if entry.name.startswith(".") or entry.name.lower() in _HIDDEN:
-            hidden += 1
+        if entry.name[0] == "." or entry.name.lower() in _HIDDEN or (entry.name[0] == "_" and entry.is_dir()):
+            hidden.append(entry.name)
         elif entry.is_dir():
             real = os.path.realpath(entry.path)
             if real not in above:
@@ -115,7 +116,7 @@ def listing(path: Path | str, suffixes: Collection[str], above: tuple[str, ...] 
             files.append(entry.path)
         else:
             others[suffix or "without a suffix"] += 1
-    return Folder(path=str(path), files=tuple(files), folders=tuple(folders), others=others, hidden=hidden)
+    return Folder(path=str(path), files=tuple(files), folders=tuple(folders), others=others, hidden=tuple(hidden))
 
 
 def folders_as_files(folder: Folder) -> Folder:
@@ -153,6 +154,11 @@ def _splits(root: Folder, what: str) -> dict[str, Folder]:
             raise ValueError(
                 f"{root.path} holds {_list(f.name for f in folders)}, all of which mean {split}; rename all but one"
             )
+    if "train" not in named:
+        raise ValueError(
+            f"{root.path} holds {_list(f.name for fs in named.values() for f in fs)} and no folder to train on; name "
+            "one of them train, or give that one as --dataset"
+        )
     return {split: named[split][0] for split in SPLIT_NAMES if split in named}
 
 
@@ -185,9 +191,9 @@ def _refuse_one_class(train: Folder, classes: Sequence[Folder], what: str) -> No
 
 
 def _skipped(root: Folder, what: str) -> Iterator[str]:
-    hidden = sum(folder.hidden for folder in root.whole())
+    hidden = [name for folder in root.whole() for name in folder.hidden]
     if hidden:
-        yield f"not read, hidden files and folders: {hidden:,}"
+        yield f"not read, hidden files and folders: {_list(hidden)}"
     if any(folder.others for folder in root.whole()):
         yield f"not read, files that are no {what}: {_seen(root.whole())}"
 

@@ -27,6 +27,11 @@ from fdl.data.readers.splits import split_of
 from fdl.data.records import Ask, Column, Field, Kind, Read, Records
 
 _NUMBERS = re.compile(r"\s*\d+(\s+\d+)+\s*")
+_SUFFIXES: Mapping[Kind, tuple[str, ...]] = {
+    "image": (".jpg", ".jpeg", ".png", ".JPG", ".tif"),
+    "audio": (".wav", ".flac", ".mp3", ".ogg"),
+    "video": (".mp4", ".avi", ".gif"),
+}
 _LOOKED_AT = 32  # cells that tell what a column is
 _COLUMNS: Mapping[Kind, Callable[[Items], Media]] = {"image": pictures, "audio": recordings, "video": clips}
 _WHAT = {"image": "pictures", "audio": "sounds", "video": "videos"}
@@ -54,7 +59,32 @@ def attach(records: Records, folders: Mapping[str, Path], page: str = "", *, nee
                 records = _with_pixels(records, name, side)
         elif all(isinstance(value, dict | bytes) for value in some) and (kind := _kind_of_bytes(some, page)):
             records = _with_media(records, name, kind, _contents(records, name))
+    wanted = next((kind for kind in _COLUMNS if kind == page), None)
+    if wanted is None or any(field.kind == wanted for field in records.fields.values()):
+        return records
+    return _named_by_stem(records, folders, wanted)
+
+
+def _named_by_stem(records: Records, folders: Mapping[str, Path], page: Kind) -> Records:
+    """Return the records in which the first column of names without suffix, as Kaggle's ids are, is one of files."""
+    for name, field in records.fields.items():
+        if field.kind not in ("text", "number"):
+            continue
+        some = [str(value) for value in _some(records, name) if value is not None]
+        if len(some) < 3 or len(set(some)) < len(some) or any("." in value or "/" in value for value in some):
+            continue  # of 0 and 1, which are classes, files may be there by chance
+        for place in _places(next(iter(folders.values()))):
+            for suffix in _SUFFIXES[page]:
+                if all(os.path.isfile(place / f"{value}{suffix}") for value in some):
+                    return _with_media(records, name, page, _by_stem(records, name, place, suffix))
     return records
+
+
+def _by_stem(records: Records, name: str, place: Path, suffix: str) -> Callable[[str, int], Item]:
+    files = {
+        split: [f"{place / str(value)}{suffix}" for value in records.column(split, name)] for split in records.sizes
+    }
+    return lambda split, index: files[split][index]
 
 
 def table_beside(path: Path, how: Reading | None, page: str) -> Records | None:

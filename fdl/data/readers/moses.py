@@ -6,19 +6,30 @@ from pathlib import Path
 from fdl.data.fingerprint import fingerprint
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.documents import document, text_records
-from fdl.data.readers.splits import split_of
+from fdl.data.readers.splits import SPLIT_NAMES, split_of
 from fdl.data.records import Records
+
+_NO_LANGUAGES = frozenset(
+    {"txt", "csv", "tsv", "npz", "npy", "mat", "zip", "gz", "xz", "png", "jpg", "gif", "wav", "mp", "md"}
+)
 
 
 def parallel_files(path: Path) -> dict[str, dict[str, Path]]:
     """Return `{split: {language: file}}` of a folder of train.en, train.de, …; empty where it is none."""
     found: dict[str, dict[str, Path]] = {}
     for file in sorted(path.iterdir()):
-        split, language = split_of(file.stem), file.suffix.removeprefix(".")
-        if split and 2 <= len(language) <= 3 and language.isalpha() and language not in ("txt", "csv", "tsv"):
-            found.setdefault(split, {})[language.lower()] = file
+        language = file.suffix.removeprefix(".").lower()
+        if 2 <= len(language) <= 3 and language.isalpha() and language not in _NO_LANGUAGES and file.is_file():
+            found.setdefault(split_of(file.stem) or file.stem, {})[language] = file
+    if len(found) == 1:  # one pair of files, whatever their name
+        found = {"train": next(iter(found.values()))}
     languages = set(found.get("train", ()))
-    return found if len(languages) == 2 and all(set(files) == languages for files in found.values()) else {}
+    whole = len(languages) == 2 and all(set(files) == languages for files in found.values())
+    return (
+        {split: found[split] for split in SPLIT_NAMES if split in found}
+        if whole and found.keys() <= set(SPLIT_NAMES)
+        else {}
+    )
 
 
 def parallel_texts(path: Path) -> Records:

@@ -104,3 +104,9 @@ def test_a_document_that_is_not_utf8_is_named_by_its_line(tmp_path):
     records = find(str(tmp_path), kind="text")
     with pytest.raises(ValueError, match=r"^1 of 3 texts cannot be read: .*a/1\.txt \(line 2 is not UTF-8\)"):
         records.column("train", "text")
+
+
+def test_one_pair_of_parallel_files_needs_no_name_of_a_split(tmp_path):
+    for language_, word in (("de", "geh"), ("en", "go")):
+        write(tmp_path / f"news-v7.de-en.{language_}", "".join(f"{word} {i}\n" for i in range(30)))
+    assert find(str(tmp_path), kind="pairs").sizes == {"train": 30}

@@ -187,3 +187,17 @@ def test_a_column_of_paths_is_text_to_a_table(tmp_path):
     listed(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("\n".join(["x,kind", *(f"{i % 7},{'ab'[i % 2]}" for i in range(40))]))
     assert table(find(str(tmp_path / "b.csv"), kind="table"), target="kind").spec.classes == 2
+
+
+@pytest.mark.parametrize("ids", [lambda i: f"img_{i}", str])
+def test_ids_without_a_suffix_name_files_of_one(tmp_path, ids):
+    (tmp_path / "train").mkdir()
+    for i in range(40):
+        Image.fromarray(pixels(i)).save(tmp_path / "train" / f"{ids(i)}.png")
+    rows = "\n".join(f"{ids(i)},{i % 2}" for i in range(40))
+    (tmp_path / "labels.csv").write_text("id,label\n" + rows)
+    records = find(str(tmp_path / "labels.csv"), kind="image")
+    assert records.fields["id"].kind == "image"
+    assert records.fields["label"].kind == "number"  # though 0.png and 1.png are there
+    assert images(records, target="label").spec.classes == 2
+    assert np.array_equal(records.read("train", np.array([7]), ("id",))["id"][0], pixels(7))

@@ -95,7 +95,7 @@ def test_sizes_are_said_and_a_size_that_nearly_all_have_is_that_of_all(tmp_path)
 
 def test_hidden_folders_are_no_classes_and_whatever_is_not_read_is_counted(tmp_path):
     write(tmp_path)
-    for name in (".ipynb_checkpoints", "__MACOSX"):
+    for name in (".ipynb_checkpoints", "__MACOSX", "_background_noise_"):
         (tmp_path / name).mkdir()
     (tmp_path / "cat" / "._0.png").write_bytes(b"\0")
     (tmp_path / "cat" / "list.csv").write_text("a")
@@ -103,7 +103,7 @@ def test_hidden_folders_are_no_classes_and_whatever_is_not_read_is_counted(tmp_p
     records = image_folder(tmp_path)
     assert records.fields["label"].names == ("cat", "dog")
     assert records.notes[:2] == (
-        "not read, hidden files and folders: 3",
+        "not read, hidden files and folders: .ipynb_checkpoints, __MACOSX, _background_noise_, ._0.png",
         "not read, files that are no pictures: 1 .csv",
     )
     assert records.notes[2].startswith("not read, pictures beside the class folders of")
@@ -199,6 +199,10 @@ def test_pictures_whose_pixels_alone_are_damaged_are_listed_when_they_are_decode
         (lambda d: [write(d, ("",))], "holds 12 pictures and no folders of classes; make a folder for each class"),
         (lambda d: [write(d, ("train", "val"))], "train holds 12 pictures and no folders of classes"),
         (lambda d: [write(d / "train"), write(d / "val"), write(d / "dev")], "dev, val, all of which mean validation"),
+        (
+            lambda d: [write(d / "val"), write(d / "test")],
+            "holds test, val and no folder to train on; name one of them",
+        ),
         (lambda d: [write(d / "inner")], "one folder of pictures, inner: .*; give --dataset=.*inner"),
         (lambda d: [write(d / "train"), write(d / "test", ("cow",))], "has a class 'cow' that train does not have"),
         (lambda d: [d.mkdir(exist_ok=True)], "holds no pictures in folders of classes but nothing; give a folder"),
