@@ -10,26 +10,27 @@ import jax
 import numpy as np
 
 from fdl.core.steps import fuse
-from fdl.core.types import PyTree, Rows, Sum, Sums, Task, TrainState, add_up
+from fdl.core.types import PyTree, Rows, Sums, Task, TrainState, add_up
 from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
-from fdl.engine.cadence import cadence_of
 from fdl.engine.checks import check
 from fdl.engine.population import Population
-from fdl.engine.program import steps_per_call, train_until_due
+from fdl.engine.program import Training, steps_per_call
 from fdl.experiment import Experiment
+from fdl.modes.train import draw
+from fdl.modes.training_loop import Subject, introduce, note_start, report_of, resume, train_to_end
 from fdl.parallel import executors, processes
 from fdl.parallel.compiled import Call
 from fdl.parallel.devices import describe, find
-from fdl.runs import atomic_files, lock, provenance
+from fdl.parallel.executors import Executor
+from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import write_text
 from fdl.runs.checkpoints.manager import Checkpoints
-from fdl.runs.metrics_log import Record, lines
-from fdl.runs.progress_bar import bar
+from fdl.runs.metrics_log import lines
+from fdl.runs.open_run import Run, open_run
 from fdl.runs.report import svg_plot
-from fdl.runs.signals import Request, on_request
 
 Members = list[dict[str, Any]]
 
@@ -46,7 +47,7 @@ def train_population(
     The folder is one run's and goes on where it stopped. The best member's state is left in `best/`, a run folder of
     its own. The data lives on the device, members are spread over devices, and no number passes between them.
     """
-    workdir, alone, size = Path(workdir), population.member(0), len(population)
+    alone, size = population.member(0), len(population)
     if processes.count() > 1:
         raise ValueError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
     if alone.executor == "pmap" or alone.mesh:
@@ -58,112 +59,71 @@ def train_population(
         for index in (numbers.argmin(), numbers.argmax()):  # what a page refuses lies beyond a bound
             population.member(int(index))
     identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
-    run_folder.refuse_stranger(workdir, identity)
-    with lock.hold(workdir, log=log) as held, on_request() as request:
-        run_folder.claim(workdir, identity, executor.devices)
-        if report := run_folder.finished(workdir, log):
-            return report
-        checkpoints = Checkpoints(  # one member may diverge
-            workdir / "checkpoints", finite=False, run=run_folder.digest(identity), check_owner=held.check
-        )
-        try:
-            with checkpoints:
-                return run(population, executor, len(devices), checkpoints, request, log, clock)
-        except (ValueError, RuntimeError, MemoryError):
-            if held.still():
-                run_folder.disown(workdir)
-            raise
+    opened = open_run(
+        Path(workdir), identity, executor.devices, better=None, finite=False, log=log, clock=clock
+    )  # not finite: one member may diverge
+    with opened as run:
+        return run.finished or train_in(run, population, executor, len(devices))
 
 
-def run(
-    population: Population,
-    executor: executors.Executor,
-    devices: int,
-    checkpoints: Checkpoints,
-    request: Request,
-    log: Callable[[str], None],
-    clock: Callable[[], float],
-) -> dict[str, Any]:
-    """Train in a folder that is this run's own, until the end or until a stop is requested.
+def train_in(run: Run, population: Population, executor: Executor, devices: int) -> dict[str, Any]:
+    """Train in an open run folder to the end, or until a stop is requested, and return the report.
 
     devices: how many there are, of which the executor may use fewer.
     """
-    alone, size, workdir = population.member(0), len(population), checkpoints.folder.parent
-    task = alone.task
-    better = task.metrics[task.primary].better
-    saved = checkpoints.resume(population.abstract(), log)
-    state = executor.put_state(saved.state if saved else population.init())
-    told: Mapping[str, Any] = saved.meta if saved else {"seconds": 0.0, "window": {}}
-    step, seconds, window = int(state.step), told["seconds"], unpack(told["window"])
-
-    source = checked(alone, "train")
-    refuse_other_data(population, source.arrays)
-    source = source.flat()
-    call = Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays))
-    evaluate = {
-        split: evaluation(population, executor, split) for split in alone.dataset.spec.sizes if split != "train"
-    }
-    per_call = alone.steps_per_call or steps_per_call(alone, executor)
-    due = cadence_of(alone.steps, alone.log_every, alone.evaluate_every, alone.save_every, per_call)
-    log(
+    alone, size, task = population.member(0), len(population), population.member(0).task
+    introduce(run, alone)
+    state, progress = resume(run, executor, population.abstract(), lambda: executor.put_state(population.init()))
+    restarts = note_start(run, state, progress)
+    subject = subject_of(population, executor)
+    step = int(state.step)
+    run.log(
         f"{alone.name}: {size} members that differ in {', '.join(population.values)}, {alone.steps} steps of "
         f"{alone.batch_size} examples each, on {describe(executor.devices)}"
         + (f" of {devices}" if len(executor.devices) < devices else "")
         + (f"; goes on from step {step}" if step else "")
     )
+    state = train_to_end(subject, run, executor, state, progress, restarts)
 
-    def write(split: str, found: Members, **more: float) -> None:
-        record.write(split, step, alone.epochs(step), {**spread(found), **more})
-
-    with Record(workdir, step, log) as record, bar(alone.steps, step, "step", alone.name) as shown:
-        while step < alone.steps:
-            begun, compiled = clock(), call.compile_seconds
-            state, step, sent = train_until_due(
-                call,
-                lambda at, count: population.training_rows(at, count, len(source)),
-                state,
-                step,
-                due,
-                shown.update,
-                request.made,
-            )
-            window = add_up(sent, window)
-            seconds += clock() - begun - (call.compile_seconds - compiled)
-            if due.logs(step):
-                write("train", each(task, window, size, "train"), seconds=seconds)
-                window = {}
-            if due.evaluates(step):
-                state, found = evaluate["validation"](state)
-                write("validation", found)
-            checkpoints.check()
-            if due.saves(step) or request.made():
-                record.flush()
-                checkpoints.save(state, {"seconds": seconds, "window": pack(window)})
-            request.obey(step, alone.steps, checkpoints.wait)
-        checkpoints.wait()
-        state, validated = evaluate["validation"](state)
-        state, tested = evaluate["test"](state)
-        write("test", tested)
-
-    best = best_of(
-        [found[task.primary] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated], better
-    )
-    keep(population, best, state, validated[best][task.primary], workdir / "best", executor.devices)
+    # The best member by validation is left as a run folder of its own.
+    validated, tested = progress.metrics["validation"], progress.metrics["test"]
+    scores = [found[task.primary] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated]
+    best = best_of(scores, task.metrics[task.primary].better)
+    keep(population, best, state, validated[best][task.primary], run.workdir / "best", executor.devices)
     report = {
-        "experiment": alone.name,
-        "step": step,
+        **report_of(subject, run, executor, progress, restarts),
         "members": [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)],
         "best": best,
-        "metrics": {"validation": spread(validated), "test": spread(tested)},
-        "training_seconds": seconds,
-        "compile_seconds": call.compile_seconds,
-        "member_steps_per_second": size * alone.steps / seconds,
-        **provenance.environment(executor.devices),
+        "member_steps_per_second": size * alone.steps / progress.seconds,
     }
-    atomic_files.write_json(workdir / "report.json", report)
-    draw(population, task, lines(workdir / "metrics.jsonl"), validated, workdir)
-    log(conclusion(report, task, population, workdir))
+    run.checkpoints.check()
+    draw(run, report, None, lambda: plots(population, task, run, validated))
+    atomic_files.write_json(run.workdir / "report.json", report)
+    run.log(conclusion(report, task, population, run.workdir))
     return report
+
+
+def subject_of(population: Population, executor: Executor) -> Subject:
+    """Return what the loop trains of a population: every metric is that of each member."""
+    alone, size = population.member(0), len(population)
+    source = checked(alone, "train")
+    refuse_other_data(population, source.arrays)
+    source = source.flat()
+    program = Training(
+        call=Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays)),
+        rows=lambda step, count: population.training_rows(step, count, len(source)),
+        steps_per_call=alone.steps_per_call or steps_per_call(alone, executor),
+        feed="resident: a population's data always is",
+    )
+    return Subject(
+        experiment=alone,
+        program=program,
+        finish=lambda window: each(alone.task, window, size, "train"),
+        evaluate={split: evaluation(population, executor, split) for split in ("validation", "test")},
+        flat=spread,
+        score=lambda _: None,
+        fault=None,
+    )
 
 
 def checked(experiment: Experiment, split: str) -> Source:
@@ -257,17 +217,24 @@ def keep(
     checkpoints.wait()
 
 
-def draw(population: Population, task: Task, record: list[dict[str, Any]], found: Members, workdir: Path) -> None:
-    """Draw the primary metric of each member over the steps, and over each knob that varies."""
+def plots(population: Population, task: Task, run: Run, found: Members) -> dict[str, str]:
+    """Return and write the plots of the primary metric: of each member over the steps, and over each knob that varies.
+
+    Heading -> SVG; the files are members.svg and one named after each knob.
+    """
     name = task.primary
-    curve = [line for line in record if line["split"] == "validation"]
+    curve = [line for line in lines(run.workdir / "metrics.jsonl") if line["split"] == "validation"]
     curve = [line for line in curve if len(line.get(f"{name}_members", ())) == len(population)]
     series = [[_number(line[f"{name}_members"][i]) for line in curve] for i in range(len(population))]
-    write_text(workdir / "members.svg", svg_plot.lines([line["step"] for line in curve], series, x="step", y=name))
+    members = svg_plot.lines([line["step"] for line in curve], series, x="step", y=name)
+    write_text(run.workdir / "members.svg", members)
+    drawn = {f"Validation {name} of each member": members}
     for knob, numbers in population.values.items():
         if knob != "seed":
             scores = [member[name] for member in found]
-            write_text(workdir / f"{knob}.svg", svg_plot.points(numbers.tolist(), scores, x=knob, y=name))
+            drawn[f"Validation {name} by {knob}"] = svg_plot.points(numbers.tolist(), scores, x=knob, y=name)
+            write_text(run.workdir / f"{knob}.svg", drawn[f"Validation {name} by {knob}"])
+    return drawn
 
 
 def _number(value: float | None) -> float:
@@ -288,13 +255,3 @@ def conclusion(report: Mapping[str, Any], task: Task, population: Population, wo
         f"best on validation: {settings}, test {name} {best['test'][name]:.4g}, kept in {workdir / 'best'}\n"
         f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
     )
-
-
-def pack(window: Sums) -> dict[str, Any]:
-    """Return sums in JSON's types."""
-    return {name: [np.asarray(x).tolist() for x in s] for name, s in window.items()}
-
-
-def unpack(window: Mapping[str, Any]) -> Sums:
-    """Return the sums that `pack` wrote."""
-    return {name: Sum(*map(np.array, pair)) for name, pair in window.items()}

@@ -30,10 +30,12 @@ class Progress:
     skipped_in_a_row: int = 0
 
     def count_skipped(self, sent: Sequence[Sums]) -> None:
-        """Count the updates that some calls skipped, from their sums "skipped", [S] each."""
+        """Count the updates that some calls skipped, from their sums "skipped", [S] or [S, P] each."""
         for sums in sent:
             if "skipped" in sums:
-                skipped = np.asarray(sums["skipped"].total) > 0
+                total = np.asarray(sums["skipped"].total)
+                # of a population, the updates that every member skipped
+                skipped: np.ndarray = np.all(total.reshape(len(total), -1) > 0, axis=1)
                 self.skipped += int(skipped.sum())
                 whole = bool(skipped.all())
                 self.skipped_in_a_row = self.skipped_in_a_row + len(skipped) if whole else int(np.argmin(skipped[::-1]))
@@ -52,7 +54,7 @@ class Progress:
 
     def as_json(self) -> dict[str, Any]:
         """Return the progress in JSON's types; doubles survive the way there and back bit for bit."""
-        window = {name: [float(s.total), float(s.weight)] for name, s in self.window.items()}
+        window = {name: [np.asarray(x).tolist() for x in s] for name, s in self.window.items()}
         return {**vars(self), "window": window}
 
     @classmethod

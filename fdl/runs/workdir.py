@@ -104,5 +104,10 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
     if log and theirs[CODE] != ours.get(CODE):
         log(f"warning: the page was edited since {path} was trained, in more than its comments")
         theirs[CODE] = ours.get(CODE)
-    if differing := differences(theirs, ours, THERE_AND_HERE):
+    if differing := differences(_shown(theirs), _shown(ours), THERE_AND_HERE):
         raise ValueError(f"--workdir={path} holds another run: {'; '.join(differing)}; choose another folder")
+
+
+def _shown(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values as they are told: texts in quotes, so that an empty one shows."""
+    return {name: repr(value) for name, value in identity.items()}

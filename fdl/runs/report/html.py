@@ -35,7 +35,7 @@ def html(
     body = [
         element("h1", report["experiment"]),
         f"<p>{report['step']:,} steps, {report['epoch']:.4g} epochs, {report['steps_per_second']:,.0f} steps/s, "
-        f"test on n={test['n']:,}{faults(report, ', ')}</p>",
+        f"test on n={test['n']:,.0f}{faults(report, ', ')}</p>",
         "<h2>Metrics</h2>",
         metrics(report["metrics"]),
         "<h2>Curves</h2>",

@@ -1,0 +1,183 @@
+"""The training loop, one for a run and for a population: train until something is due, then log, evaluate and save."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fdl.core.differences import differences
+from fdl.core.errors import Fault, NotFinite
+from fdl.core.types import Sums, TrainState, add_up
+from fdl.engine.cadence import Cadence, cadence_of
+from fdl.engine.program import Training, train_until_due
+from fdl.experiment import Experiment
+from fdl.parallel import processes
+from fdl.parallel.devices import overlooked
+from fdl.parallel.executors import Executor
+from fdl.runs import provenance
+from fdl.runs.atomic_files import write_json
+from fdl.runs.checkpoints.saved import shared
+from fdl.runs.interruptions import RestartLog
+from fdl.runs.metrics_log import Record, lines, training_seconds
+from fdl.runs.open_run import Run
+from fdl.runs.progress import Progress
+from fdl.runs.progress_bar import bar, brief
+
+Metrics = Any  # of one experiment a mapping, of a population a list of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What the loop trains: an experiment, or all members of a population at once.
+
+    experiment: it, or the first member: what they share.
+    program:    the training calls.
+    finish:     `sums -> metrics` of training calls.
+    evaluate:   split -> `state -> (state, metrics)`.
+    flat:       `metrics -> the values of one line`.
+    score:      `metrics -> what chooses the best checkpoint`, None where none is chosen.
+    fault:      `step -> Fault` of a loss that is not finite; None where a member may diverge.
+    """
+
+    experiment: Experiment
+    program: Training
+    finish: Callable[[Sums], Metrics]
+    evaluate: Mapping[str, Callable[[TrainState], tuple[TrainState, Metrics]]]
+    flat: Callable[[Metrics], dict[str, Any]]
+    score: Callable[[Metrics], float | None]
+    fault: Callable[[int], Fault] | None
+
+    def cadence(self) -> Cadence:
+        """Return when the run logs, evaluates and saves."""
+        made = self.experiment
+        return cadence_of(made.steps, made.log_every, made.evaluate_every, made.save_every, self.program.steps_per_call)
+
+
+def introduce(run: Run, experiment: Experiment) -> None:
+    """Log what was decided about devices and data, and keep in the folder what it takes to read new data alike."""
+    if warning := overlooked():
+        run.log(f"warning: {warning}")
+    for line in experiment.dataset.notes:
+        run.log(line)
+    if experiment.dataset.fitted:  # scales and vocabularies
+        write_json(run.workdir / "dataset.json", dict(experiment.dataset.fitted))
+
+
+def resume(
+    run: Run, executor: Executor, like: TrainState, first: Callable[[], TrainState]
+) -> tuple[TrainState, Progress]:
+    """Return the placed state and the progress of the newest sound checkpoint, or of step 0 where there is none.
+
+    like: the shapes of the state. first: makes the placed state at step 0.
+    """
+    saved = shared(run.checkpoints.resume(like, run.log), like)
+    if saved is None:
+        return first(), Progress()
+    here = provenance.machine(executor.name, executor.devices)
+    if changed := differences(saved.meta.get("machine", here), here):
+        run.log(f"warning: not bitwise what an uninterrupted run gives: {'; '.join(changed)}")
+    return executor.put_state(saved.state), Progress.from_json(saved.meta)
+
+
+def train_to_end(
+    subject: Subject, run: Run, executor: Executor, state: TrainState, progress: Progress, restarts: RestartLog
+) -> TrainState:
+    """Train to the last step, or until a stop is requested, and return the state; `progress` goes along.
+
+    The test split is evaluated once, on the last state. Raises a Fault where a number is not finite or nothing can be
+    saved, and Stopped after a signal, when everything is saved.
+    """
+    made, program, checkpoints = subject.experiment, subject.program, run.checkpoints
+    machine = provenance.machine(executor.name, executor.devices)
+    due, step = subject.cadence(), int(state.step)
+
+    def fault() -> Fault:
+        assert subject.fault is not None
+        checkpoints.wait()
+        return subject.fault(step)
+
+    with Record(run.workdir, step, run.log) as record, bar(made.steps, step, "step", made.name) as shown:
+
+        def write(split: str, **more: float) -> dict[str, Any]:
+            values = subject.flat(progress.metrics[split])
+            record.write(split, step, made.epochs(step), {**values, **more})
+            return values
+
+        while step < made.steps:
+            # Train. Only this is training time: compiling, evaluating and waiting for the disk are not.
+            begun, compiled = run.clock(), program.call.compile_seconds
+            state, step, sent = train_until_due(
+                program.call, program.rows, state, step, due, shown.update, run.request.alone
+            )
+            run.request.agree(processes.largest)
+            if subject.fault and made.nonfinite == "stop" and not _finite(sent):
+                raise fault()
+            progress.window = add_up(sent, progress.window)
+            progress.count_skipped(sent)
+            compiled = program.call.compile_seconds - compiled
+            progress.compile_seconds += compiled
+            progress.seconds += run.clock() - begun - compiled
+            restarts.mark_running()
+            if made.nonfinite == "stop":
+                progress.raise_if_hopeless(step)
+
+            # Do what is due at this step.
+            if due.logs(step):
+                progress.metrics["train"], progress.window = subject.finish(progress.window), {}
+                shown.set_postfix_str(brief(write("train", seconds=progress.seconds)), refresh=False)
+            if due.evaluates(step):
+                state, progress.metrics["validation"] = subject.evaluate["validation"](state)
+                write("validation")
+            checkpoints.check()
+            if due.saves(step) or run.request.made():
+                record.flush()
+                score = subject.score(progress.metrics["validation"]) if due.evaluates(step) else None
+                try:
+                    checkpoints.save(state, {"score": score, "machine": machine, **progress.as_json()})
+                except NotFinite:  # the gradient of a finite loss
+                    raise fault() from None
+            run.request.obey(step, made.steps, checkpoints.wait)
+
+        checkpoints.wait()
+        progress.raise_if_nothing_learned(step)
+        if "validation" not in progress.metrics:  # of a population that fdl 0.1 trained
+            state, progress.metrics["validation"] = subject.evaluate["validation"](state)
+        state, progress.metrics["test"] = subject.evaluate["test"](state)
+        write("test")
+    return state
+
+
+def note_start(run: Run, state: TrainState, progress: Progress) -> RestartLog:
+    """Note in the run folder that training starts, and from which step."""
+    logged = training_seconds(lines(run.workdir / "metrics.jsonl"))
+    return RestartLog(run.workdir, run.at, int(state.step), logged=logged, saved=progress.seconds, begun=run.begun)
+
+
+def report_of(
+    subject: Subject, run: Run, executor: Executor, progress: Progress, restarts: RestartLog
+) -> dict[str, Any]:
+    """Return what the report of every run holds: what was trained, how well, how fast, and where."""
+    made = subject.experiment
+    task, rate = made.task, made.steps / progress.seconds
+    return {
+        "experiment": made.name,
+        "knobs": dict(made.knobs),
+        "step": made.steps,
+        "epoch": made.epochs(made.steps),
+        "metrics": {split: subject.flat(values) for split, values in progress.metrics.items()},
+        "primary": task.primary,
+        "better": task.metrics[task.primary].better,
+        "best_step": run.checkpoints.best(),
+        "skipped": progress.skipped,
+        "steps_per_second": rate,
+        "examples_per_second": rate * made.batch_size,
+        "training_seconds": progress.seconds,
+        "compile_seconds": progress.compile_seconds,
+        **restarts.cost(),
+        **provenance.environment(executor.devices),
+    }
+
+
+def _finite(sent: list[Sums]) -> bool:
+    return all(np.isfinite(sums["loss"].total).all() for sums in sent)
