@@ -13,6 +13,7 @@ Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "ar
 
 
 FLOAT = np.dtype(np.float32)
+_BLOCK = 65_536  # rows that are read together
 Column = Sequence[Any] | np.ndarray
 Read = Callable[[str, np.ndarray, Sequence[str]], dict[str, Column]]
 Ask = Callable[..., dict[str, Column]]
@@ -63,6 +64,7 @@ class Records:
     notes:       what the reader decided about the whole, a line each: said before anything trains.
     schema:      how a new file is to be read the same way: dialect and types, in JSON's types.
     advice:      what else may be wrong where a column is not there.
+    on_disk:     whether the rows are read from disk as they are asked for, being too many to hold.
     retyped:     `{column: type} -> the same records` with these columns read as another type ("text" as written).
     apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.readers.worker`).
     """
@@ -79,6 +81,7 @@ class Records:
     notes: tuple[str, ...] = ()
     schema: Mapping[str, Any] = field(default_factory=dict)
     advice: str = ""
+    on_disk: bool = False
     retyped: Callable[[Mapping[str, str]], "Records"] | None = None
     apart: Callable[[Ask], Read] | None = None
 
@@ -88,7 +91,14 @@ class Records:
 
     def column(self, split: str, name: str) -> Column:
         """Return one whole column of a split."""
-        return self.read(split, np.arange(self.sizes[split]), (name,))[name]
+        size = self.sizes[split]
+        if not self.on_disk:
+            return self.read(split, np.arange(size), (name,))[name]
+        starts = range(0, size, _BLOCK)  # row numbers of all at once would take as much memory as the column
+        parts = [self.read(split, np.arange(at, min(at + _BLOCK, size)), (name,))[name] for at in starts]
+        if isinstance(first := parts[0], Texts):
+            return Texts(np.concatenate([part.codes for part in parts if isinstance(part, Texts)]), first.words)
+        return np.concatenate([np.asarray(part) for part in parts])
 
     def at(self, split: str, index: int) -> str:
         """Return where an example is to be found, as errors begin."""
@@ -163,9 +173,8 @@ def drop_missing(records: Records, columns: Sequence[str], missing: Literal["ref
     kept: dict[str, np.ndarray] = {}
     notes = []
     for split, size in records.sizes.items():
-        rows = records.read(split, np.arange(size), columns)
         for name in columns:
-            gone = is_missing(rows[name])
+            gone = is_missing(records.column(split, name))
             if not gone.any():
                 continue
             count = int(gone.sum())
@@ -201,7 +210,12 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
     if labels is None:
         return None
     if isinstance(labels, Texts):
-        return np.append(np.argsort(np.argsort(labels.strings, kind="stable")) + 1, 0)[labels.codes]
+        place = np.argsort(np.argsort(labels.strings, kind="stable")) + 1
+        return np.append(place, 0).astype(np.int32)[labels.codes]
+    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
+        different = np.unique(labels)
+        place = np.argsort(np.argsort(different.astype(str), kind="stable"))
+        return place[np.searchsorted(different, labels)]  # the same, without millions of texts
     return np.unique(np.asarray(labels, dtype=str), return_inverse=True)[1]
 
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
+_FEW = 16  # classes
 HOLD_OUT: Mapping[str, float] = {"validation": 0.1, "test": 0.1}
 
 
@@ -20,16 +21,16 @@ def split_sizes(size: int, held_out: Mapping[str, float] = HOLD_OUT) -> dict[str
 def split_rows(
     size: int, *, seed: int = 0, labels: np.ndarray | None = None, held_out: Mapping[str, float] = HOLD_OUT
 ) -> dict[str, np.ndarray]:
-    """Return i64[n] row numbers of each split: disjoint, together every row, the same for the same seed.
+    """Return i32[n] row numbers of each split: disjoint, together every row, the same for the same seed.
 
     labels: [size] or None; with labels every class is spread over the splits as evenly as whole rows allow, and each
     has a row in train: what was not seen there could not be asked for later.
     """
     sizes = split_sizes(size, held_out)
-    rows = np.random.default_rng(seed).permutation(size)
+    rows = np.random.default_rng(seed).permutation(np.arange(size, dtype=np.int32 if size < 2**31 else np.int64))
     if labels is not None:
         labels = _dense(np.asarray(labels))
-        rows = rows[np.argsort(labels[rows], kind="stable")]
+        rows = _by_class(rows, labels)
     splits = {}
     for name in held_out:
         # Evenly spaced picks from rows sorted by class: each class gives its share, and the count is exact.
@@ -40,6 +41,15 @@ def split_rows(
         rows = rows[kept]
     whole = {"train": np.sort(rows), **splits}
     return whole if labels is None else _all_in_train(whole, labels)
+
+
+def _by_class(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return rows sorted by class, those of one class in the order that they were in."""
+    of = labels[rows]
+    classes = int(of.max()) + 1 if len(of) else 0
+    if classes > _FEW:
+        return rows[np.argsort(of, kind="stable")]
+    return np.concatenate([rows[of == number] for number in range(classes)])  # in a third of the memory
 
 
 def _dense(labels: np.ndarray) -> np.ndarray:

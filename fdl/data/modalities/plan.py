@@ -159,9 +159,13 @@ def numeric(values: Column, *, date: bool = False) -> np.ndarray:
 
 
 def named(values: Column) -> tuple[np.ndarray, list[str]]:
-    """Return i64[n] of the name of each value, -1 where it is missing, and the names: 3 and 3.0 have one."""
+    """Return the number i[n] of the name of each value, -1 where it is missing, and the names: 3 and 3.0 have one."""
     if isinstance(values, Texts):
         return values.codes, values.strings
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iufb" and values.ndim == 1:
+        found = np.unique(values[~is_missing(values)])
+        places = np.where(is_missing(values), -1, np.searchsorted(found, values))
+        return places, [name_of(value) for value in found.tolist()]
     gone = is_missing(values)
     texts = np.array([name_of(value) for value in values], object)
     names, codes = np.unique(texts[~gone].astype(str), return_inverse=True)

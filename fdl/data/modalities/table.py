@@ -5,7 +5,7 @@ The plan of the columns is fitted on the training split alone and kept in `Datas
 Shape legend: B batch, K numbers per row, C categorical columns.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
@@ -13,13 +13,17 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from fdl.data.dataset import Dataset, Source, columns, dataset_of
+from fdl.core.types import Batch
+from fdl.data.dataset import Dataset, LazySource, Source, columns, dataset_of
+from fdl.data.decoded_cache import stored
 from fdl.data.modalities.fit_plan import BLOCK, candidates, fit_plan
 from fdl.data.modalities.plan import Plan, numeric
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.readers.memory import as_records
 from fdl.data.records import Column, Records, complete, drop_missing
 from fdl.data.split import pick
+
+_PART = 8192  # rows that are encoded together where they are read from disk
 
 
 def table(
@@ -58,9 +62,19 @@ def table(
         for split, size in records.sizes.items():
             index = np.arange(size)
             rows = records.read(split, index, [*plan.inputs, goal_column])
-            refuse_infinite(records, plan, rows, split)
+            refuse_infinite(records, plan, rows, split, index)
             made[split] = columns(plan.encode(rows), target_of.encode(rows[goal_column], split, index))
         return made
+
+    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
+        refuse_infinite(records, plan, rows, split, indices)
+        targets = target_of.encode(rows[goal_column], split, indices)
+        return Batch(plan.encode(rows), targets, np.ones(len(indices), np.float32))
+
+    def lazy(split: str) -> LazySource:
+        key = f"{plan.as_json()} {target_of.fitted}"
+        source = stored(records, spec, split, (*plan.inputs, goal_column), join, key=key)
+        return replace(source, read=_in_parts(source.read))
 
     numbers = jax.ShapeDtypeStruct((plan.width,), np.float32)
     codes = jax.ShapeDtypeStruct((len(plan.categories),), np.int32)
@@ -70,8 +84,19 @@ def table(
         categories=plan.categories,
     )
     fitted = {"target": target_of.fitted or {"target": goal_column, "names": target_of.names}, "plan": plan.as_json()}
-    made = dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
+    load = lazy if records.on_disk else lambda split: pick(sources(), split)
+    made = dataset_of(records, spec, load, fitted)
     return replace(made, notes=tuple(plan.lines()))
+
+
+def _in_parts(read: Callable[[np.ndarray], Batch]) -> Callable[[np.ndarray], Batch]:
+    """Return the same reading, some rows at a time: on the way to 32 bits they take many times their memory."""
+
+    def read_parts(indices: np.ndarray) -> Batch:
+        parts = [read(indices[at : at + _PART]) for at in range(0, len(indices), _PART)]
+        return parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    return read_parts
 
 
 def scan(records: Records, split: str, names: Sequence[str]) -> Iterator[Mapping[str, Column]]:
@@ -80,7 +105,7 @@ def scan(records: Records, split: str, names: Sequence[str]) -> Iterator[Mapping
         yield records.read(split, np.arange(start, min(start + BLOCK, records.sizes[split])), names)
 
 
-def refuse_infinite(records: Records, plan: Plan, rows: Mapping[str, Column], split: str) -> None:
+def refuse_infinite(records: Records, plan: Plan, rows: Mapping[str, Column], split: str, indices: np.ndarray) -> None:
     """Raise a ValueError where a number is too large for 32 bits."""
     for column in plan.columns:
         if column.role != "number":
@@ -89,5 +114,5 @@ def refuse_infinite(records: Records, plan: Plan, rows: Mapping[str, Column], sp
         wrong = np.argwhere(np.abs(values) > np.finfo(np.float32).max)
         if len(wrong):
             row, place = wrong[0]
-            where = f"{records.at(split, int(row))}: {column.name}"
+            where = f"{records.at(split, int(indices[row]))}: {column.name}"
             raise ValueError(f"{where} is {values[row, place]}, which is not finite in 32 bits; leave it empty")

@@ -214,7 +214,8 @@ def _classes(records: Records, name: str, values: Column, column: Field, goal: G
 def _numbers(records: Records, name: str, train: Column, column: Field) -> Target:
     train = np.asarray(train, np.float64)
     shape = train.shape[1:]
-    finite = train[np.abs(train) <= np.finfo(np.float32).max]  # what is not finite is named when it is read
+    inside = np.abs(train) <= np.finfo(np.float32).max
+    finite = train if inside.all() else train[inside]  # what is not finite is named when it is read
     center, scale = (float(finite.mean()), float(finite.std())) if len(finite) else (0.0, 1.0)
     if len(finite) and finite.min() == finite.max():
         raise ValueError(f"column {name!r} of {records.name} is {finite[0]:g} throughout train; give another --target")

@@ -16,17 +16,21 @@ At = Callable[[int], str]
 OBJECT = np.dtype(object)
 NEVER = np.datetime64("NaT", "us")
 _NINES = [(10**digits - 1) / scale for digits in range(2, 7) for scale in (1, 10)]
-_SENTINELS = {*_NINES, *(-value for value in _NINES), -200.0}
+SENTINELS = {*_NINES, *(-value for value in _NINES), -200.0}
 TYPES = ("number", "date", "text", "category")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Typed:
-    """A column of all splits, one after another, with its field; of dates, the format that they are written in."""
+    """A column of all splits, one after another, with its field.
+
+    dates: the format that they are written in. by_cells: whether the type was told from text.
+    """
 
     field: Field
     values: Column
     dates: str = ""
+    by_cells: bool = False
 
 
 def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "") -> Typed:
@@ -36,14 +40,16 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
     """
     import pyarrow as pa
 
-    if pa.types.is_dictionary(cells.type):
+    if pa.types.is_dictionary(cells.type) and not _is_text(cells.type.value_type):
         cells = cells.cast(cells.type.value_type)
     if forced and cells.null_count == len(cells):
         return _all_missing(len(cells), forced)
     kind = cells.type
-    words = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    if words or pa.types.is_boolean(kind) or (forced in ("text", "category") and not pa.types.is_nested(kind)):
-        typed = _by_cells(name, as_text(cells), dialect, at, forced)
+    coded = pa.types.is_dictionary(kind)
+    words = coded or _is_text(kind) or pa.types.is_boolean(kind)
+    if words or (forced in ("text", "category") and not pa.types.is_nested(kind)):
+        text = cells if coded else as_text(cells)
+        typed = replace(_by_cells(name, text, dialect, at, forced), by_cells=True)
     else:
         typed = _by_file(cells)
     if forced and typed.field.kind not in (forced, "text" if forced == "category" else forced):
@@ -52,7 +58,20 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
         return typed
     values = _without(typed.values, dialect.missing)
     rows, suspect = ("", "") if forced else (_row_numbers(values), _sentinel(name, values))
-    return Typed(field=replace(typed.field, dtype=values.dtype, left_out=rows, suspect=suspect), values=values)
+    return replace(typed, field=replace(typed.field, dtype=values.dtype, left_out=rows, suspect=suspect), values=values)
+
+
+def type_json(what: Typed) -> dict[str, str]:
+    """Return how the cells of a new column are to be read: nothing where its file itself must say it."""
+    if what.field.kind not in TYPES:
+        return {}
+    return {"type": what.field.kind, **({"dates": what.dates} if what.dates else {})}
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def as_text(cells: Any) -> Any:
@@ -90,9 +109,14 @@ def _by_file(cells: Any) -> Typed:
 
 def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> Typed:
     """Return a column of text as what its cells are."""
-    if not forced and (values := plain_numbers(cells)) is not None:
+    import pyarrow as pa
+
+    coded = pa.types.is_dictionary(cells.type)
+    if not forced and not coded and (values := plain_numbers(cells)) is not None:
         return _number(values)
     codes, words = encoded(cells)
+    if not forced and coded and len(words) and (values := plain_numbers(words)) is not None:
+        return _number(values[codes] if (codes >= 0).all() else _spread(values.astype(np.float64), codes))
     counts = np.bincount(codes[codes >= 0], minlength=len(words))
 
     def refused(read: Numbers | Dates, kind: str) -> str:
@@ -129,7 +153,7 @@ def encoded(cells: Any) -> tuple[np.ndarray, Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    coded = cells.dictionary_encode()
+    coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
     coded = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.chunk(0) if coded.num_chunks else pa.array([], cells.type).dictionary_encode()
@@ -211,7 +235,7 @@ def _sentinel(name: str, values: np.ndarray) -> str:
     least, most = values.min(), values.max()
     if least != least:  # NaN: the slower way, which looks over what is missing
         least, most = np.fmin.reduce(values), np.fmax.reduce(values)
-    for value in {float(least), float(most)} & _SENTINELS:
+    for value in {float(least), float(most)} & SENTINELS:
         others = values[(values != value) & ~np.isnan(values)]
         if len(others) and np.abs(value - others).min() > 2 * (others.max() - others.min()):
             count = int((values == value).sum())

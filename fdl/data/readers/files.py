@@ -9,9 +9,10 @@ import numpy as np
 
 from fdl.core.types import SPLITS
 from fdl.data.fingerprint import fingerprint
-from fdl.data.readers.column_types import TYPES, Typed, as_text, type_column
+from fdl.data.readers.column_types import TYPES, Typed, as_text, type_column, type_json
 from fdl.data.readers.containers import TABLES, read_raw, suffix_of
 from fdl.data.readers.dialect import Dialect, parse_dialect
+from fdl.data.readers.parquet_shards import is_large, shard_records
 from fdl.data.readers.raw_table import RawTable
 from fdl.data.readers.splits import is_shard, split_of
 from fdl.data.records import Column, Field, Records
@@ -57,6 +58,10 @@ def table_file(path: Path, how: Reading | None = None) -> Records:
     """Return the records of a table: a file of a kind in `TABLES`, or a folder that holds one per split or shards."""
     how = how or Reading()
     files, skipped = ({"train": [path]}, "") if path.is_file() else table_files(path)
+    name = path.absolute().name.split(".")[0] or path.name
+    if is_large(files) and not how.schema:
+        notes = tuple(filter(None, (skipped, _dropped(how))))
+        return shard_records(files, name=name, forced=how.roles, drop=how.drop, notes=notes)
     given = how.given()
     alone = sum(map(len, files.values())) == 1  # several files may disagree about a column: its cells are needed then
 
@@ -67,7 +72,7 @@ def table_file(path: Path, how: Reading | None = None) -> Records:
     return records_of(
         parts,
         how,
-        name=path.absolute().name.split(".")[0] or path.name,
+        name=name,
         contents=lambda: fingerprint(file for names in files.values() for file in names),
         skipped=skipped,
         retyped=lambda roles: table_file(path, replace(how, roles={**how.roles, **roles})),
@@ -139,7 +144,7 @@ def records_of(
         contents=contents,
         where=lambda split, index: at(int(index + begins[split])),
         notes=_notes(tables, skipped, how),
-        schema={"dialect": dialect.as_json(), "types": {column: _type(what) for column, what in typed.items()}},
+        schema={"dialect": dialect.as_json(), "types": {column: type_json(what) for column, what in typed.items()}},
         advice=_advice(tables),
         retyped=retyped,
     )
@@ -193,19 +198,15 @@ def _labelled(typed: Typed, name: str, tables: Sequence[tuple[str, Path, RawTabl
     return Typed(field=named, values=values)
 
 
-def _type(what: Typed) -> dict[str, str]:
-    """Return how the cells of a new column are to be read: nothing where the file itself must say it."""
-    if what.field.kind not in TYPES:
-        return {}
-    return {"type": what.field.kind, **({"dates": what.dates} if what.dates else {})}
-
-
 def _notes(tables: Sequence[tuple[str, Path, RawTable]], skipped: str, how: Reading) -> tuple[str, ...]:
     said = [f"{file.name}: {'; '.join(raw.notes)}" for _, file, raw in tables if raw.notes]
     if len(said) > 4:
         said = [*said[:3], f"and {len(said) - 3} files more"]
-    dropped = f"dropped as asked: {', '.join(how.drop)}" if how.drop else ""
-    return tuple(filter(None, (*said, skipped, dropped)))
+    return tuple(filter(None, (*said, skipped, _dropped(how))))
+
+
+def _dropped(how: Reading) -> str:
+    return f"dropped as asked: {', '.join(how.drop)}" if how.drop else ""
 
 
 def _advice(tables: Sequence[tuple[str, Path, RawTable]]) -> str:
