@@ -11,6 +11,15 @@ import runs
 from runs import Row
 
 
+def can_mount(folder: Path) -> bool:
+    """Say whether a file system can be mounted here."""
+    try:
+        with small(folder / "trial", "size=8192"):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
 @contextlib.contextmanager
 def small(folder: Path, limit: str) -> Iterator[Path]:
     """Mount a small file system in memory; needs root."""

@@ -20,18 +20,27 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import caches
+import clocks
 import damage
 import disks
+import edits
+import filesystems
+import flagfiles
 import hostile
 import inputs
 import kills
 import moves
+import names
 import pairs
+import parents
 import resume
 import runs
 import soak
 import starts
 import starve
+import terminals
+import vanish
 from runs import Row
 
 ROWS = {
@@ -48,6 +57,15 @@ ROWS = {
     16: ("a killed run goes on", 12, resume.resume),
     17: ("one of two processes killed", 20, pairs.killed),
     18: ("one of two processes frozen", 20, pairs.frozen),
+    19: ("a run folder that goes, or is another's by now", 20, vanish.vanish),
+    20: ("terminals, pipes and logs that go away", 27, terminals.leave),
+    21: ("caches damaged, full, read-only, left by killed processes", 24, caches.break_caches),
+    22: ("a signal to a sweep, or to its run", 24, parents.sweeps),
+    23: ("a run's files edited", 45, edits.edit),
+    24: ("strange names and bytes, and pictures that are too large", 30, names.strange),
+    25: ("file systems and hosts that lack what Linux disks have", 24, filesystems.misbehave),
+    26: ("clocks set, files copied and touched", 24, clocks.clocks),
+    27: ("flag files, pages that leave, inputs that do not fit", 24, flagfiles.misled),
 }
 
 

@@ -10,12 +10,17 @@ import importlib
 import json
 import math
 import os
+import random
+import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -211,3 +216,60 @@ def leftovers(workdir: Path) -> list[str]:
     """Return the temporary files in a run folder."""
     names = [str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.name.startswith(".")]
     return [name for name in names if name != ".lock"]
+
+
+Kind = Callable[[Path, random.Random], str | None]
+
+
+def each_kind(row: Row, tries: int, rng: random.Random, folder: Path, kinds: Mapping[str, Kind]) -> None:
+    """Try kind after kind, each in a folder of its own: `kind(folder, rng)` says what went wrong, if anything did."""
+    for name, kind in cycle(kinds.items()):
+        if row.over(tries):
+            break
+        place = folder / f"try{row.tries}"
+        place.mkdir()
+        problem = kind(place, rng)
+        row.attempt(problem and f"{name}: {problem}")
+        shutil.rmtree(place, ignore_errors=True)
+    row.note = f"{len(kinds)} kinds: {', '.join(kinds)}"
+
+
+def process(argv: Sequence[str], log: Path, *, patience: float = 120.0, **more: Any) -> Ended:
+    """Run a process of its own to its end, with more arguments of Popen; what it says goes to a file."""
+    with log.open("wb") as out:
+        streams = {"stdout": out, "stderr": out, "stdin": subprocess.DEVNULL} | more
+        child = subprocess.Popen(launched(argv), **streams)
+    return wait(child, log, patience)
+
+
+def launched(argv: Sequence[str]) -> list[str]:
+    """Return the command of a process that runs launch.py with these flags."""
+    return [sys.executable, str(ROOT / "launch.py"), *argv]
+
+
+def wait(child: "subprocess.Popen[bytes]", log: Path, patience: float = 120.0) -> Ended:
+    """Wait for a process; one that does not end in time hangs and is killed."""
+    watch, hung = Awake(), False
+    while child.poll() is None:
+        if watch() > patience:
+            child.kill()
+            hung = True
+        time.sleep(0.02)
+    return Ended(child.returncode, log.read_text(errors="replace"), watch(), hung=hung)
+
+
+def until(done: Callable[[], bool], patience: float = 120.0) -> bool:
+    """Wait until something is so, and say whether it came to be."""
+    watch = Awake()
+    while not done():
+        if watch() > patience:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def one_line(ended: Ended, code: int, *words: str) -> str | None:
+    """Say what is wrong with a run that should have ended in one line with these words, and this exit code."""
+    told = [line for line in ended.said.splitlines() if line.startswith("error: ")]
+    fine = ended.code == code and len(told) == 1 and "Traceback" not in ended.said
+    return None if fine and all(word in told[0] for word in words) else f"exit {ended.code}: {ended.said[-900:]}"
