@@ -6,7 +6,7 @@ The same as `fdl` and `python -m fdl` where fdl is installed; this file needs no
 import signal
 import sys
 
-if __name__ == "__main__":
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported, Ctrl-C needs no traceback
 
 from fdl.__main__ import main

@@ -45,6 +45,7 @@ def stoppable(run: Callable[[], int]) -> int:
     try:
         return run()
     except Stopped as stopped:
+        signals.leaving()
         return end(stopped, STOPPED)
     except SystemExit as error:  # of a page or a library: what it was called for has not been done
         return end(Fault(f"the page or a library it uses called sys.exit({error.code!r}); take that call out"), FAULT)
@@ -178,10 +179,13 @@ def measure(
         return
     if baseline and not Path(baseline).is_file():
         raise ValueError(f"--baseline={baseline} is no file; --mode=bench writes one")
+    file = Path(out) if out else place.with_name(f"{place.name}.bench.json")
+    if file.exists():
+        bench.earlier(file)  # what is no bench's is not written over
     result = bench.bench(
         experiment, baseline=Path(baseline) if baseline else None, profile=Path(profile) if profile else None
     )
-    write_json(Path(out) if out else place.with_name(f"{place.name}.bench.json"), result)
+    write_json(file, result)
 
 
 def generate(

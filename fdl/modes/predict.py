@@ -51,6 +51,7 @@ def predict(
     target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"
     if target.suffix not in WRITERS:
         raise ValueError(f"--output={output} has no known form; end it in {' or '.join(WRITERS)}")
+    refuse_precious(target)
     executor = make_executor(experiment)
     check(experiment, executor.shares)
     source = read(Path(input), experiment) if input else experiment.dataset.load(split)
@@ -78,6 +79,14 @@ def predict(
     write(target, lines())
     log(f"step {step}: {len(source)} predictions in {target}")
     return target
+
+
+def refuse_precious(target: Path) -> None:
+    """Raise a ValueError where predictions would take the place of something else: a log, or the data itself."""
+    if target.exists():
+        first = target.open("rb").read(6) if target.is_file() else b"a folder or a pipe"
+        if first and not first.startswith((b'{"row"', b"row,")):
+            raise ValueError(f"--output={target} is there and holds no predictions; choose another file, or remove it")
 
 
 def read(file: Path, experiment: Experiment) -> Source | LazySource:

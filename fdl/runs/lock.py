@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import threading
 import time
 import uuid
@@ -91,7 +92,11 @@ def _opened(folder: Path) -> int:
         str(folder.absolute()).encode()
         folder.mkdir(parents=True, exist_ok=True)
         # A link planted in a folder from elsewhere is not followed: its target would be emptied.
-        return os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise ValueError(f"{folder / NAME} is no plain file; remove it")
+        return handle
     except UnicodeEncodeError:
         raise ValueError(f"--workdir={folder.absolute()} is not UTF-8; choose a folder whose whole path is") from None
     except OSError as error:

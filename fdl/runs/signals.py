@@ -61,7 +61,7 @@ class Request:
     def note(self, number: int, frame: FrameType | None) -> None:
         """Note the first signal; from here on Ctrl-C ends the process at once, inside compiled code too."""
         self.noted = self.noted or signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _let_interrupt_end()
         if number == signal.SIGHUP:  # the terminal is gone, and writing to it would be the next fault
             null = os.open(os.devnull, os.O_WRONLY)
             for stream in (sys.stdout, sys.stderr):
@@ -69,12 +69,23 @@ class Request:
                     os.dup2(null, stream.fileno())
 
 
+def _let_interrupt_end() -> None:
+    """Let Ctrl-C end the process at once, as a second one does."""
+    if signal.SIGINT in heeded():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def heeded() -> list[signal.Signals]:
+    """Return the signals to answer: one that is ignored since the start is meant to be (`nohup`, `&` in a script)."""
+    return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+
 @contextmanager
 def on_request(processes: int = 1) -> Iterator[Request]:
     """Note SIGTERM, SIGINT and SIGHUP instead of dying of them; outside the main thread nothing is noted."""
     request = Request(processes)
     try:
-        before = {number: signal.signal(number, request.note) for number in SIGNALS}
+        before = {number: signal.signal(number, request.note) for number in heeded()}
     except ValueError:  # signals belong to the main thread
         before = {}
     try:
@@ -100,7 +111,7 @@ def leave_on_request(tidy: bool = True) -> None:
     leave = _Leave()
     if tidy:
         sys.unraisablehook = leave.unraisable
-    for number in SIGNALS:
+    for number in heeded():
         signal.signal(number, leave if tidy else at_once)
 
 
@@ -120,7 +131,7 @@ class _Leave:
         if self.heard and not self.again:
             return
         self.heard = self.heard or signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C twice ends the process at once
+        _let_interrupt_end()
         if self._is_in_hook(frame):  # there it would be lost
             self._send_again()
             return
@@ -152,6 +163,12 @@ class _Leave:
             threading.Thread(target=send, daemon=True).start()
 
 
+def leaving() -> None:
+    """Ignore signals from here on: all is done but the interpreter's farewell, and the exit code is to say so."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _left(name: str) -> str:
     return f"{name}: left at once; the same command goes on from the last checkpoint"
 
@@ -171,7 +188,7 @@ def run_child(command: Sequence[str]) -> int:
         if child is not None:
             child.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in SIGNALS}
+    before = {number: signal.signal(number, forward) for number in heeded()}
     try:
         child = subprocess.Popen(command, start_new_session=True, env={**os.environ, PARENT: str(os.getpid())})
         for number in heard:

@@ -88,8 +88,11 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
     log: where only the code of the page differs, it is told so instead: for what trains nothing.
     """
     for file in path.iterdir():
-        if file.is_symlink():
-            raise ValueError(f"{file} is a link, and a run writes to its own folder alone; put a file or folder there")
+        if file.is_symlink() or not (file.is_file() or file.is_dir()):  # a pipe would be waited for without end
+            kind = "link" if file.is_symlink() else "pipe or a device"
+            raise ValueError(
+                f"{file} is a {kind}, and a run writes to its own folder alone; put a file or folder there"
+            )
     try:
         theirs = read_json(path / "experiment.json")["identity"]
         if not isinstance(theirs, dict):

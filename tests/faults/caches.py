@@ -106,17 +106,21 @@ def same(workdir: Path, whole: Path) -> str | None:
 
 
 def broken(folder: Path, rng: random.Random, data: Path, whole: Path, cache: Path, hurt, told: str) -> str | None:
-    """Break a copy of the caches, run, and run once more: the first says so, the second has nothing to say."""
-    shutil.copytree(cache, folder / "cache")
-    hurt(folder / "cache")
-    for number, word in enumerate((told, "")):
-        workdir = folder / f"run{number}"
-        ended = runs.process(argv(workdir, data), folder / "log", env=environment(folder / "cache"))
-        if ended.code or "Traceback" in ended.said or word not in ended.said:
-            return f"start {number}: exit {ended.code}: {ended.said[-900:]}"
-        if problem := same(workdir, whole):
-            return problem
-    return f"told again: {ended.said[-600:]}" if "again" in ended.said else None
+    """Break the caches, run, and run once more: the first says so, the second has nothing to say."""
+    shutil.copytree(cache, folder / "sound")  # put back in its place: JAX's keys hold the path
+    try:
+        hurt(cache)
+        for number, word in enumerate((told, "")):
+            workdir = folder / f"run{number}"
+            ended = runs.process(argv(workdir, data), folder / "log", env=environment(cache))
+            if ended.code or "Traceback" in ended.said or word not in ended.said:
+                return f"start {number}: exit {ended.code}: {ended.said[-900:]}"
+            if problem := same(workdir, whole):
+                return problem
+        return f"told again: {ended.said[-600:]}" if "again" in ended.said else None
+    finally:
+        shutil.rmtree(cache)
+        shutil.copytree(folder / "sound", cache)
 
 
 def small(folder: Path, rng: random.Random, data: Path, whole: Path, limit: str, read_only: bool = False) -> str | None:

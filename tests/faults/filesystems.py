@@ -72,7 +72,8 @@ def ends(folder: Path, rng: random.Random, shim: Path, words: str, line: tuple[s
 
 def waits(folder: Path, rng: random.Random, whole: Path, shim: Path) -> str | None:
     """Run there; the time that the disk takes is not the training's."""
-    ended = runs.process(argv(folder), folder / "log", env=os.environ | shims.files(shim, "sync-slow", folder / "run"))
+    env = os.environ | shims.files(shim, "sync-slow", folder / "run")
+    ended = runs.process(argv(folder, "--save_every=60"), folder / "log", env=env)
     if ended.code:
         return f"exit {ended.code}: {ended.said[-600:]}"
     training = json.loads((folder / "run" / "report.json").read_text())["training_seconds"]

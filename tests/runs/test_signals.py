@@ -84,3 +84,40 @@ def test_a_stopped_run_is_saved_and_goes_on_as_if_it_had_not_been(tmp_path):
         [{**line, "seconds": 0} for line in lines(tmp_path / name / "metrics.jsonl")] for name in ("stopped", "whole")
     )
     assert ours == theirs
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with on_request() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not request.made()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert request.signal == "SIGTERM"
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_first_signal_is_the_one_that_is_named():
+    with on_request() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert request.signal == "SIGTERM"
+
+
+def test_many_signals_are_one_line_and_one_exit_code():
+    code = """
+import os, threading, time
+from fdl import cli
+from fdl.runs import signals
+
+def work():
+    signals.leave_on_request()
+    threading.Thread(target=lambda: [(os.kill(os.getpid(), 15), time.sleep(0.0005)) for _ in range(400)]).start()
+    time.sleep(30)
+
+raise SystemExit(cli.stoppable(work))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.count("\n")) == (75, 1), ended.stderr

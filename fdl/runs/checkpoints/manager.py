@@ -211,6 +211,8 @@ class Checkpoints:
     def _commit(self, step: int) -> dict[str, Any]:
         file = self.folder / str(step) / "meta.json"
         try:
+            if not file.is_file():
+                raise FileNotFoundError(f"{file.name} is no file")  # a pipe would be waited for without end
             held = json.loads(file.read_bytes())
             commit, written = held["commit"], held["digest"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

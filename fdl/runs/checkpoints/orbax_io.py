@@ -20,6 +20,7 @@ def orbax() -> Any:
     import orbax.checkpoint as ocp
 
     mend_specs()
+    leave_flushing()
     if processes.count() == 1:
         return ocp.PyTreeCheckpointer()
     alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="first")
@@ -52,6 +53,18 @@ def read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]]
 def solid(leaf: Array) -> Array:
     """Return one zero in the place of an array without any number, which Orbax does not save."""
     return leaf if leaf.size else np.zeros(1, leaf.dtype)
+
+
+@cache
+def leave_flushing() -> None:
+    """Keep TensorStore from flushing each file and its folder: `Checkpoints` does, once and before it publishes them.
+
+    Some file systems refuse it for folders, which fdl bears and TensorStore does not.
+    """
+    from orbax.checkpoint._src.serialization import tensorstore_utils
+
+    for name in ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT"):  # no public name
+        getattr(tensorstore_utils, name, {}).setdefault("file_io_sync", False)
 
 
 @cache
