@@ -1,6 +1,7 @@
 """Digests of files: of all their bytes, and of what is seen at once; and of arrays."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +15,9 @@ def fingerprint(files: Iterable[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in files:
         with open(path, "rb") as file:
-            digest.update(f"{path.parent.name}/{path.name} ".encode() + hashlib.file_digest(file, "blake2b").digest())
+            digest.update(
+                os.fsencode(f"{path.parent.name}/{path.name} ") + hashlib.file_digest(file, "blake2b").digest()
+            )
     return digest.hexdigest()
 
 
@@ -27,7 +30,7 @@ def quick_fingerprint(files: Iterable[Path]) -> str:
     if sum(size for _, size in listed) <= _SOON:
         return fingerprint(path for path, _ in listed)
     names = "".join(f"{path.parent.name}/{path.name} {size}\n" for path, size in listed)
-    return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(os.fsencode(names), digest_size=16).hexdigest()
 
 
 def array_digest(arrays: Iterable[np.ndarray]) -> str:

@@ -84,7 +84,10 @@ def predict(
 def refuse_precious(target: Path) -> None:
     """Raise a ValueError where predictions would take the place of something else: a log, or the data itself."""
     if target.exists():
-        first = target.open("rb").read(6) if target.is_file() else b"a folder or a pipe"
+        first = b"a folder or a pipe"
+        if target.is_file():
+            with target.open("rb") as file:
+                first = file.read(6)
         if first and not first.startswith((b'{"row"', b"row,")):
             raise ValueError(f"--output={target} is there and holds no predictions; choose another file, or remove it")
 

@@ -11,7 +11,7 @@ import pytest
 import fdl.data
 import tiny
 from fdl.models import MLP
-from fdl.modes.predict import cells, predict, write
+from fdl.modes.predict import cells, predict, refuse_precious, write
 from fdl.modes.train import train
 from fdl.tasks import regress
 
@@ -130,3 +130,14 @@ def test_predictions_are_there_whole_or_not_at_all(tmp_path):
         write(tmp_path / "p.jsonl", lines())
     assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
     assert (tmp_path / "p.jsonl").read_text() == "before"
+
+
+@pytest.mark.parametrize("text", ['{"step": 1}\n', "a,b\n1,2\n"])
+def test_predictions_take_the_place_of_nothing_but_predictions(tmp_path, text):
+    target = tmp_path / "p.csv"
+    target.write_text(text)
+    with pytest.raises(ValueError, match=r"--output=\S+ is there and holds no predictions; choose another file"):
+        refuse_precious(target)
+    for fine in ('{"row": 0}\n', "row,class\n", ""):
+        target.write_text(fine)
+        refuse_precious(target)

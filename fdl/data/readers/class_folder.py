@@ -72,6 +72,9 @@ def class_files(root: Folder, what: str) -> ClassFiles:
         if not folder.deep_files():
             raise ValueError(f"{folder.path} holds no {what} but {_seen([folder])}; remove that folder or fill it")
     names = tuple(folder.name for folder in classes)
+    for folder in classes:
+        if any("\ud800" <= letter <= "\udfff" for letter in folder.name):  # neither JSON nor CSV could keep it
+            raise ValueError(f"the class folder {os.fsencode(folder.path)!r} is not UTF-8; rename it")
     _refuse_one_class(train, classes, what)
     files = {}
     for split, folder in roots.items():

@@ -8,6 +8,7 @@ from fdl.data.modalities.images import images
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.table import table
 from fdl.data.readers.find import find
+from fdl.data.readers.folders import media_folder
 from fdl.data.readers.image_folder import image_folder
 
 
@@ -192,3 +193,15 @@ def test_sets_that_are_not_there_are_said_in_one_line(name, tmp_path, monkeypatc
     with pytest.raises(ValueError, match="give") as error:
         find(name)
     assert "\n" not in str(error.value)
+
+
+def test_class_folders_that_are_no_text_are_refused_and_files_are_read(tmp_path):
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        for i in range(9):
+            Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "cats" / "0.png").rename(tmp_path / "cats" / "c\udcff.png")
+    assert media_folder(tmp_path).contents()
+    (tmp_path / "cats").rename(tmp_path / "c\udcff")
+    with pytest.raises(ValueError, match=r"the class folder b'\S+/c\\xff' is not UTF-8; rename it"):
+        media_folder(tmp_path)
