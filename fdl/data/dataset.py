@@ -29,8 +29,7 @@ class Spec:
     inputs, targets: pytrees of `jax.ShapeDtypeStruct` of one example as a source gives it; targets may be None.
     weights:    () for one weight per example, (T,) for one per position.
     sizes:      split -> number of examples.
-    epoch:      how many training examples show everything once, where that are fewer than all: of overlapping windows,
-                as many as lie side by side. 0: all.
+    epoch:      how many training examples show all data once: of overlapping windows those side by side; 0: all.
     classes:    how many classes the targets have, None where they are not classes.
     names:      the classes by number, where they have names.
     vocabulary: how many tokens the inputs have, None where they are not tokens.
@@ -256,9 +255,8 @@ def take_columns(arrays: PyTree, indices: Array) -> Batch:
 def windows(values: np.ndarray, length: int, *, stride: int = 1) -> Source:
     """Return a source of windows of a long array, each with the same window one place later as targets.
 
-    values: [n, ...], at least two places. The windows begin `stride` places apart. Stride 1 gives every whole window
-    (training); stride `length` gives each predicted place exactly once, the last window padded with weight 0
-    (evaluation).
+    values: [n, ...], at least two places. Windows begin `stride` places apart: 1 gives every whole window (training),
+    `length` each predicted place exactly once, the last window padded with weight 0 (evaluation).
     """
     values, places = narrow(values), len(values) - 1
     if places < length and stride == 1:

@@ -43,15 +43,41 @@ def sounds(
         records = drop_missing(records, (goal_column,), "drop")
     labels = class_labels(records, goal_column, goal) if records.stratified else None
     records = complete(records, labels=labels)
-    field, target_of = records.fields[column], fit_target(records, goal_column, goal)
+    target_of = fit_target(records, goal_column, goal)
+    records, plan = fit_sounds(records, column, rate, seconds)
+    dtype = np.dtype(plan.dtype)
+
+    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
+        waves = plan.encode(rows[column], lambda i: records.at(split, indices[i]))
+        targets = target_of.encode(rows[goal_column], split, indices)
+        return Batch(waves, targets, np.ones(len(indices), np.float32))
+
+    def transform(batch: Batch) -> Batch:
+        waves = jnp.asarray(batch.inputs, jnp.float32) / (32768 if dtype == np.int16 else 1)
+        mel = log_mel(waves, rate=plan.rate, bands=bands)
+        return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
+
+    spec = target_of.spec(jax.ShapeDtypeStruct((plan.length,), dtype), records.sizes)
+
+    def load(split: str) -> LazySource:
+        key = f"{column} {goal_column} {plan.declared} {plan.rate} {plan.length} {target_of.fitted}"
+        return stored(records, spec, split, (column, goal_column), join, key=key)
+
+    fitted = {"rate": plan.rate, "length": plan.length, "inputs": kept(plan), **target_of.kept}
+    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform, augment=augment)
+
+
+def fit_sounds(records: Records, column: str, rate: int, seconds: float) -> tuple[Records, AudioPlan]:
+    """Return how sounds become inputs, and the records with what is to be said; rate, seconds: as `sounds` has."""
+    field = records.fields[column]
+    if len(field.shape) != 1:
+        raise ValueError(f"column {column!r} of {records.name} has shape {field.shape}; sounds of one channel are read")
     declared, given = field.rate or rate or 16000, rate
     rate = rate or declared
     if not field.rate and not given:
         records = records.noting(f"{column}: 16,000 samples a second are taken for granted; --rate=N for N")
     if rate != declared:
         records = records.noting(f"{column}: {declared:,} samples a second are resampled to {rate:,}")
-    if len(field.shape) != 1:
-        raise ValueError(f"column {column!r} of {records.name} has shape {field.shape}; sounds of one channel are read")
     some = records.read("train", np.arange(min(200, records.sizes["train"])), (column,))[column]
     longest = max(ceil_div(len(sound) * rate, declared) for sound in some)
     length = int(seconds * rate) or longest
@@ -61,26 +87,4 @@ def sounds(
             "--seconds=S for another length"
         )
     dtype = np.dtype(np.int16) if field.dtype.kind in "iu" else np.dtype(np.float32)
-    plan = AudioPlan(column=column, declared=declared, rate=rate, length=length, dtype=dtype.name)
-
-    def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
-        waves = plan.encode(rows[column], lambda i: records.at(split, indices[i]))
-        targets = target_of.encode(rows[goal_column], split, indices)
-        return Batch(waves, targets, np.ones(len(indices), np.float32))
-
-    def transform(batch: Batch) -> Batch:
-        waves = jnp.asarray(batch.inputs, jnp.float32) / (32768 if dtype == np.int16 else 1)
-        mel = log_mel(waves, rate=rate, bands=bands)
-        return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
-
-    spec = target_of.spec(
-        jax.ShapeDtypeStruct((length,), dtype),
-        records.sizes,
-    )
-
-    def load(split: str) -> LazySource:
-        key = f"{column} {goal_column} {declared} {rate} {length} {target_of.fitted}"
-        return stored(records, spec, split, (column, goal_column), join, key=key)
-
-    fitted = {"rate": rate, "length": length, "inputs": kept(plan), **target_of.kept}
-    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform, augment=augment)
+    return records, AudioPlan(column=column, declared=declared, rate=rate, length=length, dtype=dtype.name)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
-from fdl.data.modalities.text import Missing, as_written, clean, known, unknown_tokens
+from fdl.data.modalities.text import Missing, as_written, clean, cut, known, unknown_tokens
 from fdl.data.records import Records, complete, drop_missing
 from fdl.data.tokenizer import END, START, Unit, bucket, fit_tokens, padded
 
@@ -34,22 +34,16 @@ def pairs(
     whole. target_tokens: the tokenization of the target, if not that of the source.
     Source and target have a vocabulary each: `spec.vocabulary` and `spec.classes` tokens.
     """
-    both = [name for name, field in records.fields.items() if field.kind == "text"]
-    if not inputs and not target and not records.supervised and len(both) == 2:
-        inputs, target = both
-        records = records.noting(
-            f"{inputs} is read and {target} is written; --inputs={target} --target={inputs} for the other way"
-        )
-    records = as_written(records, inputs, target)
-    goal = records.choose(target, "target", ("text",), besides=(inputs,) if inputs else ())
-    column = records.choose(inputs, "inputs", ("text",), besides=(goal,))
+    records, column, goal = read_and_written(records, inputs, target)
     records = complete(drop_missing(records, (column, goal), "drop") if missing == "drop" else records)
     texts = {name: clean(records, "train", name) for name in (column, goal)}
     read = fit_tokens(tokens, texts[column], vocabulary)
     write = fit_tokens(target_tokens or tokens, texts[goal], vocabulary)
-    records = records.noting(*unknown_tokens(records, column, read), *unknown_tokens(records, goal, write))
-    length = length or bucket([len(read.encode(text)) for text in texts[column][:2000]])
-    target_length = target_length or bucket([len(write.encode(text)) + 1 for text in texts[goal][:2000]])
+    lengths = [len(read.encode(text)) for text in texts[column][:2000]]
+    target_lengths = [len(write.encode(text)) + 1 for text in texts[goal][:2000]]
+    length, target_length = length or bucket(lengths), target_length or bucket(target_lengths)
+    unknown = (*unknown_tokens(records, column, read), *unknown_tokens(records, goal, write))
+    records = records.noting(cut(column, lengths, length), cut(goal, target_lengths, target_length), *unknown)
 
     @cache
     def load(split: str) -> Source:
@@ -76,3 +70,16 @@ def pairs(
     )
     fitted = {"source": read.fitted, "target": write.fitted, "length": length, "target_length": target_length}
     return dataset_of(records, spec, lambda split: load(known(records, split)), fitted)
+
+
+def read_and_written(records: Records, inputs: str, target: str) -> tuple[Records, str, str]:
+    """Return the records, the column to read and the one to write: the first and the second where there are two."""
+    both = [name for name, field in records.fields.items() if field.kind == "text"]
+    if not inputs and not target and not records.supervised and len(both) == 2:
+        inputs, target = both
+        records = records.noting(
+            f"{inputs} is read and {target} is written; --inputs={target} --target={inputs} for the other way"
+        )
+    records = as_written(records, inputs, target)
+    goal = records.choose(target, "target", ("text",), besides=(inputs,) if inputs else ())
+    return records, records.choose(inputs, "inputs", ("text",), besides=(goal,)), goal

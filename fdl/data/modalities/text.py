@@ -3,7 +3,7 @@
 Shape legend: B batch, T time (tokens).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Literal
 
@@ -49,9 +49,7 @@ def texts(
     tokenizer = fit_tokens(tokens, train, vocabulary)
     lengths = [len(tokenizer.encode(text)) for text in train[:2000]]
     length = length or bucket(lengths)
-    if cut := sum(each > length for each in lengths):
-        records = records.noting(f"{column}: {cut:,} of the first {len(lengths):,} texts are cut after {length} tokens")
-    records = records.noting(*unknown_tokens(records, column, tokenizer))
+    records = records.noting(cut(column, lengths, length), *unknown_tokens(records, column, tokenizer))
 
     plan = TextPlan(column=column, length=length, tokenizer=tokenizer)
 
@@ -139,6 +137,12 @@ def as_written(records: Records, *names: str) -> Records:
     if not typed or records.retyped is None:
         return records
     return records.retyped(dict.fromkeys(typed, "text")).noting(f"read as they are written: {', '.join(typed)}")
+
+
+def cut(column: str, lengths: Sequence[int], length: int) -> str:
+    """Return the line which says how many of these training texts are longer than the inputs; empty where none is."""
+    longer = sum(each > length for each in lengths)
+    return f"{column}: {longer:,} of the first {len(lengths):,} texts are cut after {length} tokens" if longer else ""
 
 
 def unknown_tokens(records: Records, column: str, tokenizer: Tokenizer) -> Iterator[str]:

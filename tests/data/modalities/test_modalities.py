@@ -55,7 +55,7 @@ def test_unknown_words_are_one_token():
     tokenizer = fit_tokens("words", TEXTS)
     assert tokenizer.encode("zebra cat").tolist()[0] == UNKNOWN
     assert fit_tokens("words", TEXTS, 6).size == 6
-    with pytest.raises(ValueError, match=r"vocabulary 4 is taken up by .* give 5 or more"):
+    with pytest.raises(ValueError, match=r"vocabulary 4 holds no more than padding.* give 5 or more"):
         fit_tokens("words", TEXTS, 4)
 
 
