@@ -91,7 +91,7 @@ def main() -> None:
     if asked.name in ("flax_malloc", "torch_tuned"):
         from fdl.parallel import memory
 
-        memory.keep_freed()
+        memory.keep_freed_memory()
     from benchmarks import inputs
     from benchmarks.workloads import WORKLOADS
 

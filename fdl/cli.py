@@ -235,11 +235,11 @@ def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | No
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {extra}"
     if fake_devices or accelerator == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
-    compile_cache.choose()
+    compile_cache.configure()
     hush()
     if keep_memory:
-        memory.keep_freed()
-    compile_cache.mend()
+        memory.keep_freed_memory()
+    compile_cache.repair_on_read()
     if distributed is not None:
         from fdl.parallel.processes import join
 

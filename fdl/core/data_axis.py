@@ -70,7 +70,7 @@ class Grid:
     model: str | None = None
 
     @property
-    def shares(self) -> int:
+    def num_shards(self) -> int:
         """The number of shards of a batch."""
         return math.prod(self.mesh.shape[axis] for axis in self.rows)
 
@@ -100,11 +100,11 @@ def split_rows(tree: PyTree, *, at: int = 0, count: int | None = None) -> PyTree
     then computes rows of other shards as well. Values do not change. count: constrain only arrays of this many rows.
     """
     current = _GRID.get()
-    if current is None or current.shares == 1:
+    if current is None or current.num_shards == 1:
         return tree
 
     def split(x: Any) -> Any:
-        if not isinstance(x, jax.Array) or x.ndim <= at or x.shape[at] % current.shares:
+        if not isinstance(x, jax.Array) or x.ndim <= at or x.shape[at] % current.num_shards:
             return x
         if count is not None and x.shape[at] != count:
             return x
@@ -132,7 +132,7 @@ def map_shards(function: Callable[..., PyTree], *arrays: jax.Array, heads: int |
     arrays: [B, ...], as is the result. heads: the dimension that the model axis splits, in arrays that have it.
     """
     current = _GRID.get()
-    if current is None or len(arrays[0]) % current.shares:  # too few rows for the grid: shape evaluation only
+    if current is None or len(arrays[0]) % current.num_shards:  # too few rows for the grid: shape evaluation only
         return function(*arrays)
     model = current.model
     if heads is None or model is None or arrays[0].shape[heads] % current.mesh.shape[model]:

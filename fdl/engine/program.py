@@ -78,7 +78,7 @@ def compile_step(
     end: int,
 ) -> tuple[Call, Callable[[int, int], Rows | Batch], str]:
     """Return a step's call, what to send it, and which feed that is: `rows` of a resident source or streamed rows."""
-    chosen, why = processes.by_first(lambda: loader.choose(experiment.feed, source, executor.devices[0]))
+    chosen, why = processes.on_first_process(lambda: loader.choose(experiment.feed, source, executor.devices[0]))
     spec, name = experiment.dataset.spec, experiment.dataset.name
     rule = rule_of(experiment.task, experiment.dataset)
     if chosen == "streamed":
@@ -89,7 +89,7 @@ def compile_step(
         check_source(source, spec, name, split, rule)
         return (
             Call(executor, steps.fuse(step)),
-            loader.Stream(source, rows, end, look, executor.own_rows),
+            loader.Stream(source, rows, end, look, executor.local_rows),
             f"{chosen}: {why}",
         )
     kept = source.resident()
@@ -155,7 +155,9 @@ class Evaluation:
         self.task, self.split = experiment.task, split
         source = experiment.dataset.load(split)
         step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
-        batch_size = min(evaluate_batch_size(experiment, executor.shares), round_up(len(source), executor.shares))
+        batch_size = min(
+            evaluate_batch_size(experiment, executor.num_shards), round_up(len(source), executor.num_shards)
+        )
         every = loader.evaluation_rows(batch_size=batch_size, size=len(source))
         self.calls = len(every.indices)
 

@@ -40,7 +40,7 @@ def bench(
     refuse_profilers()
     before = earlier(baseline) if baseline else None
     executor = make_executor(experiment)
-    check(experiment, executor.shares)
+    check(experiment, executor.num_shards)
     calls = Calls(experiment, executor)
     count = calls.program.steps_per_call
 
@@ -158,7 +158,7 @@ def roofline(
     }
     # Where more is "moved" than memory could, caches serve it, and memory is no floor.
     roof = max((name for name in floors if floors[name] <= 1 / rate), key=lambda name: floors[name])
-    chip = hardware.known(executor.devices[0].device_kind)
+    chip = hardware.chip_of(executor.devices[0].device_kind)
     return {
         "flops_per_step": work,
         "flops_per_second": work * rate,

@@ -24,7 +24,7 @@ MATMUL = {
 def describe(experiment: Experiment, *, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
     executor = make_executor(experiment)
-    outputs = check(experiment, executor.shares)
+    outputs = check(experiment, executor.num_shards)
     chosen, notes = choices(experiment, executor)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]

@@ -27,7 +27,7 @@ def evaluate(
     """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
     workdir = Path(workdir)
     executor = make_executor(experiment)
-    check(experiment, executor.shares)
+    check(experiment, executor.num_shards)
     step, found = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(found)
     metrics = {}
@@ -35,7 +35,7 @@ def evaluate(
         state, metrics[split] = Evaluation(experiment, executor, split)(state)
         log(f"step {step} {split} {brief(metrics[split])}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
-    with processes.own(workdir) as own:
+    with processes.process_workdir(workdir) as own:
         if (own / "experiment.json").exists():  # not where published weights were measured and no run was begun
             atomic_files.write_json(own / "evaluation.json", result)
     return result
@@ -48,12 +48,14 @@ def trained(
 
     Published weights need no run: where there is none, they are step 0.
     """
-    if experiment.init_from is not None and not processes.by_first(lambda: (workdir / "experiment.json").exists()):
+    if experiment.init_from is not None and not processes.on_first_process(
+        lambda: (workdir / "experiment.json").exists()
+    ):
         return 0, experiment.init()
     identity = experiment.identity()
-    processes.by_first(lambda: refuse_strangers(workdir, identity, log))
+    processes.on_first_process(lambda: refuse_strangers(workdir, identity, log))
     task, like = experiment.task, experiment.abstract()
-    with processes.own(workdir) as own:
+    with processes.process_workdir(workdir) as own:
         checkpoints = Checkpoints(
             own / "checkpoints", task.metrics[task.primary].better, run=run_folder.digest(identity)
         )

@@ -53,7 +53,7 @@ def predict(
         raise ValueError(f"--output={output} has no known form; end it in {' or '.join(WRITERS)}")
     refuse_precious(target)
     executor = make_executor(experiment)
-    check(experiment, executor.shares)
+    check(experiment, executor.num_shards)
     source = read(Path(input), experiment) if input else experiment.dataset.load(split)
     step, state = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(state)
@@ -62,7 +62,9 @@ def predict(
 
     def lines() -> Iterator[dict[str, Any]]:
         nonlocal state
-        every = loader.evaluation_rows(batch_size=evaluate_batch_size(experiment, executor.shares), size=len(source))
+        every = loader.evaluation_rows(
+            batch_size=evaluate_batch_size(experiment, executor.num_shards), size=len(source)
+        )
         for indices, weights in zip(every.indices, every.weights, strict=True):
             batch = source.fetch(indices)
             state, found = call(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))

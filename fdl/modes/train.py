@@ -38,7 +38,7 @@ def train(
     Fault where a disk or a number fails, and Stopped after a signal, when everything is saved.
     """
     executor = make_executor(experiment)
-    check(experiment, executor.shares)
+    check(experiment, executor.num_shards)
     check_memory(experiment, executor)
     better = experiment.task.metrics[experiment.task.primary].better
     identity = experiment.identity()  # once: it may read whole files

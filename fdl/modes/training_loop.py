@@ -110,7 +110,7 @@ def train_to_end(
             state, step, sent = train_until_due(
                 program.call, program.rows, state, step, due, shown.update, run.request.alone
             )
-            run.request.agree(processes.largest)
+            run.request.agree(processes.maximum)
             if subject.fault and made.nonfinite == "stop" and not _finite(sent):
                 raise fault()
             progress.window = add_up(sent, progress.window)

@@ -21,7 +21,7 @@ def show(experiment: Experiment, executor: Executor, state: TrainState) -> Mappi
     if experiment.visualize is None or processes.count() > 1:
         return {}
     source = experiment.dataset.load("test")
-    count = round_up(SHOWN, executor.shares)
+    count = round_up(SHOWN, executor.num_shards)
     batch = source.fetch(np.arange(count) % len(source))
     look = steps.prepare(steps.inspect_step(experiment.model, experiment.task), experiment.dataset.transform)
     _, found = Call(executor, steps.fuse(look))(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))

@@ -1,1 +1,1 @@
-"""Parallelism: devices, executors, sharding, and several processes as one run. Steps know nothing of it."""
+"""Parallelism: devices, executors, sharding and multi-process runs. Step functions are independent of it."""

@@ -14,10 +14,10 @@ from fdl.parallel.executors import Executor
 
 
 class Call:
-    """A step bound to an executor and to the arrays it reads: `(state, chunk) -> (state, sums)`.
+    """A step bound to an executor and its constants: `(state, chunk) -> (state, sums)`.
 
-    Compiles once for each number of steps in a chunk, at the first such chunk. Anything else that changes shape is an
-    error. compile_seconds adds up what that took, by `clock`.
+    Compiles once per number of steps in a chunk, at the first such chunk. Any other change of shapes, dtypes or
+    shardings is an error. compile_seconds is the total compile time, by `clock`.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Call:
             self.compile_seconds += self.clock() - start
         try:
             return self.compiled[steps](state, chunk, *self.constants)
-        except (TypeError, ValueError) as error:  # JAX's, of shapes and dtypes, and of shardings
+        except (TypeError, ValueError) as error:  # raised by JAX for other shapes, dtypes or shardings
             differing = changed(self.shapes[steps], shapes({"state": state, "chunk": chunk}))
             if not differing:
                 raise
-            raise ValueError(f"the program would have to be compiled again: {differing}") from error
+            raise ValueError(f"the program would have to be recompiled: {differing}") from error
 
     def _check_memory(self, compiled: Any) -> None:
-        """Raise OutOfMemory where the program needs more than is free: on the CPU the kernel would end the process."""
+        """Raise OutOfMemory if the program needs more than is free: on the CPU the kernel would kill the process."""
         device = self.executor.devices[0]
         analysis = compiled.memory_analysis() if device.platform == "cpu" else None
         if analysis is None:
@@ -56,32 +56,32 @@ class Call:
         needed, free = len(self.executor.devices) * analysis.temp_size_in_bytes, memory.free(device)
         if needed > free:
             raise OutOfMemory(
-                f"out of memory: the program needs {needed:,} bytes besides its state, and {free:,} are free; lower "
-                "--batch_size or --evaluate_batch_size, raise --accumulate, or choose a smaller model"
+                f"out of memory: the program needs {needed:,} bytes besides its state, but {free:,} are free; "
+                "lower --batch_size or --evaluate_batch_size, raise --accumulate, or choose a smaller model"
             )
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return which leaves are not of the shape, dtype and sharding that a program was compiled for."""
+    """Return which leaves differ in shape, dtype or sharding from what the program was compiled for."""
     return first_few(differences(before, now))
 
 
 def shapes(tree: PyTree) -> dict[str, str]:
-    """Return the shape and dtype of each leaf of a tree, and where it lies, by its path."""
+    """Return the shape, dtype and sharding of each leaf of a tree, by path."""
 
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype.name}{list(leaf.shape)}{_place(leaf)}"
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype.name}{list(leaf.shape)}{_sharding(leaf)}"
         for path, leaf in leaves
     }
 
 
-def _place(leaf: Any) -> str:
+def _sharding(leaf: Any) -> str:
     sharding = getattr(leaf, "sharding", None)
     if sharding is None:
         return ""
     devices = sorted(map(str, sharding.device_set))
     split = tuple(getattr(sharding, "spec", ()))
-    while split and split[-1] is None:  # (None,) and () say the same
+    while split and split[-1] is None:  # (None,) and () are equivalent
         split = split[:-1]
     return f" on {devices[0]}" + f" to {devices[-1]}" * (len(devices) > 1) + f", split {split}" * bool(split)

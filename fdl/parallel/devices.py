@@ -1,4 +1,4 @@
-"""Accelerators: finding the one that was asked for, and never quietly another."""
+"""Accelerators: the requested kind, never silently another."""
 
 import contextlib
 import os
@@ -9,18 +9,18 @@ from typing import Literal, get_args
 import jax
 
 Accelerator = Literal["any", "cpu", "gpu", "tpu"]
-GOOGLE = "0x1ae0"  # as a PCI vendor
+GOOGLE = "0x1ae0"  # PCI vendor id
 
 
 def find(accelerator: Accelerator = "any") -> list[jax.Device]:
-    """Return the devices of this kind; "any" is whatever JAX prefers. Raise a ValueError where there is none."""
+    """Return the devices of this kind; "any" is JAX's default. Raise a ValueError if there are none."""
     if accelerator not in get_args(Accelerator):
         raise ValueError(f"accelerator {accelerator!r} is not one of {', '.join(get_args(Accelerator))}")
     try:
         return jax.devices(None if accelerator == "any" else accelerator)
     except RuntimeError as error:
         raise ValueError(
-            f"accelerator {accelerator!r} is not there: jax sees {seen()} ({str(error).splitlines()[0]}); "
+            f"accelerator {accelerator!r} is not available: jax sees {seen()} ({str(error).splitlines()[0]}); "
             f"{remedy(accelerator)}"
         ) from None
 
@@ -30,25 +30,25 @@ def seen() -> str:
     try:
         return describe(jax.devices())
     except RuntimeError:
-        return "no device at all"
+        return "no devices"
 
 
 def describe(devices: Sequence[jax.Device]) -> str:
-    """Return the count, platform and kind of some devices in a few words."""
+    """Return the count, platform and kind of devices, such as "8 cpu devices (cpu)"."""
     first, count = devices[0], len(devices)
     return f"{count} {first.platform} device{'s' * (count > 1)} ({first.device_kind})"
 
 
 def remedy(accelerator: str) -> str:
-    """Return what to do where an accelerator is not seen."""
+    """Return what to do if JAX does not see an accelerator."""
     install = {"gpu": "install jax[cuda12] or jax[cuda13]", "tpu": "run on a TPU machine with jax[tpu]"}
     return f"{install.get(accelerator, 'unset JAX_PLATFORMS')}, or choose --accelerator=any"
 
 
 def overlooked(root: Path = Path("/")) -> str | None:
-    """Return a warning where this machine has an accelerator and JAX would run on the CPU all the same.
+    """Return a warning if this machine has an accelerator but JAX would run on the CPU.
 
-    root: where /proc, /dev and /sys are.
+    root: the folder of /proc, /dev and /sys.
     """
     if jax.default_backend() != "cpu" or "cpu" in os.environ.get("JAX_PLATFORMS", ""):
         return None
@@ -58,10 +58,10 @@ def overlooked(root: Path = Path("/")) -> str | None:
 
 
 def present(root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
-    """Give the accelerators that the kernel shows, and where it does, whatever JAX sees.
+    """Yield the accelerators known to the kernel, with their path, independently of JAX.
 
-    TPUs up to v4 have /dev/accel0. Later ones are given to programs through VFIO, as other devices are too: there
-    Google's vendor number on the PCI bus tells.
+    TPUs up to v4 have /dev/accel0. Later ones use VFIO, as other devices do too, and are identified by Google's vendor
+    id on the PCI bus.
     """
     if (driver := root / "proc/driver/nvidia/version").exists():
         yield "gpu", driver

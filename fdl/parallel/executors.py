@@ -1,10 +1,10 @@
-"""Executors: where a step runs, and never what it computes.
+"""Executors: where a step runs, never what it computes.
 
-Each gives the same four verbs for the same shapes: a state has no device dimension, a chunk is [S, B, ...] with B the
-whole batch, and sums come back as totals of the whole batch. N devices share the B rows evenly.
+All have the same four methods with the same shapes: a state has no device dimension, a chunk is [S, B, ...] with B the
+global batch, and sums are totals of the global batch. The B rows are split evenly over N devices.
 
-Several processes are one executor over all their devices. Each calls the same verbs with the same values and places the
-part that its own devices hold.
+In a multi-process run there is one executor over the devices of all processes. Each process calls the same methods with
+the same values and places the shards of its local devices.
 """
 
 import contextlib
@@ -30,23 +30,23 @@ Put = Callable[[PyTree], PyTree]
 
 @dataclass(frozen=True, kw_only=True)
 class Executor:
-    """The devices and the four verbs.
+    """The devices and the four methods.
 
-    shares: how many equal parts the rows of a batch are cut into.
-    own_rows: `B -> slice`, the rows of a batch that devices of this process hold; all of them in one process.
-    layout: a state, or its shapes -> where each leaf lies (`jax.sharding.Sharding`).
+    num_shards: the number of equal shards of a batch.
+    local_rows: `B -> slice`, the rows of a batch on devices of this process; all rows in a single process.
+    layout: a state, or its shapes -> the sharding of each leaf (`jax.sharding.Sharding`).
     put_state, put_chunk, put_constant: place a state, a chunk [S, B, ...] (split over B), whole arrays for all steps.
-    compile: `(step, state, chunk, *constants) -> call` ahead of time, for exactly these shapes: a call with other
-        shapes is an error, never a silent recompilation. The call donates the state and gives it back.
-    lower: the same before it is compiled; takes shapes (see `shapes`) as well as arrays, and devices that are only
+    compile: `(step, state, chunk, *constants) -> call`, ahead of time for exactly these shapes: a call with other
+        shapes is an error, never a silent recompilation. The call donates the state and returns the new one.
+    lower: the step before compilation; accepts shapes (see `shapes`) as well as arrays, and devices that are only
         described (`fdl.parallel.targets`).
-    grid: what layers may know of the devices over which the compiler splits a batch.
-    chunk_sharding, constant_sharding: how what they put lies; None under pmap, which splits a chunk by its shape.
+    grid: the mesh over which the compiler splits a batch, for layers that need it.
+    chunk_sharding, constant_sharding: shardings of what they put; None under pmap, which splits a chunk by its shape.
     """
 
     name: str
     devices: tuple[jax.Device, ...]
-    shares: int
+    num_shards: int
     layout: Put
     put_state: Put
     put_chunk: Put
@@ -55,32 +55,34 @@ class Executor:
     chunk_sharding: Sharding | None
     constant_sharding: Sharding | None
     grid: data_axis.Grid | None = None
-    own_rows: Callable[[int], slice] = slice
+    local_rows: Callable[[int], slice] = slice
 
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
-        """Return the step compiled for these shapes and placements."""
-        with _in_order(self.devices):
+        """Return the step compiled for these shapes and shardings."""
+        with _without_compile_cache(self.devices):
             return self.lower(step, state, chunk, *constants).compile()
 
     def make_state(self, init: Callable[[], PyTree]) -> PyTree:
-        """Return the state that `init` computes, of which each device computes and holds only its own part."""
-        with _in_order(self.devices):
+        """Return the state that `init` computes, each device computing and holding only its shards."""
+        with _without_compile_cache(self.devices):
             return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init)))()
 
     @contextlib.contextmanager
     def tracing(self) -> Iterator[None]:
-        """Let what is traced here choose and split as it would be for these devices."""
+        """Choose kernels and split rows for these devices in what is traced inside."""
         with kernel_choice.compiling_for(self.devices[0]), data_axis.use_grid(self.grid):
             yield
 
     def shapes(self, state: PyTree, chunk: PyTree, *constants: PyTree) -> tuple[PyTree, ...]:
-        """Return the shapes of a state, a chunk and constants as `lower` takes them, where they would be put."""
+        """Return the shapes and shardings of a state, a chunk and constants, as arguments of `lower`."""
 
         def at(where: Sharding | None) -> Put:
             return lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree)
 
         def split(x: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((x.shape[0], self.shares, x.shape[1] // self.shares, *x.shape[2:]), x.dtype)
+            return jax.ShapeDtypeStruct(
+                (x.shape[0], self.num_shards, x.shape[1] // self.num_shards, *x.shape[2:]), x.dtype
+            )
 
         if self.chunk_sharding is None:
             return at(None)(state), jax.tree.map(split, chunk), *map(at(None), constants)
@@ -90,41 +92,42 @@ class Executor:
         return placed, at(self.chunk_sharding)(chunk), *map(at(self.constant_sharding), constants)
 
     def bytes_per_device(self, state: PyTree) -> int:
-        """Return the bytes that a state, or its shapes, takes on each device."""
-        held = jax.tree.map(
+        """Return the bytes per device of a state, or of its shapes."""
+        local = jax.tree.map(
             lambda x, at: math.prod(at.shard_shape(x.shape)) * x.dtype.itemsize, state, self.layout(state)
         )
-        return sum(jax.tree.leaves(held))
+        return sum(jax.tree.leaves(local))
 
 
 def _for_target(
     lower: Callable[..., Any], device: jax.Device, grid: data_axis.Grid | None = None
 ) -> Callable[..., Any]:
-    """Return `lower`, whose program chooses its kernels for this device, and knows the grid it is split over.
+    """Wrap `lower` so that kernels are chosen for this device and layers know the grid.
 
-    A new function each time: JAX would take the choices of an earlier trace of the same one.
+    Each call wraps the step in a new function: JAX caches traces by function identity, and would reuse the kernel
+    choices of an earlier trace for another device.
     """
 
-    def chosen(step: Step, *args: PyTree) -> Any:
+    def lower_for_target(step: Step, *args: PyTree) -> Any:
         with kernel_choice.compiling_for(device), data_axis.use_grid(grid):
             return lower(functools.partial(step), *args)
 
-    return chosen
+    return lower_for_target
 
 
 @contextlib.contextmanager
-def _in_order(devices: Sequence[jax.Device]) -> Iterator[None]:
-    """Compile here without the compile cache, where several CPU devices run one program.
+def _without_compile_cache(devices: Sequence[jax.Device]) -> Iterator[None]:
+    """Compile without the persistent compilation cache where several CPU devices run one program.
 
-    What lets them enter the collectives of a program in one order (XLA:CPU's communicator resource) is lost when it is
-    written to the cache: loaded again, its devices may wait for one another for ever.
+    XLA:CPU orders the collectives of a program by a communicator resource that is lost when the program is serialised
+    to the cache: a program loaded from it may deadlock, its devices entering the collectives in different orders.
     """
     used = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     if len(devices) == 1 or devices[0].platform != "cpu" or not used:
         yield
         return
     jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # JAX asks only once whether there is one
+    compilation_cache.reset_cache()  # JAX checks the setting only once per process, unless it is reset
     try:
         yield
     finally:
@@ -133,14 +136,14 @@ def _in_order(devices: Sequence[jax.Device]) -> Iterator[None]:
 
 
 def fetch(tree: PyTree) -> PyTree:
-    """Return the arrays of a tree on the host, where they are finished; a CPU's lie there and are not copied."""
+    """Return the arrays of a tree as NumPy arrays, waiting for them; arrays of the CPU backend are not copied."""
     return jax.tree.map(np.asarray, tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
 
 
 def jit(devices: Sequence[jax.Device] | None = None) -> Executor:
     """Make the executor that runs on one device, the first."""
     device = (devices or jax.devices())[0]
-    here = SingleDeviceSharding(device)
+    sharding = SingleDeviceSharding(device)
 
     def put(tree: PyTree) -> PyTree:
         return jax.device_put(tree, device)
@@ -151,15 +154,15 @@ def jit(devices: Sequence[jax.Device] | None = None) -> Executor:
     return Executor(
         name="jit",
         devices=(device,),
-        shares=1,
-        layout=lambda tree: jax.tree.map(lambda _: here, tree),
+        num_shards=1,
+        layout=lambda tree: jax.tree.map(lambda _: sharding, tree),
         put_state=put,
-        # On the CPU a call takes arrays of the host as they are; placed before, they cost three times as much.
+        # On the CPU a call takes NumPy arrays directly; an explicit device_put would cost three times as much.
         put_chunk=(lambda tree: tree) if device.platform == "cpu" else put,
         put_constant=put,
         lower=_for_target(lower, device),
-        chunk_sharding=here,
-        constant_sharding=here,
+        chunk_sharding=sharding,
+        constant_sharding=sharding,
     )
 
 
@@ -170,24 +173,24 @@ def mesh(
     *,
     batches: bool = True,
 ) -> Executor:
-    """Make the executor that lets the compiler split one program over the devices.
+    """Make the executor whose program the compiler partitions over a device mesh (GSPMD).
 
-    shape: axis -> devices along it; all along "data" if it is left out. The rows of a batch are split over "data" and
-           "fsdp", parameters and optimizer over "fsdp", and over "model" what `RULES` say of logical names.
-    names: path of a parameter -> the logical names of its dimensions (see `fdl.models.partitioning`).
-    batches: what is split are the rows of batches, and layers may say so; not the members of a population.
+    shape: axis -> number of devices; by default all along "data". The rows of a batch are split over "data" and "fsdp",
+           parameters and optimizer states over "fsdp", and logical axes over "model" by `RULES`.
+    names: parameter path -> logical axis names (see `fdl.models.partitioning`).
+    batches: whether the rows of batches are split, so that layers may constrain them; False for a population's members.
     """
     devices = tuple(devices or jax.devices())
     shape = dict(shape or {DATA: len(devices)})
     grid = jax.make_mesh(tuple(shape.values()), tuple(shape), devices=devices, axis_types=(AxisType.Auto,) * len(shape))
     by_rows = tuple(axis for axis in (DATA, FSDP) if axis in shape)
     whole, rows = NamedSharding(grid, P()), NamedSharding(grid, P(None, by_rows))
-    known = data_axis.Grid(grid, by_rows, MODEL if shape.get(MODEL, 1) > 1 else None) if batches else None
+    rows_grid = data_axis.Grid(grid, by_rows, MODEL if shape.get(MODEL, 1) > 1 else None) if batches else None
 
-    def own_rows(size: int) -> slice:
+    def local_rows(size: int) -> slice:
         indices = rows.addressable_devices_indices_map((1, size)).values()
-        held = [index[1].indices(size) for index in indices if index]
-        return slice(min(start for start, _, _ in held), max(stop for _, stop, _ in held))
+        local = [index[1].indices(size) for index in indices if index]
+        return slice(min(start for start, _, _ in local), max(stop for _, stop, _ in local))
 
     def layout(state: PyTree) -> PyTree:
         def at(path: tuple, leaf: Any) -> NamedSharding:
@@ -196,39 +199,39 @@ def mesh(
         return jax.tree_util.tree_map_with_path(at, state)
 
     def lower(step: Step, state: PyTree, *rest: PyTree) -> Any:
-        kept = jax.tree.map(lambda x: x.sharding, state)
-        return jax.jit(step, donate_argnums=0, out_shardings=(kept, whole)).lower(state, *rest)
+        shardings = jax.tree.map(lambda x: x.sharding, state)
+        return jax.jit(step, donate_argnums=0, out_shardings=(shardings, whole)).lower(state, *rest)
 
     return Executor(
         name="mesh",
         devices=devices,
-        shares=math.prod(shape[axis] for axis in by_rows),
+        num_shards=math.prod(shape[axis] for axis in by_rows),
         layout=layout,
         put_state=lambda state: put_global(state, layout(state)),
         put_chunk=lambda tree: put_global(tree, rows),
         put_constant=lambda tree: put_global(tree, whole),
-        lower=_for_target(lower, devices[0], known),
+        lower=_for_target(lower, devices[0], rows_grid),
         chunk_sharding=rows,
         constant_sharding=whole,
-        grid=known,
-        own_rows=own_rows,
+        grid=rows_grid,
+        local_rows=local_rows,
     )
 
 
 def members(devices: Sequence[jax.Device] | None = None) -> Executor:
-    """Make the executor of a population: each device has members of its own, states [P, ...] and chunks [S, P, ...]."""
+    """Make the executor of a population: members are split over devices, states [P, ...] and chunks [S, P, ...]."""
     shared = mesh(devices, batches=False)
     grid = jax.make_mesh((len(shared.devices),), (DATA,), devices=shared.devices, axis_types=(AxisType.Auto,))
-    whole, own = NamedSharding(grid, P()), NamedSharding(grid, P(DATA))
+    whole, by_member = NamedSharding(grid, P()), NamedSharding(grid, P(DATA))
 
     def layout(states: TrainState) -> PyTree:
-        return jax.tree.map(lambda _: own, states)._replace(step=whole)
+        return jax.tree.map(lambda _: by_member, states)._replace(step=whole)
 
     return replace(shared, name="members", layout=layout, put_state=lambda states: put_global(states, layout(states)))
 
 
 def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
-    """Make the executor that runs the step on each device's own rows, joined by the mapped data axis."""
+    """Make the executor that runs the step per device on its local rows, with the data axis mapped (`jax.pmap`)."""
     devices = tuple(devices or jax.devices())
 
     def mapped(function: Callable[..., Any], in_axes: Any, out_axes: Any, **donate: Any) -> Any:
@@ -236,11 +239,11 @@ def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
 
     whole = NamedSharding(jax.make_mesh((len(devices),), (DATA,), devices=devices), P())
 
-    # An identity map leaves arrays placed as every later call wants them: nothing is broadcast twice.
-    place = mapped(lambda _, tree: tree, (0, None), None)
+    # A pmapped identity replicates arrays once in the layout that later calls expect, so they are not broadcast again.
+    replicate = mapped(lambda _, tree: tree, (0, None), None)
 
     def put(tree: PyTree) -> PyTree:
-        return place(jax.numpy.arange(len(devices)), tree)
+        return replicate(jax.numpy.arange(len(devices)), tree)
 
     def split(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: x.reshape(x.shape[0], len(devices), -1, *x.shape[2:]), tree)
@@ -252,7 +255,7 @@ def pmap(devices: Sequence[jax.Device] | None = None) -> Executor:
     return Executor(
         name="pmap",
         devices=devices,
-        shares=len(devices),
+        num_shards=len(devices),
         layout=lambda tree: jax.tree.map(lambda _: whole, tree),
         put_state=put,
         put_chunk=split,

@@ -1,4 +1,4 @@
-"""Memory: how much of it is free, what glibc keeps of what XLA frees, and what TensorStore would never free."""
+"""Free memory, and glibc's handling of what XLA:CPU frees."""
 
 import ctypes
 import os
@@ -16,11 +16,11 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
 def free(device: "jax.Device") -> int:
-    """Return the bytes that are free where arrays of this device live: its own, or what the host grants us."""
+    """Return the free bytes of a device's memory, or for the CPU those that the host grants this process."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return max(min(_free_on_host()), 0) + kept()
+    return max(min(_free_on_host()), 0) + allocator_free_bytes()
 
 
 def _free_on_host() -> Iterator[int]:
@@ -32,7 +32,7 @@ def _free_on_host() -> Iterator[int]:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:
         yield limit - int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    group = Path("/sys/fs/cgroup")  # of the container, seen from inside
+    group = Path("/sys/fs/cgroup")  # of the container, as seen from inside
     try:
         granted, held = (group / "memory.max").read_text(), (group / "memory.stat").read_text()
         yield int(granted) - int(dict(line.split() for line in held.splitlines())["anon"])
@@ -45,21 +45,22 @@ class _Mallinfo(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
 
 
-def kept() -> int:
-    """Return the bytes that glibc keeps for the next step, 0 where nobody says (before glibc 2.33)."""
-    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if ask is None:
+def allocator_free_bytes() -> int:
+    """Return the free bytes inside glibc's allocator, which it reuses; 0 where unknown (before glibc 2.33)."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
         return 0
-    ask.restype = _Mallinfo
-    return ask().fordblks
+    mallinfo2.restype = _Mallinfo
+    return mallinfo2().fordblks
 
 
-def keep_freed() -> bool:
-    """Tell glibc to keep freed memory in this process, before JAX has devices; say whether that was done (glibc alone).
+def keep_freed_memory() -> bool:
+    """Make glibc keep freed memory, before JAX has devices; return whether that was done (only with glibc).
 
-    XLA:CPU allocates its temporaries anew in every call. By default glibc takes the large ones from the kernel and
-    gives them back each time, and the kernel zeroes every page again. What a process ever used it now keeps.
-    The settings hold for the main thread's arena only, so a call must run in the thread that makes it.
+    XLA:CPU allocates its temporaries in every call. By default glibc obtains large ones from the kernel by mmap and
+    returns them each time, and the kernel zeroes every page again. Now the process keeps its peak memory.
+    The settings hold for the main thread's arena only, so calls must run in the thread that makes them: asynchronous
+    dispatch is switched off.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

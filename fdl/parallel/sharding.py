@@ -18,27 +18,27 @@ FSDP, MODEL = "fsdp", "model"
 AXES = (DATA, FSDP, MODEL)
 
 
-# Which logical dimensions of parameters the model axis splits: heads and hidden units never meet inside a layer.
+# Logical axes that the model axis splits (tensor parallelism): heads and hidden units are independent within a layer.
 RULES = {"heads": MODEL, "hidden": MODEL, "vocabulary": MODEL}
 
 
-SMALL = 1024
+SMALL = 1024  # elements below which an array is replicated under FSDP
 
 
 def logical_axes(path: tuple, names: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the logical names of a leaf of a state: those of the parameter whose path its own ends with.
+    """Return the logical axis names of a leaf of a state: those of the parameter whose path is a suffix of its path.
 
-    So the optimizer's moments and averages lie where their parameters do.
+    So the optimizer's moments and averages are sharded as their parameters are.
     """
-    words = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
-    return next((names[words[i:]] for i in range(len(words)) if words[i:] in names), ())
+    parts = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+    return next((names[parts[i:]] for i in range(len(parts)) if parts[i:] in names), ())
 
 
 def partition_spec(shape: Sequence[int], names: Sequence[str], axes: Mapping[str, int]) -> P:
-    """Return how an array is split over the axes (name -> devices), given the logical names of its dimensions.
+    """Return the PartitionSpec of an array over the mesh axes (name -> devices), from its logical axis names.
 
-    A name goes to the axis `RULES` log, once for each array and if it divides. Then the longest dimension left that
-    divides goes to "fsdp"; arrays too small to be worth an exchange stay whole.
+    A logical axis is split over the mesh axis of `RULES`, at most one per array, if it divides evenly. Then the largest
+    remaining dimension that divides evenly is split over "fsdp"; small arrays are not, to save their all-gather.
     """
     split: list[str | None] = [None] * len(shape)
     if len(names) == len(shape):
@@ -53,7 +53,7 @@ def partition_spec(shape: Sequence[int], names: Sequence[str], axes: Mapping[str
 
 
 def put_global(tree: PyTree, where: PyTree) -> PyTree:
-    """Place a tree by one sharding for all leaves or by a tree of them; each process places what its devices hold."""
+    """Place a tree by one sharding or a tree of shardings; each process places the shards of its local devices."""
     if jax.process_count() == 1:
         return jax.device_put(tree, where)
     return jax.tree.map(

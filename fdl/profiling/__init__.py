@@ -1,1 +1,1 @@
-"""Measuring: what the hardware can do, the FLOPs of a program, honest timing, and traces."""
+"""Profiling: hardware peaks, FLOPs of a program, timing and traces."""

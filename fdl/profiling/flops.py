@@ -1,4 +1,4 @@
-"""Counting what a step computes from its jaxpr, where the body of a scan counts as often as it runs."""
+"""FLOPs of a step, counted from its jaxpr; the body of a scan counts once per iteration."""
 
 from collections.abc import Callable, Iterator
 from math import prod
@@ -8,21 +8,21 @@ import jax
 
 
 def mentions(primitive: str, function: Callable[..., Any], *args: Any) -> bool:
-    """Say whether a primitive occurs anywhere in the program of a function."""
+    """Return whether a primitive occurs anywhere in the jaxpr of a function."""
     return any(eqn.primitive.name == primitive for eqn, _ in equations(jax.make_jaxpr(function)(*args).jaxpr))
 
 
 def count(function: Callable[..., Any], *args: Any) -> float:
     """Return the floating point operations of the matrix products and convolutions of a function.
 
-    A product [m, k] x [k, n] counts 2 m k n, a convolution 2 x outputs x inputs that reach one. Elementwise work
-    is left out, as is the field's custom (model FLOPs).
+    A product [m, k] x [k, n] counts 2 m k n, a convolution 2 x outputs x inputs per output. Elementwise operations are
+    excluded, as is usual for model FLOPs.
     """
     return float(sum(times * _cost(eqn) for eqn, times in equations(jax.make_jaxpr(function)(*args).jaxpr)))
 
 
 def equations(jaxpr: Any, times: float = 1) -> Iterator[tuple[Any, float]]:
-    """Yield every equation of a jaxpr and of those inside it, with how often it runs; of branches all are taken."""
+    """Yield every equation of a jaxpr and of nested ones, with its number of executions; all branches are counted."""
     for eqn in jaxpr.eqns:
         yield eqn, times
         inner = times * eqn.params["length"] if eqn.primitive.name == "scan" else times
@@ -42,7 +42,7 @@ def _cost(eqn: Any) -> float:
     if name == "conv_general_dilated":
         numbers = eqn.params["dimension_numbers"]
         kernel = eqn.invars[1].aval.shape
-        # The gradient of a strided convolution spreads its input with zeros between, which are no work.
+        # The gradient of a strided convolution dilates its input with zeros, which are not counted as work.
         per_output = prod(kernel) / kernel[numbers.rhs_spec[0]] / prod(eqn.params["lhs_dilation"])
         return 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
     return 0.0

@@ -1,6 +1,6 @@
-"""What the makers of known chips promise: peaks that no program can pass, so floors of the time of a step.
+"""Peak FLOPs and memory bandwidth of known chips, and the lower bounds they give for a step's time (roofline).
 
-Peaks are those of the data sheets for dense bfloat16 matrix products and for the memory of one chip.
+Peaks are those of the data sheets, for dense bfloat16 matrix products and the memory of one chip.
 """
 
 import sys
@@ -17,13 +17,13 @@ from fdl.profiling.timing import Clock
 
 @dataclass(frozen=True)
 class Chip:
-    """flops: floating point operations a second in bfloat16; bandwidth: bytes a second of its memory."""
+    """flops: peak bfloat16 FLOP/s; bandwidth: peak memory bandwidth in bytes/s."""
 
     flops: float
     bandwidth: float
 
 
-# What a device calls itself holds the name (`jax.Device.device_kind`).
+# Keys are substrings of `jax.Device.device_kind`.
 CHIPS: Mapping[str, Chip] = {
     "T4": Chip(65e12, 0.32e12),
     "V100": Chip(125e12, 0.9e12),
@@ -42,12 +42,12 @@ CHIPS: Mapping[str, Chip] = {
     "TPU v6 lite": Chip(918e12, 1.64e12),
     "TPU7x": Chip(2307e12, 7.37e12),
 }
-# What some versions of libtpu call the same chips, which are sold by these names.
+# Product names that some versions of libtpu report -> the device kind of the same chip.
 SOLD_AS = {"TPU v5e": "TPU v5 lite", "TPU v5p": "TPU v5", "TPU v6e": "TPU v6 lite", "TPU v7x": "TPU7x"}
 
 
-def known(kind: str) -> Chip | None:
-    """Return the chip that a device's kind names, or None; of names that hold one another, the longest is meant."""
+def chip_of(kind: str) -> Chip | None:
+    """Return the chip of a device kind, or None; the longest matching name wins."""
     words = f" {kind} ".replace("-", " ")
     named = [name for name in (*CHIPS, *SOLD_AS) if f" {name} " in words]
     if not named:
@@ -57,14 +57,14 @@ def known(kind: str) -> Chip | None:
 
 
 def floors(flops: float, moved: float) -> dict[str, tuple[float, str]]:
-    """Return, by chip, the least seconds for so much work and so many bytes, and which of the two it is."""
+    """Return, per chip, the lower bound in seconds for these FLOPs and bytes moved, and which of the two it is."""
     return {
         name: max((flops / chip.flops, "compute"), (moved / chip.bandwidth, "memory")) for name, chip in CHIPS.items()
     }
 
 
 def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
-    """Return the best of several tries at a matrix product, a copy and an empty call on the first device."""
+    """Measure the first device: the best of several runs of a matrix product, a copy and an empty call."""
     device = executor.devices[0]
     side, length = (1024, 2**24) if device.platform == "cpu" else (8192, 2**28)
     square = jax.device_put(np.ones((side, side), np.float32), device)
@@ -76,9 +76,9 @@ def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
         jax.block_until_ready(compiled(x))
         times = []
         for _ in range(tries):
-            begun = clock()
+            start = clock()
             jax.block_until_ready(compiled(x))
-            times.append(clock() - begun)
+            times.append(clock() - start)
         return max(min(times), 1e-9)
 
     return {
@@ -89,7 +89,7 @@ def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
 
 
 def peak_memory(executor: Executor) -> int:
-    """Return the most bytes in use so far: on the device where it tells, else in this process."""
+    """Return the peak bytes in use so far: of the device if it reports them, else of this process."""
     stats = executor.devices[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return int(stats["peak_bytes_in_use"])

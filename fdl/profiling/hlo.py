@@ -1,6 +1,6 @@
-"""Reading a compiled program's text (HLO): its operations, what they move, and what crosses between devices.
+"""Parse a compiled program's text (HLO): operations, bytes and collectives.
 
-Pure functions of the text. Where a loop stands, its body counts once.
+Pure functions of the text. The body of a loop counts once.
 """
 
 import math
@@ -18,10 +18,10 @@ _OPERATION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$
 
 
 class Operation(NamedTuple):
-    """One line of a program.
+    """One HLO instruction.
 
-    opcode: such as "dot" or "copy". shape: of its result, as it is written. operands: the text in its parentheses and
-    what follows. source: where in the model it came from. cycles: the TPU compiler's own estimate, 0 where it has none.
+    opcode: such as "dot" or "copy". shape: of the result, as text. operands: the text from the parentheses on.
+    source: its op_name in the model. cycles: the TPU compiler's estimate, 0 if it gives none.
     """
 
     name: str
@@ -54,17 +54,17 @@ def operations(text: str) -> list[Operation]:
 
 
 def arrays(shape: str) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the dtype and the dimensions of each array that a shape's text names."""
+    """Return the dtype and dimensions of each array in a shape's text."""
     return [(dtype, tuple(map(int, filter(None, sides.split(","))))) for dtype, sides in _ARRAY.findall(shape)]
 
 
 def nbytes(shape: str) -> int:
-    """Return the bytes of the arrays that a shape's text names, without what their layout pads."""
+    """Return the bytes of the arrays in a shape's text, without padding of the layout."""
     return sum(BYTES[dtype] * math.prod(sides) for dtype, sides in arrays(shape))
 
 
 def collectives(found: Iterable[Operation]) -> dict[str, tuple[int, int]]:
-    """Return, for each kind of exchange between devices, how many there are and the bytes of their results."""
+    """Return, per kind of collective, their number and the bytes of their results."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for operation in found:
         kind = operation.opcode.removesuffix("-start")
@@ -75,12 +75,12 @@ def collectives(found: Iterable[Operation]) -> dict[str, tuple[int, int]]:
 
 
 def custom_calls(text: str) -> set[str]:
-    """Return the names of the kernels that a program calls and the compiler did not make itself."""
+    """Return the targets of a program's custom calls."""
     return set(re.findall(r'custom_call_target="([^"]+)"', text))
 
 
 def copies(found: Iterable[Operation], sides: Sequence[int]) -> list[Operation]:
-    """Return the copies of an array of these dimensions, in whatever order."""
+    """Return the copies and transposes of an array of these dimensions, in any order."""
     wanted = sorted(sides)
     return [
         operation
@@ -91,7 +91,7 @@ def copies(found: Iterable[Operation], sides: Sequence[int]) -> list[Operation]:
 
 
 def wide_numbers(text: str) -> int:
-    """Return how many arrays of 64-bit numbers a program names."""
+    """Return the number of 64-bit arrays in a program's text."""
     return sum(dtype in ("f64", "s64", "u64", "c128") and bool(sides) for dtype, sides in arrays(text))
 
 
@@ -101,10 +101,10 @@ def products(found: Iterable[Operation]) -> list[Operation]:
 
 
 def largest(found: Iterable[Operation], most: int = 3) -> list[Operation]:
-    """Return the operations with the largest results, each shape once."""
-    unlike: Mapping[tuple[str, int], Operation] = {
+    """Return the operations with the largest results, one per shape."""
+    by_shape: Mapping[tuple[str, int], Operation] = {
         (re.sub(r"\{[^}]*\}", "", operation.shape), operation.nbytes): operation
         for operation in found
         if operation.opcode not in ("parameter", "tuple", "get-tuple-element", "while", "bitcast", "conditional")
     }
-    return sorted(unlike.values(), key=lambda operation: -operation.nbytes)[:most]
+    return sorted(by_shape.values(), key=lambda operation: -operation.nbytes)[:most]

@@ -1,8 +1,7 @@
-"""Timing: windows of calls, warmed up until they agree, with one call ahead and never more.
+"""Timing: windows of calls after a warm-up, with exactly one call in flight ahead.
 
-The end of a call is seen by a thread that does nothing but wait for it, so that neither it nor the loop is late.
-
-Nothing here knows what a call does; the clock is given, so that tests bring their own.
+A dedicated thread waits for the end of each call, so that neither the time stamp nor the loop is delayed. The functions
+to call and the clock are arguments, so that tests can replace them.
 """
 
 from collections.abc import Callable
@@ -18,9 +17,9 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Window:
-    """Calls in a row. seconds: from the first sent to the last done; feeding: of these, spent making what is sent.
+    """Consecutive calls. seconds: from the first dispatch to the last end; feeding: of these, spent preparing inputs.
 
-    per_call: seconds between one call's end and the next one's.
+    per_call: seconds between the ends of consecutive calls.
     """
 
     calls: int
@@ -32,7 +31,7 @@ class Window:
 def window(
     send: Callable[[Any], Any], feed: Callable[[], Any], wait: Callable[[Any], Any], clock: Clock, seconds: float
 ) -> Window:
-    """Run calls for about so many seconds: feed, send, then wait for the call before."""
+    """Run calls for about this many seconds: feed, send, then wait for the previous call."""
 
     def finish(sent: Any) -> float:
         wait(sent)
@@ -41,7 +40,7 @@ def window(
     ends: list[Future[float]] = []
     feeding = 0.0
     with ThreadPoolExecutor(1, thread_name_prefix="stopwatch") as watcher:
-        begun = clock()
+        start = clock()
         while True:
             at = clock()
             fed = feed()
@@ -49,14 +48,14 @@ def window(
             ends.append(watcher.submit(finish, send(fed)))
             if len(ends) > 1:
                 ends[-2].result()
-            if clock() - begun >= seconds:
+            if clock() - start >= seconds:
                 break
         times = [end.result() for end in ends]
-    return Window(len(times), times[-1] - begun, feeding, tuple(np.diff([begun, *times]).tolist()))
+    return Window(len(times), times[-1] - start, feeding, tuple(np.diff([start, *times]).tolist()))
 
 
 def steady(run: Callable[[], Window], *, within: float = 0.05, most: int = 10) -> int:
-    """Run windows until two in a row agree and return how many that took; `most` where they never do."""
+    """Run windows until two consecutive ones agree; return how many that took, `most` if they never do."""
     before = None
     for count in range(1, most + 1):
         here = run()
@@ -68,7 +67,7 @@ def steady(run: Callable[[], Window], *, within: float = 0.05, most: int = 10) -
 
 
 def summary(windows: list[Window], steps: int) -> dict[str, float]:
-    """Return what windows of calls of so many steps log: rates are medians over windows, times are of a step in ms."""
+    """Summarise windows of calls of `steps` steps: rates are medians over windows, times are ms per step."""
     rates = sorted(steps * w.calls / w.seconds for w in windows)
     times = np.array([t for w in windows for t in w.per_call]) / steps * 1e3
     return {
@@ -82,7 +81,7 @@ def summary(windows: list[Window], steps: int) -> dict[str, float]:
 
 
 def compare(now: dict[str, float], before: dict[str, float]) -> str:
-    """Say how two summaries compare; where the ranges of their windows overlap it is a tie."""
+    """Compare two summaries in one line; overlapping ranges of the windows are a tie."""
     ratio = now["steps_per_second"] / before["steps_per_second"]
     if now["lowest"] <= before["highest"] and before["lowest"] <= now["highest"]:
         return f"a tie with the baseline: {ratio:.2f} times its steps/s, inside the spread"

@@ -1,4 +1,4 @@
-"""What the profiler and JAX's own monitoring log: the longest operations of a call, and what was compiled."""
+"""Traces by JAX's profiler and events of its monitoring: the longest operations of a call, and compilations."""
 
 import re
 import sys
@@ -10,14 +10,14 @@ from typing import Any
 
 import jax
 
-SCAFFOLD = ("jit(fused)", "while", "body", "closed_call")  # what every step is inside of
+SCAFFOLD = ("jit(fused)", "while", "body", "closed_call")  # scopes that enclose every step
 
 
 COMPILE, TRACE, LOWER = "backend_compile_duration", "jaxpr_trace_duration", "jaxpr_to_mlir_module_duration"
 
 
 def traffic(compiled: Any) -> tuple[float, float]:
-    """Return the bytes that a step moves (the body of a loop counts once) and those that a call holds."""
+    """Return the bytes that a step accesses (the body of a loop counts once) and the bytes that a call allocates."""
     cost = compiled.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
     held = compiled.memory_analysis()
@@ -28,36 +28,38 @@ def traffic(compiled: Any) -> tuple[float, float]:
 
 @contextmanager
 def listening() -> Iterator[dict[str, list[float]]]:
-    """Collect JAX's own events by the last word of their names: durations in seconds, and 1 for what only happens."""
-    heard: dict[str, list[float]] = {}
-    on = [True]
+    """Collect JAX's monitoring events by the last part of their names: durations in seconds, 1 for plain events."""
+    events: dict[str, list[float]] = {}
+    active = [True]
 
-    def hear(event: str, duration_secs: float, **_: Any) -> None:
-        if on:
-            heard.setdefault(event.rsplit("/", 1)[-1], []).append(duration_secs)
+    def on_duration(event: str, duration_secs: float, **_: Any) -> None:
+        if active:
+            events.setdefault(event.rsplit("/", 1)[-1], []).append(duration_secs)
 
-    def happen(event: str, **_: Any) -> None:
-        hear(event, 1.0)
+    def on_event(event: str, **_: Any) -> None:
+        on_duration(event, 1.0)
 
-    jax.monitoring.register_event_duration_secs_listener(hear)
-    jax.monitoring.register_event_listener(happen)
+    jax.monitoring.register_event_duration_secs_listener(on_duration)
+    jax.monitoring.register_event_listener(on_event)
     try:
-        yield heard
+        yield events
     finally:
-        on.clear()  # JAX has no public way to forget a listener
+        active.clear()  # JAX has no public way to unregister a listener
 
 
 def refuse_profilers() -> None:
-    """Raise a ValueError where Python or JAX is being profiled or traced."""
+    """Raise a ValueError if Python or JAX is being profiled or traced."""
     from jax._src import profiler
 
     state = getattr(profiler, "_profile_state", None)
     if sys.getprofile() or sys.gettrace() or getattr(state, "profile_session", None) is not None:
-        raise ValueError("a profiler is running and would be timed too; stop it, or use --profile after the windows")
+        raise ValueError(
+            "a profiler is running and would be timed as well; stop it, or use --profile after the windows"
+        )
 
 
 def top_ops(run: Callable[[], Any], folder: Path, most: int = 20) -> dict[str, float]:
-    """Trace one call into a folder and return its longest operations in ms; loops are left out, not their bodies."""
+    """Trace one call into a folder and return its longest operations in ms; loop bodies, not the loops themselves."""
     folder.mkdir(parents=True, exist_ok=True)
     with jax.profiler.trace(str(folder)):
         run()
@@ -73,6 +75,6 @@ def top_ops(run: Callable[[], Any], folder: Path, most: int = 20) -> dict[str, f
 
 
 def origins(program: str) -> dict[str, str]:
-    """Return, for each operation of a compiled program's text, where in the model and its step it came from."""
+    """Return, for each operation of a compiled program's text, its scope in the model and step."""
     named = re.findall(r"%([\w.-]+) = .*?op_name=\"([^\"]*)\"", program)
     return {op: "/".join(w for w in name.split("/") if w not in SCAFFOLD) for op, name in named}

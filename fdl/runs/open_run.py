@@ -51,13 +51,17 @@ def open_run(
 
     better, finite: of its checkpoints. Raises a ValueError where the folder belongs to another run.
     """
-    processes.by_first(lambda: run_folder.refuse_stranger(workdir, identity))
-    with processes.own(workdir) as own, lock.hold(own, log=log) as held, on_request(processes.count()) as request:
+    processes.on_first_process(lambda: run_folder.refuse_stranger(workdir, identity))
+    with (
+        processes.process_workdir(workdir) as own,
+        lock.hold(own, log=log) as held,
+        on_request(processes.count()) as request,
+    ):
         run_folder.claim(own, identity, devices)
         checkpoints = Checkpoints(
             own / "checkpoints", better, finite=finite, run=run_folder.digest(identity), check_owner=held.check
         )
-        finished = processes.by_first(lambda: run_folder.finished(own, log))
+        finished = processes.on_first_process(lambda: run_folder.finished(own, log))
         run = Run(workdir=own, checkpoints=checkpoints, request=request, finished=finished, log=log, clock=clock)
         if finished:
             yield run

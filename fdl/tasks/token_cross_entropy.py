@@ -62,7 +62,7 @@ def _on_each_device(
 ) -> tuple[Sums, tuple[jax.Array, ...]]:
     """Return `_slice_sums`, computed per device on local rows; totals and the table's gradient are summed once."""
     grid, table = data_axis.grid(), table.astype(hidden.dtype)
-    if grid is None or len(hidden) % grid.shares:
+    if grid is None or len(hidden) % grid.num_shards:
         return _slice_sums(hidden, table, bias, targets, weights, differentiate=differentiate)
 
     def share(*arrays: jax.Array) -> tuple[Sums, tuple[jax.Array, ...]]:

@@ -97,9 +97,9 @@ def test_a_profile_names_operations_and_where_they_came_from(tmp_path):
 
 
 def test_chips_are_known_by_what_their_devices_call_themselves():
-    assert hardware.known("NVIDIA A100-SXM4-40GB") == hardware.CHIPS["A100"]
-    assert hardware.known("TPU v5 lite") == hardware.CHIPS["TPU v5 lite"]
-    assert hardware.known("NVIDIA L40S") is None
+    assert hardware.chip_of("NVIDIA A100-SXM4-40GB") == hardware.CHIPS["A100"]
+    assert hardware.chip_of("TPU v5 lite") == hardware.CHIPS["TPU v5 lite"]
+    assert hardware.chip_of("NVIDIA L40S") is None
     for kind, name in (
         ("TPU v5e", "TPU v5 lite"),
         ("TPU v5p", "TPU v5"),
@@ -113,8 +113,8 @@ def test_chips_are_known_by_what_their_devices_call_themselves():
         ("NVIDIA B200", "B200"),
         ("NVIDIA H100 80GB HBM3", "H100"),
     ):
-        assert hardware.known(kind) is hardware.CHIPS[name], kind
-    assert hardware.known("cpu") is None
+        assert hardware.chip_of(kind) is hardware.CHIPS[name], kind
+    assert hardware.chip_of("cpu") is None
     assert hardware.floors(989e12, 0.0)["H100"] == (1.0, "compute")
     assert hardware.floors(0.0, 3.35e12)["H100"] == (1.0, "memory")
 

@@ -150,7 +150,7 @@ def test_training_means_are_exact_over_the_window(tmp_path):
         ({"steps": 2**31}, "steps 2147483648 is not in [0, 2,147,483,648)"),
         ({"seed": 2**32}, "seed 4294967296 is not in [0, 4,294,967,296)"),
         ({"executor": "warp"}, "executor 'warp' is not one of"),
-        ({"accelerator": "tpu"}, "accelerator 'tpu' is not there: jax sees 8 cpu devices"),
+        ({"accelerator": "tpu"}, "accelerator 'tpu' is not available: jax sees 8 cpu devices"),
         ({"accelerator": "abacus"}, "accelerator 'abacus' is not one of any, cpu, gpu, tpu"),
     ],
 )
@@ -219,7 +219,7 @@ def test_what_cannot_fit_in_memory_is_refused_with_the_bytes(tmp_path, monkeypat
     with pytest.raises(OutOfMemory, match=r"the state takes [0-9,]+ bytes and its \S+ 300 more, and 900 are"):
         fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", log=lambda _: None)
     monkeypatch.setattr("fdl.parallel.memory.free", lambda device: 1600)
-    with pytest.raises(OutOfMemory, match=r"the program needs [0-9,]+ bytes besides its state, and 1,600 are free"):
+    with pytest.raises(OutOfMemory, match=r"the program needs [0-9,]+ bytes besides its state, but 1,600 are free"):
         fdl.train(tiny.experiment(executor="jit"), tmp_path / "run", log=lambda _: None)
     monkeypatch.undo()
     # Nothing was saved: the folder is free for another experiment.

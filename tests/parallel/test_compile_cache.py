@@ -6,9 +6,9 @@ from pathlib import Path
 PROGRAM = """
 import os, sys
 from fdl.parallel import compile_cache
-compile_cache.choose()
+compile_cache.configure()
 import jax
-compile_cache.mend()
+compile_cache.repair_on_read()
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 print(jax.jit(lambda x: x * 2 + 1)(3))
 """
@@ -35,7 +35,7 @@ def test_a_damaged_entry_is_one_line_and_written_again(tmp_path):
     entries[0].write_bytes(whole[: len(whole) // 2])
     said = compile_in(tmp_path)[1]
     assert said.count("\n") == 1
-    assert said.startswith("warning: a kept program was damaged and is compiled again")
+    assert said.startswith("warning: a cached program was damaged and is compiled again")
     assert len(entries[0].read_bytes()) > len(whole) // 2
     assert compile_in(tmp_path)[1] == ""
 
@@ -44,7 +44,7 @@ def test_a_cache_that_cannot_be_written_to_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     said = compile_in(tmp_path / "file")[1]
     assert said.count("\n") == 1
-    assert "programs are not kept in" in said
+    assert "programs are not cached in" in said
 
 
 def test_an_entry_that_is_half_written_on_a_full_disk_is_taken_away(tmp_path, monkeypatch, capsys):
@@ -60,7 +60,7 @@ def test_an_entry_that_is_half_written_on_a_full_disk_is_taken_away(tmp_path, mo
 
     monkeypatch.setattr(compilation_cache, "put_executable_and_time", put)
     monkeypatch.setattr(compilation_cache, "get_executable_and_time", compilation_cache.get_executable_and_time)
-    compile_cache.mend()
+    compile_cache.repair_on_read()
     for key in ("a", "b"):
         compilation_cache.put_executable_and_time(key, "name")
     assert list(tmp_path.iterdir()) == []

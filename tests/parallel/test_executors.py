@@ -112,6 +112,6 @@ def test_a_mesh_that_cannot_be_is_refused(changes, words) -> None:
 
 def test_only_the_axes_of_the_batch_divide_it() -> None:
     made = tiny.experiment(mesh={"data": 2, "model": 4}, batch_size=6)
-    check(made, make_executor(made).shares)
+    check(made, make_executor(made).num_shards)
     with pytest.raises(ValueError, match="batch_size 6 does not divide over 4 devices"):
         check(made, 4)

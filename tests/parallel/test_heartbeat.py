@@ -23,7 +23,7 @@ class Store:
 @pytest.fixture
 def left(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     reasons: list[str] = []
-    monkeypatch.setattr(heartbeat, "leave", reasons.append)
+    monkeypatch.setattr(heartbeat, "exit_process", reasons.append)
     return reasons
 
 
@@ -47,7 +47,7 @@ def test_the_first_notices_which_one_is_silent(left):
     live(processes[:2], SILENCE)
     assert not left
     live(processes[:2], 1)
-    assert left == [f"process 2 has shown no sign of life for {SILENCE} seconds"]
+    assert left == [f"process 2 has sent no heartbeat for {SILENCE} seconds"]
 
 
 def test_the_others_notice_that_the_first_is_silent(left):
@@ -58,7 +58,7 @@ def test_the_others_notice_that_the_first_is_silent(left):
     live(processes[1:], SILENCE - 1)
     assert not left
     live(processes[1:], 1)
-    assert left == [f"process 0 has shown no sign of life for {SILENCE} seconds"] * 2
+    assert left == [f"process 0 has sent no heartbeat for {SILENCE} seconds"] * 2
 
 
 def test_one_that_takes_fewer_turns_is_alive(left):

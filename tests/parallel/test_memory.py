@@ -42,7 +42,7 @@ def test_another_libc_is_left_alone(monkeypatch):
     from fdl.parallel import memory
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert not memory.keep_freed()
+    assert not memory.keep_freed_memory()
 
 
 def test_saving_leaves_nothing_behind_in_memory(tmp_path):

@@ -105,7 +105,7 @@ def test_a_signal_that_jax_took_for_itself_is_ours_again_after_joining(monkeypat
         ctypes.CDLL(None).signal(signal.SIGTERM, signal.SIG_IGN)
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
-    monkeypatch.setattr(processes.heartbeat, "begin", lambda: None)
+    monkeypatch.setattr(processes.heartbeat, "start", lambda: None)
     with on_request() as request:
         processes.join()
         os.kill(os.getpid(), signal.SIGTERM)

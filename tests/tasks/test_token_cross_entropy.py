@@ -108,14 +108,14 @@ def test_every_executor_takes_the_same_steps_with_sliced_logits(kind, executor, 
         return jax.device_get(call(*args))
 
     plain = run(jit(jax.devices()[:1]))
-    monkeypatch.setattr(token_head, "MANY", 8)
+    monkeypatch.setattr(token_head, "MIN_VOCABULARY", 8)
     monkeypatch.setenv("FDL_KERNELS", "token_head=custom")
     devices = jax.devices()[:count]
     tiny.close(run(executor(devices, shape) if shape else executor(devices)), plain, 2e-5)
 
 
 def test_a_task_that_takes_logits_alone_is_given_logits(monkeypatch):
-    monkeypatch.setattr(token_head, "MANY", 8)
+    monkeypatch.setattr(token_head, "MIN_VOCABULARY", 8)
     monkeypatch.setenv("FDL_KERNELS", "token_head=custom")
     model = gpt(40, width=16, depth=1, heads=2, context=8)
     seen = []

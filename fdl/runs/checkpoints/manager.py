@@ -102,7 +102,7 @@ class Checkpoints:
         """
         self.wait()
         step, state = int(state.step), plain(state)
-        if processes.by_first(lambda: step in self.steps() and self._commit(step)["step"] == step):
+        if processes.on_first_process(lambda: step in self.steps() and self._commit(step)["step"] == step):
             return
         draft = self.folder / f".saving-{step}"
         common = shards.common(draft) if shards.are_needed(state) else None
@@ -227,7 +227,7 @@ class Checkpoints:
         # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
         arrays = ((name, leaf) for name, leaf in held if np.ndim(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact))
         bad = next((name for name, leaf in arrays if not np.isfinite(leaf).all()), None) if self.finite else None
-        if not processes.agreed(bad is None):
+        if not processes.all_agree(bad is None):
             bad = bad or "a part that another process holds"
             raise NotFinite(f"step {step}: {bad} is not finite; checkpoints hold {self.steps()}")
 
@@ -261,8 +261,8 @@ class Checkpoints:
             self._publish(draft, step, meta, {"leaves": whole, "pieces": joined})
 
         try:
-            processes.together(write)
-            processes.together(publish if processes.first() else lambda: None)
+            processes.all_or_raise(write)
+            processes.all_or_raise(publish if processes.first() else lambda: None)
         except Exception as error:
             raise self._failed(draft, step, error) from error
 

@@ -21,8 +21,8 @@ class Saved(NamedTuple):
 
 def shared(found: Saved | None, like: TrainState) -> Saved | None:
     """Give every process the checkpoint that the first one found; `like` is its structure."""
-    told = processes.by_first(lambda: found and {"step": found.step, "meta": found.meta})
+    told = processes.on_first_process(lambda: found and {"step": found.step, "meta": found.meta})
     if told is None:
         return None
-    state = processes.from_first(found and plain(found.state), jax.eval_shape(plain, like))
+    state = processes.broadcast_from_first(found and plain(found.state), jax.eval_shape(plain, like))
     return Saved(told["step"], state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key))), told["meta"])

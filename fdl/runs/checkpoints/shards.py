@@ -33,14 +33,14 @@ class Piece(NamedTuple):
 
 def are_needed(tree: PyTree) -> bool:
     """Say whether a tree holds arrays of which no process has the whole."""
-    return processes.count() > 1 and any(processes.split(leaf) for leaf in jax.tree.leaves(tree))
+    return processes.count() > 1 and any(processes.is_split(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def own(leaves: Iterable[tuple[str, Any]]) -> list[Piece]:
     """Return the pieces of named leaves that this process writes; together the processes write each number once."""
     found = []
     for name, leaf in leaves:
-        if processes.split(leaf):
+        if processes.is_split(leaf):
             shards = [(shard.index, shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
         else:
             shards = [((slice(None),) * np.ndim(leaf), leaf)] if processes.first() else []
@@ -60,8 +60,8 @@ def common(folder: Path) -> Path | None:
         mark.touch()
         return [str(folder.absolute()), mark.name]
 
-    place, mark = processes.by_first(make)
-    seen = processes.agreed((Path(place) / mark).exists())
+    place, mark = processes.on_first_process(make)
+    seen = processes.all_agree((Path(place) / mark).exists())
     if processes.first():
         (folder / mark).unlink()
     return Path(place) if seen else None
