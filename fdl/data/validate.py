@@ -39,7 +39,8 @@ def check_source(source: Source | LazySource, spec: Spec, name: str, split: str,
         index = np.arange(start, min(start + block, source.size))
         if whole:
             rows = jax.tree.map(lambda leaf, at=start: leaf[at : at + block], source.arrays)
-            check_values(Batch(rows[0], rows[1], first.weights), spec, name, split, index, task)
+            weights = rows[2] if len(rows) > 2 else first.weights
+            check_values(Batch(rows[0], rows[1], weights), spec, name, split, index, task)
         else:
             check_values(source.fetch(index), spec, name, split, index, task)
 
@@ -56,7 +57,7 @@ def check_shapes(batch: Batch, spec: Spec, name: str, split: str) -> None:
 def check_values(
     batch: Batch, spec: Spec, name: str, split: str, indices: np.ndarray, task: Check | None = None
 ) -> None:
-    """Raise a ValueError where a target is no class, a token not in the vocabulary, or a number not finite.
+    """Raise a ValueError where a target is no class, a token no word, a number not finite or a weight below 0.
 
     indices: the examples' numbers in the split, for the message. task: what the task says its targets may be.
     """
@@ -79,6 +80,11 @@ def check_values(
                 raise ValueError(
                     f"{where} {indices[bad[0]]}: {part} are not finite; mend them or leave the example out"
                 )
+    weights = np.asarray(batch.weights)
+    if weights.size and not (weights.min() >= 0 and weights.max() < np.inf):
+        flat = weights.reshape(len(weights), -1)
+        row, column = np.argwhere(~((flat >= 0) & (flat < np.inf)))[0]
+        raise ValueError(f"{where} {indices[row]}: weight {flat[row, column]:g} is not 0 or more; mend it")
     if task is not None and batch.targets is not None and (wrong := task(batch.targets)):
         row, what = wrong
         raise ValueError(f"{where} {indices[row]}: {what}")

@@ -57,9 +57,11 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
         }
 
     def check(targets: PyTree) -> tuple[int, str] | None:
-        return outside(
-            targets["label"], 0, classes - 1, f"a class of detect({classes}): 0 to {classes - 1}"
-        ) or outside(targets["row"], 0, rows - 1, f"one of the rows=0 to {rows - 1} of detect({classes}, {rows})")
+        return (
+            outside(targets["label"], 0, classes - 1, f"a class of detect({classes}): 0 to {classes - 1}")
+            or outside(targets["row"], 0, rows - 1, f"one of the rows=0 to {rows - 1} of detect({classes}, {rows})")
+            or no_boxes(targets["box"])
+        )
 
     return Task(
         name="detect",
@@ -73,6 +75,17 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
         predict=lambda outputs: _predict(outputs, most),
         check=check,
     )
+
+
+def no_boxes(boxes: np.ndarray) -> tuple[int, str] | None:
+    """Return the first row of boxes f32[n, N, 4] that has one which is turned over or in pixels, and what it is."""
+    boxes = np.asarray(boxes)
+    wrong = (boxes[..., 2:] < boxes[..., :2]).any(-1) | (np.abs(boxes) > _BEYOND).any(-1)
+    if not wrong.any():
+        return None
+    row, place = np.argwhere(wrong)[0]
+    shown = ", ".join(f"{edge:g}" for edge in boxes[row, place])
+    return int(row), f"box ({shown}) is not left, top, right, bottom as fractions of the image"
 
 
 def losses(outputs: Mapping[str, Array], boxes: Array, labels: Array, radius: float) -> jax.Array:
@@ -114,31 +127,39 @@ def detections(outputs: Mapping[str, Array], most: int) -> dict[str, jax.Array]:
     return {"class": chosen % classes, "logit": best, "box": picked, "kept": best > -jnp.inf}
 
 
+_BEYOND = 2.0  # image sides from the image that a coordinate may lie; pixels lie farther
+
+
 def mean_precision(predictions: Unreduced, ground_truth: Sum) -> list[float]:
     """Return the mean average precision over the classes that occur, per IoU threshold.
 
     predictions: f64[n, M, 3 + L], per detection: 1, its class, its logit, and whether it is correct at each threshold;
     zeros for padding. ground_truth: counts [K] of each class.
     """
-    detected = predictions.total.reshape(-1, predictions.total.shape[-1])
+    detected = np.asarray(predictions.total).reshape(-1, predictions.total.shape[-1])
     detected = detected[detected[:, 0] == 1]
     detected = detected[np.argsort(-detected[:, 2], kind="stable")]
     present = [(label, count) for label, count in enumerate(counts(ground_truth)) if count > 0]
     if not present:
         return [math.nan] * len(THRESHOLDS)
-    per_class = [
-        [average_precision(hit, count) for hit in detected[detected[:, 1] == label, 3:].T] for label, count in present
-    ]
+    per_class = []
+    for label, count in present:
+        found = detected[detected[:, 1] == label]
+        per_class.append([average_precision(hit, count, found[:, 2]) for hit in found[:, 3:].T])
     return np.mean(per_class, axis=0).tolist()
 
 
-def average_precision(correct: np.ndarray, ground_truth: float) -> float:
+def average_precision(correct: np.ndarray, ground_truth: float, logits: np.ndarray | None = None) -> float:
     """Return the area under the precision-recall curve, precision interpolated as the maximum at higher recall.
 
     correct: [n], 1 or 0 per detection, most confident first; ground_truth: number of objects.
+    logits: [n], the confidences: equal ones pass a threshold together, whatever their order. None: all differ.
     """
     hits = np.cumsum(correct)
     precision = hits / np.arange(1, len(hits) + 1)
+    if logits is not None and len(logits):
+        ends = np.append(np.flatnonzero(np.diff(logits) != 0), len(logits) - 1)
+        precision = precision[ends[np.searchsorted(ends, np.arange(len(logits)))]]
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(best * correct) / ground_truth)
 

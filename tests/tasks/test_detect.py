@@ -53,6 +53,33 @@ def test_average_precision_by_hand():
     assert average_precision(np.array([]), 3) == 0
 
 
+def test_equally_certain_detections_have_no_order():
+    both = [average_precision(np.array(right), 1, np.array([0.5, 0.5])) for right in ([1.0, 0], [0, 1.0])]
+    assert both == [1 / 2, 1 / 2]
+    assert average_precision(np.array([1.0, 0, 1, 0]), 2, np.array([3, 2, 2, 1])) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_images_without_things_or_without_detections_count():
+    box = np.float32([[0.1, 0.1, 0.5, 0.5]])
+    targets = {"box": np.stack([box, box, 0 * box]), "label": np.zeros((3, 1), int), "row": np.arange(3)}
+    logits = np.float32([3, -np.inf, 9]).reshape(3, 1, 1, 1)  # found; nothing said; a thing where there is none
+    outputs = {"class": logits, "box": np.tile(box[0], (3, 1, 1, 1)).astype(np.float32)}
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        turned = jax.tree.map(lambda x, order=order: x[order], (outputs, targets))
+        values = detect(1, 3).finish(detect(1, 3)(turned[0], Batch(None, turned[1], np.ones(3, np.float32))))
+        assert values["map50"] == pytest.approx(1 / 2 * 1 / 2)
+
+
+@pytest.mark.parametrize("box", [[0.5, 0.1, 0.2, 0.4], [10, 20, 100, 200], [0.1, 0.6, 0.9, 0.4]])
+def test_boxes_in_pixels_or_turned_over_are_refused(box):
+    _, batch = made()
+    assert detect(3, rows=23).check(batch.targets) is None
+    batch.targets["box"][5, 1] = box
+    row, said = detect(3, rows=23).check(batch.targets)
+    assert row == 5
+    assert "is not left, top, right, bottom as fractions of the image" in said
+
+
 def made(rows=23, side=6, classes=3, most=2):
     """Targets, and outputs that are right at the middle of each thing, with noise elsewhere and some boxes off."""
     rng = np.random.default_rng(0)

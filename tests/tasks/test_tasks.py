@@ -119,6 +119,17 @@ def test_smoothing_and_mixed_targets_are_the_same_cross_entropy() -> None:
     assert smooth["correct"].total == mixed["correct"].total
 
 
+def test_smoothing_takes_nothing_from_what_is_masked() -> None:
+    _, logits, batch = examples("next_token")
+    kept = batch.weights > 0
+    for smoothing in (0.0, 0.2):
+        task = classify(5, smoothing=smoothing)
+        masked = task.finish(task(logits, batch))
+        alone = task.finish(task(logits[kept], Batch(None, batch.targets[kept], batch.weights[kept])))
+        for metric in ("loss", "accuracy", "f1"):
+            assert masked[metric] == pytest.approx(alone[metric], rel=1e-6)
+
+
 def test_many_classes_keep_no_confusion_matrix() -> None:
     sums = classify(1000)(np.zeros((2, 1000), np.float32), Batch(None, np.array([3, 4]), np.ones(2, np.float32)))
     assert "confusion" not in sums
