@@ -20,6 +20,7 @@ from fdl.data.modalities.fit_plan import BLOCK, candidates, fit_plan
 from fdl.data.modalities.plan import Plan, numeric
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.readers.memory import as_records
+from fdl.data.readers.row_store import release_memory
 from fdl.data.records import Column, Records, complete, drop_missing
 from fdl.data.split import pick
 
@@ -84,6 +85,8 @@ def table(
         categories=plan.categories,
     )
     fitted = {"target": target_of.fitted or {"target": goal_column, "names": target_of.names}, "plan": plan.as_json()}
+    if records.on_disk:
+        release_memory()
     load = lazy if records.on_disk else lambda split: pick(sources(), split)
     made = dataset_of(records, spec, load, fitted)
     return replace(made, notes=tuple(plan.lines()))
@@ -93,8 +96,15 @@ def _in_parts(read: Callable[[np.ndarray], Batch]) -> Callable[[np.ndarray], Bat
     """Return the same reading, some rows at a time: on the way to 32 bits they take many times their memory."""
 
     def read_parts(indices: np.ndarray) -> Batch:
-        parts = [read(indices[at : at + _PART]) for at in range(0, len(indices), _PART)]
-        return parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        part = read(indices[:_PART])
+        if len(indices) <= _PART:
+            return part
+        whole: Batch = jax.tree.map(lambda leaf: np.empty((len(indices), *leaf.shape[1:]), leaf.dtype), part)
+        for at in range(0, len(indices), _PART):
+            part = read(indices[at : at + _PART]) if at else part
+            for leaf, rows in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
+                leaf[at : at + _PART] = rows
+        return whole
 
     return read_parts
 

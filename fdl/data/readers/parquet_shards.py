@@ -13,7 +13,7 @@ from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.cells import Texts, Words
 from fdl.data.readers.column_types import SENTINELS, Typed, as_text, type_column, type_json
 from fdl.data.readers.dialect import Dialect
-from fdl.data.readers.row_store import RowStore, store_rows
+from fdl.data.readers.row_store import RowStore, release_memory, store_rows
 from fdl.data.records import Column, Field, Records
 
 HELD = 2**28  # bytes of decoded Parquet that are held in memory
@@ -67,7 +67,7 @@ def shard_records(
         if isinstance(told.values, Texts):  # the rows keep their numbers
             told = replace(told, values=Texts(np.zeros(0, np.int32), told.values.words))
         typed[column] = told
-    _release()
+    release_memory()
     store: list[RowStore] = []
 
     def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
@@ -115,7 +115,7 @@ def _row_store(paths: Sequence[Path], typed: Mapping[str, Typed], key: str) -> R
             f"{paths[0]} is too large to be held in memory, and nothing can be kept; give $FDL_CACHE a folder with room"
         )
     store = store_rows(folder / f"{seen}.rows", dtype, words, batches)
-    _release()
+    release_memory()
     return store
 
 
@@ -187,13 +187,6 @@ def _column(paths: Sequence[Path], name: str) -> Any:
     coded = [name] if pa.types.is_string(_schema(paths[0]).field(name).type) else None
     parts = [parquet.read_table(path, columns=[name], read_dictionary=coded).column(0) for path in paths]
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
-
-
-def _release() -> None:
-    """Give back the memory that Arrow keeps for what may come."""
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
 
 
 def _batches(paths: Sequence[Path], names: list[str]) -> Iterator[Any]:

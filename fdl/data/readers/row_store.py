@@ -4,9 +4,11 @@ A file that is mapped into memory counts as memory as soon as it is touched; thi
 run's memory does not grow with its table.
 """
 
+import ctypes
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,12 @@ def store_rows(
         finally:
             scratch.unlink(missing_ok=True)
     return RowStore(path, dtype, words)
+
+
+def release_memory() -> None:
+    """Give back to the system what Arrow and the C library keep for what may come: as much as the table's columns."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
