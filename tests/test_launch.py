@@ -51,7 +51,7 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
         (["--mode=fly"], "--mode=fly"),
         (["digits_cnn"], "'digits_cnn' is no flag"),
         (["--epochs=0"], "epochs 0 and batch_size 64 must be positive"),
-        (["--width=0"], "do not fit dataset"),
+        (["--width=0"], "no width may be 0"),
         (["--width=2.5"], "--width=2.5: write a whole number"),
         (["--dropout=half"], "--dropout=half: write a number"),
         (["--depth=-1"], "depth=-1 is below 0"),
@@ -96,6 +96,17 @@ def test_list_and_help_do_not_import_jax(tmp_path):
     assert helped.returncode == 0, helped.stderr
     assert "--width" in helped.stdout
     assert launch("--widht=1", PYTHONPATH=str(tmp_path)).returncode == 2
+
+
+@pytest.mark.parametrize("variable", ["JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS"])
+@pytest.mark.parametrize("words", [[], ["--seeds=2"], ["--mode=evaluate"]])
+def test_a_debug_mode_that_programs_cannot_follow_is_refused_in_one_line(tmp_path, variable, words):
+    if words and variable != "JAX_DISABLE_JIT":
+        pytest.skip("one variable in every mode, and every variable in one")
+    done = launch(*words, "--workdir=run", cwd=tmp_path, **{variable: "1"})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{variable} is set" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("words", [["--list"], ["--help"], ["--experiment=gpt2", "--help"]])

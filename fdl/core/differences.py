@@ -14,7 +14,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], template: str
     ['cores was 2 and is 4']
     """
     return [
-        template.format(name=name, before=shown(before.get(name, "absent")), now=shown(now.get(name, "absent")))
+        template.format(name=name, before=before.get(name, "absent"), now=now.get(name, "absent"))
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]

@@ -67,7 +67,10 @@ def fit(experiment: Experiment) -> PyTree:
         return outputs, experiment.task(outputs, batch)
 
     try:
-        outputs, sums = jax.eval_shape(run, experiment.abstract())
+        state = experiment.abstract()
+        if empty := _empty_parameter(state.params):
+            raise ValueError(f"no width may be 0, and {empty}")
+        outputs, sums = jax.eval_shape(run, state)
     except (TypeError, ValueError, ArithmeticError) as error:
         inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
         reason = " ".join(str(error).split())[:300]
@@ -79,6 +82,14 @@ def fit(experiment: Experiment) -> PyTree:
         ) from error
     assert "loss" in sums, f"task {experiment.task.name!r} gives no 'loss'"
     return outputs
+
+
+def _empty_parameter(params: PyTree) -> str:
+    """Return the path and shape of a parameter without a number, or nothing: some initialisers take a width of 0."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        if 0 in leaf.shape:
+            return f"{jax.tree_util.keystr(path, simple=True, separator='/')} is {list(leaf.shape)}"
+    return ""
 
 
 def evaluate_batch_size(experiment: Experiment, shares: int) -> int:

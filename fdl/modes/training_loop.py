@@ -22,7 +22,7 @@ from fdl.runs.interruptions import RestartLog
 from fdl.runs.metrics_log import Record, lines, training_seconds
 from fdl.runs.open_run import Run
 from fdl.runs.progress import Progress
-from fdl.runs.progress_bar import bar, brief
+from fdl.runs.progress_bar import bar, headline
 
 Metrics = Any  # of one experiment a mapping, of a population a list of them
 
@@ -125,7 +125,8 @@ def train_to_end(
             # Do what is due at this step.
             if due.logs(step):
                 progress.metrics["train"], progress.window = subject.finish(progress.window), {}
-                shown.set_postfix_str(brief(write("train", seconds=progress.seconds)), refresh=False)
+                metrics = write("train", seconds=progress.seconds)
+                shown.set_postfix_str(headline(metrics, made.task.primary), refresh=False)
             if due.evaluates(step):
                 state, progress.metrics["validation"] = subject.evaluate["validation"](state)
                 write("validation")

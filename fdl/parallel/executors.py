@@ -57,6 +57,9 @@ class Executor:
     grid: data_axis.Grid | None = None
     local_rows: Callable[[int], slice] = slice
 
+    def __post_init__(self) -> None:
+        refuse_debug_modes()
+
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
         """Return the step compiled for these shapes and shardings."""
         with _without_compile_cache(self.devices):
@@ -97,6 +100,22 @@ class Executor:
             lambda x, at: math.prod(at.shard_shape(x.shape)) * x.dtype.itemsize, state, self.layout(state)
         )
         return sum(jax.tree.leaves(local))
+
+
+DEBUG_MODES = {  # of JAX, which run a function operation by operation; what fdl has in their place
+    "jax_disable_jit": "--steps_per_call=1 and jax.debug.print show what is inside a step",
+    "jax_debug_nans": "--nonfinite=stop names the step, the module and the rows",
+    "jax_debug_infs": "--nonfinite=stop names the step, the module and the rows",
+}
+
+
+def refuse_debug_modes() -> None:
+    """Raise a ValueError where JAX is told to debug in a way that programs compiled ahead of time cannot follow."""
+    for name, instead in DEBUG_MODES.items():
+        if getattr(jax.config, name):
+            raise ValueError(
+                f"{name.upper()} is set, and steps are programs compiled ahead of time; unset it: {instead}"
+            )
 
 
 def _for_target(

@@ -9,13 +9,23 @@ from tqdm.auto import tqdm
 
 from fdl.parallel import processes
 
+# The metrics stand before the bar: tqdm cuts off at the right what a narrow terminal has no room for.
+FORMAT = "{desc}: {percentage:3.0f}%{postfix} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
+
 
 @contextmanager
 def bar(total: int, done: int, unit: str, title: str) -> Iterator["tqdm[Any]"]:
-    """Visualize a progress bar on standard error; where that is no terminal it speaks seldom."""
+    """Show a progress bar on standard error; where that is no terminal it speaks seldom."""
     interval, silent = 0.2 if sys.stderr.isatty() else 10.0, not processes.first()
     with tqdm(
-        total=total, initial=done, unit=unit, desc=title, mininterval=interval, dynamic_ncols=True, disable=silent
+        total=total,
+        initial=done,
+        unit=unit,
+        desc=title,
+        bar_format=FORMAT,
+        mininterval=interval,
+        dynamic_ncols=True,
+        disable=silent,
     ) as shown:
         yield shown
 
@@ -23,3 +33,9 @@ def bar(total: int, done: int, unit: str, title: str) -> Iterator["tqdm[Any]"]:
 def brief(values: dict[str, Any]) -> str:
     """Return scalars in a few characters, such as `loss=0.031 accuracy=0.991`."""
     return " ".join(f"{name}={value:.4g}" for name, value in values.items() if isinstance(value, int | float))
+
+
+def headline(metrics: dict[str, Any], primary: str) -> str:
+    """Return what fits beside a bar: the loss and the metric that the task is judged by, or the first two there are."""
+    main = {name: metrics[name] for name in ("loss", primary) if name in metrics}
+    return brief(main or dict(list(metrics.items())[:2]))

@@ -113,4 +113,4 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
 
 def _shown(identity: Mapping[str, Any]) -> dict[str, str]:
     """Return the values as they are told: texts in quotes, so that an empty one shows."""
-    return {name: repr(value) for name, value in identity.items()}
+    return {name: repr(shown(value)) for name, value in identity.items()}
