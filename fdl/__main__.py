@@ -14,6 +14,7 @@ from absl import flags as absl_flags
 from fdl import cli, pages
 from fdl.flags import (
     DEFAULT,
+    DESCRIBING,
     KNOBS,
     MANY,
     MEASURING,
@@ -49,6 +50,7 @@ MODES = {  # of the flags that some modes alone have
     SAMPLING: ("generate",),
     PREDICTING: ("predict",),
     MEASURING: ("bench",),
+    DESCRIBING: ("describe",),
 }
 
 

@@ -5,6 +5,7 @@ Nothing heavy is imported before the input is known to be right.
 
 import logging
 import os
+import subprocess
 import sys
 import threading
 import traceback
@@ -17,7 +18,7 @@ import fdl
 from fdl import pages
 from fdl.core import kernel_choice, out_of_memory
 from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped, reason
-from fdl.parallel import compile_cache, memory
+from fdl.parallel import compile_cache, memory, targets
 from fdl.runs import lock, signals, streams
 from fdl.runs import workdir as folder
 
@@ -51,6 +52,8 @@ def stoppable(run: Callable[[], int]) -> int:
         return end(Fault(f"the page or a library it uses called sys.exit({error.code!r}); take that call out"), FAULT)
 
 
+CHIPS = sorted(targets.TARGETS)
+TARGET = "FDL_TARGET"  # in the environment of the process that compiles for a chip that is not here
 OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
 
 
@@ -83,6 +86,10 @@ def run(
             return DONE
         if mode == "train" and distributed is None:
             lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
+        if chip := (own or {}).get("chip"):
+            code = in_subprocess(chip)
+            if code is not None:
+                return code
         prepare_jax(settings, distributed)
         settings = {name: value for name, value in settings.items() if name not in OF_THE_PROCESS}
         if mode == "doctor":
@@ -161,6 +168,32 @@ def remedy(error: Exception, page: pages.Page, mode: str, own: Mapping[str, Any]
     return f"{out_of_memory.summary(str(error))}; {', '.join(ways)}"
 
 
+def describe(experiment: "Experiment", *, chip: str | None = None) -> None:
+    """Describe an experiment, or what it takes on a chip that is not here."""
+    if chip is None:
+        fdl.describe(experiment)
+        return
+    from fdl.modes.describe_target import describe_target
+
+    describe_target(experiment, chip)
+
+
+def in_subprocess(target: str) -> int | None:
+    """Run this command again with what a target's compiler reads at its start, and return its exit code.
+
+    None where this is that process already. It is one of its own, since a compiler may end it without a word.
+    """
+    wanted = {**targets.environment(target), TARGET: target}
+    if os.environ.get(TARGET) == target:
+        return None
+    code = subprocess.run([sys.executable, *sys.orig_argv[1:]], env={**os.environ, **wanted}, check=False).returncode
+    if code < 0:
+        raise Fault(
+            f"the compiler for {target} ended with signal {-code}; docs/accelerators.md names versions that work"
+        )
+    return code
+
+
 def measure(
     experiment: "Experiment",
     place: Path,
@@ -204,7 +237,7 @@ MODES: Mapping[str, Callable[..., object]] = {
     "evaluate": lambda experiment, place, **own: fdl.evaluate(experiment, place, **own),
     "predict": lambda experiment, place, **own: fdl.predict(experiment, place, **own),
     "generate": generate,
-    "describe": lambda experiment, place: fdl.describe(experiment),
+    "describe": lambda experiment, place, **own: describe(experiment, **own),
     "bench": measure,
 }
 

@@ -13,12 +13,13 @@ DEFAULT = "digits_mlp"
 KNOBS, SETTINGS = "knobs of the experiment", "where and how often (never what is computed)"
 OPTIONS, RUN, MANY = "options of any experiment", "the run", "many runs"
 PROCESSES, READING = "several processes as one run", "which weights are read"
-SAMPLING, PREDICTING, MEASURING = (
+SAMPLING, PREDICTING, MEASURING, DESCRIBING = (
     "what --mode=generate writes",
     "what --mode=predict answers",
     "what --mode=bench measures",
+    "what --mode=describe compiles",
 )
-TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING)
+TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING, DESCRIBING)
 WIDTH = 80  # columns of a terminal nobody has widened
 
 
@@ -203,6 +204,7 @@ def _of_modes(found: flags.FlagValues) -> None:
     measuring.text("baseline", None, "the JSON of an earlier bench, to compare with")
     measuring.text("profile", None, "a folder for a trace of one call, and show the longest operations")
     measuring.text("out", None, "where the JSON goes; the run folder's name and .bench.json")
+    Group(found, DESCRIBING).choice("chip", None, cli.CHIPS, "a chip that need not be here: does it fit there?")
 
 
 def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:

@@ -1,6 +1,9 @@
 """Where an experiment runs: the executor it asks for, and the first state laid out on its devices."""
 
 import math
+from collections.abc import Sequence
+
+import jax
 
 from fdl.core.forward import arguments
 from fdl.core.types import TrainState
@@ -10,9 +13,10 @@ from fdl.parallel import executors, processes, sharding
 from fdl.parallel.devices import find
 
 
-def make_executor(experiment: Experiment) -> executors.Executor:
-    """Make the executor an experiment asks for, on the accelerator it asks for."""
-    devices, name, shape = find(experiment.accelerator), experiment.executor, experiment.mesh
+def make_executor(experiment: Experiment, devices: Sequence[jax.Device] | None = None) -> executors.Executor:
+    """Make the executor an experiment asks for, on the accelerator it asks for, or on these devices."""
+    devices = list(devices or find(experiment.accelerator))
+    name, shape = experiment.executor, experiment.mesh
     if name == "auto":
         name = "jit" if len(devices) == 1 and not shape else "mesh"
     if name not in executors.EXECUTORS:

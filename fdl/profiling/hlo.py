@@ -22,6 +22,7 @@ class Operation(NamedTuple):
 
     opcode: such as "dot" or "copy". shape: of the result, as text. operands: the text from the parentheses on.
     source: its op_name in the model. cycles: the TPU compiler's estimate, 0 if it gives none.
+    fused: part of a fusion; its result is no array in memory.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Operation(NamedTuple):
     operands: str
     source: str
     cycles: int
+    fused: bool
 
     @property
     def nbytes(self) -> int:
@@ -39,8 +41,12 @@ class Operation(NamedTuple):
 
 def operations(text: str) -> list[Operation]:
     """Return the operations of every computation of a program."""
-    found = []
-    for line in re.sub(r"/\*index=\d+\*/", "", text).splitlines():
+    text = re.sub(r"/\*index=\d+\*/", "", text)
+    fusions = set(re.findall(r" fusion\(.*? calls=%?([\w.\-]+)", text))
+    found, computation = [], ""
+    for line in text.splitlines():
+        if begun := re.match(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$", line):
+            computation = begun[1]
         match = _OPERATION.match(line)
         if match is None:
             continue
@@ -48,7 +54,15 @@ def operations(text: str) -> list[Operation]:
         source = re.search(r'op_name="([^"]*)"', line)
         cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
         found.append(
-            Operation(name, opcode, shape, operands, source[1] if source else "", int(cycles[1]) if cycles else 0)
+            Operation(
+                name,
+                opcode,
+                shape,
+                operands,
+                source[1] if source else "",
+                int(cycles[1]) if cycles else 0,
+                computation in fusions,
+            )
         )
     return found
 
@@ -61,6 +75,12 @@ def arrays(shape: str) -> list[tuple[str, tuple[int, ...]]]:
 def nbytes(shape: str) -> int:
     """Return the bytes of the arrays in a shape's text, without padding of the layout."""
     return sum(BYTES[dtype] * math.prod(sides) for dtype, sides in arrays(shape))
+
+
+def shape_of(operation: Operation) -> str:
+    """Return the shape of an operation's result without its layout, what it is, and the last words of its source."""
+    words = "/".join(operation.source.split("/")[-2:])
+    return f"{re.sub(r'{[^}]*}', '', operation.shape)} {operation.opcode}" + (f" ({words})" if words else "")
 
 
 def collectives(found: Iterable[Operation]) -> dict[str, tuple[int, int]]:
@@ -105,6 +125,7 @@ def largest(found: Iterable[Operation], most: int = 3) -> list[Operation]:
     by_shape: Mapping[tuple[str, int], Operation] = {
         (re.sub(r"\{[^}]*\}", "", operation.shape), operation.nbytes): operation
         for operation in found
-        if operation.opcode not in ("parameter", "tuple", "get-tuple-element", "while", "bitcast", "conditional")
+        if not operation.fused
+        and operation.opcode not in ("parameter", "tuple", "get-tuple-element", "while", "bitcast", "conditional")
     }
     return sorted(by_shape.values(), key=lambda operation: -operation.nbytes)[:most]

@@ -17,6 +17,7 @@ from fdl.core.integers import ceil_div
 from fdl.core.types import Array, TokenLogits
 
 SLICE_BYTES = 2**29  # of the logits of one slice, per device
+LANES = 128  # the vocabulary is padded to whole tiles once; compilers pad each of its arrays by itself
 Sums = tuple[jax.Array, jax.Array]
 Slice = tuple[jax.Array, jax.Array, jax.Array]
 
@@ -83,7 +84,9 @@ def _slice_sums(
     hidden: jax.Array, table: jax.Array, bias: jax.Array, targets: jax.Array, weights: jax.Array, *, differentiate: bool
 ) -> tuple[Sums, tuple[jax.Array, ...]]:
     """Return the sums and, if `differentiate`, the loss gradients of hidden, table and bias, the latter in float32."""
-    batch, time = hidden.shape[:2]
+    (batch, time), vocabulary = hidden.shape[:2], len(table)
+    missing = -vocabulary % LANES
+    table, bias = jnp.pad(table, ((0, missing), (0, 0))), jnp.pad(bias, (0, missing), constant_values=-jnp.inf)
     count = slices(batch, time, len(table))
 
     def cut(x: jax.Array) -> jax.Array:  # [B, T, ...] to [slices, B, T / slices, ...], padded with weight 0
@@ -109,7 +112,7 @@ def _slice_sums(
     if differentiate:
         begin += [jnp.zeros(table.shape, jnp.float32), jnp.zeros(bias.shape, jnp.float32)]
     (total, *of_all), (correct, *dhidden) = lax.scan(one, tuple(begin), (cut(hidden), cut(targets), cut(weights)))
-    return (total, joined(correct)), (*map(joined, dhidden), *of_all)
+    return (total, joined(correct)), (*map(joined, dhidden), *(gradient[:vocabulary] for gradient in of_all))
 
 
 def _differentiated(
