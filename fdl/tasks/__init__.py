@@ -1,7 +1,8 @@
 """Tasks: losses and metrics, one file each; each function makes a `Task`.
 
-Sums are linear in the example weights: the sums of two halves of a batch add up to those of the whole, and examples of
-weight 0 contribute nothing. Sums are computed in float32 on the device, metrics in float64 on the host.
+Sums are linear in the example weights: the sums of two halves of a batch add up to those of the whole (rows of what is
+unreduced are concatenated), and examples of weight 0 contribute nothing. Sums are computed in float32 on the device,
+metrics in float64 on the host. Each task says what its targets may be.
 """
 
 from fdl.tasks.binary import binary

@@ -9,7 +9,7 @@ import optax
 from jax import lax
 
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
-from fdl.tasks.sums import mean, weigh
+from fdl.tasks.sums import mean, no_token, weigh
 
 
 def ctc() -> Task:
@@ -50,6 +50,7 @@ def ctc() -> Task:
         },
         primary="error_rate",
         predict=lambda outputs: {"symbols": jnp.where(greedy(outputs)[1], greedy(outputs)[0], 0)},
+        check=no_token,
     )
 
 

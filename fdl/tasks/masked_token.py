@@ -4,7 +4,7 @@ Shape legend: B batch, T time, V vocabulary.
 """
 
 from fdl.core.types import Task
-from fdl.tasks.sums import best_token, exponential, mean, token_sums
+from fdl.tasks.sums import best_token, exponential, mean, no_token, token_sums
 
 
 def masked_token() -> Task:
@@ -22,5 +22,6 @@ def masked_token() -> Task:
         },
         primary="loss",
         predict=best_token,
+        check=no_token,
         factored=True,
     )

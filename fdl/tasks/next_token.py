@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from fdl.core.types import Metric, Sum, Task
-from fdl.tasks.sums import best_token, exponential, mean, ratio, token_sums
+from fdl.tasks.sums import best_token, exponential, mean, no_token, ratio, token_sums
 
 
 def next_token(*, bytes_per_token: float | Mapping[str, float] = 1.0) -> Task:
@@ -33,5 +33,6 @@ def next_token(*, bytes_per_token: float | Mapping[str, float] = 1.0) -> Task:
         },
         primary="bits_per_byte",
         predict=best_token,
+        check=no_token,
         factored=True,
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from fdl.core.types import Array, Batch, Sum, Sums, Task
 from fdl.tasks.ctc import edit_distance
-from fdl.tasks.sums import best_token, exponential, mean, spread, token_sums, weigh
+from fdl.tasks.sums import best_token, exponential, mean, no_token, spread, token_sums, weigh
 
 Outputs = Array | Mapping[str, Array]
 
@@ -52,6 +52,7 @@ def seq2seq(*, stop: int | None = None) -> Task:
         },
         primary="sequence_accuracy",
         predict=lambda outputs: {**best_token(_parts(outputs)[0]), **_parts(outputs)[1]},
+        check=no_token,
     )
 
 

@@ -115,3 +115,11 @@ def outside(values: PyTree, least: float, most: float, rule: str) -> tuple[int, 
         return None
     row = int(np.argwhere(wrong)[0][0])
     return row, f"target {values[row][wrong[row]].flat[0]:g} is not {rule}"
+
+
+def no_token(targets: PyTree) -> tuple[int, str] | None:
+    """Return the first row of token targets [n, T] that has a number below 0: an indexing program counts from the end.
+
+    A number beyond the vocabulary needs no rule: its loss is not finite, which stops the run.
+    """
+    return outside(targets, 0, math.inf, "a token, 0 or more; give what does not count weight 0 and any token")

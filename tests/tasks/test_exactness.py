@@ -14,7 +14,7 @@ from fdl.data.dataset import columns
 from fdl.engine import loader
 from fdl.parallel.compiled import Call
 from fdl.parallel.executors import EXECUTORS
-from fdl.tasks import binary, classify, detect, embed, multi_label, next_token, regress
+from fdl.tasks import binary, classify, detect, embed, masked_token, multi_label, next_token, regress
 from fdl.tasks.counts import class_counts, counts, tally
 from fdl.tasks.embed import retrieval, verification
 
@@ -171,6 +171,8 @@ def test_of_equals_the_first_classes_are_among_the_best():
         (binary(), np.array([1.0, 0.5]), 1, "target 0.5 is not 0 or 1"),
         (multi_label(2), np.array([[0, 1], [2, 1]]), 1, "target 2 is not 0 or 1, as multi_label()"),
         (classify(3), np.array([0, 3]), 1, "target 3 is not a class of classify(3): 0 to 2"),
+        (next_token(), np.array([[0, 7], [3, -100]]), 1, "target -100 is not a token, 0 or more"),
+        (masked_token(), np.array([[-1]]), 0, "target -1 is not a token"),
         (embed(4), {"label": np.zeros(5, int), "row": np.arange(5)}, 4, "target 4 is not one of the rows"),
         (detect(2, 3), {"label": np.array([[0, 2]]), "row": np.zeros(1, int)}, 0, "target 2 is not a class of detect"),
     ],
