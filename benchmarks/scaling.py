@@ -74,7 +74,8 @@ def memory() -> list[str]:
     script = """
 import sys, jax, numpy as np
 from dataclasses import replace
-from fdl.experiment import load, make_executor
+from fdl.engine.placement import make_executor
+    from fdl.experiment import load
 made = replace(load("pydoc_gpt"), accelerator="cpu")
 state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tuple(made.abstract())[1:3])
 for shape in sys.argv[1:]:

@@ -40,8 +40,8 @@ def check(experiment: Experiment, shares: int) -> PyTree:
     return fit(experiment)
 
 
-def check_memory(experiment: Experiment, executor: executors.Executor) -> None:
-    """Raise OutOfMemory where the state and the gradients of a step alone are larger than the memory that is free.
+def check_memory(experiment: Experiment, executor: executors.Executor, *, trains: bool = True) -> None:
+    """Raise OutOfMemory where the state, and in training the gradients, alone are larger than the memory that is free.
 
     XLA would try for minutes, or the kernel end the process without a word.
     """
@@ -49,12 +49,13 @@ def check_memory(experiment: Experiment, executor: executors.Executor) -> None:
     mine = [device for device in executor.devices if device.process_index == jax.process_index()]
     copies = len(mine) if mine[0].platform == "cpu" else 1  # simulated devices share one memory
     held = copies * executor.bytes_per_device(state)
-    gradients = copies * executor.bytes_per_device(state.params)
+    gradients = copies * executor.bytes_per_device(state.params) if trains else 0
     free = memory.free(mine[0])
     if held + gradients > free:
         raise OutOfMemory(
-            f"out of memory: the state takes {held:,} bytes and its gradients {gradients:,} more, and {free:,} are "
-            f"free on {mine[0].device_kind}; choose a smaller model, or split it over more devices with --mesh=fsdp:N"
+            f"out of memory: the state takes {held:,} bytes"
+            f"{f' and its gradients {gradients:,} more' if trains else ''}, and {free:,} are free on "
+            f"{mine[0].device_kind}; choose a smaller model, or split it over more devices with --mesh=fsdp:N"
         )
 
 

@@ -7,6 +7,7 @@ import jax
 
 from fdl.core.forward import arguments
 from fdl.core.types import TrainState
+from fdl.engine.checks import check, check_memory
 from fdl.experiment import Experiment
 from fdl.models import partitioning
 from fdl.parallel import executors, processes, sharding
@@ -38,6 +39,17 @@ def make_executor(experiment: Experiment, devices: Sequence[jax.Device] | None =
         )
     positional, by_name = arguments(experiment.model, experiment.example())
     return executors.mesh(devices, shape, partitioning.names(experiment.model, *positional, **by_name, train=False))
+
+
+def prepare(experiment: Experiment, *, trains: bool = False) -> executors.Executor:
+    """Make the executor of an experiment, once it is known that its parts fit together, and that a step fits in memory.
+
+    trains: whether gradients are held as well. Raises a ValueError, or OutOfMemory, before any data is read.
+    """
+    executor = make_executor(experiment)
+    check(experiment, executor.num_shards)
+    check_memory(experiment, executor, trains=trains)
+    return executor
 
 
 def first_state(experiment: Experiment, executor: executors.Executor) -> TrainState:

@@ -3,7 +3,7 @@
 Which feed brings the data, and how many steps are one call, is decided here and said aloud.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,13 @@ def train_until_due(
             return state, step, fetch(sent)
 
 
+def each_call(call: Call, state: TrainState, chunks: Iterable[Any]) -> Iterator[tuple[TrainState, Any]]:
+    """Yield the state and what a call of one step returned, on the host, for each of the chunks [1, ...] in turn."""
+    for chunk in chunks:
+        state, returned = call(state, chunk)
+        yield state, fetch(returned)
+
+
 class Evaluation:
     """The evaluation of one split: every example counts exactly once, whatever the number of devices."""
 
@@ -169,8 +176,8 @@ class Evaluation:
     def __call__(self, state: TrainState) -> tuple[TrainState, dict]:
         """Return the state and the metrics of the split, `n` among them."""
         sums: list[Sums] = []
-        for index in range(self.calls):
-            state, more = self.call(state, self.rows(index, 1))
-            sums.append(fetch(more))
+        for after, more in each_call(self.call, state, (self.rows(index, 1) for index in range(self.calls))):
+            state = after
+            sums.append(more)
         added = add_up(sums)
         return state, {**self.task.finish(added, self.split), "n": round(float(added["n"].total))}

@@ -9,8 +9,7 @@ import jax
 import numpy as np
 
 from fdl.core import kernel_choice
-from fdl.engine.checks import check
-from fdl.engine.placement import first_state, make_executor
+from fdl.engine.placement import first_state, make_executor, prepare
 from fdl.engine.program import Training, step_of, training
 from fdl.experiment import Experiment
 from fdl.parallel.devices import describe
@@ -39,8 +38,7 @@ def bench(
     """
     refuse_profilers()
     before = earlier(baseline) if baseline else None
-    executor = make_executor(experiment)
-    check(experiment, executor.num_shards)
+    executor = prepare(experiment, trains=True)
     calls = Calls(experiment, executor)
     count = calls.program.steps_per_call
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fdl.core.types import TrainState
-from fdl.engine.checks import check
-from fdl.engine.placement import make_executor
+from fdl.engine.placement import prepare
 from fdl.engine.program import Evaluation
 from fdl.experiment import Experiment
 from fdl.parallel import processes
@@ -26,8 +25,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
     workdir = Path(workdir)
-    executor = make_executor(experiment)
-    check(experiment, executor.num_shards)
+    executor = prepare(experiment)
     step, found = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(found)
     metrics = {}

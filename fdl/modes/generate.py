@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdl.core import optimizer_state
-from fdl.engine.placement import make_executor
+from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.models.sampling import PLAIN, Sampling, write
 from fdl.modes.evaluate import trained
@@ -39,7 +39,7 @@ def generate(
     tokens = [int(token) for token in tokenizer.encode(prompt)]
     if not tokens:
         raise ValueError("--prompt is empty; give the model something to go on from")
-    make_executor(experiment)  # an accelerator that is not there is refused before anything is read
+    prepare(experiment)  # an accelerator that is not there is refused before anything is read
     _, state = trained(experiment, Path(workdir), checkpoint, log)
     variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
     context = getattr(model, "context", None) or len(tokens) + max_tokens

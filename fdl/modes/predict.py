@@ -6,6 +6,7 @@ Shape legend: B batch.
 import csv
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from itertools import tee
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,9 @@ from fdl.core import steps
 from fdl.data.dataset import LazySource, Source, Spec, columns
 from fdl.data.validate import check_values
 from fdl.engine import loader
-from fdl.engine.checks import check, evaluate_batch_size
-from fdl.engine.placement import make_executor
+from fdl.engine.checks import evaluate_batch_size
+from fdl.engine.placement import prepare
+from fdl.engine.program import each_call
 from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
 from fdl.parallel.compiled import Call
@@ -52,8 +54,7 @@ def predict(
     if target.suffix not in WRITERS:
         raise ValueError(f"--output={output} has no known form; end it in {' or '.join(WRITERS)}")
     refuse_precious(target)
-    executor = make_executor(experiment)
-    check(experiment, executor.num_shards)
+    executor = prepare(experiment)
     source = read(Path(input), experiment) if input else experiment.dataset.load(split)
     step, state = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(state)
@@ -61,19 +62,15 @@ def predict(
     call = Call(executor, steps.fuse(answer))
 
     def lines() -> Iterator[dict[str, Any]]:
-        nonlocal state
         every = loader.evaluation_rows(
             batch_size=evaluate_batch_size(experiment, executor.num_shards), size=len(source)
         )
-        for indices, weights in zip(every.indices, every.weights, strict=True):
-            batch = source.fetch(indices)
-            state, found = call(state, jax.tree.map(lambda x: np.asarray(x)[None], batch))
-            answers = {name: np.asarray(column[0]) for name, column in jax.device_get(found).items()}
+        batches, sent = tee(map(source.fetch, every.indices))
+        chunks = (jax.tree.map(lambda x: np.asarray(x)[None], batch) for batch in sent)
+        called = each_call(call, state, chunks)
+        for indices, weights, batch, (_, found) in zip(*every, batches, called, strict=True):
+            answers = {name: np.asarray(column[0]) for name, column in found.items()}
             targets = None if input else batch.targets
-            if offset := experiment.dataset.spec.offset:  # in 64 bits: 32 hold too few digits beside it
-                targets = None if targets is None else np.float64(targets) + offset
-                if "value" in answers:
-                    answers["value"] = np.asarray(np.float64(answers["value"]) + offset)
             for i in np.flatnonzero(weights):
                 yield line(int(indices[i]), targets, answers, int(i), experiment.dataset.spec)
 

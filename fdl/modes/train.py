@@ -7,8 +7,7 @@ from typing import Any
 
 from fdl.core import errors
 from fdl.core.types import Sums
-from fdl.engine.checks import check, check_memory
-from fdl.engine.placement import first_state, make_executor
+from fdl.engine.placement import first_state, prepare
 from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
 from fdl.modes import nonfinite
@@ -37,9 +36,7 @@ def train(
     not at all if that is finished. Raises a ValueError where the parts do not fit or the folder holds another run, a
     Fault where a disk or a number fails, and Stopped after a signal, when everything is saved.
     """
-    executor = make_executor(experiment)
-    check(experiment, executor.num_shards)
-    check_memory(experiment, executor)
+    executor = prepare(experiment, trains=True)
     better = experiment.task.metrics[experiment.task.primary].better
     identity = experiment.identity()  # once: it may read whole files
     with open_run(Path(workdir), identity, executor.devices, better=better, log=log, clock=clock) as run:

@@ -16,7 +16,7 @@ from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
 from fdl.engine.checks import check
 from fdl.engine.population import Population
-from fdl.engine.program import Training, steps_per_call
+from fdl.engine.program import Training, each_call, steps_per_call
 from fdl.experiment import Experiment
 from fdl.modes.train import draw
 from fdl.modes.training_loop import Subject, introduce, note_start, report_of, resume, train_to_end
@@ -150,7 +150,7 @@ def evaluation(
     population: Population, executor: executors.Executor, split: str
 ) -> Callable[[TrainState], tuple[TrainState, Members]]:
     """Return the evaluation of one split: `states -> (states, the metrics of each member)`."""
-    alone = population.member(0)
+    alone, size = population.member(0), len(population)
     source = checked(alone, split).flat()
     call = Call(executor, fuse(population.evaluation_step(source.take)), (dict(population.values), source.arrays))
     batch_size = min(alone.evaluate_batch_size or alone.batch_size, len(source))
@@ -158,11 +158,11 @@ def evaluation(
 
     def evaluate(state: TrainState) -> tuple[TrainState, Members]:
         sums: list[Sums] = []
-        for indices, weights in zip(*rows, strict=True):
-            same = (np.broadcast_to(x, (1, len(population), *x.shape)) for x in (indices, weights))
-            state, more = call(state, Rows(*same))
-            sums.append(executors.fetch(more))
-        return state, each(alone.task, add_up(sums), len(population), split)
+        same = (Rows(*(np.broadcast_to(x, (1, size, *x.shape)) for x in batch)) for batch in zip(*rows, strict=True))
+        for after, more in each_call(call, state, same):
+            state = after
+            sums.append(more)
+        return state, each(alone.task, add_up(sums), size, split)
 
     return evaluate
 
