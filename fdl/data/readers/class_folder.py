@@ -105,8 +105,11 @@ def listing(path: Path | str, suffixes: Collection[str], above: tuple[str, ...] 
     suffixes: of wanted files, in small letters. above: the real paths that it lies in, so that circles of links end.
     """
     files, folders, others, hidden = [], [], Counter[str](), []
-    with os.scandir(path) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be listed: {error.strerror}; give it to this user, or move it away") from None
     for entry in found:
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.name[0] == "." or entry.name.lower() in _HIDDEN or (entry.name[0] == "_" and entry.is_dir()):
@@ -115,7 +118,7 @@ def listing(path: Path | str, suffixes: Collection[str], above: tuple[str, ...] 
             real = os.path.realpath(entry.path)
             if real not in above:
                 folders.append(listing(entry.path, suffixes, (*above, real)))
-        elif suffix in suffixes:
+        elif suffix in suffixes and (entry.is_file() or entry.is_symlink()):  # of a broken link it is said; no pipes
             files.append(entry.path)
         else:
             others[suffix or "without a suffix"] += 1

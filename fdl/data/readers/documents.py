@@ -22,50 +22,52 @@ _LABEL = "__label__"  # fastText's mark before the class of a line
 _ATTRIBUTION = "CC-BY"  # what the third column of Tatoeba's pairs begins with
 
 
-def documents(items: Items) -> Media:
+def documents(items: Items, encoding: str = "utf-8") -> Media:
     """Return the column of these files, a text each."""
     kept: dict[Item, str] = {}  # asked for again and again: by the split, the tokenizer, the loader
 
     def decode(item: Item) -> str:
         if item not in kept:
-            kept[item] = document(item)
+            kept[item] = document(item, encoding)
         return kept[item]
 
     return Media(field=TEXT, decode=decode)
 
 
-def document(item: Item) -> str:
+def document(item: Item, encoding: str = "utf-8") -> str:
     """Return the text of a file or of its bytes, with \\n at the end of a line; raise Unreadable."""
     try:
-        return decode_text(item if isinstance(item, bytes) else Path(item).read_bytes()).replace("\r\n", "\n")
+        data = item if isinstance(item, bytes) else Path(item).read_bytes()
+        return decode_text(data, encoding).replace("\r\n", "\n")
     except FileNotFoundError:
         raise Unreadable("no such file, a broken link") from None
     except UnicodeDecodeError as error:
-        raise Unreadable(f"line {_line_of(error)} is not UTF-8") from None
+        raise Unreadable(f"line {_line_of(error)} is not {encoding.upper()}") from None
 
 
-def decode_text(data: bytes) -> str:
+def decode_text(data: bytes, encoding: str = "utf-8") -> str:
     """Return the text of bytes without the mark that may lead them; raise a UnicodeDecodeError."""
-    for mark, encoding in _MARKS:
+    for mark, marked in _MARKS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(encoding)
-    return data.decode("utf-8")
+            return data[len(mark) :].decode(marked)
+    return data.decode(encoding)
 
 
-def text_files(name: str, files: Mapping[str, Path], page: str = "") -> Records:
+def text_files(name: str, files: Mapping[str, Path], encoding: str = "utf-8") -> Records:
     """Return the records of .txt files, one per split: a text per line, with a label or as a pair where all lines are.
 
     Lines end at \\n or \\r\\n alone: other characters that Python counts as ends of lines belong to the text.
     fastText's `__label__CLASS text` gives the columns text and label; Tatoeba's two sentences and attribution,
-    separated by tabs, give source and target. page: what is wanted, which lines of text do not ask.
+    separated by tabs, give source and target.
     """
     lines, kept, notes = {}, {}, []
     for split, path in files.items():
         try:
-            lines[split] = decode_text(path.read_bytes()).replace("\r\n", "\n").split("\n")
+            lines[split] = decode_text(path.read_bytes(), encoding).replace("\r\n", "\n").split("\n")
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"{path} line {_line_of(error)} is not UTF-8; convert the file, as with: iconv -f ENCODING -t utf-8"
+                f"{path} line {_line_of(error)} is not {encoding.upper()}; give its encoding, as in "
+                "--dialect=encoding=cp1252"
             ) from None
         kept[split] = [number for number, line in enumerate(lines[split], start=1) if line.strip()]
         if not kept[split]:

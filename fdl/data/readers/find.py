@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fdl.data.readers.clips import CLIPS
 from fdl.data.readers.containers import TABLES, suffix_of
+from fdl.data.readers.dialect import parse_dialect
 from fdl.data.readers.documents import is_tatoeba, text_files
 from fdl.data.readers.files import Reading, table_file, table_files
 from fdl.data.readers.folders import media_folder
@@ -59,7 +60,7 @@ def split_strings(train: str = "", validation: str = "", test: str = "") -> dict
 def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
     suffix = suffix_of(path)
     if suffix == ".txt" or (suffix == ".tsv" and is_tatoeba(path)):
-        return text_files(path.absolute().stem, {"train": path})
+        return text_files(path.absolute().stem, {"train": path}, _encoding(how))
     if suffix in TABLES or suffix in (".gz", ".bz2", ".xz", ".zip"):
         return attach(table_file(path, how), {"train": path.parent}, kind)
     if suffix in ARRAY_FILES:
@@ -72,16 +73,25 @@ def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
 def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
     if table_files(path)[0]:
         return attach(table_file(path, how), {"train": path}, kind)
-    for suffixes, read in ((ARRAY_FILES, array_files), ((".txt",), text_files)):
+    for suffixes, read, more in ((ARRAY_FILES, array_files, kind), ((".txt",), text_files, _encoding(how))):
         files = {
             split: file
             for file in sorted(path.iterdir())
             if file.suffix.lower() in suffixes and (split := split_of(file.stem))
         }
         if "train" in files:
-            return read(path.absolute().name, files, kind)
+            return read(path.absolute().name, files, more)
     if kind in ("", "pairs") and parallel_files(path):
         return parallel_texts(path)
     if kind in ("image", "audio", "video") and (records := table_beside(path, how, kind)):
         return records
-    return media_folder(path, kind)
+    if kind in ("table", "series", "pairs"):
+        seen = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})[:8]) or "nothing"
+        raise ValueError(
+            f"{path} holds no table but {seen}; give the file itself, or a folder of train.csv, test.csv, …"
+        )
+    return media_folder(path, kind, _encoding(how))
+
+
+def _encoding(how: Reading | None) -> str:
+    return parse_dialect(how.dialect if how else "").get("encoding", "utf-8")

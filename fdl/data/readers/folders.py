@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class Form:
     column: Callable[[Items], Media]
 
 
+_WAY = {"text": "give their encoding, as in --dialect=encoding=cp1252, or mend or remove them"}
 FORMS: dict[Kind, Form] = {
     "image": Form(what="pictures", suffixes=picture_suffixes, column=pictures),
     "audio": Form(what="sounds", suffixes=lambda: SOUNDS, column=recordings),
@@ -35,19 +36,20 @@ FORMS: dict[Kind, Form] = {
 }
 
 
-def media_folder(path: Path, kind: str = "") -> Records:
+def media_folder(path: Path, kind: str = "", encoding: str = "utf-8") -> Records:
     """Return the records of a folder with a folder of files per class, perhaps below train, validation and test.
 
-    kind: what the page wants of it, "image", "audio", "video" or "text"; what most files are where it is none of them.
+    kind:     what the page wants of it, "image", "audio", "video" or "text"; what most files are where it is none.
+    encoding: of texts.
     """
     kind = kind if kind in FORMS else _commonest(path)
-    form = FORMS[kind]
+    form = FORMS[kind] if kind != "text" else replace(FORMS[kind], column=partial(documents, encoding=encoding))
     root = listing(path, form.suffixes())
     if kind == "video" and not root.deep_files():
         frames = folders_as_files(listing(path, picture_suffixes()))
         root = frames if frames.deep_files() else root
     if kind == "text" and root.files and not any(folder.deep_files() for folder in root.folders):
-        return _flat_texts(path, root)
+        return _flat_texts(path, root, encoding)
     return _records(path, kind, form, class_files(root, form.what))
 
 
@@ -58,6 +60,7 @@ def _records(path: Path, kind: Kind, form: Form, found: ClassFiles) -> Records:
         sizes={split: len(rows) for split, rows in files.items()},
         get=lambda split, index: files[split][index][0],
         at=lambda split, index: files[split][index][0],
+        way=_WAY.get(kind, Items.way),
     )
     media = form.column(items)
     decoded = reading(items, media.decode)
@@ -98,16 +101,18 @@ def _records(path: Path, kind: Kind, form: Form, found: ClassFiles) -> Records:
     )
 
 
-def _flat_texts(path: Path, root: Folder) -> Records:
+def _flat_texts(path: Path, root: Folder, encoding: str) -> Records:
     """Return a folder of texts without classes: a text per file, to learn the language of."""
     files = sorted(root.files, key=natural)
-    items = Items(what="texts", sizes={"train": len(files)}, get=lambda _, i: files[i], at=lambda _, i: files[i])
-    column = reading(items, documents(items).decode)("train", np.arange(len(files)))
+    items = Items(
+        what="texts", sizes={"train": len(files)}, get=lambda _, i: files[i], at=lambda _, i: files[i], way=_WAY["text"]
+    )
+    column = reading(items, documents(items, encoding).decode)("train", np.arange(len(files)))
     return text_records(
         path.absolute().name,
         {"train": {"text": column}},
         (f"{len(files):,} texts, a file each, without classes",),
-        partial(fingerprint, map(Path, files)),
+        partial(fingerprint, [Path(file) for file in files]),
         lambda _, index: files[index],
     )
 

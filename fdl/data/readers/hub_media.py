@@ -221,7 +221,7 @@ def _files(
     """Return the files that a column names; None, or a ValueError where it is `needed`, if some are nowhere."""
     found: dict[str, list[str]] = {}
     for split in records.sizes:
-        names = [str(value) for value in records.column(split, name)]
+        names = [str(value).replace("\\", "/") for value in records.column(split, name)]
         folder = folders.get(split) or next(iter(folders.values()))
         places = [place for place in _places(folder) if os.path.isfile(place / names[0])]
         if not places:

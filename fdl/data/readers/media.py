@@ -23,12 +23,14 @@ class Items:
     """Encoded values in splits.
 
     get: `(split, index) -> item`. at: `(split, index) -> str`, where a user finds it. what: the plural of one value.
+    way: the way out where some cannot be read.
     """
 
     what: str
     sizes: Mapping[str, int]
     get: Callable[[str, int], Item]
     at: Callable[[str, int], str]
+    way: str = "mend or remove them"
 
     def places(self, most: int | None = None) -> list[tuple[str, int]]:
         """Return split and index of every item, or of `most` that are evenly spread where there are more."""
@@ -98,7 +100,7 @@ def unreadable(items: Items, failed: Sequence[tuple[str, int, str]]) -> str:
     listed = ", ".join(f"{items.at(split, index)} ({why})" for split, index, why in failed[:_LISTED])
     more = f" and {len(failed) - _LISTED:,} more" if len(failed) > _LISTED else ""
     count = sum(items.sizes.values())
-    return f"{len(failed):,} of {count:,} {items.what} cannot be read: {listed}{more}; mend or remove them"
+    return f"{len(failed):,} of {count:,} {items.what} cannot be read: {listed}{more}; {items.way}"
 
 
 def asking(ask: Ask, items: Items, media: Media) -> Callable[[str, np.ndarray], Column]:

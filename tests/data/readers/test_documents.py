@@ -95,6 +95,7 @@ def test_a_folder_of_texts_without_classes_is_running_text(tmp_path):
     assert list(records.fields) == ["text"]
     assert records.column("train", "text")[10].startswith("chapter 10")
     assert language(records, length=16).spec.sizes["train"] > 100
+    assert records.contents() == records.contents() == find(str(tmp_path), kind="text").contents()
 
 
 def test_a_document_that_is_not_utf8_is_named_by_its_line(tmp_path):
@@ -110,3 +111,31 @@ def test_one_pair_of_parallel_files_needs_no_name_of_a_split(tmp_path):
     for language_, word in (("de", "geh"), ("en", "go")):
         write(tmp_path / f"news-v7.de-en.{language_}", "".join(f"{word} {i}\n" for i in range(30)))
     assert find(str(tmp_path), kind="pairs").sizes == {"train": 30}
+
+
+def test_texts_of_another_encoding_are_read_as_it_is_given(tmp_path):
+    from fdl.data.readers.files import reading
+
+    for name in "ab":
+        for i in range(12):
+            write(tmp_path / name / str(i), f"Müller {i}", "latin-1")
+    how = reading("encoding=latin-1")
+    records = find(str(tmp_path), kind="text", how=how)
+    assert records.read("train", np.array([3]), ("text",))["text"][0].startswith("Müller")
+    with pytest.raises(
+        ValueError, match=r"^24 of 24 texts cannot be read: .*; give their encoding, as in --dialect=enc"
+    ):
+        find(str(tmp_path), kind="text").column("train", "text")
+    path = write(tmp_path / "t.txt", "Müller\n" * 3, "latin-1")
+    with pytest.raises(
+        ValueError, match=r"t\.txt line 1 is not UTF-8; give its encoding, as in --dialect=encoding=cp1252"
+    ):
+        find(str(path), kind="text")
+    assert find(str(path), kind="text", how=how).column("train", "text") == ["Müller"] * 3
+
+
+@pytest.mark.parametrize("kind", ["table", "series", "pairs"])
+def test_a_folder_without_tables_is_none(tmp_path, kind):
+    write(tmp_path / "a.png", "")
+    with pytest.raises(ValueError, match=r"holds no table but \.png; give the file itself, or a folder of train\.csv"):
+        find(str(tmp_path), kind=kind)

@@ -149,7 +149,7 @@ def test_bad_tables_are_said_in_one_line(tmp_path, text, said):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("name", "way"), [("a.csv", "give its encoding"), ("a.txt", "convert the file")])
+@pytest.mark.parametrize(("name", "way"), [("a.csv", "give its encoding"), ("a.txt", "give its encoding")])
 def test_bytes_that_are_no_text_are_named_by_their_line(tmp_path, name, way):
     (tmp_path / name).write_bytes("a,b\n1,�\n2,M".encode() + b"\xfcller\n")
     with pytest.raises(ValueError, match=rf"{name} line 3 is not UTF-8.*; {way}"):

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -226,3 +227,11 @@ def test_one_picture_is_no_set(tmp_path):
     write(tmp_path)
     with pytest.raises(ValueError, match=r"0\.png is one example; give a folder"):
         find(str(tmp_path / "cat" / "0.png"), kind="image")
+
+
+def test_pipes_are_no_pictures(tmp_path):
+    write(tmp_path)
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    records = image_folder(tmp_path)
+    assert records.sizes == {"train": 24}
+    assert "not read, files that are no pictures: 1 .png" in records.notes
