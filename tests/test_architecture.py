@@ -1,4 +1,11 @@
+"""The layers of the package, their pictures in the documentation, and what else the architecture promises.
+
+`python tests/test_architecture.py` draws the pictures anew.
+"""
+
 import ast
+import re
+import textwrap
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -21,6 +28,24 @@ FILES = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
     for file in sorted((ROOT / "fdl").rglob("*.py"))
 }
+
+
+PICTURES = ("docs/design.md", "CONTRIBUTING.md")  # between the lines <!-- layers --> and <!-- end of layers -->
+PICTURED = re.compile(r"(<!-- layers -->\n).*?(<!-- end of layers -->\n)", re.DOTALL)
+
+
+def picture() -> str:
+    """Return the layers as text, the highest first: each package with what its docstring says of it."""
+    rows = []
+    for number, packages in reversed(list(enumerate(LAYERS))):
+        for name in packages:
+            file = FILES[f"fdl.{name}"]
+            says = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n", 1)[0]
+            says = says.split(". ", 1)[0].rstrip(".").split(": ", 1)[-1]
+            shown = f"{name}/" if file.name == "__init__.py" else f"{name}.py"
+            rows += textwrap.wrap(f"{number}  {shown:13} {says}", 110, subsequent_indent=" " * 17)
+    among = ", ".join(name for packages in LAYERS for name in packages if name in SEPARATE)
+    return "\n".join(["```", *rows, "```", "", *textwrap.wrap(f"Of {among}, none imports another.", 120), ""])
 
 
 def imports(file: Path):
@@ -53,6 +78,25 @@ def test_a_file_imports_only_from_its_own_layer_or_lower_ones():
             if there != here and (LAYER[there] > LAYER[here] or {here, there} <= SEPARATE):
                 wrong.append(f"{file.relative_to(ROOT)}:{line}: {here} (layer {LAYER[here]}) imports {other}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_pictures_of_the_layers_are_up_to_date():
+    for name in PICTURES:
+        (begin, end), text = PICTURED.search((ROOT / name).read_text()).groups(), (ROOT / name).read_text()
+        assert begin + picture() + end in text, f"{name} is stale; run: python tests/test_architecture.py"
+
+
+def test_files_that_the_documentation_names_are_there():
+    for name in (
+        *PICTURES,
+        "README.md",
+        "CHANGELOG.md",
+        *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+    ):
+        text = (ROOT / name).read_text().split("## 0.1.0")[0]
+        for path in re.findall(r"`((?:fdl|tests|experiments|benchmarks|docs|notebooks)/[\w/]+(?:\.\w+|/))`", text):
+            place = ROOT / path
+            assert (place.parent if place.stem == "NAME" else place).exists(), f"{name} names {path}"
 
 
 def test_no_files_import_each_other_in_a_circle():
@@ -109,3 +153,9 @@ def test_nothing_that_is_read_as_data_can_run_as_code():
                 assert called not in ("eval", "exec", "compile", "__import__"), where
                 allowed = [word.value for word in node.keywords if word.arg == "allow_pickle"]
                 assert all(isinstance(value, ast.Constant) and not value.value for value in allowed), where
+
+
+if __name__ == "__main__":
+    for name in PICTURES:
+        page = (ROOT / name).read_text()
+        (ROOT / name).write_text(PICTURED.sub(lambda found: found[1] + picture() + found[2], page))
