@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fdl.core.moved_modules import forward
 
 if TYPE_CHECKING:
+    from fdl.core.recorded import recorded as recorded
     from fdl.engine.population import Population as Population
     from fdl.experiment import Experiment as Experiment
     from fdl.experiment import load as load
@@ -33,6 +34,7 @@ _HOMES = {
     "generate": "fdl.modes.generate",
     "load": "fdl.experiment",
     "predict": "fdl.modes.predict",
+    "recorded": "fdl.core.recorded",
     "train": "fdl.modes.train",
     "train_population": "fdl.modes.train_population",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "generate",
     "load",
     "predict",
+    "recorded",
     "train",
     "train_population",
 ]

@@ -52,6 +52,7 @@ def stoppable(run: Callable[[], int]) -> int:
         return end(Fault(f"the page or a library it uses called sys.exit({error.code!r}); take that call out"), FAULT)
 
 
+PATHS = ("input", "output", "baseline", "profile", "out")  # flags that name a file or folder
 CHIPS = sorted(targets.TARGETS)
 TARGET = "FDL_TARGET"  # in the environment of the process that compiles for a chip that is not here
 OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
@@ -77,8 +78,10 @@ def run(
     """
     options, many = ({k: v for k, v in (given or {}).items() if v not in (None, "", ())} for given in (options, many))
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
-    place = Path(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
     try:
+        place = folder.local(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
+        for name in set(PATHS) & set(own or {}):
+            folder.local((own or {})[name] or "", name)
         if "sweep" in many:
             from fdl.modes import sweep as sweeping
 

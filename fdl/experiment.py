@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,9 @@ import optax
 from flax import linen as nn
 
 from fdl import pages
-from fdl.core import steps
+from fdl.core import recorded, steps
+from fdl.core.description import UndescribedError, describe
+from fdl.core.source_code import is_installed
 from fdl.core.types import Batch, PyTree, Task, TrainState
 from fdl.data import Dataset
 from fdl.parallel.devices import Accelerator
@@ -38,7 +40,9 @@ class Experiment:
         save_every None is whenever it evaluates.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
     visualize:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
-    name, knobs, code: set by `load`: which page made it, with which values, and the digest of what the page says.
+    name, knobs, code, imports: set by `load`: which page made it, with which values, and the digests of what the page
+        says and of the modules of its user that it imports.
+    from_page:      set by `load`: the parts that the page made, which these answer for.
     """
 
     model: nn.Module
@@ -66,6 +70,8 @@ class Experiment:
     name: str = "experiment"
     knobs: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
+    imports: Mapping[str, str] = field(default_factory=dict)
+    from_page: tuple[Any, ...] = ()
 
     def epochs(self, step: int) -> float:
         """Return how many times every training example, or every token of running text, has been seen by `step`."""
@@ -75,6 +81,8 @@ class Experiment:
         """Return what a run folder belongs to: two experiments that differ in any of it do not share one.
 
         Files that have changed show in the number of their examples, in what was fitted on them, or in their sizes.
+        Parts hold what no page answers for: models and tasks by class and fields, optimizers by what made them, arrays
+        in memory by their digests. Where and how fast a run computes is none of it: versions, devices, kernels.
         """
         fixed = {
             "experiment": self.name,
@@ -88,8 +96,47 @@ class Experiment:
             "seed": self.seed,
             "accumulate": self.accumulate,
             pages.CODE: self.code,
+            pages.IMPORTS: dict(self.imports),
+            pages.PARTS: {name: part for name, part in self._parts() if part is not None},
         }
         return {**fixed, **self.knobs}
+
+    def is_all_from_page(self) -> bool:
+        """Say whether a page answers for every part."""
+        return bool(self.from_page) and all(map(self._is_from_page, self._all_parts()))
+
+    def answered_for(self) -> "Experiment":
+        """Return the experiment with its page answering for its parts as they are now."""
+        return replace(self, from_page=self._all_parts())
+
+    def _all_parts(self) -> tuple[Any, ...]:
+        return self.model, self.dataset, self.task, self.optimizer, self.init_from
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        """Yield the name and the description of each part, None where the page answers for all of it."""
+        yield "model", self._part(self.model, self.model)
+        yield "task", self._part(self.task, self.task)
+        yield "optimizer", None if self._is_from_page(self.optimizer) else self._part(self.optimizer, self.optimizer)
+        yield "init_from", None if self._is_from_page(self.init_from) else self._part(self.init_from, self.init_from)
+        data = self.dataset
+        if not self._is_from_page(data):
+            yield "data", self._part((data.spec, data.transform, data.augment), data)
+        if not is_installed(getattr(data.load, "__module__", None) or "") or not self._is_from_page(data):
+            examples = self._part(data.load, data)
+            # Readers close over open files; what they read shows in the contents.
+            told = isinstance(examples, Mapping) and pages.UNDESCRIBED in examples and data.contents()
+            yield "examples", recorded.name_of(data.load) if told else examples
+
+    def _is_from_page(self, part: Any) -> bool:
+        return any(part is one for one in self.from_page)
+
+    def _part(self, value: Any, owner: Any) -> Any:
+        """Return a description; why there is none, or None where there is none and the page answers for its owner."""
+        answered = self._is_from_page(owner)
+        try:
+            return describe(value, code=not answered)
+        except UndescribedError as error:
+            return None if answered else {pages.UNDESCRIBED: str(error)}
 
     def example(self, batch_size: int = 1) -> Batch:
         """Return a batch of zeros in the shapes that the model sees."""
@@ -128,7 +175,8 @@ def maker(name: str) -> Callable[..., Experiment]:
         made = module.experiment(**values)
         if not isinstance(made, Experiment):
             raise ValueError(f"{page.path}: experiment() gives {made!r}; return an Experiment")
-        return replace(made, name=page.name, knobs=values, code=page.code)
+        named = replace(made, name=page.name, knobs=values, code=page.code, imports=page.imports())
+        return named.answered_for()
 
     return make
 

@@ -16,9 +16,11 @@ from optax import contrib
 from fdl.core.optimizer_state import FrozenState
 from fdl.core.optimizer_state import dynamic_loss_scale as dynamic_loss_scale
 from fdl.core.optimizer_state import ema as ema
+from fdl.core.recorded import recorded
 from fdl.core.types import Array, PyTree
 
 
+@recorded
 def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 0.0) -> optax.Schedule:
     """Make a learning rate that rises linearly to `peak` and falls along a half cosine to `end * peak`.
 
@@ -40,6 +42,7 @@ def decay_mask(params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
+@recorded
 def adamw(
     learning_rate: optax.ScalarOrSchedule,
     *,
@@ -55,6 +58,7 @@ def adamw(
     return optax.chain(_clip(clip), adam)
 
 
+@recorded
 def muon(
     learning_rate: optax.ScalarOrSchedule,
     *,
@@ -92,6 +96,7 @@ def muon(
     return optax.chain(_clip(clip), orthogonal)
 
 
+@recorded
 def sgd(
     learning_rate: optax.ScalarOrSchedule,
     *,
@@ -106,6 +111,7 @@ def sgd(
     return optax.chain(_clip(clip), decay, optax.sgd(learning_rate, momentum, nesterov=True))
 
 
+@recorded
 def groups(
     parts: Mapping[str, optax.GradientTransformation], rest: optax.GradientTransformation
 ) -> optax.GradientTransformation:
@@ -128,6 +134,7 @@ def groups(
     return optax.partition({**parts, "": rest}, labels)
 
 
+@recorded
 def frozen(optimizer: optax.GradientTransformation, paths: Sequence[str]) -> optax.GradientTransformation:
     """Freeze the parameters below these module paths; they use no optimizer memory.
 

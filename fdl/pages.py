@@ -7,7 +7,6 @@ mistyped flag instant: nothing is imported, JAX least of all.
 
 import ast
 import difflib
-import hashlib
 import io
 import math
 import tokenize
@@ -15,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from fdl.core.source_code import digest_of_tree, own_imports, without_words
 
 _HERE = Path(__file__).resolve().parent
 # In a wheel the pages lie inside the package; in the repository they lie beside it.
@@ -102,8 +103,11 @@ class Page:
         tree = ast.parse(self.text)
         if function := _function(tree):
             function.args.kw_defaults = [None for _ in function.args.kw_defaults]
-        texts = [_computing(tree), *map(_computing, _beside(self.path, tree))]
-        return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+        return digest_of_tree(without_words(tree))
+
+    def imports(self) -> dict[str, str]:
+        """Return the modules besides installed packages that the page imports, with a digest of each."""
+        return own_imports(self.text, package="experiments")
 
     def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
         """Return every knob with its value, the given ones over the defaults; raise on one that does not fit."""
@@ -145,38 +149,6 @@ def meant(name: str, known: Sequence[str] | dict[str, Any]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _computing(tree: ast.Module) -> str:
-    """Return the text of a module without comments and docstrings."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
-
-
-def _beside(path: Path, tree: ast.Module) -> list[ast.Module]:
-    """Return the modules beside a page that it imports, directly or by one another, by name."""
-    seen: dict[str, ast.Module] = {}
-    waiting = [tree]
-    while waiting:
-        for name in sorted(_imported(waiting.pop())):
-            file = path.parent / f"{name}.py"
-            if name not in seen and file != path and file.is_file():
-                try:
-                    seen[name] = ast.parse(file.read_text(encoding="utf-8"), str(file))
-                except (SyntaxError, ValueError):
-                    continue  # Python says what is wrong with it when the page imports it
-                waiting.append(seen[name])
-    return [seen[name] for name in sorted(seen)]
-
-
-def _imported(tree: ast.Module) -> set[str]:
-    """Return the first words of what a module imports."""
-    nodes = list(ast.walk(tree))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
-    return {name.split(".")[0] for name in names}
 
 
 def _function(tree: ast.Module) -> ast.FunctionDef | None:
@@ -233,3 +205,5 @@ def _is_none(node: ast.expr) -> bool:
 
 
 CODE = "code of the page"
+IMPORTS = "modules of the page"
+PARTS, UNDESCRIBED = "parts", "undescribed"  # what is described of an experiment, and why some of it is not

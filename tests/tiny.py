@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 
+from fdl.core.recorded import recorded
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, Spec, columns, shape_of
 from fdl.experiment import Experiment
@@ -36,7 +37,7 @@ def experiment(**changes: Any) -> Experiment:
         model=MLP(outputs=3, hidden=(8,), dropout=0.2),
         dataset=dataset(),
         task=classify(3),
-        optimizer=optax.sgd(0.1, momentum=0.9),
+        optimizer=recorded(optax.sgd)(0.1, momentum=0.9),
         batch_size=8,
         steps=12,
         log_every=4,

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fdl.core.recorded import recorded
 from fdl.core.types import Array, PyTree
 
 MAX_SCALE, MIN_SCALE = 2.0**24, 2.0**-24  # of the mean loss; beyond them no float16 gradient is lifted or saved
@@ -41,6 +42,7 @@ class FrozenState(NamedTuple):
     """The state of what keeps a group of parameters as it is: nothing, under the group's name."""
 
 
+@recorded
 def ema(optimizer: optax.GradientTransformation, decay: float = 0.999) -> optax.GradientTransformation:
     """Keep a moving average of the weights beside any optimizer: evaluation takes it, training is as without.
 
@@ -60,6 +62,7 @@ def ema(optimizer: optax.GradientTransformation, decay: float = 0.999) -> optax.
     return optax.GradientTransformation(init, update)
 
 
+@recorded
 def dynamic_loss_scale(
     optimizer: optax.GradientTransformation, *, start: float = 2.0**15, patience: int = 2000
 ) -> optax.GradientTransformation:

@@ -28,23 +28,23 @@ def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
     if precision == "float16":
         optimizer = optimizer_state.dynamic_loss_scale(optimizer)
     model = experiment.model.clone(dtype=jnp.dtype(precision))
-    return _marked(replace(experiment, model=model, optimizer=optimizer), "precision", precision)
+    return _marked(experiment, replace(experiment, model=model, optimizer=optimizer), "precision", precision)
 
 
 def with_ema(experiment: Experiment, decay: float) -> Experiment:
     """Keep a moving average of the weights and evaluate with it; training is as without."""
     if not 0 < decay < 1:
         raise ValueError(f"ema_decay {decay} is not between 0 and 1; try 0.999")
-    return _marked(replace(experiment, optimizer=optimizer_state.ema(experiment.optimizer, decay)), "ema_decay", decay)
+    averaged = replace(experiment, optimizer=optimizer_state.ema(experiment.optimizer, decay))
+    return _marked(experiment, averaged, "ema_decay", decay)
 
 
 def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     """Keep the parameters below these module paths as they are."""
     if not all(paths):
         raise ValueError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
-    return _marked(
-        replace(experiment, optimizer=optim.frozen(experiment.optimizer, paths)), "freeze", ",".join(sorted(paths))
-    )
+    frozen = replace(experiment, optimizer=optim.frozen(experiment.optimizer, paths))
+    return _marked(experiment, frozen, "freeze", ",".join(sorted(paths)))
 
 
 def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) -> Experiment:
@@ -55,7 +55,7 @@ def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) ->
     if precision not in get_args(MatmulPrecision):
         raise ValueError(f"matmul_precision {precision!r} is not one of {', '.join(get_args(MatmulPrecision))}")
     jax.config.update("jax_default_matmul_precision", precision)
-    return _marked(experiment, "matmul_precision", precision)
+    return _marked(experiment, experiment, "matmul_precision", precision)
 
 
 def apply_options(
@@ -73,5 +73,7 @@ def apply_options(
     return with_ema(experiment, ema_decay) if ema_decay is not None else experiment
 
 
-def _marked(experiment: Experiment, name: str, value: str | float) -> Experiment:
-    return replace(experiment, knobs={**experiment.knobs, name: value})
+def _marked(before: Experiment, after: Experiment, name: str, value: str | float) -> Experiment:
+    """Return the experiment after an option, which its knobs name, so that a page goes on answering for its parts."""
+    marked = replace(after, knobs={**after.knobs, name: value})
+    return marked.answered_for() if before.is_all_from_page() else marked

@@ -24,7 +24,7 @@ def evaluate(
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
-    workdir = Path(workdir)
+    workdir = run_folder.local(workdir)
     executor = prepare(experiment)
     step, found = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(found)

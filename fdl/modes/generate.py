@@ -13,6 +13,7 @@ from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.models.sampling import PLAIN, Sampling, write
 from fdl.modes.evaluate import trained
+from fdl.runs.workdir import local
 
 
 def generate(
@@ -40,7 +41,7 @@ def generate(
     if not tokens:
         raise ValueError("--prompt is empty; give the model something to go on from")
     prepare(experiment)  # an accelerator that is not there is refused before anything is read
-    _, state = trained(experiment, Path(workdir), checkpoint, log)
+    _, state = trained(experiment, local(workdir), checkpoint, log)
     variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sampling.seed)

@@ -24,6 +24,7 @@ from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
 from fdl.parallel.compiled import Call
 from fdl.runs.atomic_files import json_text, whole
+from fdl.runs.workdir import local
 
 WRITERS = (".jsonl", ".csv")
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -47,7 +48,7 @@ def predict(
     A line holds the row and what the task makes of the outputs: a class, its name and the probabilities, or a value in
     the units of the targets.
     """
-    workdir = Path(workdir)
+    workdir = local(workdir)
     if input and split != "test":
         raise ValueError(f"--split={split} and --input={input} both say what to answer for; leave one of them out")
     target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"

@@ -9,6 +9,7 @@ from fdl.core.errors import Fault
 from fdl.experiment import Experiment
 from fdl.modes.train import train
 from fdl.runs import lock
+from fdl.runs.workdir import local
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -34,7 +35,7 @@ def study(
     """
     import optuna
 
-    task, workdir = make().task, Path(workdir)
+    task, workdir = make().task, local(workdir)
     lower = task.metrics[task.primary].better == "lower"
     chosen = optuna.create_study(
         storage=storage, study_name=name, direction="minimize" if lower else "maximize", load_if_exists=True

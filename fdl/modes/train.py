@@ -39,7 +39,7 @@ def train(
     executor = prepare(experiment, trains=True)
     better = experiment.task.metrics[experiment.task.primary].better
     identity = experiment.identity()  # once: it may read whole files
-    with open_run(Path(workdir), identity, executor.devices, better=better, log=log, clock=clock) as run:
+    with open_run(workdir, identity, executor.devices, better=better, log=log, clock=clock) as run:
         return run.finished or train_in(run, experiment, executor)
 
 

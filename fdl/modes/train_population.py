@@ -60,7 +60,7 @@ def train_population(
             population.member(int(index))
     identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
     opened = open_run(
-        Path(workdir), identity, executor.devices, better=None, finite=False, log=log, clock=clock
+        workdir, identity, executor.devices, better=None, finite=False, log=log, clock=clock
     )  # not finite: one member may diverge
     with opened as run:
         return run.finished or train_in(run, population, executor, len(devices))

@@ -38,7 +38,7 @@ class Run:
 
 @contextmanager
 def open_run(
-    workdir: Path,
+    workdir: Path | str,
     identity: Mapping[str, Any],
     devices: tuple[jax.Device, ...],
     *,
@@ -51,13 +51,14 @@ def open_run(
 
     better, finite: of its checkpoints. Raises a ValueError where the folder belongs to another run.
     """
-    processes.on_first_process(lambda: run_folder.refuse_stranger(workdir, identity))
+    folder = run_folder.local(workdir)
+    processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
     with (
-        processes.process_workdir(workdir) as own,
+        processes.process_workdir(folder) as own,
         lock.hold(own, log=log) as held,
         on_request(processes.count()) as request,
     ):
-        run_folder.claim(own, identity, devices)
+        run_folder.claim(own, identity, devices, log)
         checkpoints = Checkpoints(
             own / "checkpoints", better, finite=finite, run=run_folder.digest(identity), check_owner=held.check
         )

@@ -6,12 +6,13 @@ checkpoints/ · report.json.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl.core.differences import THERE_AND_HERE, differences, shown
-from fdl.pages import CODE
+from fdl.core.differences import THERE_AND_HERE, differences, first_few, shown
+from fdl.pages import CODE, IMPORTS, PARTS, UNDESCRIBED
 from fdl.runs.atomic_files import finite, read_json, write_json
 from fdl.runs.provenance import environment
 
@@ -28,6 +29,15 @@ def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) ->
     return root / (safe.lstrip(".")[:200] or "run")
 
 
+def local(path: Path | str, flag: str = "workdir") -> Path:
+    """Return a path on this machine; raise a ValueError for an address such as gs://…, which would become a folder."""
+    if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise ValueError(
+            f"--{flag}={path} is an address ({found[0][:-1]}), and fdl works in folders; give one, or mount the address"
+        )
+    return Path(path)
+
+
 def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
     """Raise a ValueError where a folder cannot become this run's: it holds another run, or something else."""
     if (path / "experiment.json").exists():
@@ -37,15 +47,19 @@ def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
 
 
 def digest(identity: Mapping[str, Any]) -> str:
-    """Return what a run's commits carry of its identity; the code of a page may be edited and its run evaluated."""
-    kept = {key: value for key, value in identity.items() if key != CODE}
+    """Return what a run's commits carry of its identity; code may be edited, and its run evaluated all the same."""
+    kept = {key: value for key, value in identity.items() if key not in (CODE, IMPORTS, PARTS)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def claim(path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device]") -> None:
+def claim(
+    path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device]", log: Callable[[str], None] = print
+) -> None:
     """Make the folder this run's, or raise a ValueError that names what differs in the run it belongs to."""
     refuse_stranger(path, identity)
     if not (path / "experiment.json").exists():
+        for name, words in undescribed(identity).items():
+            log(f"warning: this folder cannot be gone on with or used again: its {name} cannot be told apart: {words}")
         write_json(path / "experiment.json", {"identity": finite(identity, str), **environment(devices)})
 
 
@@ -103,14 +117,42 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         ) from None
     ours = finite(json.loads(json.dumps(dict(identity))), str)
     theirs = finite({RENAMED.get(key, key): value for key, value in theirs.items()}, str)
-    theirs.setdefault(CODE, ours.get(CODE))  # folders of before it was written down
-    if log and theirs[CODE] != ours.get(CODE):
-        log(f"warning: the page was edited since {path} was trained, in more than its comments")
-        theirs[CODE] = ours.get(CODE)
-    if differing := differences(_shown(theirs), _shown(ours), THERE_AND_HERE):
-        raise ValueError(f"--workdir={path} holds another run: {'; '.join(differing)}; choose another folder")
+    if PARTS not in theirs and not log and not ours[CODE]:
+        raise ValueError(
+            f"--workdir={path} is of fdl 0.1, whose folders do not say with which model, data and optimizer they were "
+            "trained where no page says so; choose another folder, or evaluate it"
+        )
+    for key in (CODE, IMPORTS, PARTS):
+        theirs.setdefault(key, ours.get(key))  # folders of before it was written down
+    if log and any(theirs[key] != ours.get(key) for key in (CODE, IMPORTS)):
+        log(f"warning: the page was edited since {path} was trained, or what it imports, in more than comments")
+        theirs |= {key: ours.get(key) for key in (CODE, IMPORTS)}
+    for name in undescribed(theirs) | undescribed(ours):
+        words = (undescribed(ours) or undescribed(theirs)).get(name, "it was not described when that run began")
+        if not log:
+            raise ValueError(
+                f"--workdir={path} may hold another run: its {name} cannot be told apart: {words}; "
+                "or choose another folder"
+            )
+        log(f"warning: whether {path} was trained with this {name} cannot be told: {words}")
+        theirs[PARTS] = {**theirs[PARTS], name: ours[PARTS].get(name)}
+        ours[PARTS].setdefault(name, None)
+    if differing := differences(_flat(theirs), _flat(ours), THERE_AND_HERE):
+        raise ValueError(f"--workdir={path} holds another run: {first_few(differing)}; choose another folder")
 
 
-def _shown(identity: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values as they are told: texts in quotes, so that an empty one shows."""
-    return {name: repr(shown(value)) for name, value in identity.items()}
+def undescribed(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parts of an identity that cannot be told from another, each with the reason and the way out."""
+    parts = identity.get(PARTS) or {}
+    return {name: part[UNDESCRIBED] for name, part in parts.items() if isinstance(part, dict) and UNDESCRIBED in part}
+
+
+def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Return a nested mapping with keys such as `model.hidden`, and values as they are told: texts in quotes."""
+    flat: dict[str, str] = {}
+    for key, one in value.items():
+        name = f"{above}{key}"
+        flat |= (
+            _flat(one, "" if name == PARTS else f"{name}.") if isinstance(one, Mapping) and one else {name: repr(one)}
+        )
+    return flat
