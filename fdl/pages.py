@@ -107,7 +107,7 @@ class Page:
 
     def imports(self) -> dict[str, str]:
         """Return the modules besides installed packages that the page imports, with a digest of each."""
-        return own_imports(self.text, package="experiments")
+        return own_imports(self.text, package="experiments", beside=self.path.resolve().parent)
 
     def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
         """Return every knob with its value, the given ones over the defaults; raise on one that does not fit."""

@@ -135,12 +135,13 @@ def test_a_page_may_import_what_lies_beside_it_and_a_run_belongs_to_that_as_well
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ)
     assert (done.returncode, done.stdout.split()) == (0, ["3", "5", "3"]), done.stderr
     words = [f"--experiment={tmp_path / 'a' / 'page.py'}", f"--workdir={tmp_path / 'run'}"]
-    code = pages.read(str(tmp_path / "a" / "page.py")).code
+    digests = pages.read(str(tmp_path / "a" / "page.py")).imports()
+    assert set(digests) == {"helper", "late"}
     assert launch(*words, "--mode=describe").returncode == 0
     (tmp_path / "a" / "helper.py").write_text('"""Says more."""\nWIDTH = 3  # neurons\n')
-    assert pages.read(str(tmp_path / "a" / "page.py")).code == code
+    assert pages.read(str(tmp_path / "a" / "page.py")).imports() == digests
     (tmp_path / "a" / "helper.py").write_text("WIDTH = 4\n")
-    assert pages.read(str(tmp_path / "a" / "page.py")).code != code
+    assert pages.read(str(tmp_path / "a" / "page.py")).imports() != digests
 
 
 def test_who_reads_only_the_beginning_of_a_list_sees_no_error():

@@ -52,20 +52,24 @@ def digest_of_tree(tree: ast.AST) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
 
 
-def own_imports(text: str, package: str = "") -> dict[str, str]:
+def own_imports(text: str, package: str = "", beside: Path | None = None) -> dict[str, str]:
     """Return the modules of a user that some code imports, anywhere in it and in them, with a digest of each.
 
-    package: what relative imports begin from. Installed packages have a version instead, and fdl is one of them.
+    package: what relative imports begin from. beside: the folder that is looked in first, as a script's own is.
+    Installed packages have a version instead, and fdl is one of them.
     """
     digests: dict[str, str] = {}
     waiting = [(text, package)]
     while waiting:
         tree = ast.parse(waiting[-1][0])
         for name in _imported(tree, waiting.pop()[1]):
-            file = None if name in digests or is_installed(name) else _find(name)
+            file = None if name in digests or is_installed(name) else _find(name, beside)
             if file and file.endswith(".py") and not is_installed_file(file):
                 source = Path(file).read_text(encoding="utf-8")
-                digests[name] = digest_of_tree(without_words(ast.parse(source)))
+                try:
+                    digests[name] = digest_of_tree(without_words(ast.parse(source)))
+                except (SyntaxError, ValueError):
+                    continue  # Python says what is wrong with it when it is imported
                 waiting.append((source, name if file.endswith("__init__.py") else name.rpartition(".")[0]))
     return dict(sorted(digests.items()))
 
@@ -85,7 +89,12 @@ def _imported(tree: ast.AST, package: str) -> Iterator[str]:
             yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
-def _find(name: str) -> str | None:
+def _find(name: str, beside: Path | None) -> str | None:
+    if beside is not None:
+        path = beside.joinpath(*name.split("."))
+        for file in (path / "__init__.py", path.with_suffix(".py")):
+            if file.is_file():
+                return str(file)
     if name in sys.modules:
         return file_of(sys.modules[name])
     try:
