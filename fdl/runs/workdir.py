@@ -147,12 +147,13 @@ def undescribed(identity: Mapping[str, Any]) -> dict[str, str]:
     return {name: part[UNDESCRIBED] for name, part in parts.items() if isinstance(part, dict) and UNDESCRIBED in part}
 
 
-def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Return a nested mapping with keys such as `model.hidden`, and values as they are told: texts in quotes."""
-    flat: dict[str, str] = {}
+def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return a nested mapping with keys such as `model.hidden`, and texts in quotes, so that an empty one shows."""
+    flat: dict[str, Any] = {}
     for key, one in value.items():
         name = f"{above}{key}"
-        flat |= (
-            _flat(one, "" if name == PARTS else f"{name}.") if isinstance(one, Mapping) and one else {name: repr(one)}
-        )
+        if isinstance(one, Mapping) and one:
+            flat |= _flat(one, "" if name == PARTS else f"{name}.")
+        else:
+            flat[name] = repr(one) if isinstance(one, str) else one
     return flat

@@ -199,7 +199,7 @@ def test_an_edited_page_is_another_experiment_to_train_and_a_warning_elsewhere(t
     made = tiny.experiment(code="one")
     fdl.train(made, tmp_path, log=lambda _: None)
     edited = tiny.experiment(code="two")
-    with pytest.raises(ValueError, match="code of the page is one there and two here"):
+    with pytest.raises(ValueError, match="code of the page is 'one' there and 'two' here"):
         fdl.train(edited, tmp_path, log=lambda _: None)
     said: list[str] = []
     fdl.evaluate(edited, tmp_path, log=said.append)
