@@ -150,6 +150,19 @@ def test_a_member_that_diverged_is_left_out_of_the_mean_and_named(tmp_path) -> N
     assert not np.isfinite(test["loss_members"][1])
 
 
+def test_what_needs_every_row_is_that_of_each_member(tmp_path) -> None:
+    def scorer(*, seed: int = 0) -> Experiment:
+        made = tiny.experiment(dataset=tiny.dataset({"train": 40, "validation": 19, "test": 11}, classes=2), seed=seed)
+        return replace(made, model=MLP(outputs=1, hidden=(8,)), task=binary(), steps=3)
+
+    report = train_population(Population(make=scorer, values={"seed": np.arange(3)}), tmp_path, log=str)
+    for seed, member in enumerate(report["members"]):
+        alone = train(scorer(seed=seed), tmp_path / str(seed), log=str)["metrics"]
+        for split in ("validation", "test"):
+            assert member[split]["auc"] == pytest.approx(alone[split]["auc"], abs=1e-12)
+            assert member[split]["confusion"] == alone[split]["confusion"]
+
+
 def test_targets_of_a_population_are_checked(tmp_path) -> None:
     def of_numbers_and_twos(*, seed: int = 0) -> Experiment:
         made = of_numbers(seed=seed)

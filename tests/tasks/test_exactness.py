@@ -261,6 +261,14 @@ def test_an_embedding_that_is_not_a_number_is_like_nothing():
     assert 0 < verification(embeddings)[0] < 1
 
 
+def test_equal_embeddings_tell_nothing_apart():
+    table = np.concatenate([np.ones((6, 2)) / 2**0.5, np.arange(6)[:, None] % 2, np.ones((6, 1))], 1)
+    embeddings = embed(6)(np.ones((6, 2)), Batch(None, {"label": np.arange(6)}, np.ones(6)))["embeddings"]
+    embeddings = embeddings._replace(total=table, weight=np.ones(6))
+    assert verification(embeddings) == (0.5, 0.5)
+    assert retrieval(embeddings) == 2 / 6  # the nearest is the first other: of class 0, and of the first one of class 1
+
+
 def test_bits_per_byte_are_those_of_the_split():
     task = next_token(bytes_per_token={"train": 4.0, "test": 2.0})
     logits, targets = np.zeros((1, 3, 8), np.float32), np.zeros((1, 3), int)
