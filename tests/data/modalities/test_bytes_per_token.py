@@ -7,10 +7,6 @@ from fdl.data.modalities.text import language
 from fdl.data.records import Field, Records
 
 TEXTS = {"train": ["the cat sat on the mat"] * 20, "validation": ["a b c d"] * 4, "test": ["internationalisation!"] * 3}
-    "train": ["the cat sat on the mat"] * 20,
-    "validation": ["a b c d e"] * 4,
-    "test": ["internationalisation!"] * 3,
-}
 
 
 def records() -> Records:
