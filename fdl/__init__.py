@@ -3,6 +3,7 @@
 The names below are imported when they are first used, so that `import fdl` costs nothing.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fdl.modes.train_population import train_population as train_population
 
 __version__ = "0.2.0"
+WINDOWS = "fdl needs the locks and signals of Linux or macOS; on Windows, install it inside WSL 2"
 
 _HOMES = {
     "Experiment": "fdl.experiment",
@@ -57,6 +59,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fdl' has no attribute {name!r}")
+    if sys.platform == "win32":
+        raise ImportError(WINDOWS)
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -9,6 +9,11 @@ from pathlib import Path
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported, Ctrl-C needs no traceback
 
+from fdl import WINDOWS
+
+if sys.platform == "win32":
+    sys.exit(f"error: {WINDOWS}")
+
 from absl import flags as absl_flags
 
 from fdl import cli, pages

@@ -5,9 +5,12 @@
 
 import ast
 import re
+import subprocess
 import textwrap
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,6 +141,17 @@ def test_nothing_imports_tensorflow_before_a_dataset_asks_for_it():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.split(".")[0] in ("tensorflow", "torch") for name in names), f"{file}:{node.lineno}"
+
+
+def test_no_file_names_the_host_of_a_registry():
+    hosts = re.compile(r"\b(pypi|pythonhosted|download\.pytorch|anaconda|npmjs|crates)\.(org|com|io)\b")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not in a git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).suffix in (".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".ipynb", ".json", ""):
+            found = hosts.search((ROOT / name).read_text(encoding="utf-8", errors="ignore"))
+            assert found is None or name == "tests/test_architecture.py", f"{name} names {found and found[0]}"
 
 
 def test_nothing_that_is_read_as_data_can_run_as_code():
