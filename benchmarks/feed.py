@@ -109,7 +109,7 @@ def reading(folder: Path) -> list[str]:
 
     def by_stream() -> None:
         # Nothing is begun before the clock starts, and nothing is left over after it.
-        stream.begun.clear()
+        stream.pending.clear()
         first, stream.end = stream.end, stream.end + STREAMED // BATCH
         for step in range(first, stream.end, 8):
             stream(step, 8)

@@ -154,4 +154,4 @@ def _clip(norm: float | None) -> optax.GradientTransformation:
 def _refuse_negative(name: str, value: Any) -> None:
     """Raise a ValueError for a negative number, which would ascend the loss; schedules and arrays are not checked."""
     if isinstance(value, int | float) and value < 0:
-        raise ValueError(f"{name} {value} is negative and would ascend the loss; give 0 or more")
+        raise ValueError(f"{name} {value} is below 0 and would ascend the loss; give 0 or more")

@@ -114,7 +114,7 @@ def test_a_value_that_is_not_the_knobs_is_refused(page, knobs, message):
 
 def test_a_page_that_makes_no_experiment_is_named(page):
     made = maker(str(page("def experiment(*, seed: int = 0): ...").path))
-    with pytest.raises(ValueError, match=r"mine\.py: experiment\(\) gives None; return an Experiment"):
+    with pytest.raises(ValueError, match=r"mine\.py: experiment\(\) returns None; return an Experiment"):
         made()
 
 

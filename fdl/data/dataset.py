@@ -148,7 +148,7 @@ class LazySource:
     read: Callable[[np.ndarray], Batch]
     load: Callable[[], Source]
     nbytes: int
-    apart: Callable[[], Callable[[np.ndarray], Batch]] | None = None
+    in_subprocess: Callable[[], Callable[[np.ndarray], Batch]] | None = None
 
     def __len__(self) -> int:
         return self.size

@@ -58,8 +58,8 @@ def stored(
         return lambda indices: join(rows(split, indices, columns), split, indices)
 
     def apart() -> Callable[[np.ndarray], Batch]:
-        assert records.apart is not None
-        here, there = records.read, records.apart(Decoder(sizes or {}))
+        assert records.in_subprocess is not None
+        here, there = records.read, records.in_subprocess(Decoder(sizes or {}))
 
         def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
             try:
@@ -76,7 +76,9 @@ def stored(
         arrays = _resident(name, (spec.inputs, spec.targets), size, read, split)
         return Source(arrays=arrays, size=size, take=take_columns)
 
-    return LazySource(size=size, read=read, load=load, nbytes=nbytes, apart=apart if records.apart else None)
+    return LazySource(
+        size=size, read=read, load=load, nbytes=nbytes, in_subprocess=apart if records.in_subprocess else None
+    )
 
 
 def _resident(name: str, shapes: PyTree, size: int, read: Callable[[np.ndarray], Batch], split: str) -> PyTree:

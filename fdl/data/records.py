@@ -83,7 +83,7 @@ class Records:
     advice: str = ""
     on_disk: bool = False
     retyped: Callable[[Mapping[str, str]], "Records"] | None = None
-    apart: Callable[[Ask], Read] | None = None
+    in_subprocess: Callable[[Ask], Read] | None = None
 
     def noting(self, *notes: str) -> "Records":
         """Return the same records with these lines added to what is said of them."""
@@ -153,8 +153,8 @@ def keep_rows(records: Records, rows: Mapping[str, np.ndarray]) -> Records:
         return kept_read
 
     def in_subprocess(ask: Ask) -> Read:
-        assert records.apart is not None
-        return kept_of(records.apart(ask))
+        assert records.in_subprocess is not None
+        return kept_of(records.in_subprocess(ask))
 
     def where(split: str, index: int) -> str:
         return records.at(split, int(rows[split][index]) if split in rows else index)
@@ -163,7 +163,7 @@ def keep_rows(records: Records, rows: Mapping[str, np.ndarray]) -> Records:
         records,
         sizes={split: len(rows[split]) if split in rows else size for split, size in records.sizes.items()},
         read=kept_of(records.read),
-        apart=in_subprocess if records.apart else None,
+        in_subprocess=in_subprocess if records.in_subprocess else None,
         where=where if records.where else None,
     )
 
@@ -271,8 +271,8 @@ def complete(
         return complete_read
 
     def apart(ask: Ask) -> Read:
-        assert records.apart is not None
-        return complete_of(records.apart(ask))
+        assert records.in_subprocess is not None
+        return complete_of(records.in_subprocess(ask))
 
     def where(split: str, index: int) -> str:
         return records.at("train", int(rows[split][index])) if split in rows else records.at(split, index)
@@ -282,6 +282,6 @@ def complete(
         records,
         sizes=sizes,
         read=complete_of(records.read),
-        apart=apart if records.apart else None,
+        in_subprocess=apart if records.in_subprocess else None,
         where=where if records.where else None,
     )

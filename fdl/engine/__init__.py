@@ -1,1 +1,1 @@
-"""The engine: an experiment bound to devices and data. Its program, loader, cadence, population and checks."""
+"""The engine: an experiment's program, data loader, cadence, population and checks."""

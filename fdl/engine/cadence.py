@@ -1,7 +1,7 @@
-"""What is due when: logging, evaluation and saving, and how the steps between are cut into calls.
+"""The cadence of logging, evaluation and saving, and how the steps between them are grouped into calls.
 
-Everything here is a function of the absolute step, so a run that was interrupted cuts the rest of its steps into the
-very same programs as one that was not: that is why it ends with the same bits.
+Everything is a function of the absolute step, so a resumed run groups its remaining steps into the same programs as an
+uninterrupted one: this is why its results are bit-identical.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Cadence:
-    """When a run logs, evaluates and saves: all in steps, 0 for never before the end."""
+    """How often a run logs, evaluates and saves, in steps; 0 means only at the end."""
 
     steps: int
     log: int
@@ -18,26 +18,26 @@ class Cadence:
     steps_per_call: int = 1
 
     def logs(self, step: int) -> bool:
-        """Say whether the training means are written at this step."""
+        """Return whether the training metrics are logged at this step."""
         return self._at(step, self.log)
 
     def evaluates(self, step: int) -> bool:
-        """Say whether the validation split is evaluated at this step."""
+        """Return whether the validation split is evaluated at this step."""
         return self._at(step, self.evaluate)
 
     def saves(self, step: int) -> bool:
-        """Say whether a checkpoint is taken at this step."""
+        """Return whether a checkpoint is saved at this step."""
         return self._at(step, self.save)
 
     def any(self, step: int) -> bool:
-        """Say whether anything is due, so that the device must be drained here."""
+        """Return whether anything is due at this step, so that all dispatched work must finish."""
         return self.logs(step) or self.evaluates(step) or self.saves(step)
 
     def call(self, step: int) -> int:
-        """Return how many steps the call that starts here makes: `steps_per_call`, or 1 where that would overshoot."""
-        rhythms = [every for every in (self.log, self.evaluate, self.save) if every]
-        before = max((step // every * every for every in rhythms), default=0)
-        after = min([self.steps, *((step // every + 1) * every for every in rhythms)])
+        """Return the number of steps of the call that starts here: `steps_per_call`, or 1 if that would overshoot."""
+        intervals = [every for every in (self.log, self.evaluate, self.save) if every]
+        before = max((step // every * every for every in intervals), default=0)
+        after = min([self.steps, *((step // every + 1) * every for every in intervals)])
         whole = before + (after - before) // self.steps_per_call * self.steps_per_call
         return self.steps_per_call if step < whole else 1
 

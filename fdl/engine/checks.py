@@ -1,4 +1,4 @@
-"""Checks before any work: that the parts of an experiment fit together, and fit into memory. No data is read."""
+"""Checks before a run: the parts of an experiment fit together and into memory. No data is read."""
 
 import math
 
@@ -11,8 +11,8 @@ from fdl.experiment import Experiment
 from fdl.parallel import executors, memory
 
 
-def check(experiment: Experiment, shares: int) -> PyTree:
-    """Return the shapes of the model's outputs; raise a ValueError in one line where the parts do not fit together.
+def check(experiment: Experiment, num_shards: int) -> PyTree:
+    """Return the shapes of the model's outputs; raise a one-line ValueError if the parts do not fit together.
 
     No data is read.
     """
@@ -31,11 +31,11 @@ def check(experiment: Experiment, shares: int) -> PyTree:
     if batch_size > sizes["train"]:
         most = sizes["train"]
         raise ValueError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")
-    share = shares * parts
-    if batch_size % share:
-        below = batch_size // share * share
-        tries = " or ".join(str(n) for n in (below, below + share) if n)
-        over = f"{shares} device{'s' * (shares > 1)}" + f" x {parts} micro-batches" * (parts > 1)
+    divisor = num_shards * parts
+    if batch_size % divisor:
+        below = batch_size // divisor * divisor
+        tries = " or ".join(str(n) for n in (below, below + divisor) if n)
+        over = f"{num_shards} device{'s' * (num_shards > 1)}" + f" x {parts} micro-batches" * (parts > 1)
         raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
     return fit(experiment)
 
@@ -43,24 +43,24 @@ def check(experiment: Experiment, shares: int) -> PyTree:
 def check_memory(experiment: Experiment, executor: executors.Executor, *, trains: bool = True) -> None:
     """Raise OutOfMemory where the state, and in training the gradients, alone are larger than the memory that is free.
 
-    XLA would try for minutes, or the kernel end the process without a word.
+    Otherwise XLA would try for minutes, or the kernel would kill the process without a message.
     """
     state = experiment.abstract()
-    mine = [device for device in executor.devices if device.process_index == jax.process_index()]
-    copies = len(mine) if mine[0].platform == "cpu" else 1  # simulated devices share one memory
+    local_devices = [device for device in executor.devices if device.process_index == jax.process_index()]
+    copies = len(local_devices) if local_devices[0].platform == "cpu" else 1  # simulated devices share one memory
     held = copies * executor.bytes_per_device(state)
     gradients = copies * executor.bytes_per_device(state.params) if trains else 0
-    free = memory.free(mine[0])
+    free = memory.free(local_devices[0])
     if held + gradients > free:
         raise OutOfMemory(
             f"out of memory: the state takes {held:,} bytes"
             f"{f' and its gradients {gradients:,} more' if trains else ''}, and {free:,} are free on "
-            f"{mine[0].device_kind}; choose a smaller model, or split it over more devices with --mesh=fsdp:N"
+            f"{local_devices[0].device_kind}; choose a smaller model, or split it over more devices with --mesh=fsdp:N"
         )
 
 
 def fit(experiment: Experiment) -> PyTree:
-    """Return the shapes of the model's outputs; raise where model, data and task do not fit."""
+    """Return the shapes of the model's outputs; raise a ValueError if model, dataset and task do not fit."""
 
     def run(state: TrainState) -> PyTree:
         batch = experiment.example(2)
@@ -93,6 +93,6 @@ def _empty_parameter(params: PyTree) -> str:
     return ""
 
 
-def evaluate_batch_size(experiment: Experiment, shares: int) -> int:
-    """Return the evaluation batch: what the experiment says, else its batch size, rounded up to divide evenly."""
-    return math.ceil((experiment.evaluate_batch_size or experiment.batch_size) / shares) * shares
+def evaluate_batch_size(experiment: Experiment, num_shards: int) -> int:
+    """Return the evaluation batch size: the experiment's, else its batch size, rounded up to divide evenly."""
+    return math.ceil((experiment.evaluate_batch_size or experiment.batch_size) / num_shards) * num_shards

@@ -1,6 +1,6 @@
-"""Options that any experiment can be given: each is a function from one experiment to another, and they compose.
+"""Options for any experiment: composable functions from one experiment to another.
 
-All are off by default, all are part of what a run folder belongs to, and a page may use the same parts itself.
+All are off by default and part of a run's identity; a page may use the same building blocks itself.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MatmulPrecision = Literal["default", "high", "highest"]
 
 
 def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
-    """Compute in 16 bits: parameters, statistics and losses stay float32; float16 has its loss scaled as needed."""
+    """Compute in 16 bits; parameters, statistics and losses stay float32; float16 uses dynamic loss scaling."""
     if precision not in get_args(Precision):
         raise ValueError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
     if not hasattr(experiment.model, "dtype"):
@@ -32,7 +32,7 @@ def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
 
 
 def with_ema(experiment: Experiment, decay: float) -> Experiment:
-    """Keep a moving average of the weights and evaluate with it; training is as without."""
+    """Evaluate with an exponential moving average of the weights; training is unchanged."""
     if not 0 < decay < 1:
         raise ValueError(f"ema_decay {decay} is not between 0 and 1; try 0.999")
     averaged = replace(experiment, optimizer=optimizer_state.ema(experiment.optimizer, decay))
@@ -40,7 +40,7 @@ def with_ema(experiment: Experiment, decay: float) -> Experiment:
 
 
 def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
-    """Keep the parameters below these module paths as they are."""
+    """Freeze the parameters below these module paths."""
     if not all(paths):
         raise ValueError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
     frozen = replace(experiment, optimizer=optim.frozen(experiment.optimizer, paths))
@@ -48,7 +48,7 @@ def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
 
 
 def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) -> Experiment:
-    """Let float32 products of the whole process have this precision, as JAX's setting of the same name.
+    """Set `jax_default_matmul_precision` for float32 matrix products, for the whole process.
 
     XLA's default is one bfloat16 pass on a TPU and TF32 on NVIDIA; "highest" is float32 everywhere.
     """
@@ -66,7 +66,7 @@ def apply_options(
     matmul_precision: MatmulPrecision | None = None,
     ema_decay: float | None = None,
 ) -> Experiment:
-    """Return the experiment with the options that were chosen, in the only order that is right."""
+    """Return the experiment with these options. The order matters: the average must wrap all other transformations."""
     experiment = with_frozen(experiment, freeze) if freeze else experiment
     experiment = with_precision(experiment, precision) if precision else experiment
     experiment = with_matmul_precision(experiment, matmul_precision) if matmul_precision else experiment

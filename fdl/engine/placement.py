@@ -1,4 +1,4 @@
-"""Where an experiment runs: the executor it asks for, and the first state laid out on its devices."""
+"""Where an experiment runs: its executor, and the initial state placed on its devices."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from fdl.parallel.devices import find
 
 
 def make_executor(experiment: Experiment, devices: Sequence[jax.Device] | None = None) -> executors.Executor:
-    """Make the executor an experiment asks for, on the accelerator it asks for, or on these devices."""
+    """Make the executor of an experiment, on its accelerator or on these devices."""
     devices = list(devices or find(experiment.accelerator))
     name, shape = experiment.executor, experiment.mesh
     if name == "auto":
@@ -26,15 +26,15 @@ def make_executor(experiment: Experiment, devices: Sequence[jax.Device] | None =
         raise ValueError(f"executor {name} runs in one process and there are {processes.count()}; choose mesh")
     if not shape:
         return executors.EXECUTORS[name](devices)
-    written = ",".join(f"{axis}:{size}" for axis, size in shape.items())
+    mesh_text = ",".join(f"{axis}:{size}" for axis, size in shape.items())
     if name != "mesh":
-        raise ValueError(f"mesh {written} needs executor mesh, not {name}; leave out one of them")
+        raise ValueError(f"mesh {mesh_text} needs executor mesh, not {name}; leave out one of them")
     for axis in shape:
         if axis not in sharding.AXES:
             raise ValueError(f"mesh axis {axis!r} is not one of {', '.join(sharding.AXES)}")
     if math.prod(shape.values()) != len(devices):
         raise ValueError(
-            f"mesh {written} takes {math.prod(shape.values())} devices and there are {len(devices)}; "
+            f"mesh {mesh_text} takes {math.prod(shape.values())} devices and there are {len(devices)}; "
             f"make the product of its axes {len(devices)}"
         )
     positional, by_name = arguments(experiment.model, experiment.example())
@@ -42,9 +42,9 @@ def make_executor(experiment: Experiment, devices: Sequence[jax.Device] | None =
 
 
 def prepare(experiment: Experiment, *, trains: bool = False) -> executors.Executor:
-    """Make the executor of an experiment, once it is known that its parts fit together, and that a step fits in memory.
+    """Check an experiment and make its executor; raise a ValueError or OutOfMemory before any data is read.
 
-    trains: whether gradients are held as well. Raises a ValueError, or OutOfMemory, before any data is read.
+    trains: whether memory for gradients is needed as well.
     """
     executor = make_executor(experiment)
     check(experiment, executor.num_shards)
@@ -52,8 +52,8 @@ def prepare(experiment: Experiment, *, trains: bool = False) -> executors.Execut
     return executor
 
 
-def first_state(experiment: Experiment, executor: executors.Executor) -> TrainState:
-    """Return the placed state at step 0; where it is split over devices, none of them ever holds the whole."""
+def initial_state(experiment: Experiment, executor: executors.Executor) -> TrainState:
+    """Return the placed state at step 0; a state that is sharded is never materialised whole on one device."""
     if experiment.mesh and experiment.init_from is None:
         return executor.make_state(experiment.init)
     return executor.put_state(experiment.init())

@@ -1,7 +1,7 @@
-"""Populations: many experiments that differ in numbers alone, and so are one program.
+"""Populations: experiments that differ only in numeric knobs, trained as one program by vmap.
 
-A page is a pure function, so it may be called with a number that JAX is tracing: what comes back is the experiment of
-whichever member, and mapping its step over the members trains them all at once.
+A page is a pure function, so it may be called with traced numbers: it returns the experiment of any member, and vmap of
+its step over the members trains them all at once.
 
 Shape legend: P population, S steps per call, B batch.
 """
@@ -26,10 +26,10 @@ SPACING: dict[str, Callable[..., np.ndarray]] = {"linear": np.linspace, "log": n
 
 @dataclass(frozen=True, kw_only=True)
 class Population:
-    """P members of one family.
+    """P members that share one page.
 
     make:   the function of a page, `(**numbers) -> Experiment`, pure.
-    values: knob -> [P], one number for each member.
+    values: knob -> [P], one number per member.
     """
 
     make: Callable[..., Experiment]
@@ -39,15 +39,15 @@ class Population:
         return len(next(iter(self.values.values())))
 
     def settings(self, index: int) -> dict[str, Any]:
-        """Return the numbers of one member."""
+        """Return the knobs of one member."""
         return {knob: numbers[index].item() for knob, numbers in self.values.items()}
 
     def member(self, index: int) -> Experiment:
-        """Return the experiment that one member would be alone."""
+        """Return the experiment of one member."""
         return self.make(**self.settings(index))
 
     def init(self) -> TrainState:
-        """Return the states at step 0: each leaf [P, ...], but one step for all."""
+        """Return the states at step 0: each leaf [P, ...], but one step counter for all."""
 
         def one(values: Mapping[str, Any]) -> TrainState:
             made = self.make(**values)
@@ -56,7 +56,7 @@ class Population:
         first = self.member(0)
         example = first.example()
         if first.init_from is not None:
-            raise ValueError("the members of a population begin as they are drawn; leave out published weights")
+            raise ValueError("the members of a population start from random weights; leave out published weights")
         with self._naming():
             return jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
 
@@ -69,7 +69,7 @@ class Population:
         return self._naming()(steps.population(lambda values: steps.take_rows(step_of(self.make(**values)), take)))
 
     def evaluation_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
-        """Return the Step that measures all members: `(states, rows [P, B], values, arrays)`."""
+        """Return the evaluation Step of all members: `(states, rows [P, B], values, arrays)`."""
 
         def of(values: Mapping[str, Any]) -> Step:
             made = self.make(**values)
@@ -79,28 +79,28 @@ class Population:
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """Raise a ValueError that names what varies where a program cannot be traced with it."""
+        """Turn a TypeError of tracing into a ValueError that names the varied knobs."""
         try:
             yield
         except TypeError as error:
             raise ValueError(
-                f"a population varies numbers that leave the program as it is, and {', '.join(self.values)} do not: "
+                f"a population varies numbers that do not change the program, but {', '.join(self.values)} do: "
                 f"{str(error).splitlines()[0]}; --sweep varies anything"
             ) from None
 
     def training_rows(self, step: int, count: int, size: int) -> Rows:
-        """Return rows [S, P, B]: each member meets the data in the order of its own seed."""
-        alone = self.member(0)
-        seeds = self.values.get("seed", [alone.seed] * len(self))
+        """Return rows [S, P, B]: each member's data order follows its seed."""
+        first = self.member(0)
+        seeds = self.values.get("seed", [first.seed] * len(self))
         rows = {
-            seed: loader.training_rows(seed, step, count, batch_size=alone.batch_size, size=size)
+            seed: loader.training_rows(seed, step, count, batch_size=first.batch_size, size=size)
             for seed in set(map(int, seeds))
         }
         return jax.tree.map(lambda *leaves: np.stack(leaves, 1), *(rows[int(seed)] for seed in seeds))
 
 
 def members(seeds: int | None, settings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return knob -> [P]: every combination of the settings, each with the seeds 0, 1, ... if seeds are asked for."""
+    """Return knob -> [P]: the Cartesian product of the settings, and of the seeds 0, 1, ... if `seeds` is given."""
     if seeds and "seed" in settings:
         raise ValueError(
             f"seeds={seeds} and seed={settings['seed'].tolist()} both name the seeds; leave out one of them"
@@ -111,7 +111,7 @@ def members(seeds: int | None, settings: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def parse(text: str) -> dict[str, np.ndarray]:
-    """Read `knob=low..high:log:count` or `knob=1,2,3`, several separated by blanks; raise a ValueError on others."""
+    """Parse `knob=low..high:log:count` or `knob=1,2,3`, separated by blanks; raise a ValueError for anything else."""
     found = {}
     for word in text.split():
         knob, _, rest = word.partition("=")

@@ -1,6 +1,6 @@
 """The program of an experiment: its steps bound to an executor and to the data of a split.
 
-Which feed brings the data, and how many steps are one call, is decided here and said aloud.
+The feed and the number of steps per call are chosen here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,15 +26,15 @@ from fdl.parallel.executors import Executor, fetch
 from fdl.profiling import flops
 
 STEPS_PER_CALL = 100
-ROWS_AT_ONCE = 64  # steps whose rows are computed together
-CALL_WORK = {"cpu": 1e10, "accelerator": 1e12}  # floating point operations that one call may hold
+ROWS_AT_ONCE = 64  # steps whose row indices are computed together
+CALL_WORK = {"cpu": 1e10, "accelerator": 1e12}  # maximum FLOPs per call
 
 
 @dataclass(frozen=True)
 class Training:
-    """The training program: `call(state, rows(step, count)) -> (state, sums)`, and why it is made this way.
+    """The training program: `call(state, rows(step, count)) -> (state, sums)`.
 
-    rows: what a call is sent: the rows' numbers where the data is resident, the rows themselves where it is streamed.
+    rows: the inputs of a call: row indices with the resident feed, batches with the streamed one.
     feed: which of the two, and why.
     """
 
@@ -45,7 +45,7 @@ class Training:
 
 
 def step_of(experiment: Experiment) -> Step:
-    """Return the pure training step of an experiment: no device is chosen yet."""
+    """Return the pure training step of an experiment, independent of devices."""
     gradient = steps.accumulate(steps.total_gradient(experiment.model, experiment.task), experiment.accumulate)
     data, step = experiment.dataset, steps.train_step(gradient, experiment.optimizer)
     if experiment.nonfinite == "skip":
@@ -54,7 +54,7 @@ def step_of(experiment: Experiment) -> Step:
 
 
 def training(experiment: Experiment, executor: Executor) -> Training:
-    """Bind the training step to the executor and the training split."""
+    """Make the training program for the executor and the training split."""
     source = experiment.dataset.load("train")
 
     def rows(step: int, count: int) -> Rows:
@@ -77,45 +77,49 @@ def compile_step(
     rows: Callable[[int, int], Rows],
     end: int,
 ) -> tuple[Call, Callable[[int, int], Rows | Batch], str]:
-    """Return a step's call, what to send it, and which feed that is: `rows` of a resident source or streamed rows."""
-    chosen, why = processes.on_first_process(lambda: loader.choose(experiment.feed, source, executor.devices[0]))
+    """Return a step's call, the function that makes its inputs, and the feed with its reason."""
+    chosen, why = processes.on_first_process(lambda: loader.choose_feed(experiment.feed, source, executor.devices[0]))
     spec, name = experiment.dataset.spec, experiment.dataset.name
     rule = rule_of(experiment.task, experiment.dataset)
     if chosen == "streamed":
 
-        def look(batch: Batch, indices: np.ndarray) -> None:
+        def validate(batch: Batch, indices: np.ndarray) -> None:
             check_values(batch, spec, name, split, indices, rule)
 
         check_source(source, spec, name, split, rule)
         return (
             Call(executor, steps.fuse(step)),
-            loader.Stream(source, rows, end, look, executor.local_rows),
+            loader.Stream(source, rows, end, validate, executor.local_rows),
             f"{chosen}: {why}",
         )
-    kept = source.resident()
-    check_source(kept, spec, name, split, rule)
-    kept = kept.flat()
-    return Call(executor, steps.fuse(steps.take_rows(step, kept.take)), (kept.arrays,)), rows, f"{chosen}: {why}"
+    resident = source.resident()
+    check_source(resident, spec, name, split, rule)
+    resident = resident.flat()
+    return (
+        Call(executor, steps.fuse(steps.take_rows(step, resident.take)), (resident.arrays,)),
+        rows,
+        f"{chosen}: {why}",
+    )
 
 
 def work_of(experiment: Experiment) -> float:
-    """Return the floating point operations of one training step."""
+    """Return the FLOPs of one training step."""
     batch = experiment.dataset.raw_shapes(experiment.batch_size)
     return flops.count(step_of(experiment), experiment.abstract(), batch)
 
 
 def steps_per_call(experiment: Experiment, executor: Executor, work: float | None = None) -> int:
-    """Choose how many steps are one program: as many as make the cost of a call vanish beside its work.
+    """Choose the number of steps per call, so that the dispatch overhead is negligible.
 
-    A call costs some 0.2 ms. On two CPU cores CALL_WORK is about a tenth of a second; heavier steps go one by one,
-    which also spares them a loop. The count divides `log_every`, so that no steps are left over to be compiled alone.
-    work: what `work_of` says, where it is known already.
+    A call costs some 0.2 ms. On two CPU cores CALL_WORK is about a tenth of a second; heavier steps are one per call,
+    which also avoids a loop. The number divides `log_every`, so that no remainder needs another compilation.
+    work: the result of `work_of`, if already known.
     """
     platform = executor.devices[0].platform
     if platform == "cpu" and not custom("convolution"):
         program = step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(experiment.batch_size)
         if flops.mentions("conv_general_dilated", *program):
-            return 1  # JAX's backward convolutions are twenty times slower in a loop
+            return 1  # JAX's backward convolutions are twenty times slower inside a loop
     work = work_of(experiment) if work is None else work
     most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, work)
     log_every = experiment.log_every
@@ -131,9 +135,10 @@ def train_until_due(
     advance: Callable[[int], Any],
     stop: Callable[[], bool],
 ) -> tuple[TrainState, int, list[Sums]]:
-    """Train up to the next due point and return the state, its step and the sums of the calls, with nothing in flight.
+    """Train until something is due; return the state, its step and the sums of the calls, with nothing in flight.
 
-    A stop ends it with the call under way. One goes ahead and never more: the device does not wait, nothing piles up.
+    A stop request ends it after the current call. Exactly one call is dispatched ahead: the device does not idle, and
+    the queue does not grow.
     """
     sent: list[Sums] = []
     while True:
@@ -156,7 +161,7 @@ def each_call(call: Call, state: TrainState, chunks: Iterable[Any]) -> Iterator[
 
 
 class Evaluation:
-    """The evaluation of one split: every example counts exactly once, whatever the number of devices."""
+    """The evaluation of one split: every example counts exactly once, for any number of devices."""
 
     def __init__(self, experiment: Experiment, executor: Executor, split: str):
         self.task, self.split = experiment.task, split
@@ -165,16 +170,16 @@ class Evaluation:
         batch_size = min(
             evaluate_batch_size(experiment, executor.num_shards), round_up(len(source), executor.num_shards)
         )
-        every = loader.evaluation_rows(batch_size=batch_size, size=len(source))
-        self.calls = len(every.indices)
+        all_rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))
+        self.calls = len(all_rows.indices)
 
         def rows(step: int, count: int) -> Rows:
-            return Rows(every.indices[step : step + count], every.weights[step : step + count])
+            return Rows(all_rows.indices[step : step + count], all_rows.weights[step : step + count])
 
         self.call, self.rows, _ = compile_step(experiment, executor, step, split, source, rows, self.calls)
 
     def __call__(self, state: TrainState) -> tuple[TrainState, dict]:
-        """Return the state and the metrics of the split, `n` among them."""
+        """Return the state and the metrics of the split, including `n`."""
         sums: list[Sums] = []
         for after, more in each_call(self.call, state, (self.rows(index, 1) for index in range(self.calls))):
             state = after

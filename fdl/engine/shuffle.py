@@ -1,15 +1,15 @@
-"""The order of training: which row stands at which place of an endless stream, computed from the place alone.
+"""Stateless shuffling: the row at any position of the training stream, computed from the position alone.
 
-Place `p = step * B + j` lies in epoch `p // size` and holds row `permutation(seed, epoch)[p % size]`. Nothing is stored
-and nothing is advanced, so step one million costs what step zero costs, and a resumed run, another feed or another
-number of devices sees the same batches. Batches may straddle two epochs.
+Position `p = step * B + j` is in epoch `p // size` and holds row `permutation(seed, epoch)[p % size]`. There is no
+state, so step one million costs as much as step zero, and a resumed run, another feed or another number of devices sees
+the same batches. Batches may span two epochs.
 
-The permutation is a keyed Feistel network over pairs `(l, r)` in `Z_a × Z_b`, where `a * b` is the least near-square
-product that holds `size`: each round adds a hash of one half to the other, modulo that half's range. It is a bijection
-whatever the hash. The few results beyond `size` are sent through again ("cycle walking", Black and Rogaway 2002), which
-keeps it a permutation of the rows; about one in √size is. Sixteen rounds make every order of three to six rows equally
-likely as far as 60,000 epochs can tell, where eight do not; from some thousands of rows on eight are enough. Grain's
-`index_shuffle` is one call per index; this is a dozen NumPy operations per round for a whole chunk.
+The permutation is a keyed Feistel network over pairs `(l, r)` in `Z_a × Z_b`, where `a * b` is the smallest near-square
+product of at least `size`: each round adds a hash of one half to the other, modulo that half's range, a bijection for
+any hash. The few results beyond `size`, about one in √size, are permuted again ("cycle walking", Black and Rogaway
+2002). With sixteen rounds every order of three to six rows is equally likely, as far as 60,000 epochs can tell, with
+eight it is not; from some thousands of rows on eight suffice. Grain's `index_shuffle` is one call per index; this is a
+dozen NumPy operations per round for a whole chunk.
 """
 
 import math
@@ -32,21 +32,21 @@ def order(seed: int, step: int, *, batch_size: int, size: int) -> np.ndarray:
 def orders(seed: int, first_step: int, steps: int, *, batch_size: int, size: int) -> np.ndarray:
     """Return i64[S, B]: the rows of the S batches that begin at `first_step`."""
     if size < 1:
-        raise ValueError(f"a source of {size} rows has no order; give it at least one row")
+        raise ValueError(f"a source of {size} rows cannot be shuffled; give it at least one row")
     first, offset = divmod(first_step * batch_size, size)
-    places = np.arange(offset, offset + steps * batch_size, dtype=np.uint64)
-    epochs, places = np.divmod(places, np.uint64(size))
+    positions = np.arange(offset, offset + steps * batch_size, dtype=np.uint64)
+    epochs, positions = np.divmod(positions, np.uint64(size))
     keys = _round_keys(seed, first, 1 + (offset + steps * batch_size - 1) // size, _rounds(size))
     if size < _FEW:
-        rows = _permute(places, size, keys[:, epochs.astype(np.intp)])
-    else:  # one key for a long run of rows is faster than a key for each
-        runs = np.split(places, np.searchsorted(epochs, np.arange(1, keys.shape[1], dtype=np.uint64)))
+        rows = _permute(positions, size, keys[:, epochs.astype(np.intp)])
+    else:  # one key per epoch's run of rows is faster than a key per row
+        runs = np.split(positions, np.searchsorted(epochs, np.arange(1, keys.shape[1], dtype=np.uint64)))
         rows = np.concatenate([_permute(run, size, keys[:, i : i + 1]) for i, run in enumerate(runs)])
     return rows.astype(np.int64).reshape(steps, batch_size)
 
 
 def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    """Return i64[size]: every row once, in the order of this epoch."""
+    """Return i64[size], the order of the rows in this epoch."""
     keys = _round_keys(seed, epoch, 1, _rounds(size))
     return _permute(np.arange(size, dtype=np.uint64), size, keys).astype(np.int64)
 
@@ -58,7 +58,7 @@ def _rounds(size: int) -> int:
 def _round_keys(seed: int, epoch: int, epochs: int, rounds: int) -> np.ndarray:
     """Return u64[rounds, epochs]: independent keys for each round of each epoch from `epoch` on."""
     root = np.random.SeedSequence(seed % 2**128).generate_state(1, np.uint64)[0]
-    # A counter through a full-strength mixer (SplitMix64): consecutive epochs share nothing that rounds could keep.
+    # A counter through a strong mixer (SplitMix64), so that the keys of consecutive epochs are uncorrelated.
     count = np.arange(epoch * rounds, (epoch + epochs) * rounds, dtype=np.uint64).reshape(epochs, rounds).T
     keys = (count + np.uint64(1)) * _MIX + root
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -86,8 +86,8 @@ def _feistel(rows: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
         mixed ^= mixed >> _HALF
         mixed *= _STIR
         mixed >>= _HALF
-        # 32 random bits to [0, modulus) without a division, then added modulo it: where the sum is below the modulus
-        # the subtraction wraps to a huge number.
+        # Map 32 random bits to [0, modulus) without a division, then add modulo it: where the sum is below the modulus
+        # the unsigned subtraction wraps to a huge number, and minimum() takes the sum.
         mixed *= modulus
         mixed >>= _HALF
         mixed += left

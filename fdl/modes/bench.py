@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdl.core import kernel_choice
-from fdl.engine.placement import first_state, make_executor, prepare
+from fdl.engine.placement import initial_state, make_executor, prepare
 from fdl.engine.program import Training, step_of, training
 from fdl.experiment import Experiment
 from fdl.parallel.devices import describe
@@ -83,7 +83,7 @@ class Calls:
     """
 
     def __init__(self, experiment: Experiment, executor: Executor):
-        self.state = first_state(experiment, executor)
+        self.state = initial_state(experiment, executor)
         self.program = training(experiment, executor)
         self.step = 0
         self.last: Any = None

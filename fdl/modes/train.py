@@ -7,7 +7,7 @@ from typing import Any
 
 from fdl.core import errors
 from fdl.core.types import Sums
-from fdl.engine.placement import first_state, prepare
+from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
 from fdl.modes import nonfinite
@@ -46,7 +46,7 @@ def train(
 def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, Any]:
     """Train in an open run folder to the end, or until a stop is requested, and return the report."""
     introduce(run, experiment)
-    state, progress = resume(run, executor, experiment.abstract(), lambda: first_state(experiment, executor))
+    state, progress = resume(run, executor, experiment.abstract(), lambda: initial_state(experiment, executor))
     restarts = note_start(run, state, progress)
     subject = subject_of(experiment, executor, run)
     step, program = int(state.step), subject.program

@@ -104,12 +104,12 @@ def test_a_stream_works_ahead_but_never_beyond_the_end(monkeypatch):
 def test_what_fits_is_resident_and_what_does_not_is_streamed():
     device = jax.devices()[0]
     source = columns(np.zeros((4, 2)), np.zeros(4))
-    assert loader.choose("auto", source, device)[0] == "resident"
+    assert loader.choose_feed("auto", source, device)[0] == "resident"
     huge = LazySource(size=4, read=source.fetch, load=lambda: source, nbytes=2**60)
-    chosen, why = loader.choose("auto", huge, device)
+    chosen, why = loader.choose_feed("auto", huge, device)
     assert chosen == "streamed"
     assert "quarter" in why
-    assert loader.choose("resident", huge, device)[0] == "resident"
+    assert loader.choose_feed("resident", huge, device)[0] == "resident"
 
 
 def spec(inputs, targets, **more):

@@ -104,7 +104,7 @@ def test_a_number_that_shapes_the_program_is_sent_to_a_sweep() -> None:
     def wide(*, width: int) -> Experiment:
         return tiny.experiment(model=MLP(outputs=3, hidden=(width,)))
 
-    with pytest.raises(ValueError, match=r"leave the program as it is, and width do not: .* --sweep varies anything"):
+    with pytest.raises(ValueError, match=r"do not change the program, but width do: .* --sweep varies anything"):
         Population(make=wide, values={"width": np.array([4, 8])}).init()
 
 
@@ -113,7 +113,7 @@ def test_a_number_that_a_step_alone_cannot_trace_is_sent_to_a_sweep(tmp_path) ->
         return tiny.experiment(model=MLP(outputs=3, hidden=(8,), dropout=dropout), executor="jit")
 
     population = Population(make=dropped, values={"dropout": np.array([0.1, 0.2])})
-    with pytest.raises(ValueError, match=r"leave the program as it is, and dropout do not: .* --sweep varies anything"):
+    with pytest.raises(ValueError, match=r"do not change the program, but dropout do: .* --sweep varies anything"):
         train_population(population, tmp_path / "run", log=str)
     assert not (tmp_path / "run" / "experiment.json").exists()
 

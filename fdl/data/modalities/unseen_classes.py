@@ -55,8 +55,8 @@ def classes_apart(records: Records, target: str = "", *, least: int = 2, seed: i
         return apart_read
 
     def asking(ask: Ask) -> Read:
-        assert records.apart is not None
-        return apart_of(records.apart(ask))
+        assert records.in_subprocess is not None
+        return apart_of(records.in_subprocess(ask))
 
     said = records.fields[column].names
     names = tuple(said[int(value)] if said else value for value in classes)
@@ -66,7 +66,7 @@ def classes_apart(records: Records, target: str = "", *, least: int = 2, seed: i
         fields={**records.fields, column: label},
         sizes={split: len(held) for split, held in rows.items()},
         read=apart_of(records.read),
-        apart=asking if records.apart else None,
+        in_subprocess=asking if records.in_subprocess else None,
         where=lambda split, index: records.at(*rows[split][index]),
         fingerprint=lambda: f"{records.fingerprint()} apart by {column} {least} {seed}",
     )
@@ -88,12 +88,12 @@ def numbered(dataset: Dataset) -> Dataset:
         source = dataset.load(split)
         if isinstance(source, Source):
             return whole(source)
-        read, decode, apart = source.read, source.load, source.apart
+        read, decode, apart = source.read, source.load, source.in_subprocess
         return replace(
             source,
             read=numbering(read),
             load=lambda: whole(decode()),
-            apart=(lambda: numbering(apart())) if apart else None,
+            in_subprocess=(lambda: numbering(apart())) if apart else None,
         )
 
     row = jax.ShapeDtypeStruct((), np.int32)

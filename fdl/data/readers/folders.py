@@ -91,7 +91,7 @@ def _records(path: Path, kind: Kind, form: Form, found: ClassFiles) -> Records:
         },
         sizes=dict(items.sizes),
         read=reading_with(decoded),
-        apart=in_subprocess if kind == "image" else None,
+        in_subprocess=in_subprocess if kind == "image" else None,
         supervised=(kind, "label"),
         fingerprint=lambda: fingerprint(every()),
         contents=lambda: quick_fingerprint(every()),

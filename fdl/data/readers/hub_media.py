@@ -140,7 +140,7 @@ def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int
         records,
         fields={**records.fields, name: media.field},
         read=reading_with(records.read, values),
-        apart=in_subprocess if by_files and kind == "image" else None,
+        in_subprocess=in_subprocess if by_files and kind == "image" else None,
         fingerprint=lambda: f"{records.fingerprint()} {fingerprint(files())}",
         contents=lambda: f"{records.contents()} {quick_fingerprint(files())}",
         stratified=True,

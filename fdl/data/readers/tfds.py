@@ -49,7 +49,7 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
         fields={field: _field(feature, page) for field, feature in _flatten("", info.features).items()},
         sizes=sizes,
         read=_Opened(builder, strings, page).read,
-        apart=lambda ask: _reading_apart(ask, place, strings, page),
+        in_subprocess=lambda ask: _reading_apart(ask, place, strings, page),
         supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
         fingerprint=lambda: f"{fingerprint(_files(place))} {sorted(strings.items())}",
         contents=lambda: quick_fingerprint(_files(place)),

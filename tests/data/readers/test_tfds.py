@@ -105,7 +105,7 @@ def test_resident_equals_decoded_row_by_row(folder):
     for resident in (source.resident(), source.resident()):  # decoded, then mapped from the cache
         assert all(map(np.array_equal, jax.tree.leaves(resident.fetch(rows)), jax.tree.leaves(source.fetch(rows))))
     assert source.nbytes == source.resident().nbytes
-    np.testing.assert_equal(source.apart()(rows), source.fetch(rows))
+    np.testing.assert_equal(source.in_subprocess()(rows), source.fetch(rows))
 
 
 @pytest.mark.parametrize(("target", "classes"), [("label", 3), ("far", 2), ("word", 2)])

@@ -23,7 +23,7 @@ def test_another_process_reads_the_same_rows_and_its_end_is_not_noticed(folder, 
         Decoder, "__init__", lambda self, *given, made=Decoder.__init__: started.append(self) or made(self, *given)
     )
     source, rows = images(image_folder(folder), size=4).load("train"), np.array([3, 1, 15, 2])
-    read = source.apart()
+    read = source.in_subprocess()
     for _ in range(2):
         np.testing.assert_equal(read(rows), source.fetch(rows))
     started[0].process.kill()
@@ -33,13 +33,13 @@ def test_another_process_reads_the_same_rows_and_its_end_is_not_noticed(folder, 
 def test_columns_of_every_kind_pass_through_a_decoder(folder):
     records, decoder = image_folder(folder), Decoder({})
     rows = np.arange(24)
-    there = records.apart(decoder)("train", rows, ("image", "label"))  # of two shapes
+    there = records.in_subprocess(decoder)("train", rows, ("image", "label"))  # of two shapes
     np.testing.assert_equal(there, records.read("train", rows, ("image", "label")))
     (folder / "b" / "1.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"1 of 24 pictures cannot be read: .*1\.png \(no picture\); mend"):
-        records.apart(decoder)("train", rows, ("image",))
+        records.in_subprocess(decoder)("train", rows, ("image",))
     with pytest.raises(RuntimeError, match="KeyError"):
         decoder("nothing that is known")
     decoder.process.kill()
     with pytest.raises(Gone):
-        records.apart(decoder)("train", rows, ("image",))
+        records.in_subprocess(decoder)("train", rows, ("image",))
