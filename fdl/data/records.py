@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fdl.data.fingerprint import array_digest
 from fdl.data.readers.cells import Texts
 from fdl.data.split import HOLD_OUT, split_rows
 
@@ -165,6 +166,7 @@ def keep_rows(records: Records, rows: Mapping[str, np.ndarray]) -> Records:
         read=kept_of(records.read),
         in_subprocess=in_subprocess if records.in_subprocess else None,
         where=where if records.where else None,
+        fingerprint=lambda: f"{records.fingerprint()} {array_digest(rows.values())}",  # other rows are another set
     )
 
 
@@ -284,4 +286,5 @@ def complete(
         read=complete_of(records.read),
         in_subprocess=apart if records.in_subprocess else None,
         where=where if records.where else None,
+        fingerprint=lambda: f"{records.fingerprint()} {array_digest(rows.values())}",  # other rows are another set
     )

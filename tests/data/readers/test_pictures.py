@@ -9,6 +9,7 @@ from fdl.data.modalities.images import images
 from fdl.data.pixels import decode_image
 from fdl.data.readers.find import find
 from fdl.data.readers.image_folder import image_folder
+from fdl.data.records import complete, keep_rows
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +236,16 @@ def test_pipes_are_no_pictures(tmp_path):
     records = image_folder(tmp_path)
     assert records.sizes == {"train": 24}
     assert "not read, files that are no pictures: 1 .png" in records.notes
+
+
+def test_rows_that_are_held_out_otherwise_are_decoded_anew(tmp_path):
+    write(tmp_path, count=20)
+    records = image_folder(tmp_path)
+    shares = [complete(records, labels=labels) for labels in (None, records.column("train", "label"))]
+    assert (
+        shares[0].fingerprint()
+        != shares[1].fingerprint()
+        == complete(records, labels=[0] * 20 + [1] * 20).fingerprint()
+    )
+    kept = [keep_rows(records, {"train": np.arange(10) + start}).fingerprint() for start in (0, 1)]
+    assert len({*kept, records.fingerprint()}) == 3
