@@ -131,6 +131,12 @@ def test_targets_far_from_zero_keep_their_digits(offset):
     assert np.corrcoef((y - spec.center) / spec.scale, data.load("train").arrays[0])[0, 1] > 1 - 1e-9
 
 
+def test_several_targets_of_which_one_would_lose_its_digits_are_refused():
+    x = np.random.default_rng(0).normal(size=400)
+    with pytest.raises(ValueError, match=r"column 'y' of .* different values in 32 bits; take their mean off first"):
+        fdl.data.arrays(x, np.stack([x, 1.7e9 + 3 * x], 1))
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "frame"])
 def test_a_new_file_is_read_as_the_one_of_training(tmp_path, kind):
     (tmp_path / "train").mkdir()

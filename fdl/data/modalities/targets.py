@@ -11,6 +11,7 @@ import numpy as np
 from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
 from fdl.data.modalities.plan import named
+from fdl.data.narrow import narrow
 from fdl.data.records import Column, Field, Kind, Records, is_missing
 from fdl.data.split import HOLD_OUT
 
@@ -220,6 +221,10 @@ def _numbers(records: Records, name: str, train: Column, column: Field) -> Targe
     if len(finite) and finite.min() == finite.max():
         raise ValueError(f"column {name!r} of {records.name} is {finite[0]:g} throughout train; give another --target")
     offset = center if abs(center) > _FAR * scale else 0.0
+    try:
+        narrow(train - offset)  # of several numbers each, one offset may not suit all
+    except ValueError as error:
+        raise ValueError(f"column {name!r} of {records.name}: {error}") from None
 
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # it is infinite then, and named
