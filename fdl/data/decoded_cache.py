@@ -28,7 +28,7 @@ from fdl.data.dataset import LazySource, Source, Spec, take_columns
 from fdl.data.readers.worker import Decoder, Gone
 from fdl.data.records import Column, Read, Records
 
-_BLOCK = 1024
+_BLOCK, _BLOCK_BYTES = 1024, 2**26  # rows, and bytes of them, that one thread decodes together
 _DIGESTS, _DECODING = "digests.json", ".decoding-"
 
 
@@ -197,8 +197,11 @@ def _fill(arrays: list[np.ndarray], size: int, read: Callable[[np.ndarray], Batc
     """Decode all rows in blocks on two or more threads, into arrays, and return these."""
     from tqdm import tqdm
 
+    row_bytes = max(1, sum(array.nbytes for array in arrays) // max(1, size))
+    block = max(1, min(_BLOCK, _BLOCK_BYTES // row_bytes))
+
     def fill(start: int) -> int:
-        index = np.arange(start, min(start + _BLOCK, size))
+        index = np.arange(start, min(start + block, size))
         batch = read(index)
         for array, rows in zip(arrays, jax.tree.leaves((batch.inputs, batch.targets)), strict=True):
             array[index] = rows
@@ -208,7 +211,7 @@ def _fill(arrays: list[np.ndarray], size: int, read: Callable[[np.ndarray], Batc
         ThreadPoolExecutor(os.cpu_count()) as threads,
         tqdm(total=size, desc=f"decoding {split}", unit=" examples", delay=2, leave=False) as bar,
     ):
-        for count in threads.map(fill, range(0, size, _BLOCK)):
+        for count in threads.map(fill, range(0, size, block)):
             bar.update(count)
     return arrays
 

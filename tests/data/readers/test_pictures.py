@@ -1,10 +1,12 @@
 import io
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from fdl.data import decoded_cache
 from fdl.data.modalities.images import images
 from fdl.data.pixels import decode_image
 from fdl.data.readers.find import find
@@ -249,3 +251,13 @@ def test_rows_that_are_held_out_otherwise_are_decoded_anew(tmp_path):
     )
     kept = [keep_rows(records, {"train": np.arange(10) + start}).fingerprint() for start in (0, 1)]
     assert len({*kept, records.fingerprint()}) == 3
+
+
+def test_large_pictures_are_decoded_few_at_a_time(tmp_path, monkeypatch):
+    write(tmp_path, count=20)
+    monkeypatch.setattr(decoded_cache, "_BLOCK_BYTES", 3 * 6 * 8 * 3 + 20)
+    records, seen = image_folder(tmp_path), []
+    read = lambda split, rows, names: seen.append(len(rows)) or records.read(split, rows, names)  # noqa: E731
+    whole = images(replace(records, read=read)).load("train").resident().arrays[0]
+    assert len(whole) == 32
+    assert max(seen[-11:]) == 3
