@@ -66,10 +66,12 @@ class Sampling:
 
     def check(self) -> None:
         """Raise a ValueError where a number makes no sense."""
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
+        if not self.temperature >= 0 or not 0 < self.top_p <= 1:
             raise ValueError(
                 f"temperature {self.temperature} must be 0 or more and top_p {self.top_p} above 0 and at most 1"
             )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k {self.top_k} leaves no token to choose from; give 1 or more, or leave it out")
 
 
 PLAIN = Sampling()

@@ -40,6 +40,35 @@ def test_only_likely_tokens_are_chosen(how, allowed):
     assert set(np.flatnonzero(chosen(**how))) == allowed
 
 
+@pytest.mark.parametrize(
+    ("how", "most"),
+    [({"top_k": 1}, 1), ({"top_k": 3}, 3), ({"top_p": 0.5}, 4), ({"top_p": 0.1}, 1), ({"top_k": 99}, 8)],
+)
+def test_of_equally_likely_tokens_exactly_as_many_are_left(how, most):
+    draw = jax.jit(jax.vmap(lambda key: choose(jnp.zeros((1, 8)), key, **how)[0]))
+    assert set(np.asarray(draw(jax.random.split(KEY, 800))).tolist()) == set(range(most))
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-20, 1e-40, 1e-300, 0.0])
+def test_a_temperature_near_nothing_takes_the_likeliest(temperature):
+    for logits in (LOGITS, LOGITS * 1e30, LOGITS.at[0, 1].set(jnp.inf), LOGITS.at[0, 0].set(jnp.nan)):
+        keys = jax.random.split(KEY, 50)
+        drawn = jax.vmap(lambda key, logits=logits: choose(logits, key, temperature=temperature)[0])(keys)
+        assert set(np.asarray(drawn).tolist()) == {1}
+
+
+def test_no_token_of_little_probability_is_lost_where_all_may_be_chosen():
+    logits = jnp.concatenate([jnp.full((1, 1), 20.0), jnp.zeros((1, 5000))], 1)  # the rest sums to less than rounding
+    draw = jax.jit(jax.vmap(lambda key: choose(logits, key, temperature=3.0)[0]))
+    assert (np.asarray(draw(jax.random.split(KEY, 200))) > 4000).any()
+
+
+@pytest.mark.parametrize("how", [{"top_k": 0}, {"temperature": float("nan")}, {"temperature": -1}, {"top_p": 0}])
+def test_sampling_that_makes_no_sense_is_refused(how):
+    with pytest.raises(ValueError, match=r"top_k 0 leaves no token|must be 0 or more and top_p"):
+        Sampling(**how).check()
+
+
 MODELS = [
     gpt(11, width=8, depth=1, heads=2, context=9),
     gpt(11, width=8, depth=1, heads=2, context=9, positions="rotary"),
