@@ -1,4 +1,7 @@
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,7 +97,7 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
     for kind, suffix, module in (("audio", ".wav", "soundfile"), ("video", ".mp4", "av")):
         for name in "ab":
             (tmp_path / name / f"0{suffix}").write_bytes(b"x")
-        monkeypatch.setitem(__import__("sys").modules, module, None)
+        monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ValueError, match=rf"run: pip install 'fdl\[{kind}\]'"):
             find(str(tmp_path), kind=kind)
 
@@ -166,3 +169,12 @@ def test_a_sound_of_bytes_is_that_of_the_file(tmp_path):
     soundfile.write(file, tone(300), 16000, format="WAV")
     assert sound_info(file.getvalue()).samples == 4000
     assert len(sound(file.getvalue(), rate=16000, dtype=np.dtype(np.int16))) == 4000
+
+
+def test_libraries_are_imported_where_a_file_needs_them_and_not_before():
+    code = (
+        "import sys, fdl.data.readers.find, fdl.data.modalities.audio, fdl.data.modalities.videos\n"
+        "print({'soundfile', 'av', 'pandas', 'pyarrow', 'PIL', 'scipy.signal', 'tokenizers'} & set(sys.modules))"
+    )
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stdout == "set()\n"
