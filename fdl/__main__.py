@@ -107,7 +107,7 @@ def launch(argv: list[str]) -> int:
         {name: value for name, value in values[SETTINGS].items() if value is not None},
         mode=mode,
         workdir=found["workdir"].value,
-        own={name: value for title in titles for name, value in values[title].items()},
+        mode_args={name: value for title in titles for name, value in values[title].items()},
         options=values[OPTIONS],
         many=many,
         distributed=values[PROCESSES] if distributed else None,

@@ -1,6 +1,6 @@
-"""What the command line calls: a page and its values become an experiment, a mode runs it, mistakes become one line.
+"""Run one mode of one page from the command line: parsed flags in, an exit code and one-line errors out.
 
-Nothing heavy is imported before the input is known to be right.
+Heavy imports (JAX) come after the input has been validated.
 """
 
 import logging
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 def refuse(error: Exception) -> int:
-    """Print a mistake of the user's in one line and return the exit code for it."""
+    """Print a user error in one line and return its exit code."""
     return end(error, WRONG_INPUT)
 
 
 def end(error: BaseException, code: int) -> int:
-    """Print in one line what ended the program, and return the exit code."""
+    """Print the error that ends the program in one line and return the exit code."""
     print(f"error: {streams.printable(' '.join(str(error).split()))}", file=sys.stderr)
     return code
 
 
 def stoppable(run: Callable[[], int]) -> int:
-    """Return the exit code of a run; where a signal ends it, say so in one line."""
+    """Return the exit code of a run; print one line if a signal ends it."""
     streams.outlive_readers()
     signals.leave_on_request(tidy=False)
     signals.end_with_parent()
@@ -48,14 +48,14 @@ def stoppable(run: Callable[[], int]) -> int:
     except Stopped as stopped:
         signals.leaving()
         return end(stopped, STOPPED)
-    except SystemExit as error:  # of a page or a library: what it was called for has not been done
+    except SystemExit as error:  # raised by a page or a library: the run is not complete
         return end(Fault(f"the page or a library it uses called sys.exit({error.code!r}); take that call out"), FAULT)
 
 
 PATHS = ("input", "output", "baseline", "profile", "out")  # flags that name a file or folder
 CHIPS = sorted(targets.TARGETS)
-TARGET = "FDL_TARGET"  # in the environment of the process that compiles for a chip that is not here
-OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
+TARGET = "FDL_TARGET"  # environment variable of the subprocess that compiles for a chip that is not available
+OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings of the process, not of the experiment
 
 
 def run(
@@ -65,31 +65,31 @@ def run(
     *,
     mode: str,
     workdir: str | None,
-    own: Mapping[str, Any] | None = None,
+    mode_args: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     many: Mapping[str, Any] | None = None,
     distributed: Mapping[str, Any] | None = None,
 ) -> int:
     """Run one mode of one page and return the exit code.
 
-    settings: fields of Experiment that override the page's, and `fake_devices`, `kernels` and `keep_memory`.
-    own: arguments of the mode itself. options: of `options.apply_options`. many: `seeds`, `population` or `sweep`,
-    where one run is not all. distributed: coordinator, processes and process, where this is one of several.
+    settings: Experiment fields that override the page's, and `fake_devices`, `kernels` and `keep_memory`.
+    mode_args: arguments of the mode. options: of `options.apply_options`. many: `seeds`, `population` or `sweep`.
+    distributed: coordinator, processes and process of a multi-process run.
     """
     options, many = ({k: v for k, v in (given or {}).items() if v not in (None, "", ())} for given in (options, many))
     changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
     try:
-        place = folder.local(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
-        for name in set(PATHS) & set(own or {}):
-            folder.local((own or {})[name] or "", name)
+        workdir_path = folder.local(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
+        for name in set(PATHS) & set(mode_args or {}):
+            folder.local((mode_args or {})[name] or "", name)
         if "sweep" in many:
             from fdl.modes import sweep as sweeping
 
-            sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], place)
+            sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], workdir_path)
             return DONE
         if mode == "train" and distributed is None:
-            lock.refuse_held(place)  # before JAX is imported: a second start leaves at once
-        if chip := (own or {}).get("chip"):
+            lock.refuse_held(workdir_path)  # before JAX is imported, so that a second start exits at once
+        if chip := (mode_args or {}).get("chip"):
             code = in_subprocess(chip)
             if code is not None:
                 return code
@@ -98,12 +98,12 @@ def run(
         if mode == "doctor":
             return int(any(finding.remedy for finding in fdl.doctor(settings.get("accelerator", "any"))))
         make = making(page, knobs, settings, options)
-        if distributed is None:  # JAX is imported by now
+        if distributed is None:  # JAX has been imported and may have replaced handlers
             signals.leave_on_request()
         if many:
-            fdl.train_population(family(make, changed, **many), place)
+            fdl.train_population(family(make, changed, **many), workdir_path)
         else:
-            MODES[mode](make(), place, **(own or {}))
+            MODES[mode](make(), workdir_path, **(mode_args or {}))
     except ValueError as error:
         if not ours(error, page):
             raise
@@ -115,14 +115,14 @@ def run(
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory.is_out_of_memory(error):
             raise
-        return end(Fault(remedy(error, page, mode, own or {})), FAULT)
+        return end(Fault(remedy(error, page, mode, mode_args or {})), FAULT)
     return DONE
 
 
 def making(
     page: pages.Page, knobs: Mapping[str, Any], settings: Mapping[str, Any], options: Mapping[str, Any]
 ) -> "Callable[..., Experiment]":
-    """Return the function `(**numbers) -> Experiment` of a page with these knobs, settings and options."""
+    """Return a page's function `(**numbers) -> Experiment` with these knobs, settings and options applied."""
     from dataclasses import replace
 
     from fdl.engine.options import apply_options
@@ -139,7 +139,7 @@ def making(
 def family(
     make: "Callable[..., Experiment]", fixed: Collection[str], seeds: int | None = None, population: str = ""
 ) -> "Population":
-    """Return the population of what `make` makes: some numbers for each member, besides the knobs that are fixed."""
+    """Return the population of experiments of `make`; raise a ValueError if it varies a fixed knob."""
     from fdl.engine.population import Population, members, parse
 
     values = members(seeds, parse(population))
@@ -150,29 +150,29 @@ def family(
 
 
 def parse_sweep(text: str) -> dict[str, list[str]]:
-    """Read `flag=value,value`, several separated by blanks; raise a ValueError on anything else."""
+    """Parse `flag=value,value`, separated by blanks; raise a ValueError for anything else."""
     from fdl.modes.sweep import parse
 
     return parse(text)
 
 
-def remedy(error: Exception, page: pages.Page, mode: str, own: Mapping[str, Any]) -> str:
-    """Return one line with what was used, and what can be typed in this mode to use less."""
+def remedy(error: Exception, page: pages.Page, mode: str, mode_args: Mapping[str, Any]) -> str:
+    """Return one line with the memory used, and the flags of this mode that reduce it."""
     smaller = ["lower --batch_size"] if any(knob.name == "batch_size" for knob in page.knobs) else []
     step = [*smaller, "raise --accumulate", "lower --evaluate_batch_size", "--feed=streamed", "--precision=bfloat16"]
     ways = {
-        "train": [*step, "or a smaller model; what was saved stays"],
+        "train": [*step, "or a smaller model; checkpoints are kept"],
         "evaluate": ["lower --evaluate_batch_size", "or --feed=streamed"],
         "predict": ["lower --evaluate_batch_size", "or --precision=bfloat16"],
         "generate": ["lower --max_tokens", "or --precision=bfloat16"],
     }.get(mode, [*step, "or a smaller model"])
-    if own.get("input"):
-        ways = [f"split --input={own['input']} into several files", "or lower --evaluate_batch_size"]
+    if mode_args.get("input"):
+        ways = [f"split --input={mode_args['input']} into several files", "or lower --evaluate_batch_size"]
     return f"{out_of_memory.summary(str(error))}; {', '.join(ways)}"
 
 
 def describe(experiment: "Experiment", *, chip: str | None = None) -> None:
-    """Describe an experiment, or what it takes on a chip that is not here."""
+    """Describe an experiment, or its memory use on a chip that is not available."""
     if chip is None:
         fdl.describe(experiment)
         return
@@ -182,14 +182,16 @@ def describe(experiment: "Experiment", *, chip: str | None = None) -> None:
 
 
 def in_subprocess(target: str) -> int | None:
-    """Run this command again with what a target's compiler reads at its start, and return its exit code.
+    """Run this command in a subprocess with the environment of a target's compiler, and return its exit code.
 
-    None where this is that process already. It is one of its own, since a compiler may end it without a word.
+    None if this is that subprocess already. In a subprocess because the compiler may abort without a message.
     """
-    wanted = {**targets.environment(target), TARGET: target}
+    environment = {**targets.environment(target), TARGET: target}
     if os.environ.get(TARGET) == target:
         return None
-    code = subprocess.run([sys.executable, *sys.orig_argv[1:]], env={**os.environ, **wanted}, check=False).returncode
+    code = subprocess.run(
+        [sys.executable, *sys.orig_argv[1:]], env={**os.environ, **environment}, check=False
+    ).returncode
     if code < 0:
         raise Fault(
             f"the compiler for {target} ended with signal {-code}; docs/accelerators.md names versions that work"
@@ -199,14 +201,14 @@ def in_subprocess(target: str) -> int | None:
 
 def measure(
     experiment: "Experiment",
-    place: Path,
+    workdir_path: Path,
     *,
     peak: bool = False,
     baseline: str | None = None,
     profile: str | None = None,
     out: str | None = None,
 ) -> None:
-    """Measure an experiment, or with `peak` the device alone."""
+    """Benchmark an experiment, or with `peak` only the device."""
     from fdl.modes import bench
     from fdl.runs.atomic_files import write_json
 
@@ -215,9 +217,9 @@ def measure(
         return
     if baseline and not Path(baseline).is_file():
         raise ValueError(f"--baseline={baseline} is no file; --mode=bench writes one")
-    file = Path(out) if out else place.with_name(f"{place.name}.bench.json")
+    file = Path(out) if out else workdir_path.with_name(f"{workdir_path.name}.bench.json")
     if file.exists():
-        bench.earlier(file)  # what is no bench's is not written over
+        bench.earlier(file)  # refuse to overwrite a file that is not a bench's
     result = bench.bench(
         experiment, baseline=Path(baseline) if baseline else None, profile=Path(profile) if profile else None
     )
@@ -225,28 +227,30 @@ def measure(
 
 
 def generate(
-    experiment: "Experiment", place: Path, *, prompt: str, max_tokens: int, checkpoint: Any, **sampling: Any
+    experiment: "Experiment", workdir_path: Path, *, prompt: str, max_tokens: int, checkpoint: Any, **sampling: Any
 ) -> None:
-    """Let a language model go on where a prompt ends, with the sampling that the flags say."""
+    """Generate text from a prompt with the sampling flags."""
     from fdl.models.sampling import Sampling
 
     sampling["seed"] = sampling.pop("sample_seed")
-    fdl.generate(experiment, place, prompt, max_tokens=max_tokens, sampling=Sampling(**sampling), checkpoint=checkpoint)
+    fdl.generate(
+        experiment, workdir_path, prompt, max_tokens=max_tokens, sampling=Sampling(**sampling), checkpoint=checkpoint
+    )
 
 
-# What each mode does with the experiment, the run folder and the mode's own flags; fdl imports when it is asked.
+# Mode -> function of the experiment, the run folder and the mode's flags; attributes of fdl are imported lazily.
 MODES: Mapping[str, Callable[..., object]] = {
-    "train": lambda experiment, place: fdl.train(experiment, place),
-    "evaluate": lambda experiment, place, **own: fdl.evaluate(experiment, place, **own),
-    "predict": lambda experiment, place, **own: fdl.predict(experiment, place, **own),
+    "train": lambda experiment, workdir_path: fdl.train(experiment, workdir_path),
+    "evaluate": lambda experiment, workdir_path, **mode_args: fdl.evaluate(experiment, workdir_path, **mode_args),
+    "predict": lambda experiment, workdir_path, **mode_args: fdl.predict(experiment, workdir_path, **mode_args),
     "generate": generate,
-    "describe": lambda experiment, place, **own: describe(experiment, **own),
+    "describe": lambda experiment, workdir_path, **mode_args: describe(experiment, **mode_args),
     "bench": measure,
 }
 
 
 def ours(error: ValueError, page: pages.Page) -> bool:
-    """Say whether fdl or the page raised this error in so many words; if not, its traceback says more."""
+    """Return whether fdl or the page raised this error explicitly; otherwise its traceback is shown."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     file = Path(last.filename).resolve()
     written_for_users = file.is_relative_to(Path(__file__).resolve().parent) or file == page.path.resolve()
@@ -254,7 +258,7 @@ def ours(error: ValueError, page: pages.Page) -> bool:
 
 
 def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | None) -> None:
-    """Set what JAX reads only once, before it starts: kernels, platform, devices, memory, compile cache, processes."""
+    """Set what JAX reads only once, at its start: kernels, platform, devices, memory, compile cache, processes."""
     fake_devices, kernels = settings.get("fake_devices"), settings.get("kernels")
     keep_memory, accelerator = settings.get("keep_memory", True), settings.get("accelerator")
     if kernels is not None:
@@ -266,7 +270,7 @@ def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | No
         os.environ["XLA_FLAGS"] = (
             f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={fake_devices}"
         )
-    if metadata.version("jaxlib").startswith("0.10."):  # alone, its new convolutions take a third longer
+    if metadata.version("jaxlib").startswith("0.10."):  # only there: its new convolutions are a third slower
         extra = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {extra}"
     if fake_devices or accelerator == "cpu":
@@ -283,7 +287,7 @@ def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | No
 
 
 def hush() -> None:
-    """Keep Orbax's threads from telling at length, and beside the point, what a checkpoint's one line says."""
+    """Silence the tracebacks of Orbax's threads, whose errors are reported in one line by the checkpoints."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

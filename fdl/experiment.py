@@ -1,4 +1,4 @@
-"""Experiments: the value that names everything a run is a function of, and the check that its parts fit together."""
+"""Experiments: the value that holds everything a run depends on, and how pages make it."""
 
 import hashlib
 import importlib.util
@@ -74,13 +74,13 @@ class Experiment:
     from_page: tuple[Any, ...] = ()
 
     def epochs(self, step: int) -> float:
-        """Return how many times every training example, or every token of running text, has been seen by `step`."""
+        """Return the number of epochs (passes over the training examples, or tokens of running text) at `step`."""
         return step * self.batch_size / self.dataset.spec.epoch_size
 
     def identity(self) -> dict[str, Any]:
-        """Return what a run folder belongs to: two experiments that differ in any of it do not share one.
+        """Return what identifies a run: experiments that differ in any of it cannot share a run folder.
 
-        Files that have changed show in the number of their examples, in what was fitted on them, or in their sizes.
+        Changed data files show in the number of examples, in the fitted values, or in the file sizes.
         Parts hold what no page answers for: models and tasks by class and fields, optimizers by what made them, arrays
         in memory by their digests. Where and how fast a run computes is none of it: versions, devices, kernels.
         """
@@ -139,7 +139,7 @@ class Experiment:
             return None if answered else {pages.UNDESCRIBED: str(error)}
 
     def example(self, batch_size: int = 1) -> Batch:
-        """Return a batch of zeros in the shapes that the model sees."""
+        """Return a batch of zeros with the model's input shapes."""
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.dataset.shapes(batch_size))
 
     def init(self) -> TrainState:
@@ -155,18 +155,18 @@ class Experiment:
         """Return the shapes of the state at step 0; nothing is allocated."""
         return self._abstract
 
-    @cached_property  # a deep model takes seconds to trace, and its shapes are asked for several times
+    @cached_property  # tracing a deep model takes seconds, and its shapes are needed several times
     def _abstract(self) -> TrainState:
         return jax.eval_shape(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))
 
 
 def load(name: str, **knobs: Any) -> Experiment:
-    """Make the experiment of a page, by its name or the path of its file, with some knobs set."""
+    """Make the experiment of a page, given by name or file path, with these knobs."""
     return maker(name)(**knobs)
 
 
 def maker(name: str) -> Callable[..., Experiment]:
-    """Return the function of a page, `(**knobs) -> Experiment`: pure, so that a numeric knob may be a traced array."""
+    """Return a page's function, `(**knobs) -> Experiment`: pure, so a numeric knob may be a traced array."""
     page = pages.read(name)
     module = _module(page.path.resolve())
 
@@ -174,7 +174,7 @@ def maker(name: str) -> Callable[..., Experiment]:
         values = page.complete(knobs)
         made = module.experiment(**values)
         if not isinstance(made, Experiment):
-            raise ValueError(f"{page.path}: experiment() gives {made!r}; return an Experiment")
+            raise ValueError(f"{page.path}: experiment() returns {made!r}; return an Experiment")
         named = replace(made, name=page.name, knobs=values, code=page.code, imports=page.imports())
         return named.answered_for()
 

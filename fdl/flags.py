@@ -1,4 +1,4 @@
-"""The flags of the command line: those that every experiment has, the knobs of a page, and the help that shows them."""
+"""Command-line flags: those of every experiment, the knobs of a page, and the help text."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,24 @@ from fdl import cli, pages
 from fdl.core.differences import shown
 
 DEFAULT = "digits_mlp"
-KNOBS, SETTINGS = "knobs of the experiment", "where and how often (never what is computed)"
+KNOBS, SETTINGS = "knobs of the experiment", "execution and logging (never what is computed)"
 OPTIONS, RUN, MANY = "options of any experiment", "the run", "many runs"
-PROCESSES, READING = "several processes as one run", "which weights are read"
+PROCESSES, READING = "multi-process runs", "which checkpoint is read"
 SAMPLING, PREDICTING, MEASURING, DESCRIBING = (
-    "what --mode=generate writes",
-    "what --mode=predict answers",
-    "what --mode=bench measures",
-    "what --mode=describe compiles",
+    "--mode=generate",
+    "--mode=predict",
+    "--mode=bench",
+    "--mode=describe",
 )
 TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING, DESCRIBING)
-WIDTH = 80  # columns of a terminal nobody has widened
+WIDTH = 80  # columns of the default terminal
 
 
 class Words(flags.ArgumentParser):
-    """Takes a text as it is."""
+    """Parses any text."""
 
     def flag_type(self) -> str:
-        """Return what a person would call the type."""
+        """Return the type as shown in the help."""
         return "text"
 
 
@@ -42,7 +42,7 @@ class WholeNumber(flags.IntegerParser):
             raise ValueError("write a whole number") from None
 
     def flag_type(self) -> str:
-        """Return what a person would call the type."""
+        """Return the type as shown in the help."""
         return "whole number"
 
 
@@ -57,7 +57,7 @@ class Number(flags.FloatParser):
             raise ValueError("write a number") from None
 
     def flag_type(self) -> str:
-        """Return what a person would call the type."""
+        """Return the type as shown in the help."""
         return "number"
 
 
@@ -77,7 +77,7 @@ class Several(flags.ArgumentParser):
             raise ValueError(f"write {self.flag_type()}") from None
 
     def flag_type(self) -> str:
-        """Return what a person would call the type."""
+        """Return the type as shown in the help."""
         words = {int: "whole numbers", float: "numbers", str: "texts"}
         return f"{words.get(self.kind, self.kind.__name__)} with commas between"
 
@@ -94,12 +94,12 @@ class Axes(flags.ArgumentParser):
             raise ValueError("write axis:devices, such as data:2,model:4") from None
 
     def flag_type(self) -> str:
-        """Return what a person would call the type."""
+        """Return the type as shown in the help."""
         return "axis:devices, ..."
 
 
 class Group:
-    """Defines flags of one title among those of a command."""
+    """Defines flags under one title of the help."""
 
     def __init__(self, found: flags.FlagValues, title: str):
         self.at: dict[str, Any] = {"flag_values": found, "module_name": title}
@@ -109,12 +109,12 @@ class Group:
         flags.DEFINE(Words(), name, default, help_text, **self.at)
 
     def several(self, name: str, default: Sequence[Any] | None, help_text: str, kind: type = str) -> None:
-        """Define a flag that takes values of one kind with commas between."""
+        """Define a flag that takes comma-separated values of one kind."""
         given = None if default is None else ",".join(map(str, default))
         flags.DEFINE(Several(kind), name, given, help_text, serializer=flags.CsvListSerializer(","), **self.at)
 
     def choice(self, name: str, default: str | None, choices: Sequence[str], help_text: str) -> None:
-        """Define a flag that takes one of some words."""
+        """Define a flag that takes one of these choices."""
         flags.DEFINE_enum(name, default, list(choices), help_text, **self.at)
 
     def yes(self, name: str, default: bool | None, help_text: str, short_name: str | None = None) -> None:
@@ -122,23 +122,23 @@ class Group:
         flags.DEFINE_bool(name, default, help_text, short_name=short_name, **self.at)
 
     def whole(self, name: str, default: int | None, help_text: str, least: int | None = None) -> None:
-        """Define a flag that takes a whole number, of at least so much."""
+        """Define a flag that takes an integer with a lower bound."""
         flags.DEFINE(WholeNumber(least, None), name, default, help_text, **self.at)
 
     def number(self, name: str, default: float | None, help_text: str, least: float | None = None) -> None:
-        """Define a flag that takes a number, of at least so much."""
+        """Define a flag that takes a float with a lower bound."""
         flags.DEFINE(Number(least, None), name, default, help_text, **self.at)
 
 
 def general_flags() -> flags.FlagValues:
-    """Return the flags that every experiment has."""
+    """Return the flags of every experiment."""
     found = flags.FlagValues()
     run = Group(found, RUN)
-    run.text("experiment", DEFAULT, "a page of experiments/ by name, or the path of a page")
+    run.text("experiment", DEFAULT, "the name of a page of experiments/, or its file path")
     run.choice("mode", "train", [*cli.MODES, "doctor"], "what to do with it")
-    run.text("workdir", None, "the run folder; by default runs/ and the page with its changed knobs")
-    run.yes("list", False, "show every experiment and leave")
-    run.yes("help", False, "show these flags and leave", short_name="h")
+    run.text("workdir", None, "the run folder; default: runs/ with the page's name and changed knobs")
+    run.yes("list", False, "list all experiments and exit")
+    run.yes("help", False, "show this help and exit", short_name="h")
     _options(Group(found, OPTIONS))
     _settings(Group(found, SETTINGS))
     _runs_and_processes(found)
@@ -149,66 +149,73 @@ def general_flags() -> flags.FlagValues:
 def _options(options: Group) -> None:
     options.choice("precision", None, ["bfloat16", "float16"], "compute in 16 bits; parameters stay float32")
     options.choice(
-        "matmul_precision", None, ["default", "high", "highest"], "of float32 products; highest is float32 on TPUs"
+        "matmul_precision",
+        None,
+        ["default", "high", "highest"],
+        "of float32 matrix products; highest is float32 on TPUs",
     )
     options.number("ema_decay", None, "evaluate with an exponential moving average of the weights")
-    options.several("freeze", None, "module paths whose parameters stay as they are, Dense_0,Block_0/attention")
+    options.several("freeze", None, "module paths whose parameters are frozen, such as Dense_0,Block_0/attention")
 
 
 def _settings(settings: Group) -> None:
-    settings.choice("accelerator", None, ["any", "cpu", "gpu", "tpu"], "never another than this (any)")
-    settings.choice("executor", None, ["auto", "jit", "pmap", "mesh"], "how devices share a step (auto)")
-    axes = "devices along data, fsdp and model, such as data:2,model:4 (all data)"
+    settings.choice(
+        "accelerator", None, ["any", "cpu", "gpu", "tpu"], "kind of device, with no fallback to another (any)"
+    )
+    settings.choice("executor", None, ["auto", "jit", "pmap", "mesh"], "how a step is distributed over devices (auto)")
+    axes = "mesh axes data, fsdp and model with their sizes, such as data:2,model:4 (all data)"
     flags.DEFINE(Axes(), "mesh", None, axes, **settings.at)
-    settings.choice("feed", None, ["auto", "resident", "streamed"], "where the data waits: on the device or not (auto)")
+    settings.choice("feed", None, ["auto", "resident", "streamed"], "whether the data is stored on the device (auto)")
     settings.whole("fake_devices", None, "simulate this many devices on the CPU", 1)
-    settings.whole("accumulate", None, "micro-batches per step, for batches that do not fit", 1)
-    settings.whole("evaluate_batch_size", None, "examples per batch of an evaluation", 1)
-    settings.whole("steps_per_call", None, "steps that run as one program (chosen by model)", 1)
+    settings.whole("accumulate", None, "gradient accumulation: micro-batches per step", 1)
+    settings.whole("evaluate_batch_size", None, "batch size of evaluation", 1)
+    settings.whole("steps_per_call", None, "steps compiled into one program (chosen by model)", 1)
     settings.text("kernels", None, "custom or reference, or by name: lstm=reference (by platform)")
-    settings.yes("keep_memory", None, "on the CPU, keep freed memory for the next step (true)")
+    settings.yes("keep_memory", None, "on the CPU, keep freed memory allocated for the next step (true)")
     settings.whole("log_every", None, "steps between lines of metrics.jsonl (50)", 1)
     settings.whole("evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", 0)
     settings.whole("save_every", None, "steps between checkpoints, 0: at the end (as evaluations)", 0)
-    settings.choice("nonfinite", None, ["stop", "skip"], "what to do with a step that is not finite (stop)")
+    settings.choice("nonfinite", None, ["stop", "skip"], "what to do if a loss or update is not finite (stop)")
 
 
 def _runs_and_processes(found: flags.FlagValues) -> None:
     many = Group(found, MANY)
     many.whole("seeds", None, "train this many seeds as one program", 1)
-    many.text("population", None, "numbers to train side by side: learning_rate=1e-4..1e-2:log:16, or =1,2,3")
-    many.text("sweep", None, "flags to run one after another, each a run: width=64,128 seed=0,1")
+    many.text("population", None, "hyperparameters to train as one program: learning_rate=1e-4..1e-2:log:16, or =1,2,3")
+    many.text("sweep", None, "flag values, one run per combination, in sequence: width=64,128 seed=0,1")
     processes = Group(found, PROCESSES)
-    processes.yes("distributed", False, "be one of several processes (the cluster tells which, or these:)")
+    processes.yes("distributed", False, "join a multi-process run (detected on a cluster, else set by:)")
     processes.text("coordinator", None, "host:port of the first process")
-    processes.whole("processes", None, "how many there are", 1)
-    processes.whole("process", None, "which of them this is, from 0", 0)
+    processes.whole("processes", None, "number of processes", 1)
+    processes.whole("process", None, "index of this process, from 0", 0)
 
 
 def _of_modes(found: flags.FlagValues) -> None:
-    Group(found, READING).choice("checkpoint", "last", ["last", "best"], "the newest, or the best by validation")
+    Group(found, READING).choice("checkpoint", "last", ["last", "best"], "the last, or the best on validation")
     sampling = Group(found, SAMPLING)
-    sampling.text("prompt", "", "the text to go on from")
-    sampling.whole("max_tokens", 200, "tokens to write", 1)
-    sampling.number("temperature", 1.0, "0 always writes the likeliest token", 0)
-    sampling.whole("top_k", None, "choose among so many likeliest tokens", 1)
-    sampling.number("top_p", 1.0, "choose among the likeliest that have this probability together")
+    sampling.text("prompt", "", "the text to continue")
+    sampling.whole("max_tokens", 200, "tokens to generate", 1)
+    sampling.number("temperature", 1.0, "0 is greedy decoding", 0)
+    sampling.whole("top_k", None, "sample from the k most likely tokens", 1)
+    sampling.number("top_p", 1.0, "nucleus sampling: total probability of the candidates")
     seed = WholeNumber(0, 2**32 - 1)
-    flags.DEFINE(seed, "sample_seed", 0, "another number, another text", **sampling.at)
+    flags.DEFINE(seed, "sample_seed", 0, "random seed of the sampling", **sampling.at)
     predicting = Group(found, PREDICTING)
-    predicting.text("split", "test", "the examples to answer for")
-    predicting.text("input", None, "instead, an .npy or .npz file of inputs")
-    predicting.text("output", None, "a .jsonl or .csv file; predictions-SPLIT.jsonl in the run folder")
+    predicting.text("split", "test", "the split to predict")
+    predicting.text("input", None, "an .npy or .npz file of inputs to predict instead")
+    predicting.text("output", None, "a .jsonl or .csv file; default: predictions-SPLIT.jsonl in the run folder")
     measuring = Group(found, MEASURING)
-    measuring.yes("peak", False, "only what the device can do, without any model")
-    measuring.text("baseline", None, "the JSON of an earlier bench, to compare with")
-    measuring.text("profile", None, "a folder for a trace of one call, and show the longest operations")
-    measuring.text("out", None, "where the JSON goes; the run folder's name and .bench.json")
-    Group(found, DESCRIBING).choice("chip", None, cli.CHIPS, "a chip that need not be here: does it fit there?")
+    measuring.yes("peak", False, "measure only the device's peak, without a model")
+    measuring.text("baseline", None, "the JSON of an earlier bench to compare with")
+    measuring.text("profile", None, "a folder for a trace of one call; the longest operations are listed")
+    measuring.text("out", None, "the JSON file; default: the run folder's name with .bench.json")
+    Group(found, DESCRIBING).choice(
+        "chip", None, cli.CHIPS, "compile for this chip, which need not be available, and report whether it fits"
+    )
 
 
 def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
-    """Make each knob of the page a flag; a knob named like a setting takes its place."""
+    """Define a flag per knob of the page; a knob with the name of a setting replaces it."""
     settings = {flag.name for flag in found.flags_by_module_dict()[SETTINGS]}
     group = Group(found, KNOBS)
     for knob in page.knobs:
@@ -232,13 +239,13 @@ def groups(found: flags.FlagValues) -> dict[str, list[flags.Flag[Any]]]:
 
 
 def usage(found: flags.FlagValues, page: pages.Page, command: str, about: str) -> str:
-    """Return the help: what this program is, the page, and every flag with its type and default.
+    """Return the help text: the program, the page, and every flag with its type and default.
 
-    command: how the program was called, in the place of `python launch.py`. about: what it says of itself.
+    command: how the program was called, replacing `python launch.py`. about: the program's docstring.
     """
     texts = about.strip("\n"), f"experiment {page.name}: {page.doc}".strip("\n")
-    told = [text.replace("python launch.py", command).split("\n") for text in texts]
-    parts = ["\n".join(map(_wrapped, lines)) for lines in told]
+    wrapped_texts = [text.replace("python launch.py", command).split("\n") for text in texts]
+    parts = ["\n".join(map(_wrapped, lines)) for lines in wrapped_texts]
     for title, of_it in groups(found).items():
         parts.append("\n".join([f"{title}:", *map(_line, of_it)]))
     return "\n\n".join(parts)
@@ -250,7 +257,7 @@ def _line(flag: flags.Flag[Any]) -> str:
 
 
 def _type(flag: flags.Flag[Any]) -> str:
-    """Return what a person would call the type of a flag."""
+    """Return the type of a flag as shown in the help."""
     parser = flag.parser
     if isinstance(parser, flags.EnumParser):
         *others, last = parser.enum_values
@@ -261,15 +268,15 @@ def _type(flag: flags.Flag[Any]) -> str:
 
 
 def _help(flag: flags.Flag[Any]) -> str:
-    """Return the help of a flag without the choices that absl writes before it."""
+    """Return the help of a flag without absl's prefix of choices."""
     text = flag.help or ""
     return text.split(">: ", 1)[-1] if isinstance(flag.parser, flags.EnumParser) and text.startswith("<") else text
 
 
 def _wrapped(line: str, indent: int | None = None) -> str:
-    """Return a line as lines of at most 80 columns, broken at blanks; by default the others start where its text did.
+    """Wrap a line at blanks to 80 columns; by default continuation lines are indented to the start of its text.
 
-    A line such as `Data    1,797 images` goes on under `1,797`.
+    A line such as `Data    1,797 images` continues under `1,797`.
     """
     if indent is None:
         head, gap, _ = line.strip().partition("  ")
@@ -288,6 +295,6 @@ def _blanks(text: str) -> int:
 
 
 def listing(summaries: Mapping[str, str]) -> str:
-    """Return a line, or more under one another where 80 columns are too few, for each name and what it is."""
+    """Return each name with its summary, wrapped to 80 columns."""
     width = max(map(len, summaries)) + 2
     return "\n".join(_wrapped(f"{name:{width}}{text}", indent=width) for name, text in summaries.items())

@@ -1,8 +1,8 @@
-"""Pages: the files of `experiments/`, read without running them.
+"""Pages: the files of `experiments/`, parsed without running them.
 
-A page is a docstring and a function `experiment(*, knob: type = default, ...)`. Its signature is its list of knobs, and
-the comment behind a knob is the knob's help. Reading them from the syntax tree keeps `--help`, `--list` and every
-mistyped flag instant: nothing is imported, JAX least of all.
+A page is a docstring and a function `experiment(*, knob: type = default, ...)`. The parameters are its knobs
+(hyperparameters), and the comment after a knob is its help text. They are read from the syntax tree, without importing
+the page or JAX, so that `--help`, `--list` and errors about flags are instant.
 """
 
 import ast
@@ -29,8 +29,8 @@ KIND = {int: "a whole number", float: "a number", str: "a text", bool: "true or 
 class Knob:
     """One parameter of a page.
 
-    kind: int, float, str or bool. choices: the values of a `Literal`, or None. many: a `tuple[kind, ...]`.
-    optional: None is a value too. help: the comment behind it.
+    kind: int, float, str or bool. choices: the values of a `Literal`, or None. many: it is a `tuple[kind, ...]`.
+    optional: whether None is allowed. help: the comment after it.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Knob:
     help: str = ""
 
     def check(self, value: Any) -> None:
-        """Raise a ValueError where a value is not one of this knob's.
+        """Raise a ValueError if the value is invalid for this knob.
 
-        Every number is finite, and a whole number whose default counts something (0 or more) counts something as well.
-        An array, or what JAX is tracing, is taken as it is.
+        Numbers must be finite; an integer whose default is 0 or more must not be negative. Arrays and JAX tracers are
+        not checked.
         """
         if hasattr(value, "dtype") or (value is None and self.optional):
             return
@@ -59,12 +59,12 @@ class Knob:
             if self.kind is float and not math.isfinite(one):
                 raise ValueError(f"{self.name}={value} is no number to compute with; its default is {self.default!r}")
             if self.kind is int and one < 0 and self._counts():
-                raise ValueError(f"{self.name}={value} is below 0, yet it counts; its default is {self.default!r}")
+                raise ValueError(f"{self.name}={value} is below 0, yet it is a count; its default is {self.default!r}")
 
     def exact(self, value: Any) -> Any:
-        """Return a value as this knob has it: 40 is 40.0 where numbers are meant, however it was given.
+        """Return the value in this knob's type: 40 becomes 40.0 for a float.
 
-        A run belongs to the digest of its knobs, in which 40 and 40.0 are two.
+        Runs are identified by a digest of their knobs, in which 40 and 40.0 differ.
         """
         if self.kind is not float:
             return value
@@ -80,7 +80,7 @@ class Knob:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page as read: its name, file, docstring, knobs and text."""
+    """A parsed page: its name, file, docstring, knobs and source text."""
 
     name: str
     path: Path
@@ -95,10 +95,10 @@ class Page:
 
     @property
     def code(self) -> str:
-        """Return the digest of the page less what computes nothing: comments, docstrings and the knobs' defaults.
+        """Return the digest of the page's code without comments, docstrings and the knobs' defaults.
 
-        The values of knobs are known besides, wherever they came from. Modules that lie beside the page and are
-        imported by it, or by one of them, are part of it.
+        The knobs' values are part of a run's identity separately. Modules beside the page that it imports, directly or
+        indirectly, are included.
         """
         tree = ast.parse(self.text)
         if function := _function(tree):
@@ -110,7 +110,7 @@ class Page:
         return own_imports(self.text, package="experiments", beside=self.path.resolve().parent)
 
     def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
-        """Return every knob with its value, the given ones over the defaults; raise on one that does not fit."""
+        """Return the values of all knobs, defaults included; raise a ValueError for an unknown or invalid one."""
         known = {knob.name: knob.default for knob in self.knobs}
         for name in knobs:
             if name not in known:
@@ -126,7 +126,7 @@ def names() -> list[str]:
 
 
 def read(name: str) -> Page:
-    """Read one page by name, or by path where the name ends in .py; raise a ValueError that says what is wrong."""
+    """Parse a page by name, or by path if the name ends in .py; raise a ValueError if that fails."""
     path = Path(name) if name.endswith(".py") else SHIPPED / f"{name}.py"
     if not path.is_file() or (path.parent == SHIPPED and path.stem not in names()):
         raise ValueError(

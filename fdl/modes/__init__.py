@@ -1,1 +1,1 @@
-"""Modes: what can be done with an experiment, one file each. Here clocks, files, data and devices meet."""
+"""Modes: train, evaluate, predict, generate, describe, bench, doctor, sweep and study, one file each."""

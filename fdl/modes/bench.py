@@ -1,4 +1,4 @@
-"""Benchmark: how fast an experiment trains here, what bounds it, and how far from that bound it is."""
+"""Benchmark: an experiment's training speed on this machine, its bound (roofline), and the distance to it."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -31,10 +31,10 @@ def bench(
     log: Callable[[str], None] = print,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
-    """Return and print the speed of an experiment.
+    """Return and print the training speed of an experiment.
 
     seconds: length of a window. baseline: an earlier JSON to compare with. profile: a folder for a trace of one call.
-    Raises a ValueError under a profiler, whose own cost would be what is measured.
+    Raises a ValueError under a profiler, whose overhead would be measured.
     """
     refuse_profilers()
     before = earlier(baseline) if baseline else None
@@ -47,11 +47,11 @@ def bench(
         jax.block_until_ready(calls.send(calls.feed()))
     warm = steady(lambda: window(calls.send, calls.feed, jax.block_until_ready, clock, seconds / 4))
     with listening() as inside:
-        seen = [window(calls.send, calls.feed, jax.block_until_ready, clock, seconds) for _ in range(windows)]
-    speed = summary(seen, count)
+        measured = [window(calls.send, calls.feed, jax.block_until_ready, clock, seconds) for _ in range(windows)]
+    speed = summary(measured, count)
     compiled: Any = calls.program.call.compiled[count]
 
-    # What the program does, against what the device was measured to do in this very run.
+    # Compare the program with the peaks of the device, measured in the same run.
     result: dict[str, Any] = {
         **setting(experiment, executor, calls.program),
         "warm_up_windows": warm,
@@ -77,9 +77,9 @@ def bench(
 
 
 class Calls:
-    """The calls of a training program, one after another.
+    """Successive calls of a training program.
 
-    last: the sums that the newest call returned.
+    last: the sums of the last call.
     """
 
     def __init__(self, experiment: Experiment, executor: Executor):
@@ -95,13 +95,13 @@ class Calls:
         return self.program.rows(before, count)
 
     def send(self, rows: Any) -> Any:
-        """Start a call and return its sums, which are not there yet."""
+        """Dispatch a call and return its sums, which may still be computing."""
         self.state, self.last = self.program.call(self.state, rows)
         return self.last
 
 
 def setting(experiment: Experiment, executor: Executor, program: Training) -> dict[str, Any]:
-    """Return what is measured: the experiment, the devices, the kernels and the feed."""
+    """Return the setting: the experiment, the devices, the kernels and the feed."""
     with executor.tracing():
         kernels = kernel_choice.kernel_forms()
     return {
@@ -118,7 +118,7 @@ def setting(experiment: Experiment, executor: Executor, program: Training) -> di
 
 
 def rates(experiment: Experiment, executor: Executor, sums: Any, steps_per_second: float) -> dict[str, float]:
-    """Return examples/s, and tokens/s with and without padding where an example is a sequence."""
+    """Return examples/s and, for sequences, tokens/s with and without padding."""
     examples = steps_per_second * experiment.batch_size
     found = {
         "examples_per_second": examples,
@@ -140,7 +140,7 @@ def roofline(
     peaks: Mapping[str, float],
     steps_per_call: int,
 ) -> dict[str, Any]:
-    """Return the work and the bytes of a step, the floors they set, and how far from the highest of them a step is.
+    """Return the FLOPs and bytes of a step, the lower bounds they give, and the ratio to the highest of them.
 
     peaks: measured FLOP/s, bytes/s and seconds of an empty call. Model: Williams et al., Roofline, 2009.
     """
@@ -154,7 +154,7 @@ def roofline(
         "launch": peaks["launch_seconds"] / steps_per_call,
         "input": speed["input_fraction"] / rate,  # never above the time itself
     }
-    # Where more is "moved" than memory could, caches serve it, and memory is no floor.
+    # A bound above the measured time (bytes served by caches) does not apply.
     roof = max((name for name in floors if floors[name] <= 1 / rate), key=lambda name: floors[name])
     chip = hardware.chip_of(executor.devices[0].device_kind)
     return {
@@ -173,7 +173,7 @@ def roofline(
 
 
 def earlier(file: Path) -> dict[str, Any]:
-    """Return what an earlier bench wrote; raise a ValueError where it is something else."""
+    """Return the result of an earlier bench; raise a ValueError for any other file."""
     found = atomic_files.read_json(file)
     if not isinstance(found, dict) or not {"steps_per_second", "lowest", "highest"} <= found.keys():
         raise ValueError(f"{file} holds no steps/s to compare with; give a JSON that --mode=bench wrote")
@@ -227,7 +227,7 @@ def report(result: dict[str, Any], log: Callable[[str], None]) -> None:
 
 
 def peak(experiment: Experiment, *, log: Callable[[str], None] = print, clock: Clock = time.perf_counter) -> dict:
-    """Measure and print what this device can do, without any model."""
+    """Measure and print the peak performance of the device, without a model."""
     executor = make_executor(experiment)
     found = calibrate(executor, clock)
     log(

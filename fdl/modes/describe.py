@@ -1,4 +1,4 @@
-"""Description: what an experiment would be and cost, with no data read and no parameter allocated."""
+"""Describe an experiment: shapes, parameters, FLOPs and memory, without reading data or allocating parameters."""
 
 from collections.abc import Callable
 from math import prod
@@ -22,16 +22,16 @@ MATMUL = {
 
 
 def describe(experiment: Experiment, *, log: Callable[[str], None] = print) -> dict[str, Any]:
-    """Return and print shapes, the parameter table, FLOPs per step and the bytes that the state will take."""
+    """Return and print shapes, the parameter table, FLOPs per step and the bytes of the state."""
     executor = make_executor(experiment)
     outputs = check(experiment, executor.num_shards)
-    chosen, notes = choices(experiment, executor)
+    kernels, notes = choices(experiment, executor)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
     parameters = count(state.params)
     work = work_of(experiment)
     held = (state.params, state.opt_state, state.model_state)
-    least = hardware.floors(work, 2 * nbytes(held))  # a step reads the state and writes it
+    bounds = hardware.floors(work, 2 * nbytes(held))  # a step reads and writes the state
     result: dict[str, Any] = {
         "experiment": experiment.name,
         "inputs": batched(batch.inputs),
@@ -45,9 +45,9 @@ def describe(experiment: Experiment, *, log: Callable[[str], None] = print) -> d
         "steps": experiment.steps,
         "epochs": experiment.epochs(experiment.steps),
         "steps_per_call": steps_per_call(experiment, executor, work),
-        "floors_seconds": {name: seconds for name, (seconds, _) in least.items()},
+        "floors_seconds": {name: seconds for name, (seconds, _) in bounds.items()},
         "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # type: ignore[attr-defined]
-        "kernels": chosen,
+        "kernels": kernels,
         "kernel_notes": notes,
         "executor": executor.name,
         "devices": len(executor.devices),
@@ -55,7 +55,7 @@ def describe(experiment: Experiment, *, log: Callable[[str], None] = print) -> d
     width = max((len(name) for name, _ in table), default=0)
     log("\n".join(f"{name:{width}}  {shape(leaf):24} {prod(leaf.shape):>14,}" for name, leaf in table))
     for name, part in state.params.items():
-        if any(len(path) > 1 for path, _ in leaves(part)):  # a module of modules: its sum is worth a line
+        if any(len(path) > 1 for path, _ in leaves(part)):  # a module with submodules: also log its total
             log(f"{name:{width}}  {'':24} {count(part):>14,}")
     log(f"{'parameters':{width}}  {'':24} {parameters:>14,}\n")
     for name in ("inputs", "targets", "outputs"):
@@ -77,12 +77,12 @@ def describe(experiment: Experiment, *, log: Callable[[str], None] = print) -> d
         "\na step takes no less than this on one chip, by its maker's peaks: all matrix products and convolutions in\n"
         "bfloat16, every attention score counted (masked ones too), and the state read and written once"
     )
-    log("\n".join(f"{name:16} {seconds * 1e3:12,.4f} ms  {roof}" for name, (seconds, roof) in least.items()))
+    log("\n".join(f"{name:16} {seconds * 1e3:12,.4f} ms  {roof}" for name, (seconds, roof) in bounds.items()))
     return result
 
 
 def choices(experiment: Experiment, executor: Executor) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return the form of every op on these devices, and of those that look at shapes what they chose, and why."""
+    """Return the form of every kernel on these devices, and the choices that depend on shapes, with reasons."""
     step, batch = steps.eval_step(experiment.model, experiment.task), experiment.dataset.shapes(experiment.batch_size)
     with executor.tracing(), kernel_choice.noting() as kernels:
         jax.eval_shape(step, experiment.abstract(), batch)
@@ -95,22 +95,22 @@ def leaves(tree: Any) -> list[tuple[Any, Any]]:
 
 
 def count(tree: Any) -> int:
-    """Return how many numbers arrays of these shapes hold."""
+    """Return the number of elements of arrays of these shapes."""
     return sum(prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def nbytes(tree: Any) -> int:
-    """Return the bytes that arrays of these shapes take."""
+    """Return the bytes of arrays of these shapes."""
     return sum(prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def shape(leaf: Any) -> str:
-    """Return a shape in the field's short form, such as `float32[128, 10]`."""
+    """Return a dtype and shape such as `float32[128, 10]`."""
     return f"{leaf.dtype.name}[{', '.join(map(str, leaf.shape))}]"
 
 
 def batched(tree: Any) -> str:
-    """Return the shapes of a batch's tree in one line, its leading dimension, the examples side by side, as B."""
+    """Return the shapes of a batch's tree in one line, with the leading dimension as B."""
     return ", ".join(
         f"{jax.tree_util.keystr(path, simple=True, separator='/')} "
         f"{leaf.dtype.name}[{', '.join(('B', *map(str, leaf.shape[1:])))}]".strip()

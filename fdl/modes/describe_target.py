@@ -1,4 +1,4 @@
-"""Description of an experiment on a chip that is not here: it is compiled for it, and told what it takes there."""
+"""Describe an experiment on a chip that is not available, by compiling for it: memory, time and largest batch."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ from fdl.experiment import Experiment
 from fdl.parallel import targets
 from fdl.profiling import hardware
 
-CLOCK = {"TPU v5 lite": 1.5e9}  # cycles a second, where the compiler's estimates are in known ones
+CLOCK = {"TPU v5 lite": 1.5e9}  # cycles per second, for chips with cycle estimates
 GIB = 2**30
-TRIES = 4  # batches that are compiled to find the largest
+TRIES = 4  # batch sizes compiled to find the largest
 
 
 def describe_target(experiment: Experiment, target: str, *, log: Callable[[str], None] = print) -> dict[str, Any]:
-    """Return and print whether an experiment compiles and fits there, what takes the memory, and the largest batch."""
+    """Return and print whether an experiment compiles and fits, its memory use, and the largest batch."""
     devices, memory = targets.devices(target), targets.TARGETS[target].memory
     kind = devices[0].device_kind
     check(experiment, make_executor(experiment, devices).num_shards)
@@ -33,8 +33,8 @@ def describe_target(experiment: Experiment, target: str, *, log: Callable[[str],
         result |= footprint.as_json()
         for line in lines(experiment, footprint, memory, kind, len(devices)):
             log(line)
-        for op, told in notes.items():
-            log(f"{op:16} {'; '.join(told)}")
+        for op, text in notes.items():
+            log(f"{op:16} {'; '.join(text)}")
     result["largest_batch"] = largest_batch(experiment, devices, memory, footprint, log)
     if not result["fits"]:
         log(f"{'to change':16} {remedies(experiment, len(devices))}")
@@ -44,7 +44,7 @@ def describe_target(experiment: Experiment, target: str, *, log: Callable[[str],
 def compiled(
     experiment: Experiment, devices: Sequence[Any], memory: int, log: Callable[[str], None]
 ) -> tuple[Footprint | None, dict[str, list[str]]]:
-    """Return what the training program takes, None where the compiler finds no way to fit it, and its kernels."""
+    """Return the training program's memory footprint, None if it does not fit, and its kernel choices."""
     with kernel_choice.noting() as notes:
         lowered = ahead_of_time.lower(experiment, devices, memory)
     try:
@@ -63,7 +63,7 @@ def compiled(
 
 
 def lines(experiment: Experiment, footprint: Footprint, memory: int, kind: str, devices: int) -> list[str]:
-    """Return what takes the memory and the time, in lines."""
+    """Return lines on memory and time."""
     chip, work = hardware.chip_of(kind), work_of(experiment) / devices
     parts = {
         "state and data": footprint.arguments,
@@ -71,25 +71,25 @@ def lines(experiment: Experiment, footprint: Footprint, memory: int, kind: str, 
         "temporaries": footprint.temporaries,
         "code": footprint.code,
     }
-    told = [
+    text = [
         f"{'memory':16} {', '.join(f'{name} {amount(size)}' for name, size in parts.items() if size)}",
         f"{'largest':16} {'; '.join(footprint.largest)}",
     ]
     if chip is not None:
         compute, moved = work / chip.flops, footprint.moved / chip.bandwidth
         bound = "compute" if compute > moved else "memory"
-        told.append(
+        text.append(
             f"{'time':16} at least {max(compute, moved) * 1e3:,.3f} ms a step by the chip's peaks: bound by {bound} "
             f"({compute * 1e3:,.3f} ms of products, {moved * 1e3:,.3f} ms of traffic)"
         )
     if footprint.cycles and kind in CLOCK:
-        told.append(
+        text.append(
             f"{'estimate':16} {footprint.cycles / CLOCK[kind] * 1e3:,.3f} ms a step by the compiler, which leaves out "
             "fused attention, gathers, sorts and exchanges"
         )
     for name, (count, size) in footprint.collectives.items():
-        told.append(f"{name:16} {count} a step, {amount(size)}")
-    return told
+        text.append(f"{name:16} {count} a step, {amount(size)}")
+    return text
 
 
 def largest_batch(
@@ -99,9 +99,9 @@ def largest_batch(
     footprint: Footprint | None,
     log: Callable[[str], None],
 ) -> int | None:
-    """Return about how many examples a step can have: memory grows with them along the line through two that compile.
+    """Return the estimated largest batch size, by a linear fit of memory through two batch sizes that compile.
 
-    None where even a sixteenth does not fit.
+    None if even a sixteenth of the batch does not fit.
     """
     shards = make_executor(experiment, devices).num_shards * experiment.accumulate
     known: dict[int, Footprint] = {experiment.batch_size: footprint} if footprint else {}
@@ -129,13 +129,13 @@ def largest_batch(
 
 
 def amount(size: float) -> str:
-    """Return bytes in GiB, or in MiB or KiB where they are few."""
+    """Format bytes in GiB, MiB or KiB."""
     unit = next((unit for unit in ((GIB, "GiB"), (2**20, "MiB")) if size >= unit[0]), (2**10, "KiB"))
     return f"{size / unit[0]:,.2f} {unit[1]}"
 
 
 def remedies(experiment: Experiment, devices: int) -> str:
-    """Return what to change where it does not fit."""
+    """Return the flags to change if it does not fit."""
     ways = ["lower --batch_size to the largest batch", f"--accumulate={2 * experiment.accumulate}"]
     if getattr(experiment.model, "dtype", None) is None:
         ways.append("--precision=bfloat16")

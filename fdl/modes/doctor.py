@@ -1,6 +1,6 @@
-"""Doctor: what is on this machine, what is wrong with it, and what to type.
+"""Doctor: check this machine's software, devices, memory and folders, and suggest remedies.
 
-Nothing here needs an experiment, and no finding depends on another: a machine without a working JAX is told that too.
+No experiment is needed, and the checks are independent, so it also works without a working JAX.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ FREE_DISK = 2 * GIB
 
 
 class Finding(NamedTuple):
-    """One thing looked at: what was seen, and what to do about it where it is wrong."""
+    """The result of one check, with a remedy if something is wrong."""
 
     name: str
     seen: str
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 def doctor(accelerator: "Accelerator" = "any", *, log: Callable[[str], None] = print) -> list[Finding]:
-    """Return and print every finding; those with a remedy are wrong, as it is where this accelerator is not here."""
+    """Return and print all findings; those with a remedy are problems, such as a missing accelerator."""
     found = []
     for look in (software, partial(devices, accelerator), memory, tensorflow, folders):
         for finding in look():
@@ -49,7 +49,7 @@ def doctor(accelerator: "Accelerator" = "any", *, log: Callable[[str], None] = p
 
 
 def software() -> Iterator[Finding]:
-    """Look at Python and at the packages that fdl needs or can use."""
+    """Check Python, and the required and optional packages."""
     old = sys.version_info < PYTHON
     wanted = ".".join(map(str, PYTHON))
     yield Finding("python", platform.python_version(), f"use Python {wanted} or newer" if old else "")
@@ -61,7 +61,7 @@ def software() -> Iterator[Finding]:
 
 
 def devices(kind: "Accelerator") -> Iterator[Finding]:
-    """Look at what JAX computes on, and let every device of this kind compute something."""
+    """Check JAX's devices by computing a matrix product on each of this kind."""
     try:
         import jax
         import jax.numpy as jnp
@@ -93,7 +93,7 @@ def devices(kind: "Accelerator") -> Iterator[Finding]:
 
 
 def memory() -> Iterator[Finding]:
-    """Look at the cores and the memory of the host."""
+    """Check the cores and the memory of the host."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", str(cores))
     info = Path("/proc/meminfo")
@@ -105,13 +105,13 @@ def memory() -> Iterator[Finding]:
 
 
 def tensorflow() -> Iterator[Finding]:
-    """Look for TensorFlow without importing it: only preparing some TFDS datasets needs it."""
+    """Check for TensorFlow without importing it: only preparing some TFDS datasets needs it."""
     there = importlib.util.find_spec("tensorflow") is not None
     yield Finding("tensorflow", "is here" if there else "is not here, and only preparing some TFDS datasets needs it")
 
 
 def folders() -> Iterator[Finding]:
-    """Look at the folders that runs, datasets and compiled programs go to, and at the room on their disks."""
+    """Check the folders of runs, datasets and compiled programs, and their free disk space."""
     datasets = Path(os.environ.get("TFDS_DATA_DIR") or os.path.expanduser("~/tensorflow_datasets"))
     names = sorted(path.name for path in datasets.iterdir() if path.is_dir()) if datasets.is_dir() else []
     held = f"holds {', '.join(names)}" if names else "holds no dataset yet"

@@ -1,4 +1,4 @@
-"""Evaluation of a finished or half-finished run from its checkpoints, on all three splits."""
+"""Evaluate a run from its checkpoints on all three splits."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,25 +26,25 @@ def evaluate(
     """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
     workdir = run_folder.local(workdir)
     executor = prepare(experiment)
-    step, found = trained(experiment, workdir, checkpoint, log)
-    state = executor.put_state(found)
+    step, checkpoint_state = trained(experiment, workdir, checkpoint, log)
+    state = executor.put_state(checkpoint_state)
     metrics = {}
     for split in experiment.dataset.spec.sizes:
         state, metrics[split] = Evaluation(experiment, executor, split)(state)
         log(f"step {step} {split} {brief(metrics[split])}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
-    with processes.process_workdir(workdir) as own:
-        if (own / "experiment.json").exists():  # not where published weights were measured and no run was begun
-            atomic_files.write_json(own / "evaluation.json", result)
+    with processes.process_workdir(workdir) as local_workdir:
+        if (local_workdir / "experiment.json").exists():  # there is no run when published weights are evaluated
+            atomic_files.write_json(local_workdir / "evaluation.json", result)
     return result
 
 
 def trained(
     experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"], log: Callable[[str], None]
 ) -> tuple[int, TrainState]:
-    """Return the step and the state of a run's last or best checkpoint; raise a ValueError where there is none.
+    """Return the step and the state of a run's last or best checkpoint; raise a ValueError if there is none.
 
-    Published weights need no run: where there is none, they are step 0.
+    Published weights need no run: without one they are step 0.
     """
     if experiment.init_from is not None and not processes.on_first_process(
         lambda: (workdir / "experiment.json").exists()
@@ -53,20 +53,20 @@ def trained(
     identity = experiment.identity()
     processes.on_first_process(lambda: refuse_strangers(workdir, identity, log))
     task, like = experiment.task, experiment.abstract()
-    with processes.process_workdir(workdir) as own:
+    with processes.process_workdir(workdir) as local_workdir:
         checkpoints = Checkpoints(
-            own / "checkpoints", task.metrics[task.primary].better, run=run_folder.digest(identity)
+            local_workdir / "checkpoints", task.metrics[task.primary].better, run=run_folder.digest(identity)
         )
         step = checkpoints.best() if checkpoint == "best" else None
-        mine = checkpoints.newest(like, log) if step is None else Saved(step, checkpoints.restore(step, like), {})
-        found = shared(mine, like)
-    if found is None:
+        saved = checkpoints.newest(like, log) if step is None else Saved(step, checkpoints.restore(step, like), {})
+        checkpoint_state = shared(saved, like)
+    if checkpoint_state is None:
         raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
-    return found.step, found.state
+    return checkpoint_state.step, checkpoint_state.state
 
 
 def refuse_strangers(workdir: Path, identity: Mapping[str, Any], log: Callable[[str], None]) -> None:
-    """Raise a ValueError where the folder holds no run, or another; say where the page was edited since."""
+    """Raise a ValueError if the folder holds no run or another one; log if the page was edited since."""
     if not (workdir / "experiment.json").exists():
         raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode")
     run_folder.refuse_other(workdir, identity, log)

@@ -1,4 +1,4 @@
-"""Generation: a language model goes on where a prompt ends."""
+"""Generate text from a prompt with a language model."""
 
 import inspect
 from collections.abc import Callable
@@ -26,40 +26,40 @@ def generate(
     checkpoint: Literal["last", "best"] = "last",
     log: Callable[[str], None] = print,
 ) -> str:
-    """Return and print the prompt and what the model writes after it, `max_tokens` tokens.
+    """Return and print the prompt and its continuation of `max_tokens` tokens.
 
-    The weights are those of the run's checkpoint, or the published ones where there is no run.
-    A text longer than the model's context goes on from its latter half.
+    The weights are those of the run's checkpoint, or the published ones if there is no run.
+    When the text exceeds the model's context, generation continues from its latter half.
     """
     model, tokenizer = experiment.model, experiment.dataset.tokenizer
     if "decode" not in inspect.signature(type(model).__call__).parameters:
-        raise ValueError(f"{type(model).__name__} of {experiment.name} does not write; try pydoc_gpt or gpt2")
+        raise ValueError(f"{type(model).__name__} of {experiment.name} cannot generate; try pydoc_gpt or gpt2")
     if tokenizer is None:
-        raise ValueError(f"dataset {experiment.dataset.name!r} does not say how text becomes tokens; try pydoc_gpt")
+        raise ValueError(f"dataset {experiment.dataset.name!r} has no tokenizer; try pydoc_gpt")
     sampling.check()
     tokens = [int(token) for token in tokenizer.encode(prompt)]
     if not tokens:
-        raise ValueError("--prompt is empty; give the model something to go on from")
-    prepare(experiment)  # an accelerator that is not there is refused before anything is read
+        raise ValueError("--prompt is empty; give the model a text to continue")
+    prepare(experiment)  # refuse an unavailable accelerator before reading anything
     _, state = trained(experiment, local(workdir), checkpoint, log)
     variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sampling.seed)
-    written = 0
-    while written < max_tokens:
-        fits = len(tokens) + max_tokens - written - 1 <= context  # the last token is written and never read
+    generated = 0
+    while generated < max_tokens:
+        fits = len(tokens) + max_tokens - generated - 1 <= context  # the last token is never fed back
         window = tokens if fits else tokens[-max(1, context // 2) :]
-        count = min(max_tokens - written, context - len(window) + 1)
-        more = write(
+        count = min(max_tokens - generated, context - len(window) + 1)
+        new_tokens = write(
             model,
             variables,
             np.array([window], np.int32),
-            jax.random.fold_in(key, written),
+            jax.random.fold_in(key, generated),
             count=count,
             sampling=sampling,
         )
-        tokens += [int(token) for token in more[0]]
-        written += count
+        tokens += [int(token) for token in new_tokens[0]]
+        generated += count
     text = tokenizer.decode(tokens)
     log(text)
     return text

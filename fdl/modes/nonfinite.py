@@ -1,4 +1,4 @@
-"""Blame: which step, which rows and which module a number that is not finite came from."""
+"""Trace a non-finite number to its step, rows and module."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +21,10 @@ from fdl.runs.checkpoints.manager import Checkpoints
 
 
 def fault(experiment: Experiment, checkpoints: Checkpoints, workdir: Path, until: int) -> Fault:
-    """Return the Fault of a run that met a number that is not finite by step `until`, and write nonfinite.json.
+    """Return the Fault of a run with a non-finite number by step `until`, and write nonfinite.json.
 
-    The steps since the last checkpoint are run again on one device, one by one, and the bad one module by module
-    without compilation.
+    Replays the steps since the last checkpoint on one device, one by one, and the failing one module by module without
+    jit.
     """
     saved = checkpoints.newest(experiment.abstract(), lambda _: None)
     state = saved.state if saved else experiment.init()
@@ -49,7 +49,7 @@ def fault(experiment: Experiment, checkpoints: Checkpoints, workdir: Path, until
 
 
 def where(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[str, str | None]:
-    """Return what is not finite in the step of this batch, as `the inputs are`, and the first module it came out of."""
+    """Return what is not finite in the step of this batch, such as `the inputs are`, and the first module with it."""
     if not finite(batch.inputs):
         return "the inputs are", None
     prepared: Callable[..., Any] = steps.prepare(
@@ -84,6 +84,6 @@ def where(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[str,
 
 
 def finite(tree: PyTree) -> bool:
-    """Say whether every number that is known by now is finite."""
+    """Return whether all concrete numbers of a tree are finite; tracers are skipped."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if not isinstance(leaf, jax.core.Tracer)]
     return all(bool(jnp.isfinite(leaf).all()) for leaf in leaves if jnp.issubdtype(np.asarray(leaf).dtype, jnp.inexact))

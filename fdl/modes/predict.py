@@ -1,4 +1,4 @@
-"""Prediction: what a trained model says about every example of a split or of a file, one line each.
+"""Write a trained model's predictions for a split or a file, one line per example.
 
 Shape legend: B batch.
 """
@@ -42,18 +42,18 @@ def predict(
 ) -> Path:
     """Write the predictions of a run's checkpoint and return the file.
 
-    split:  the examples to answer for, each line with its target where that is one number.
-    input:  instead, an .npy file of inputs [n, ...] in the dataset's own form, or an .npz file of them by name.
-    output: a .jsonl or .csv file; predictions-SPLIT.jsonl in the run folder if not given.
-    A line holds the row and what the task makes of the outputs: a class, its name and the probabilities, or a value in
-    the units of the targets.
+    split:  the examples to predict; each line includes the target if that is a single number.
+    input:  instead, an .npy file of inputs [n, ...] in the dataset's format, or an .npz file of them by name.
+    output: a .jsonl or .csv file; by default predictions-SPLIT.jsonl in the run folder.
+    A line holds the row and the task's predictions: a class, its name and the probabilities, or a value in the units of
+    the targets.
     """
     workdir = local(workdir)
     if input and split != "test":
-        raise ValueError(f"--split={split} and --input={input} both say what to answer for; leave one of them out")
+        raise ValueError(f"--split={split} and --input={input} both select examples; leave one of them out")
     target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"
     if target.suffix not in WRITERS:
-        raise ValueError(f"--output={output} has no known form; end it in {' or '.join(WRITERS)}")
+        raise ValueError(f"--output={output} has no known format; end it in {' or '.join(WRITERS)}")
     refuse_precious(target)
     executor = prepare(experiment)
     source = read(Path(input), experiment) if input else experiment.dataset.load(split)
@@ -63,13 +63,13 @@ def predict(
     call = Call(executor, steps.fuse(answer))
 
     def lines() -> Iterator[dict[str, Any]]:
-        every = loader.evaluation_rows(
+        all_rows = loader.evaluation_rows(
             batch_size=evaluate_batch_size(experiment, executor.num_shards), size=len(source)
         )
-        batches, sent = tee(map(source.fetch, every.indices))
+        batches, sent = tee(map(source.fetch, all_rows.indices))
         chunks = (jax.tree.map(lambda x: np.asarray(x)[None], batch) for batch in sent)
         called = each_call(call, state, chunks)
-        for indices, weights, batch, (_, found) in zip(*every, batches, called, strict=True):
+        for indices, weights, batch, (_, found) in zip(*all_rows, batches, called, strict=True):
             answers = {name: np.asarray(column[0]) for name, column in found.items()}
             targets = None if input else batch.targets
             for i in np.flatnonzero(weights):
@@ -82,7 +82,7 @@ def predict(
 
 
 def refuse_precious(target: Path) -> None:
-    """Raise a ValueError where predictions would take the place of something else: a log, or the data itself."""
+    """Raise a ValueError if predictions would overwrite another kind of file, such as a log or the data."""
     if target.exists():
         first = b"a folder or a pipe"
         if target.is_file():
@@ -93,7 +93,7 @@ def refuse_precious(target: Path) -> None:
 
 
 def read(file: Path, experiment: Experiment) -> Source | LazySource:
-    """Return the examples of an .npy or .npz file; raise where they have not the shapes of the dataset's inputs."""
+    """Return the examples of an .npy or .npz file; raise a ValueError if shapes differ from the dataset's inputs."""
     if not file.is_file() or file.suffix not in (".npy", ".npz"):
         raise ValueError(f"--input={file} is no .npy or .npz file; save the inputs as one with numpy.save")
     try:
@@ -117,7 +117,7 @@ def read(file: Path, experiment: Experiment) -> Source | LazySource:
 
 
 def line(row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, spec: Spec) -> dict[str, Any]:
-    """Return what is written of the i-th example of a batch; numbers with what was taken from them in 64 bits."""
+    """Return the output of the i-th example of a batch; the dataset's offset is added back in 64 bits."""
     found: dict[str, Any] = {"row": row}
     if isinstance(targets, np.ndarray) and targets.ndim == 1:
         found["target"] = targets[i].item() + spec.offset if spec.offset else targets[i].item()
@@ -130,7 +130,7 @@ def line(row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, spec
 
 
 def write(file: Path, lines: Iterator[dict[str, Any]]) -> None:
-    """Write the lines as JSON, or as CSV with a column for each number of an array; all of them or no file."""
+    """Write the lines as JSON, or as CSV with one column per array element; atomically."""
     with whole(file) as out:
         if file.suffix == ".jsonl":
             out.writelines(json_text(each, ensure_ascii=False) + "\n" for each in lines)
@@ -143,12 +143,12 @@ def write(file: Path, lines: Iterator[dict[str, Any]]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return what a table program shows as it is: text that it would take for a formula begins with an apostrophe."""
+    """Escape text that a spreadsheet would run as a formula, with a leading apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
 def cells(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give every number of a line a name: `probabilities.3` is the fourth of `probabilities`."""
+    """Flatten a line: `probabilities.3` is the fourth of `probabilities`."""
     for name, value in line.items():
         if isinstance(value, list):
             yield from cells({f"{name}.{i}": part for i, part in enumerate(value)})

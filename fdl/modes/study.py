@@ -1,4 +1,4 @@
-"""Studies: Optuna chooses the settings of the next run from what the runs before it reached."""
+"""Hyperparameter search with Optuna."""
 
 import math
 from collections.abc import Callable
@@ -26,43 +26,43 @@ def study(
     storage: str | None = None,
     log: Callable[[str], None] = print,
 ) -> "Study":
-    """Run `trials` more experiments `make(**suggest(trial))`, each in a folder of its own, and return Optuna's study.
+    """Run `trials` more experiments `make(**suggest(trial))`, each in a separate folder, and return Optuna's study.
 
-    storage: Optuna's, such as sqlite:///study.db or a server's; processes on any machines that give the same name and
-             storage work on one study. None keeps it in memory.
-    What is optimised is the primary metric on validation. A run that ends in a Fault is a trial that failed. So is one
-    that was stopped, or killed and left its folder here; the next trial takes its settings and goes on in its folder.
+    storage: Optuna's, such as sqlite:///study.db or a server's; processes on any machine with the same name and storage
+             share one study. None keeps it in memory.
+    The objective is the primary metric on validation. A run that ends in a Fault is a failed trial. So is one that was
+    stopped, or killed and left its folder here; the next trial takes over its settings and resumes in its folder.
     """
     import optuna
 
     task, workdir = make().task, local(workdir)
     lower = task.metrics[task.primary].better == "lower"
-    chosen = optuna.create_study(
+    optuna_study = optuna.create_study(
         storage=storage, study_name=name, direction="minimize" if lower else "maximize", load_if_exists=True
     )
-    for left in chosen.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        if _is_abandoned(workdir / _folder(left)):
-            _put_off(chosen, left)
+    for unfinished in optuna_study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        if _is_abandoned(workdir / _folder(unfinished)):
+            _put_off(optuna_study, unfinished)
     for _ in range(trials):
-        trial = chosen.ask()
+        trial = optuna_study.ask()
         try:
             report = train(make(**suggest(trial)), workdir / _folder(trial), log=log)
         except KeyboardInterrupt:  # Stopped is one
-            _put_off(chosen, trial)
+            _put_off(optuna_study, trial)
             raise
         except BaseException as error:
-            chosen.tell(trial, state=optuna.trial.TrialState.FAIL)
+            optuna_study.tell(trial, state=optuna.trial.TrialState.FAIL)
             if not isinstance(error, Fault):
                 raise
             log(f"trial {trial.number} failed: {error}")
         else:
             value = report["metrics"]["validation"][task.primary]
-            if value is None or math.isnan(value):  # null where a finished run's report is read again
+            if value is None or math.isnan(value):  # JSON null in the report of a finished run
                 log(f"trial {trial.number} failed: its validation {task.primary} is not a number")
-                chosen.tell(trial, state=optuna.trial.TrialState.FAIL)
+                optuna_study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
-                chosen.tell(trial, value)
-    return chosen
+                optuna_study.tell(trial, value)
+    return optuna_study
 
 
 def _folder(trial: "Trial | FrozenTrial") -> str:
@@ -70,7 +70,7 @@ def _folder(trial: "Trial | FrozenTrial") -> str:
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """Say whether a run was begun in a folder and no process of this machine is in it."""
+    """Return whether a folder holds a started run that no process of this machine is running."""
     try:
         lock.refuse_held(folder)
     except ValueError:
@@ -79,7 +79,7 @@ def _is_abandoned(folder: Path) -> bool:
 
 
 def _put_off(study: "Study", trial: "Trial | FrozenTrial") -> None:
-    """End a trial whose run has not ended, and have the next one go on in its folder."""
+    """Mark an unfinished trial as failed and enqueue its settings, to be resumed in its folder."""
     from optuna.trial import TrialState
 
     study.tell(trial.number, state=TrialState.FAIL)

@@ -1,7 +1,6 @@
-"""Sweeps: the same page with many settings, each in a process of its own, for what changes the program itself.
+"""Sweeps: one page with many settings, one subprocess per run, for knobs that change the program.
 
-Nothing is kept but the run folders. A sweep that is started again goes on with those that are not finished, and each
-goes on where it stopped.
+The run folders are the only state. A restarted sweep resumes the unfinished runs.
 """
 
 import math
@@ -20,51 +19,51 @@ from fdl.runs.signals import run_child
 def sweep(
     command: Sequence[str], settings: Mapping[str, Sequence[str]], workdir: Path, *, log: Callable[[str], None] = print
 ) -> list[dict[str, Any]]:
-    """Run a command once for every combination of flag values, one after another, and return the reports, best first.
+    """Run a command for every combination of flag values in sequence, and return the reports, best first.
 
-    command:  what launches one run, to which `--flag=value` and `--workdir` are added.
+    command:  launches one run; `--flag=value` and `--workdir` are appended.
     settings: flag -> its values, as text.
-    Raises a Fault that names the runs that failed, once all others are done, and Stopped after a signal, which the run
-    under way has answered by then.
+    Raises a Fault that names the failed runs after all others are done, and Stopped after a signal, once the current
+    run has saved.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     combinations = [dict(zip(settings, values, strict=True)) for values in product(*settings.values())]
-    found, failed = [], []
-    for number, chosen in enumerate(combinations):
-        name = _name(chosen)
-        place = workdir / name.replace("/", "-")
+    reports, failed = [], []
+    for number, combination in enumerate(combinations):
+        name = _name(combination)
+        run_dir = workdir / name.replace("/", "-")
         log(f"{number + 1} of {len(combinations)}: {name}")
-        flags = [f"--{flag}={value}" for flag, value in chosen.items()]
-        if run_child([*command, *flags, f"--workdir={place}"]):
+        flags = [f"--{flag}={value}" for flag, value in combination.items()]
+        if run_child([*command, *flags, f"--workdir={run_dir}"]):
             failed.append(name)
         else:
-            found.append({"settings": chosen, **run_folder.read_report(place / "report.json")})
-    found.sort(key=_score, reverse=True)
-    atomic_files.write_json(workdir / "sweep.json", found)
-    for report in found:
+            reports.append({"settings": combination, **run_folder.read_report(run_dir / "report.json")})
+    reports.sort(key=_score, reverse=True)
+    atomic_files.write_json(workdir / "sweep.json", reports)
+    for report in reports:
         log(f"{_name(report['settings'])}: validation {report['primary']} {_primary(report):.4g}")
     if failed:
         raise Fault(f"{len(failed)} of {len(combinations)} runs failed: {'; '.join(failed)}; start the sweep again")
-    return found
+    return reports
 
 
 def parse(text: str) -> dict[str, list[str]]:
-    """Read `flag=value,value`, several separated by blanks; raise a ValueError on anything else."""
-    found = {}
+    """Parse `flag=value,value`, separated by blanks; raise a ValueError for anything else."""
+    reports = {}
     for word in text.split():
         flag, _, values = word.partition("=")
         if not flag or not all(values.split(",")):
             raise ValueError(f"sweep {word!r} is not understood; write flag=value,value such as width=64,128")
-        found[flag] = values.split(",")
-    return found
+        reports[flag] = values.split(",")
+    return reports
 
 
-def _name(chosen: Mapping[str, str]) -> str:
-    return ",".join(f"{flag}={value}" for flag, value in chosen.items())
+def _name(combination: Mapping[str, str]) -> str:
+    return ",".join(f"{flag}={value}" for flag, value in combination.items())
 
 
 def _primary(report: Mapping[str, Any]) -> float:
-    """Return the metric that ranks a run; what is not a number stands in JSON as null."""
+    """Return the metric that ranks a run; NaN is null in JSON."""
     value = report["metrics"]["validation"][report["primary"]]
     return math.nan if value is None else value
 
@@ -77,14 +76,14 @@ def _score(report: Mapping[str, Any]) -> float:
 
 
 def this_command(leave_out: Sequence[str]) -> list[str]:
-    """Return the command that this process was started with, without some of its flags."""
-    # An installed `fdl` is a script of pip's (on Windows a program), and __main__.py is no file to run by its path.
+    """Return the command line of this process without some of its flags."""
+    # The console script `fdl` and __main__.py cannot be run by their paths, so use `python -m fdl`.
     installed = Path(sys.argv[0]).stem in ("fdl", "__main__")
-    words, left_out = [sys.executable, *(("-m", "fdl") if installed else sys.argv[:1])], False
+    command, left_out = [sys.executable, *(("-m", "fdl") if installed else sys.argv[:1])], False
     for word in sys.argv[1:]:
         flag, joined, _ = word.lstrip("-").partition("=")
         if left_out or flag in leave_out:
             left_out = not left_out and not joined  # then its value is the next word
         else:
-            words.append(word)
-    return words
+            command.append(word)
+    return command

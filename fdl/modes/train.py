@@ -1,4 +1,4 @@
-"""Training: an experiment in its run folder, from the first step or the last checkpoint to the report."""
+"""Train an experiment in its run folder, from step 0 or the last checkpoint to the report."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,13 +32,13 @@ def train(
 ) -> dict[str, Any]:
     """Train an experiment in a run folder and return its report.
 
-    The folder decides where training begins: at 0 if it is new, at its last checkpoint if it holds this experiment, and
-    not at all if that is finished. Raises a ValueError where the parts do not fit or the folder holds another run, a
-    Fault where a disk or a number fails, and Stopped after a signal, when everything is saved.
+    Training starts at step 0 in a new folder, resumes at the last checkpoint if the folder holds this experiment, and
+    is skipped if that is finished. Raises a ValueError if the parts do not fit or the folder holds another run, a Fault
+    if a disk fails or a loss is not finite, and Stopped after a signal, when everything is saved.
     """
     executor = prepare(experiment, trains=True)
     better = experiment.task.metrics[experiment.task.primary].better
-    identity = experiment.identity()  # once: it may read whole files
+    identity = experiment.identity()  # computed once: it may read whole files
     with open_run(workdir, identity, executor.devices, better=better, log=log, clock=clock) as run:
         return run.finished or train_in(run, experiment, executor)
 
@@ -59,15 +59,15 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
     state = train_to_end(subject, run, executor, state, progress, restarts)
 
     report = report_of(subject, run, executor, progress, restarts)
-    run.checkpoints.check()  # the folder may have gone during the test
+    run.checkpoints.check()  # the folder may have been removed during the test
     draw(run, report, experiment.dataset.spec.names, lambda: show(experiment, executor, state))
-    atomic_files.write_json(run.workdir / "report.json", report)  # the last of all: it says that the run is finished
+    atomic_files.write_json(run.workdir / "report.json", report)  # written last: it marks the run as finished
     run.log(conclusion(report, run.workdir))
     return report
 
 
 def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:
-    """Return what the loop trains of one experiment."""
+    """Return the training loop's subject for one experiment."""
     task = experiment.task
     return Subject(
         experiment=experiment,
@@ -86,9 +86,9 @@ def draw(
     names: Sequence[str] | None,
     pictures: Callable[[], Mapping[str, str]],
 ) -> None:
-    """Write report.html, or say why not: a page that cannot be drawn is no reason to have no numbers.
+    """Write report.html, or log a warning: a page that cannot be drawn must not fail a finished run.
 
-    names: of the classes. pictures: makes heading -> SVG.
+    names: of the classes. pictures: returns heading -> SVG.
     """
     try:
         page = html(report, lines(run.workdir / "metrics.jsonl"), names, pictures())
@@ -101,15 +101,15 @@ def draw(
 
 
 def skipped(window: Sums) -> dict[str, int]:
-    """Return how many steps were skipped for not being finite, where any were."""
+    """Return the number of skipped non-finite steps, if any."""
     count = int(window["skipped"].total) if "skipped" in window else 0
     return {"skipped": count} if count else {}
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
-    """Return the last lines of a run: the test metrics with n, the speed, what interruptions cost, the folder."""
+    """Return the last lines of a run: test metrics with n, speed, cost of interruptions, folder."""
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
     skips = f"{report['skipped']:,} of {report['step']:,} updates skipped: not finite" if report["skipped"] else ""
-    said = [f"test {brief(test)} n={n}", f"{report['steps_per_second']:,.0f} steps/s", skips, faults(report)]
-    return "\n".join([*filter(None, said), f"run folder {workdir}"])
+    parts = [f"test {brief(test)} n={n}", f"{report['steps_per_second']:,.0f} steps/s", skips, faults(report)]
+    return "\n".join([*filter(None, parts), f"run folder {workdir}"])

@@ -1,4 +1,4 @@
-"""Training a population: many members, one program, one folder."""
+"""Train a population: many members as one program in one run folder."""
 
 import math
 import time
@@ -42,23 +42,23 @@ def train_population(
     log: Callable[[str], None] = print,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """Train every member at once and return the report: mean, standard deviation, each member, the best.
+    """Train all members at once and return the report: mean, standard deviation, each member, the best.
 
-    The folder is one run's and goes on where it stopped. The best member's state is left in `best/`, a run folder of
-    its own. The data lives on the device, members are spread over devices, and no number passes between them.
+    The folder is that of one run and is resumed likewise. The best member's state is saved in `best/`, itself a run
+    folder. The data is resident, members are split over devices, and there is no communication between them.
     """
-    alone, size = population.member(0), len(population)
+    first, size = population.member(0), len(population)
     if processes.count() > 1:
         raise ValueError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
-    if alone.executor == "pmap" or alone.mesh:
+    if first.executor == "pmap" or first.mesh:
         raise ValueError("a population is spread over devices by its members; leave out --executor=pmap and --mesh")
-    devices = find(alone.accelerator)[: 1 if alone.executor == "jit" else None]
+    devices = find(first.accelerator)[: 1 if first.executor == "jit" else None]
     executor = executors.members(devices[: math.gcd(size, len(devices))])
-    check(alone, 1)
+    check(first, 1)
     for numbers in population.values.values():
-        for index in (numbers.argmin(), numbers.argmax()):  # what a page refuses lies beyond a bound
+        for index in (numbers.argmin(), numbers.argmax()):  # pages refuse values beyond bounds, so the extremes suffice
             population.member(int(index))
-    identity = {**alone.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
+    identity = {**first.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
     opened = open_run(
         workdir, identity, executor.devices, better=None, finite=False, log=log, clock=clock
     )  # not finite: one member may diverge
@@ -69,32 +69,32 @@ def train_population(
 def train_in(run: Run, population: Population, executor: Executor, devices: int) -> dict[str, Any]:
     """Train in an open run folder to the end, or until a stop is requested, and return the report.
 
-    devices: how many there are, of which the executor may use fewer.
+    devices: number of available devices, of which the executor may use fewer.
     """
-    alone, size, task = population.member(0), len(population), population.member(0).task
-    introduce(run, alone)
+    first, size, task = population.member(0), len(population), population.member(0).task
+    introduce(run, first)
     state, progress = resume(run, executor, population.abstract(), lambda: executor.put_state(population.init()))
     restarts = note_start(run, state, progress)
     subject = subject_of(population, executor)
     step = int(state.step)
     run.log(
-        f"{alone.name}: {size} members that differ in {', '.join(population.values)}, {alone.steps} steps of "
-        f"{alone.batch_size} examples each, on {describe(executor.devices)}"
+        f"{first.name}: {size} members that differ in {', '.join(population.values)}, {first.steps} steps of "
+        f"{first.batch_size} examples each, on {describe(executor.devices)}"
         + (f" of {devices}" if len(executor.devices) < devices else "")
         + (f"; goes on from step {step}" if step else "")
     )
     state = train_to_end(subject, run, executor, state, progress, restarts)
 
-    # The best member by validation is left as a run folder of its own.
+    # Save the best member by validation as a separate run folder.
     validated, tested = progress.metrics["validation"], progress.metrics["test"]
     scores = [found[task.primary] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated]
     best = best_of(scores, task.metrics[task.primary].better)
-    keep(population, best, state, validated[best][task.primary], run.workdir / "best", executor.devices)
+    save_member(population, best, state, validated[best][task.primary], run.workdir / "best", executor.devices)
     report = {
         **report_of(subject, run, executor, progress, restarts),
         "members": [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)],
         "best": best,
-        "member_steps_per_second": size * alone.steps / progress.seconds,
+        "member_steps_per_second": size * first.steps / progress.seconds,
     }
     run.checkpoints.check()
     draw(run, report, None, lambda: plots(population, task, run, validated))
@@ -104,21 +104,21 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
 
 
 def subject_of(population: Population, executor: Executor) -> Subject:
-    """Return what the loop trains of a population: every metric is that of each member."""
-    alone, size = population.member(0), len(population)
-    source = checked(alone, "train")
+    """Return the training loop's subject for a population; metrics are lists over members."""
+    first, size = population.member(0), len(population)
+    source = checked(first, "train")
     refuse_other_data(population, source.arrays)
     source = source.flat()
     program = Training(
         call=Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays)),
         rows=lambda step, count: population.training_rows(step, count, len(source)),
-        steps_per_call=alone.steps_per_call or steps_per_call(alone, executor),
+        steps_per_call=first.steps_per_call or steps_per_call(first, executor),
         feed="resident: a population's data always is",
     )
     return Subject(
-        experiment=alone,
+        experiment=first,
         program=program,
-        finish=lambda window: each(alone.task, window, size, "train"),
+        finish=lambda window: each(first.task, window, size, "train"),
         evaluate={split: evaluation(population, executor, split) for split in ("validation", "test")},
         flat=spread,
         score=lambda _: None,
@@ -127,7 +127,7 @@ def subject_of(population: Population, executor: Executor) -> Subject:
 
 
 def checked(experiment: Experiment, split: str) -> Source:
-    """Return a split in memory; raise where it breaks its spec or the rule of the task."""
+    """Return a split in memory; raise a ValueError if it violates its spec or the task's rule."""
     dataset = experiment.dataset
     source = dataset.load(split).resident()
     check_source(source, dataset.spec, dataset.name, split, rule_of(experiment.task, dataset))
@@ -135,7 +135,7 @@ def checked(experiment: Experiment, split: str) -> Source:
 
 
 def refuse_other_data(population: Population, arrays: PyTree) -> None:
-    """Raise a ValueError where the last member, which differs in every number that varies, has data of its own."""
+    """Raise a ValueError if the last member, which differs in every varied knob, has different data."""
     others = population.member(len(population) - 1).dataset.load("train").resident().arrays
     same = jax.tree.map(
         lambda a, b: a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), arrays, others
@@ -149,11 +149,11 @@ def refuse_other_data(population: Population, arrays: PyTree) -> None:
 def evaluation(
     population: Population, executor: executors.Executor, split: str
 ) -> Callable[[TrainState], tuple[TrainState, Members]]:
-    """Return the evaluation of one split: `states -> (states, the metrics of each member)`."""
-    alone, size = population.member(0), len(population)
-    source = checked(alone, split).flat()
+    """Return the evaluation of one split: `states -> (states, metrics of each member)`."""
+    first, size = population.member(0), len(population)
+    source = checked(first, split).flat()
     call = Call(executor, fuse(population.evaluation_step(source.take)), (dict(population.values), source.arrays))
-    batch_size = min(alone.evaluate_batch_size or alone.batch_size, len(source))
+    batch_size = min(first.evaluate_batch_size or first.batch_size, len(source))
     rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))
 
     def evaluate(state: TrainState) -> tuple[TrainState, Members]:
@@ -162,65 +162,65 @@ def evaluation(
         for after, more in each_call(call, state, same):
             state = after
             sums.append(more)
-        return state, each(alone.task, add_up(sums), size, split)
+        return state, each(first.task, add_up(sums), size, split)
 
     return evaluate
 
 
 def each(task: Task, sums: Sums, size: int, split: str) -> Members:
-    """Return the metrics of each member from sums whose leaves lead with P."""
+    """Return the metrics of each member from sums with a leading P."""
     found: Members = []
     for index in range(size):
-        own = {name: type(s)(s.total[index], s.weight[index]) for name, s in sums.items()}
-        found.append(task.finish(own, split))
-        for name in {"n", "skipped"} & set(own):
-            found[-1][name] = round(float(own[name].total))
+        member = {name: type(s)(s.total[index], s.weight[index]) for name, s in sums.items()}
+        found.append(task.finish(member, split))
+        for name in {"n", "skipped"} & set(member):
+            found[-1][name] = round(float(member[name].total))
     return found
 
 
 def spread(found: Members) -> dict[str, Any]:
     """Return the mean, the standard deviation (of a sample, n - 1) and the list over members of each scalar metric.
 
-    Members whose number is not finite are left out of mean and deviation and named under `{name}_left_out`.
+    Members with a non-finite value are excluded from mean and deviation and listed in `{name}_left_out`.
     """
     result: dict[str, Any] = {}
     for name, value in found[0].items():
         if not isinstance(value, int | float):
             continue
         numbers = [member[name] for member in found]
-        kept = [number for number in numbers if math.isfinite(number)]
-        mean = float(np.mean(kept)) if kept else math.nan
-        deviation = float(np.std(kept, ddof=1)) if len(kept) > 1 else 0.0
+        finite = [number for number in numbers if math.isfinite(number)]
+        mean = float(np.mean(finite)) if finite else math.nan
+        deviation = float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
         result |= {name: mean, f"{name}_std": deviation, f"{name}_members": numbers}
-        if len(kept) < len(numbers):
+        if len(finite) < len(numbers):
             result[f"{name}_left_out"] = [i for i, number in enumerate(numbers) if not math.isfinite(number)]
     return result
 
 
 def best_of(scores: list[float], better: str | None) -> int:
-    """Return the position of the best score; one that is not a number is never it, unless all are."""
+    """Return the index of the best score; NaN is never the best, unless all are."""
     sign = -1 if better == "lower" else 1
     return max(range(len(scores)), key=lambda i: (not math.isnan(scores[i]), sign * scores[i], -i))
 
 
-def keep(
-    population: Population, index: int, state: TrainState, score: float, place: Path, devices: tuple[jax.Device, ...]
+def save_member(
+    population: Population, index: int, state: TrainState, score: float, run_dir: Path, devices: tuple[jax.Device, ...]
 ) -> None:
-    """Leave the state of one member as a run folder of its own, which every mode can read."""
+    """Save the state of one member as a run folder that every mode can read."""
     identity = population.member(index).identity()
-    run_folder.claim(place, identity, devices)
-    own = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
+    run_folder.claim(run_dir, identity, devices)
+    member = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
     checkpoints = Checkpoints(  # all may have diverged
-        place / "checkpoints", "higher", finite=False, run=run_folder.digest(identity)
+        run_dir / "checkpoints", "higher", finite=False, run=run_folder.digest(identity)
     )
-    checkpoints.save(own, {"score": score})
+    checkpoints.save(member, {"score": score})
     checkpoints.wait()
 
 
 def plots(population: Population, task: Task, run: Run, found: Members) -> dict[str, str]:
-    """Return and write the plots of the primary metric: of each member over the steps, and over each knob that varies.
+    """Return and write plots of the primary metric: per member over the steps, and over each varied knob.
 
-    Heading -> SVG; the files are members.svg and one named after each knob.
+    Heading -> SVG; the files are members.svg and one per knob.
     """
     name = task.primary
     curve = [line for line in lines(run.workdir / "metrics.jsonl") if line["split"] == "validation"]
@@ -238,12 +238,12 @@ def plots(population: Population, task: Task, run: Run, found: Members) -> dict[
 
 
 def _number(value: float | None) -> float:
-    """Return a number of a JSON file, in which null is what was not finite."""
+    """Return a number of a JSON file, in which null stands for a non-finite value."""
     return math.nan if value is None else value
 
 
 def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:
-    """Return the last lines of a run: mean and deviation, the best member, the speed, the folder."""
+    """Return the last lines of a run: mean and deviation, best member, speed, folder."""
     test, name = report["metrics"]["test"], task.primary
     best = report["members"][report["best"]]
     settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())

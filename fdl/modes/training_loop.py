@@ -29,15 +29,15 @@ Metrics = Any  # of one experiment a mapping, of a population a list of them
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What the loop trains: an experiment, or all members of a population at once.
+    """What the training loop trains: an experiment, or all members of a population at once.
 
-    experiment: it, or the first member: what they share.
+    experiment: the experiment, or the population's first member.
     program:    the training calls.
     finish:     `sums -> metrics` of training calls.
     evaluate:   split -> `state -> (state, metrics)`.
-    flat:       `metrics -> the values of one line`.
-    score:      `metrics -> what chooses the best checkpoint`, None where none is chosen.
-    fault:      `step -> Fault` of a loss that is not finite; None where a member may diverge.
+    flat:       `metrics -> the values of one log line`.
+    score:      `metrics -> score that selects the best checkpoint`, None if none is selected.
+    fault:      `step -> Fault` of a non-finite loss; None if members may diverge.
     """
 
     experiment: Experiment
@@ -55,7 +55,7 @@ class Subject:
 
 
 def introduce(run: Run, experiment: Experiment) -> None:
-    """Log what was decided about devices and data, and keep in the folder what it takes to read new data alike."""
+    """Log the choices about devices and data, and save the fitted values needed to encode new data."""
     if warning := overlooked():
         run.log(f"warning: {warning}")
     for line in experiment.dataset.notes:
@@ -67,9 +67,9 @@ def introduce(run: Run, experiment: Experiment) -> None:
 def resume(
     run: Run, executor: Executor, like: TrainState, first: Callable[[], TrainState]
 ) -> tuple[TrainState, Progress]:
-    """Return the placed state and the progress of the newest sound checkpoint, or of step 0 where there is none.
+    """Return the placed state and the progress of the newest intact checkpoint, or of step 0 if there is none.
 
-    like: the shapes of the state. first: makes the placed state at step 0.
+    like: the shapes of the state. first: makes the placed initial state.
     """
     saved = shared(run.checkpoints.resume(like, run.log), like)
     if saved is None:
@@ -83,10 +83,10 @@ def resume(
 def train_to_end(
     subject: Subject, run: Run, executor: Executor, state: TrainState, progress: Progress, restarts: RestartLog
 ) -> TrainState:
-    """Train to the last step, or until a stop is requested, and return the state; `progress` goes along.
+    """Train to the last step, or until a stop is requested, and return the state; updates `progress`.
 
-    The test split is evaluated once, on the last state. Raises a Fault where a number is not finite or nothing can be
-    saved, and Stopped after a signal, when everything is saved.
+    The test split is evaluated once, on the last state. Raises a Fault if a loss is not finite or saving fails, and
+    Stopped after a signal, when everything is saved.
     """
     made, program, checkpoints = subject.experiment, subject.program, run.checkpoints
     machine = provenance.machine(executor.name, executor.devices)
@@ -105,7 +105,7 @@ def train_to_end(
             return values
 
         while step < made.steps:
-            # Train. Only this is training time: compiling, evaluating and waiting for the disk are not.
+            # Train. Training time excludes compilation, evaluation and waiting for the disk.
             begun, compiled = run.clock(), program.call.compile_seconds
             state, step, sent = train_until_due(
                 program.call, program.rows, state, step, due, shown.update, run.request.alone
@@ -122,7 +122,7 @@ def train_to_end(
             if made.nonfinite == "stop":
                 progress.raise_if_hopeless(step)
 
-            # Do what is due at this step.
+            # Log, evaluate and save if due at this step.
             if due.logs(step):
                 progress.metrics["train"], progress.window = subject.finish(progress.window), {}
                 metrics = write("train", seconds=progress.seconds)
@@ -136,13 +136,13 @@ def train_to_end(
                 score = subject.score(progress.metrics["validation"]) if due.evaluates(step) else None
                 try:
                     checkpoints.save(state, {"score": score, "machine": machine, **progress.as_json()})
-                except NotFinite:  # the gradient of a finite loss
+                except NotFinite:  # a finite loss with a non-finite gradient
                     raise fault() from None
             run.request.obey(step, made.steps, checkpoints.wait)
 
         checkpoints.wait()
         progress.raise_if_nothing_learned(step)
-        if "validation" not in progress.metrics:  # of a population that fdl 0.1 trained
+        if "validation" not in progress.metrics:  # a population trained by fdl 0.1
             state, progress.metrics["validation"] = subject.evaluate["validation"](state)
         state, progress.metrics["test"] = subject.evaluate["test"](state)
         write("test")
@@ -150,7 +150,7 @@ def train_to_end(
 
 
 def note_start(run: Run, state: TrainState, progress: Progress) -> RestartLog:
-    """Note in the run folder that training starts, and from which step."""
+    """Record in the run folder that training starts, and from which step."""
     logged = training_seconds(lines(run.workdir / "metrics.jsonl"))
     return RestartLog(run.workdir, run.at, int(state.step), logged=logged, saved=progress.seconds, begun=run.begun)
 
@@ -158,7 +158,7 @@ def note_start(run: Run, state: TrainState, progress: Progress) -> RestartLog:
 def report_of(
     subject: Subject, run: Run, executor: Executor, progress: Progress, restarts: RestartLog
 ) -> dict[str, Any]:
-    """Return what the report of every run holds: what was trained, how well, how fast, and where."""
+    """Return the report of any run: experiment, metrics, speed and environment."""
     made = subject.experiment
     task, rate = made.task, made.steps / progress.seconds
     return {

@@ -1,4 +1,4 @@
-"""Pictures of what a trained model says about the first examples of the test split, for the report."""
+"""Visualise a trained model's predictions on the first test examples, for the report."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ SHOWN = 6
 
 
 def show(experiment: Experiment, executor: Executor, state: TrainState) -> Mapping[str, str]:
-    """Return heading -> SVG of what the experiment shows; nothing where it shows nothing or several processes run."""
+    """Return heading -> SVG of the experiment's visualisation; empty without one, or in a multi-process run."""
     if experiment.visualize is None or processes.count() > 1:
         return {}
     source = experiment.dataset.load("test")

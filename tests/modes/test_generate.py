@@ -71,8 +71,8 @@ def test_published_weights_need_no_run(tmp_path):
     [
         (experiment(), "ab", "holds no run; train first"),
         (experiment(init_from=lambda drawn: drawn), "", "--prompt is empty"),
-        (tiny.experiment(), "ab", "MLP of tiny does not write"),
-        (experiment(dataset=synthetic_tokens(8, size=32)), "ab", "does not say how text becomes tokens"),
+        (tiny.experiment(), "ab", "MLP of tiny cannot generate"),
+        (experiment(dataset=synthetic_tokens(8, size=32)), "ab", "has no tokenizer"),
     ],
 )
 def test_what_cannot_write_says_why(made, prompt, message, tmp_path):
