@@ -38,6 +38,7 @@ class Experiment:
     steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
+    monitor:        the metric of the validation split by which the best checkpoint is chosen.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
     visualize:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
     name, knobs, code, imports: set by `load`: which page made it, with which values, and the digests of what the page
@@ -64,6 +65,7 @@ class Experiment:
     log_every: int = 50
     evaluate_every: int | None = None
     save_every: int | None = None
+    monitor: str = "loss"
     nonfinite: Literal["stop", "skip"] = "stop"
     visualize: Visualize | None = None
 
@@ -72,6 +74,11 @@ class Experiment:
     code: str = ""
     imports: Mapping[str, str] = field(default_factory=dict)
     from_page: tuple[Any, ...] = ()
+
+    @property
+    def better(self) -> Literal["higher", "lower"] | None:
+        """Which values of the monitored metric are the better ones."""
+        return self.task.metrics[self.monitor].better
 
     def epochs(self, step: int) -> float:
         """Return the number of epochs (passes over the training examples, or tokens of running text) at `step`."""

@@ -175,6 +175,7 @@ def _settings(settings: Group) -> None:
     settings.whole("log_every", None, "steps between lines of metrics.jsonl (50)", 1)
     settings.whole("evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", 0)
     settings.whole("save_every", None, "steps between checkpoints, 0: at the end (as evaluations)", 0)
+    settings.text("monitor", None, "the validation metric that chooses the best checkpoint (loss)")
     settings.choice("nonfinite", None, ["stop", "skip"], "what to do if a loss or update is not finite (stop)")
 
 

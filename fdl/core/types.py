@@ -84,7 +84,7 @@ class Task:
     sums:    pure; always holds "loss", whose total is what `train_step` differentiates.
     metrics: metric name -> Metric. Scalar sums are computed in training and evaluation, array sums only in evaluation.
     factored: whether `sums` takes `TokenLogits` as well as logits.
-    primary: the metric that selects the best checkpoint and heads the report.
+    primary: the metric that heads the report.
     predict: pure, `outputs -> {column: array[B, ...]}`: predictions as classes, probabilities or values in the units
              of the targets. None: the outputs themselves.
     check:   `targets -> (row, what is wrong)` for the first invalid row of NumPy targets [n, ...], None if all are

@@ -37,6 +37,12 @@ def check(experiment: Experiment, num_shards: int) -> PyTree:
         tries = " or ".join(str(n) for n in (below, below + divisor) if n)
         over = f"{num_shards} device{'s' * (num_shards > 1)}" + f" x {parts} micro-batches" * (parts > 1)
         raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
+    metrics = experiment.task.metrics
+    directed = [name for name, metric in metrics.items() if metric.better]
+    if experiment.monitor not in directed:
+        raise ValueError(
+            f"monitor {experiment.monitor!r} cannot choose the best checkpoint; try {' or '.join(directed)}"
+        )
     return fit(experiment)
 
 

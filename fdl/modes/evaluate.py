@@ -52,12 +52,14 @@ def trained(
         return 0, experiment.init()
     identity = experiment.identity()
     processes.on_first_process(lambda: refuse_strangers(workdir, identity, log))
-    task, like = experiment.task, experiment.abstract()
+    like = experiment.abstract()
     with processes.process_workdir(workdir) as local_workdir:
         checkpoints = Checkpoints(
-            local_workdir / "checkpoints", task.metrics[task.primary].better, run=run_folder.digest(identity)
+            local_workdir / "checkpoints", experiment.better, monitor=experiment.monitor, run=run_folder.digest(identity)
         )
         step = checkpoints.best() if checkpoint == "best" else None
+        if step is not None:
+            log(f"step {step} is the best by validation {experiment.monitor}")
         saved = checkpoints.newest(like, log) if step is None else Saved(step, checkpoints.restore(step, like), {})
         checkpoint_state = shared(saved, like)
     if checkpoint_state is None:

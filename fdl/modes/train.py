@@ -37,9 +37,10 @@ def train(
     if a disk fails or a loss is not finite, and Stopped after a signal, when everything is saved.
     """
     executor = prepare(experiment, trains=True)
-    better = experiment.task.metrics[experiment.task.primary].better
     identity = experiment.identity()  # computed once: it may read whole files
-    with open_run(workdir, identity, executor.devices, better=better, log=log, clock=clock) as run:
+    with open_run(
+        workdir, identity, executor.devices, monitor=experiment.monitor, better=experiment.better, log=log, clock=clock
+    ) as run:
         return run.finished or train_in(run, experiment, executor)
 
 
@@ -75,7 +76,7 @@ def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:
         finish=lambda window: {**task.finish(window), **skipped(window)},
         evaluate={split: Evaluation(experiment, executor, split) for split in ("validation", "test")},
         flat=dict,
-        score=lambda metrics: metrics[task.primary],
+        score=lambda metrics: metrics[experiment.monitor],
         fault=lambda step: nonfinite.fault(experiment, run.checkpoints, run.workdir, step),
     )
 
@@ -111,5 +112,12 @@ def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
     skips = f"{report['skipped']:,} of {report['step']:,} updates skipped: not finite" if report["skipped"] else ""
-    parts = [f"test {brief(test)} n={n}", f"{report['steps_per_second']:,.0f} steps/s", skips, faults(report)]
+    best = f"best by validation {report['monitor']}: step {report['best_step']}"
+    parts = [
+        f"test {brief(test)} n={n}",
+        best if report["best_step"] is not None else "",
+        f"{report['steps_per_second']:,.0f} steps/s",
+        skips,
+        faults(report),
+    ]
     return "\n".join([*filter(None, parts), f"run folder {workdir}"])

@@ -60,7 +60,7 @@ def train_population(
             population.member(int(index))
     identity = {**first.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
     opened = open_run(
-        workdir, identity, executor.devices, better=None, finite=False, log=log, clock=clock
+        workdir, identity, executor.devices, monitor="", better=None, finite=False, log=log, clock=clock
     )  # not finite: one member may diverge
     with opened as run:
         return run.finished or train_in(run, population, executor, len(devices))
@@ -87,9 +87,9 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
 
     # Save the best member by validation as a separate run folder.
     validated, tested = progress.metrics["validation"], progress.metrics["test"]
-    scores = [found[task.primary] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated]
-    best = best_of(scores, task.metrics[task.primary].better)
-    save_member(population, best, state, validated[best][task.primary], run.workdir / "best", executor.devices)
+    scores = [found[first.monitor] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated]
+    best = best_of(scores, first.better)
+    save_member(population, best, state, scores[best], run.workdir / "best", executor.devices)
     report = {
         **report_of(subject, run, executor, progress, restarts),
         "members": [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)],
@@ -252,6 +252,6 @@ def conclusion(report: Mapping[str, Any], task: Task, population: Population, wo
     return (
         f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population) - len(left_out)} members "
         f"n={test['n']:.0f}{without}\n"
-        f"best on validation: {settings}, test {name} {best['test'][name]:.4g}, kept in {workdir / 'best'}\n"
+        f"best by validation {report['monitor']}: {settings}, test {name} {best['test'][name]:.4g}, kept in {workdir / 'best'}\n"
         f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
     )

@@ -36,7 +36,7 @@ class Subject:
     finish:     `sums -> metrics` of training calls.
     evaluate:   split -> `state -> (state, metrics)`.
     flat:       `metrics -> the values of one log line`.
-    score:      `metrics -> score that selects the best checkpoint`, None if none is selected.
+    score:      `metrics -> score that selects the best checkpoint`, by the monitored metric; None if none is selected.
     fault:      `step -> Fault` of a non-finite loss; None if members may diverge.
     """
 
@@ -131,11 +131,12 @@ def train_to_end(
                 state, progress.metrics["validation"] = subject.evaluate["validation"](state)
                 write("validation")
             checkpoints.check()
-            if due.saves(step) or run.request.made():
+            score = subject.score(progress.metrics["validation"]) if due.evaluates(step) else None
+            if progress.is_best(score, made.better) or due.saves(step) or run.request.made():
                 record.flush()
-                score = subject.score(progress.metrics["validation"]) if due.evaluates(step) else None
                 try:
-                    checkpoints.save(state, {"score": score, "machine": machine, **progress.as_json()})
+                    meta = {"score": score, "monitor": made.monitor, "machine": machine, **progress.as_json()}
+                    checkpoints.save(state, meta)
                 except NotFinite:  # a finite loss with a non-finite gradient
                     raise fault() from None
             run.request.obey(step, made.steps, checkpoints.wait)
@@ -169,6 +170,7 @@ def report_of(
         "metrics": {split: subject.flat(values) for split, values in progress.metrics.items()},
         "primary": task.primary,
         "better": task.metrics[task.primary].better,
+        "monitor": made.monitor,
         "best_step": run.checkpoints.best(),
         "skipped": progress.skipped,
         "steps_per_second": rate,

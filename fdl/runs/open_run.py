@@ -42,6 +42,7 @@ def open_run(
     identity: Mapping[str, Any],
     devices: tuple[jax.Device, ...],
     *,
+    monitor: str,
     better: Literal["higher", "lower"] | None,
     finite: bool = True,
     log: Callable[[str], None],
@@ -49,7 +50,7 @@ def open_run(
 ) -> Iterator[Run]:
     """Claim and lock a run folder, and give it back unclaimed where training fails before anything was saved.
 
-    better, finite: of its checkpoints. Raises a ValueError where the folder belongs to another run.
+    monitor, better, finite: of its checkpoints. Raises a ValueError where the folder belongs to another run.
     """
     folder = run_folder.local(workdir)
     processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
@@ -60,7 +61,12 @@ def open_run(
     ):
         run_folder.claim(own, identity, devices, log)
         checkpoints = Checkpoints(
-            own / "checkpoints", better, finite=finite, run=run_folder.digest(identity), check_owner=held.check
+            own / "checkpoints",
+            better,
+            monitor=monitor,
+            finite=finite,
+            run=run_folder.digest(identity),
+            check_owner=held.check,
         )
         finished = processes.on_first_process(lambda: run_folder.finished(own, log))
         run = Run(workdir=own, checkpoints=checkpoints, request=request, finished=finished, log=log, clock=clock)

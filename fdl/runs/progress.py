@@ -1,8 +1,9 @@
 """The progress of a run: what it knows besides its state, carried by checkpoints from one start to the next."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +20,7 @@ class Progress:
 
     metrics: the latest of each split. window: the training sums since the last log line.
     seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
+    best: the best score of an evaluation so far, None before there is one.
     skipped: updates that were not finite and left out; skipped_in_a_row: how many of them were the last ones.
     """
 
@@ -26,6 +28,7 @@ class Progress:
     window: Sums = field(default_factory=dict)
     seconds: float = 0.0
     compile_seconds: float = 0.0
+    best: float | None = None
     skipped: int = 0
     skipped_in_a_row: int = 0
 
@@ -39,6 +42,15 @@ class Progress:
                 self.skipped += int(skipped.sum())
                 whole = bool(skipped.all())
                 self.skipped_in_a_row = self.skipped_in_a_row + len(skipped) if whole else int(np.argmin(skipped[::-1]))
+
+    def is_best(self, score: float | None, better: Literal["higher", "lower"] | None) -> bool:
+        """Say whether a score is the best so far, and remember it if so; what is no number never is."""
+        if score is None or better is None or math.isnan(score):
+            return False
+        if self.best is not None and (score >= self.best if better == "lower" else score <= self.best):
+            return False
+        self.best = score
+        return True
 
     def raise_if_hopeless(self, step: int) -> None:
         """Raise a Fault where updates are still not finite at the smallest loss scale: training stands still."""

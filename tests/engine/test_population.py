@@ -55,8 +55,8 @@ def test_the_report_has_mean_deviation_and_the_best(whole) -> None:
     losses = [member["test"]["loss"] for member in report["members"]]
     assert report["metrics"]["test"]["loss"] == pytest.approx(np.mean(losses))
     assert report["metrics"]["test"]["loss_std"] == pytest.approx(np.std(losses, ddof=1))
-    scores = [member["validation"]["accuracy"] for member in report["members"]]
-    assert scores[report["best"]] == max(scores)
+    scores = [member["validation"]["loss"] for member in report["members"]]
+    assert scores[report["best"]] == min(scores)
     kept = state_of(POPULATION.member(report["best"]), folder / "best")
     tiny.same(kept.params, jax.tree.map(lambda x: x[report["best"]], state_of(POPULATION, folder).params))
     assert (folder / "members.svg").read_text().count("<polyline") == 3

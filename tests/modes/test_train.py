@@ -12,6 +12,7 @@ import fdl
 import tiny
 from fdl import optim
 from fdl.core.errors import Fault, OutOfMemory
+from fdl.core.recorded import recorded
 from fdl.runs import workdir as folder
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import lines
@@ -107,15 +108,38 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
 def test_the_last_and_the_best_checkpoint_are_kept(tmp_path):
     made = tiny.experiment(executor="jit", evaluate_every=2, log_every=2)
     report = fdl.train(made, tmp_path, log=lambda _: None)
-    checkpoints = Checkpoints(tmp_path / "checkpoints", "higher")
-    best = max(
-        (line["accuracy"], line["step"]) for line in lines(tmp_path / "metrics.jsonl") if line["split"] == "validation"
+    checkpoints = Checkpoints(tmp_path / "checkpoints", "lower")
+    best = min(
+        (line["loss"], line["step"]) for line in lines(tmp_path / "metrics.jsonl") if line["split"] == "validation"
     )
     assert report["best_step"] == checkpoints.best() == best[1]
     assert checkpoints.steps() == sorted({best[1], 10, 12})  # and one more, should the last be damaged
     measured = fdl.evaluate(made, tmp_path, log=lambda _: None)
     assert measured["metrics"]["test"] == report["metrics"]["test"]
     assert fdl.evaluate(made, tmp_path, checkpoint="best", log=lambda _: None)["step"] == best[1]
+
+
+def test_the_best_is_kept_though_nothing_is_saved_when_it_is_evaluated(tmp_path):
+    """Accuracy ties where the loss does not, so the loss chooses unless the page says otherwise."""
+    steep = recorded(optax.sgd)(2.0)
+    made = tiny.experiment(executor="jit", evaluate_every=2, save_every=0, log_every=2, steps=20, optimizer=steep)
+    for monitor, choose in (("loss", min), ("accuracy", max)):
+        said, folder = [], tmp_path / monitor
+        report = fdl.train(replace(made, monitor=monitor), folder, log=said.append)
+        evaluations = [line for line in lines(folder / "metrics.jsonl") if line["split"] == "validation"]
+        best = choose(evaluations, key=lambda line, name=monitor: line[name])  # the first of equals
+        assert (report["monitor"], report["best_step"]) == (monitor, best["step"])
+        assert best["step"] != 20
+        assert f"best by validation {monitor}: step {best['step']}" in said[-1]
+        said.clear()
+        measured = fdl.evaluate(replace(made, monitor=monitor), folder, checkpoint="best", log=said.append)
+        assert measured["step"] == best["step"]
+        assert measured["metrics"]["validation"]["loss"] == best["loss"]
+        assert f"step {best['step']} is the best by validation {monitor}" in said
+    with pytest.raises(
+        ValueError, match=r"monitor 'confusion' cannot choose the best checkpoint; try loss or accuracy"
+    ):
+        fdl.train(replace(made, monitor="confusion"), tmp_path / "none", log=str)
 
 
 @pytest.mark.parametrize("executor", ["pmap", "mesh"])

@@ -44,6 +44,7 @@ class Checkpoints:
     """The checkpoints of one run: the newest two are kept, and the best by one metric.
 
     better: how to compare `meta["score"]`; None keeps the newest alone.
+    monitor: the metric that is compared; a run that was begun with another one is compared by this one all the same.
     finite: refuse to commit a state that is not.
     run: the digest of the run's identity, which its commits carry; a step with another is a Fault. "" takes any.
     check_owner: raises a Fault where the folder is no longer the run's.
@@ -56,8 +57,10 @@ class Checkpoints:
         finite: bool = True,
         run: str = "",
         check_owner: Callable[[], None] = lambda: None,
+        monitor: str = "",
     ):
         self.folder, self.better, self.finite, self.run, self.check_owner = folder, better, finite, run, check_owner
+        self.monitor = monitor
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
 
@@ -83,12 +86,18 @@ class Checkpoints:
         scores = {}
         for step in self.steps():
             try:
-                scores[step] = self.meta(step).get("score")
+                scores[step] = self._score(self.meta(step))
             except Damaged:
                 continue  # whoever restores it is told
         scored = {step: score for step, score in scores.items() if score is not None and not math.isnan(score)}
         sign = -1 if self.better == "lower" else 1
         return max(scored, key=lambda step: (sign * scored[step], step), default=None)
+
+    def _score(self, meta: Mapping[str, Any]) -> float | None:
+        score, validation = meta.get("score"), meta.get("metrics", {}).get("validation", {})
+        if score is None or meta.get("monitor") == self.monitor or not isinstance(validation, dict):
+            return score
+        return validation.get(self.monitor, score)
 
     def meta(self, step: int) -> dict[str, Any]:
         """Return what was written beside the state of a step; raise Damaged where it is not that."""
