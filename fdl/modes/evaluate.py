@@ -55,7 +55,10 @@ def trained(
     like = experiment.abstract()
     with processes.process_workdir(workdir) as local_workdir:
         checkpoints = Checkpoints(
-            local_workdir / "checkpoints", experiment.better, monitor=experiment.monitor, run=run_folder.digest(identity)
+            local_workdir / "checkpoints",
+            experiment.better,
+            monitor=experiment.monitor,
+            run=run_folder.digest(identity),
         )
         step = checkpoints.best() if checkpoint == "best" else None
         if step is not None:

@@ -252,6 +252,7 @@ def conclusion(report: Mapping[str, Any], task: Task, population: Population, wo
     return (
         f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population) - len(left_out)} members "
         f"n={test['n']:.0f}{without}\n"
-        f"best by validation {report['monitor']}: {settings}, test {name} {best['test'][name]:.4g}, kept in {workdir / 'best'}\n"
+        f"best by validation {report['monitor']}: {settings}, test {name} {best['test'][name]:.4g}, "
+        f"kept in {workdir / 'best'}\n"
         f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
     )
