@@ -141,6 +141,7 @@ class LazySource:
     read:   `(indices: i64[B]) -> Batch` of NumPy arrays; safe to call from several threads.
     load:   decodes everything into a `Source` with the same rows.
     nbytes: what that would take in memory.
+    on_disk: whether rows are read from disk about as fast as they are wanted.
     apart:  makes another `read`, which has a process of its own do the work; None where there is no such thing.
     """
 
@@ -148,6 +149,7 @@ class LazySource:
     read: Callable[[np.ndarray], Batch]
     load: Callable[[], Source]
     nbytes: int
+    on_disk: bool = False
     in_subprocess: Callable[[], Callable[[np.ndarray], Batch]] | None = None
 
     def __len__(self) -> int:

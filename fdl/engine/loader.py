@@ -69,6 +69,8 @@ def choose_feed(
     if requested != "auto":
         return requested, f"as requested, {mib}"
     free = memory.free(device)
+    if isinstance(source, LazySource) and source.on_disk and device.platform == "cpu":
+        return "streamed", f"{mib} on disk, which need not be held as the device's memory is the host's"
     if source.nbytes <= free // 4:
         return "resident", f"{mib}"
     return "streamed", f"{mib} are more than a quarter of the {free / _MIB:,.0f} MiB free"

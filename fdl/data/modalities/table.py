@@ -75,7 +75,7 @@ def table(
     def lazy(split: str) -> LazySource:
         key = f"{plan.as_json()} {target_of.fitted}"
         source = stored(records, spec, split, (*plan.inputs, goal_column), join, key=key)
-        return replace(source, read=_in_parts(source.read))
+        return replace(source, read=_in_parts(source.read), on_disk=True)
 
     numbers = jax.ShapeDtypeStruct((plan.width,), np.float32)
     codes = jax.ShapeDtypeStruct((len(plan.categories),), np.int32)

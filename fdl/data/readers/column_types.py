@@ -81,7 +81,8 @@ def as_text(cells: Any) -> Any:
 
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
-    text = cells.cast(pa.large_string() if cells.nbytes > 2**30 else pa.string())
+    wanted = pa.large_string() if cells.nbytes > 2**30 else pa.string()
+    text = cells if cells.type == wanted else cells.cast(wanted)
     return pc.replace_substring_regex(text, r"\.0$", "") if pa.types.is_floating(cells.type) else text
 
 

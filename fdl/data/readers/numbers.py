@@ -57,6 +57,10 @@ def plain_numbers(cells: Any) -> np.ndarray | None:
 
     if cells.null_count == len(cells):
         return None
+    try:
+        cells.slice(0, 100).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
     zeros = pc.sum(pc.starts_with(cells, "0")).as_py()
     if cells.null_count == 0:
         try:
