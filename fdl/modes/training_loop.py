@@ -60,8 +60,9 @@ def introduce(run: Run, experiment: Experiment) -> None:
         run.log(f"warning: {warning}")
     for line in experiment.dataset.notes:
         run.log(line)
-    if experiment.dataset.fitted:  # scales and vocabularies
-        write_json(run.workdir / "dataset.json", dict(experiment.dataset.fitted))
+    if experiment.dataset.fitted or experiment.dataset.notes:  # scales and vocabularies, and how the files were read
+        kept = {**experiment.dataset.fitted, "notes": list(experiment.dataset.notes)}
+        write_json(run.workdir / "dataset.json", kept)
 
 
 def resume(
@@ -165,6 +166,7 @@ def report_of(
     return {
         "experiment": made.name,
         "knobs": dict(made.knobs),
+        "data": list(made.dataset.notes),
         "step": made.steps,
         "epoch": made.epochs(made.steps),
         "metrics": {split: subject.flat(values) for split, values in progress.metrics.items()},

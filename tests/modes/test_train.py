@@ -305,3 +305,14 @@ def test_a_loss_scale_that_finds_no_finite_update_ends_the_run_early(tmp_path):
     )
     with pytest.raises(Fault, match="step 68: the last 68 updates were not finite at any loss scale"):
         fdl.train(made, tmp_path, log=str)
+
+
+def test_what_was_decided_of_the_data_is_logged_and_kept_in_the_folder_and_the_report(tmp_path):
+    made, said = tiny.experiment(), []
+    note = "3 rows are left out: <b> is missing"
+    made = replace(made, dataset=replace(made.dataset, notes=(note,)))
+    report = fdl.train(made, tmp_path, log=said.append)
+    assert said[0] == note
+    assert report["data"] == [note]
+    assert json.loads((tmp_path / "dataset.json").read_text())["notes"] == [note]
+    assert "<pre>3 rows are left out: &lt;b&gt; is missing</pre>" in (tmp_path / "report.html").read_text()

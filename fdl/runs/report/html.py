@@ -14,7 +14,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right }
 th:first-child, td.words { text-align: left } td.words { overflow-wrap: anywhere }
 .curves { display: flex; flex-wrap: wrap; gap: 1rem } .curves svg { width: 34rem; max-width: 100% }
-.picture { overflow-x: auto }
+.picture { overflow-x: auto } pre { white-space: pre-wrap }
 .confusion td, .confusion th { min-width: 2.2rem; text-align: center }
 """
 CLOCKS = ("seconds",)  # what a line says of time and not of learning
@@ -45,6 +45,8 @@ def html(
         body += ["<h2>Confusion on the test split</h2>", confusion(test["confusion"], names)]
     for heading, picture in (pictures or {}).items():
         body += [element("h2", heading), f'<div class="picture">{picture}</div>']
+    if report.get("data"):
+        body += ["<h2>How the data was read</h2>", element("pre", "\n".join(report["data"]))]
     body += ["<h2>Knobs</h2>", pairs(report["knobs"]), "<h2>Where it ran</h2>"]
     body.append(
         pairs({k: report[k] for k in ("command", "devices", "cores", "python", "platform", "versions", "commit")})
