@@ -4,10 +4,12 @@ import os
 import random
 import signal
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
 import kills
+import pairs
 import runs
 from runs import Row
 
@@ -26,10 +28,32 @@ def sweeps(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     }
     kinds["SIGTERM to the run of a sweep"] = partial(strike, number=signal.SIGTERM, wholes=wholes, to="run")
     kinds["Ctrl-C in the terminal of a sweep"] = partial(strike, number=signal.SIGINT, wholes=wholes, to="group")
+    for name, which in {"the first": (0,), "the second": (1,), "both, the second later": (0, 1)}.items():
+        kinds[f"SIGTERM to {name} of two processes"] = partial(two, which=which)
     runs.each_kind(row, tries, rng, folder, kinds)
 
 
 RATES = ("0.01", "0.02")
+
+
+def two(folder: Path, rng: random.Random, which: tuple[int, ...]) -> str | None:
+    """Send SIGTERM to some of two processes of one run: both save the same step and say so by their exit code."""
+    workdir = folder / "run"
+    both = pairs.pair(workdir, 1_000_000)
+    try:
+        runs.until(lambda: len(runs.listed(workdir)) > 1 or any(one.poll() is not None for one in both))
+        for index in which:
+            both[index].terminate()
+            time.sleep(rng.uniform(0, 0.2))
+        ended = [pairs.ends(one, 60) for one in both]
+    finally:
+        for one in both:
+            one.kill()
+            one.wait()
+    said = [pairs.log(workdir, index).read_text() for index in range(2)]
+    codes = [one.returncode for one in both]
+    fine = codes == [75, 75] and None not in ended and f"at step {max(runs.committed(workdir))}:" in said[0]
+    return None if fine else f"{codes}: {[text[-600:] for text in said]}"
 
 
 def running(workdir: Path) -> list[int]:
