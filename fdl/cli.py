@@ -277,6 +277,7 @@ def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | No
         os.environ["JAX_PLATFORMS"] = "cpu"
     compile_cache.configure()
     hush()
+    import_jax()
     if keep_memory:
         memory.keep_freed_memory()
     compile_cache.repair_on_read()
@@ -284,6 +285,14 @@ def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | No
         from fdl.parallel.processes import join
 
         join(distributed["coordinator"], distributed["processes"], distributed["process"])
+
+
+def import_jax() -> None:
+    """Import JAX; raise a ValueError where the environment keeps it from starting."""
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:
+        raise ValueError(f"JAX does not start: {error}; unset or mend that variable of the environment") from None
 
 
 def hush() -> None:

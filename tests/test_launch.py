@@ -210,3 +210,10 @@ def test_a_page_that_leaves_is_a_fault_and_no_success(tmp_path):
     done = launch(f"--experiment={tmp_path / 'leaves.py'}", f"--workdir={tmp_path / 'run'}")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "called sys.exit(0)" in done.stderr
+
+
+def test_an_environment_in_which_jax_does_not_start_is_one_line(tmp_path):
+    done = launch(f"--workdir={tmp_path / 'run'}", JAX_ENABLE_X64="maybe")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "JAX does not start" in done.stderr
+    assert "maybe" in done.stderr

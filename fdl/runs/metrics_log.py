@@ -67,7 +67,10 @@ def lines(file: Path, log: Callable[[str], None] = lambda _: None) -> list[dict[
 
 
 def _is_sound(line: Any) -> bool:
-    """Say whether this is a line that a run wrote: a step, a split, and values that are numbers or tables of them."""
+    """Say whether this is a line that a run wrote: a step, a split, and values that are numbers or tables of them.
+
+    A number that is not one stands in JSON as null.
+    """
     if not isinstance(line, dict) or not isinstance(line.get("step"), int) or not isinstance(line.get("split"), str):
         return False
     values = [value for name, value in line.items() if name != "split"]
@@ -78,7 +81,7 @@ def _is_sound(line: Any) -> bool:
         elif isinstance(value, int):
             if abs(value) >= 2**63:  # more than any run counts, and than a double may hold
                 return False
-        elif not isinstance(value, float):
+        elif value is not None and not isinstance(value, float):
             return False
     return True
 
@@ -86,4 +89,4 @@ def _is_sound(line: Any) -> bool:
 def training_seconds(record: Sequence[Mapping[str, Any]]) -> float:
     """Return the seconds of training that a metrics.jsonl has come to."""
     seconds = (line.get("seconds", 0.0) for line in record if line["split"] == "train")
-    return max((value for value in seconds if math.isfinite(value)), default=0.0)
+    return max((value for value in seconds if isinstance(value, float) and math.isfinite(value)), default=0.0)

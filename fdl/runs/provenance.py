@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import jax
 
+# What JAX reads from the environment and changes numbers by.
+NUMERICS = ("JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_DEFAULT_PRNG_IMPL", "JAX_THREEFRY_PARTITIONABLE")
 PACKAGES = ("fdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 
 
@@ -39,6 +41,7 @@ def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "XLA_FLAGS": " ".join(word for word in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in word),
+        **{name: os.environ[name] for name in NUMERICS if name in os.environ},
         **{name: _version(name) for name in ("jax", "jaxlib", "flax", "optax")},
     }
 

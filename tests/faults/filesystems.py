@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import subprocess
 import time
 from functools import partial
@@ -26,7 +25,6 @@ END = {
     "a disk that fails": ("sync-eio", ("Input/output error", "look after it")),
     "folders cannot be renamed": ("no-folder-rename", ("cannot rename folders", "elsewhere")),
 }
-NOBODY = 54_321  # a user that the system does not know
 
 
 def misbehave(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
@@ -42,9 +40,8 @@ def misbehave(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
         "flushing takes 0.7 s": partial(waits, whole=whole, shim=shim),
         "two starts without locks": partial(twice, shim=shim),
         "a killed run's heartbeats": partial(stale, whole=whole, shim=shim),
+        "an unknown user without a home": partial(homeless, whole=whole, shim=shim),
     }
-    if os.getuid() == 0:
-        kinds["an unknown user without a home"] = partial(homeless, whole=whole)
     runs.each_kind(row, tries, rng, folder, kinds)
 
 
@@ -113,16 +110,10 @@ def stale(folder: Path, rng: random.Random, whole: Path, shim: Path) -> str | No
     return (f"exit {ended.code}: {ended.said[-600:]}" if ended.code else None) or kills.compare(folder / "run", whole)
 
 
-def homeless(folder: Path, rng: random.Random, whole: Path) -> str | None:
+def homeless(folder: Path, rng: random.Random, whole: Path, shim: Path) -> str | None:
     """Run as a user whom the system does not know, with no home."""
-    place = Path("/tmp") / f"fdl-homeless-{rng.randrange(10**9)}"  # where anybody may go
-    place.mkdir()
-    os.chown(place, NOBODY, NOBODY)
     kept = {k: v for k, v in os.environ.items() if k not in ("HOME", "JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME")}
-    try:
-        ended = runs.process(argv(place), folder / "log", env=kept, user=NOBODY, group=NOBODY, extra_groups=[])
-        if ended.code or "Traceback" in ended.said or "has no home" not in ended.said:
-            return f"exit {ended.code}: {ended.said[-900:]}"
-        return kills.compare(place / "run", whole)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    ended = runs.process(argv(folder), folder / "log", env=kept | shims.files(shim, "no-user", folder))
+    if ended.code or "Traceback" in ended.said or "has no home" not in ended.said:
+        return f"exit {ended.code}: {ended.said[-900:]}"
+    return kills.compare(folder / "run", whole)
