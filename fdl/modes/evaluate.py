@@ -58,7 +58,7 @@ def trained(
             local_workdir / "checkpoints",
             experiment.better,
             monitor=experiment.monitor,
-            run=run_folder.digest(identity),
+            run=run_folder.digest(local_workdir),
         )
         step = checkpoints.best() if checkpoint == "best" else None
         if step is not None:

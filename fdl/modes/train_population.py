@@ -211,7 +211,7 @@ def save_member(
     run_folder.claim(run_dir, identity, devices)
     member = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
     checkpoints = Checkpoints(  # all may have diverged
-        run_dir / "checkpoints", "higher", finite=False, run=run_folder.digest(identity)
+        run_dir / "checkpoints", "higher", finite=False, run=run_folder.digest(run_dir)
     )
     checkpoints.save(member, {"score": score})
     checkpoints.wait()

@@ -46,12 +46,6 @@ def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
         raise ValueError(f"--workdir={path} is not empty and holds no run; choose an empty or new folder")
 
 
-def digest(identity: Mapping[str, Any]) -> str:
-    """Return what a run's commits carry of its identity; code may be edited, and its run evaluated all the same."""
-    kept = {key: value for key, value in identity.items() if key not in (CODE, IMPORTS, PARTS)}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:32]
-
-
 def claim(
     path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device]", log: Callable[[str], None] = print
 ) -> None:
@@ -61,6 +55,14 @@ def claim(
         for name, words in undescribed(identity).items():
             log(f"warning: this folder cannot be gone on with or used again: its {name} cannot be told apart: {words}")
         write_json(path / "experiment.json", {"identity": finite(identity, str), **environment(devices)})
+
+
+def digest(path: Path) -> str:
+    """Return what the commits of a run carry of its identity, as its folder holds it; "" where it holds none."""
+    if not (path / "experiment.json").exists():
+        return ""
+    identity = read_json(path / "experiment.json")["identity"]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def disown(path: Path) -> None:
