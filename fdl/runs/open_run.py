@@ -65,7 +65,7 @@ def open_run(
             better,
             monitor=monitor,
             finite=finite,
-            run=run_folder.digest(identity),
+            run=run_folder.digest(own),
             check_owner=held.check,
         )
         finished = processes.on_first_process(lambda: run_folder.finished(own, log))
