@@ -50,7 +50,7 @@ def layout(
     turned = turned or _picture(shape)
     if turned is None or (dtype != _BYTE and page not in ("image", "video")):
         return plain
-    values = _values(dtype, span)
+    values = _values(dtype, span, whole=turned.kind == "video")
     if values is None:
         return plain
     convert, said, made = values
@@ -105,8 +105,13 @@ def _video(shape: tuple[Size, ...], page: str) -> _Turned | None:
     return _Turned("video", (*to, shape[at]), lambda rows: np.moveaxis(rows, 1 + at, -1), note)
 
 
-def _values(dtype: np.dtype, span: Callable[[], tuple[float, float]] | None) -> tuple[Rows, str, np.dtype] | None:
-    """Return how numbers become those of pictures, what is said of it, and their dtype then; None where no rule is."""
+def _values(
+    dtype: np.dtype, span: Callable[[], tuple[float, float]] | None, *, whole: bool
+) -> tuple[Rows, str, np.dtype] | None:
+    """Return how numbers become those of pictures, what is said of it, and their dtype then; None where no rule is.
+
+    whole: bytes alone will do, as of videos.
+    """
     if dtype == _BYTE:
         return (lambda rows: rows), "", _BYTE
     if span is None:
@@ -122,6 +127,12 @@ def _values(dtype: np.dtype, span: Callable[[], tuple[float, float]] | None) -> 
         if dtype == np.uint16:
             return (lambda rows: (rows >> 8).astype(np.uint8)), "16 bits are divided by 256 to 8 bits", _BYTE
         return None
+    if whole:
+        if low < 0 or high > 255:
+            return None
+        scale = 255.0 if high <= 1 else 1.0
+        note = f"floats from {low:g} to {high:g} are rounded to bytes"
+        return (lambda rows: np.round(rows * scale).astype(np.uint8)), note, _BYTE
     if low >= 0 and high <= 1:
         note = "floats from 0 to 1 are scaled to -1 to 1, as bytes are"
         return (lambda rows: rows.astype(np.float32) * 2 - 1), note, FLOAT

@@ -150,6 +150,10 @@ def _equal_rows(table: Arrays, where: str, notes: list[str]) -> dict[str, np.nda
 
 def _layout(name: str, arrays: Sequence[np.ndarray], page: str) -> Layout:
     first = arrays[0]
+    if first.dtype.kind == "b" and first.ndim > 1:
+        inner = layout(first.shape[1:], np.dtype(np.uint8), page)
+        note = "; ".join(filter(None, ("booleans are 0 and 255", inner.note)))
+        return replace(inner, rows=lambda rows: inner.rows(rows.astype(np.uint8) * np.uint8(255)), note=note)
     if first.dtype.kind in "SUb":
         return Layout(field=Field(kind="text", dtype=np.dtype(object)))
     if first.dtype.kind not in "iuf":
@@ -164,7 +168,7 @@ def _layout(name: str, arrays: Sequence[np.ndarray], page: str) -> Layout:
 def _values(found: Layout, rows: np.ndarray) -> Column:
     if rows.dtype.kind in "SU":
         return [value.decode() if isinstance(value, bytes) else str(value) for value in rows]
-    if rows.dtype.kind == "b":
+    if rows.dtype.kind == "b" and rows.ndim == 1:
         return ["true" if value else "false" for value in rows]
     return found.rows(rows)
 

@@ -81,12 +81,21 @@ FILM = RNG.integers(0, 256, (40, 5, 8, 6, 3), np.uint8)
         (FILM.transpose(0, 4, 1, 2, 3), (5, 8, 6, 3)),
         (FILM.transpose(0, 1, 4, 2, 3), (5, 8, 6, 3)),
         (FILM[..., 0], (5, 8, 6, 1)),
+        (FILM / 255, (5, 8, 6, 3)),
+        (FILM.astype(np.float32), (5, 8, 6, 3)),
     ],
 )
 def test_videos_in_every_layout_are_the_same_videos(tmp_path, x, shape):
     records = saved(tmp_path, "video", x=x, y=np.arange(40) % 2)
     assert np.array_equal(records.read("train", np.arange(40), ("x",))["x"], FILM[..., : shape[-1]])
     assert videos(records).spec.inputs.shape == shape
+
+
+def test_booleans_are_black_and_white(tmp_path):
+    records = saved(tmp_path, "image", x=X[..., 0] > 127, y=Y)
+    assert np.array_equal(records.read("train", np.arange(60), ("x",))["x"], (X[..., :1] > 127) * np.uint8(255))
+    assert "x: booleans are 0 and 255" in records.notes
+    assert images(records).spec.inputs.shape == (8, 6, 1)
 
 
 def test_what_is_no_picture_is_refused_with_the_shapes_that_are(tmp_path):
