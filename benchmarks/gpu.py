@@ -110,7 +110,7 @@ def fdl_side(row: Row, dry: bool) -> Any:
     else:
         vocabulary, width, depth, heads, time = row.sizes
         if row.kind == "gpt":
-            model = models.gpt(vocabulary, width=width, depth=depth, heads=heads, context=time, dtype=dtype)
+            model = models.gpt(vocabulary, width=width, depth=depth, heads=heads, context=time).clone(dtype=dtype)
         else:
             encoder = models.BERT(vocabulary, width, depth, heads, time, pooler=False, dropout=0.0, dtype=dtype)
             model = models.MaskedLM(encoder)

@@ -24,7 +24,6 @@ def gpt(
     context: int = 256,
     positions: Literal["learned", "rotary"] = "learned",
     dropout: float = 0.0,
-    dtype: Dtype | None = None,
 ) -> Transformer:
     """Make a causal language model: next-token logits at every position, the head tied to the embedding."""
     return Transformer(
@@ -39,14 +38,13 @@ def gpt(
         positions=positions,
         tied=True,
         dropout=dropout,
-        dtype=dtype,
     )
 
 
 def gpt2(size: Size = "small", *, dropout: float = 0.0, dtype: Dtype | None = None) -> Transformer:
     """Make GPT-2 in a published size: 124, 355, 774 or 1,558 million parameters."""
     width, depth, heads = SIZES[size]
-    return gpt(50_257, width=width, depth=depth, heads=heads, context=1024, dropout=dropout, dtype=dtype)
+    return gpt(50_257, width=width, depth=depth, heads=heads, context=1024, dropout=dropout).clone(dtype=dtype)
 
 
 def gpt2_variables(model: Transformer, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:

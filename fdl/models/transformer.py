@@ -75,12 +75,7 @@ class Transformer(nn.Module):
             raise ValueError(
                 f"tied outputs are the vocabulary's {self.vocabulary}, not {self.outputs}; make them equal"
             )
-        offset = None
-        if decode:
-            cache_index = self.variable("cache", "seen", jnp.zeros, (), jnp.int32)
-            offset = cache_index.value
-            if not self.is_initializing():
-                cache_index.value = offset + time
+        offset = self._count(time) if decode else None
 
         # Embed tokens (or project features) and add the positions.
         if self.vocabulary is None:
@@ -115,6 +110,14 @@ class Transformer(nn.Module):
         if self.tied:
             return token_logits(x, embed.embedding, factored=factored and self.return_sequences)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x)
+
+    def _count(self, time: int) -> jax.Array:
+        """Return i32[], the positions that the collection "cache" holds, and count `time` more."""
+        cache_index = self.variable("cache", "seen", jnp.zeros, (), jnp.int32)
+        before = cache_index.value
+        if not self.is_initializing():
+            cache_index.value = before + time
+        return before
 
 
 def with_remat(call: Callable[..., jax.Array], remat: Remat) -> Callable[..., jax.Array]:

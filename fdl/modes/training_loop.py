@@ -8,7 +8,7 @@ import numpy as np
 
 from fdl.core.differences import differences
 from fdl.core.errors import Fault, NotFinite
-from fdl.core.types import Sums, TrainState, add_up
+from fdl.core.types import Sums, TrainState
 from fdl.engine.cadence import Cadence, cadence_of
 from fdl.engine.program import Training, train_until_due
 from fdl.experiment import Experiment
@@ -114,11 +114,7 @@ def train_to_end(
             run.request.agree(processes.maximum)
             if subject.fault and made.nonfinite == "stop" and not _finite(sent):
                 raise fault()
-            progress.window = add_up(sent, progress.window)
-            progress.count_skipped(sent)
-            compiled = program.call.compile_seconds - compiled
-            progress.compile_seconds += compiled
-            progress.seconds += run.clock() - begun - compiled
+            progress.add_calls(sent, run.clock() - begun, program.call.compile_seconds - compiled)
             restarts.mark_running()
             if made.nonfinite == "stop":
                 progress.raise_if_hopeless(step)
@@ -144,9 +140,9 @@ def train_to_end(
 
         checkpoints.wait()
         progress.raise_if_nothing_learned(step)
-        if "validation" not in progress.metrics:  # a population trained by fdl 0.1
-            state, progress.metrics["validation"] = subject.evaluate["validation"](state)
-        state, progress.metrics["test"] = subject.evaluate["test"](state)
+        # A population that fdl 0.1 trained to its end has no validation in its checkpoint.
+        for split in {"validation", "test"} - progress.metrics.keys():
+            state, progress.metrics[split] = subject.evaluate[split](state)
         write("test")
     return state
 

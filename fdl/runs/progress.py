@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fdl.core.errors import Fault
-from fdl.core.types import Sum, Sums
+from fdl.core.types import Sum, Sums, add_up
 
 HOPELESS = 64  # updates skipped in a row, more than halve the largest loss scale to the smallest
 WAY_OUT = "lower the learning rate, mend the data, or compute in more bits (--precision=bfloat16, or none)"
@@ -32,7 +32,14 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
 
-    def count_skipped(self, sent: Sequence[Sums]) -> None:
+    def add_calls(self, sent: Sequence[Sums], seconds: float, compile_seconds: float) -> None:
+        """Add what calls returned and the time they took, compiling included."""
+        self.window = add_up(sent, self.window)
+        self.seconds += seconds - compile_seconds
+        self.compile_seconds += compile_seconds
+        self._count_skipped(sent)
+
+    def _count_skipped(self, sent: Sequence[Sums]) -> None:
         """Count the updates that some calls skipped, from their sums "skipped", [S] or [S, P] each."""
         for sums in sent:
             if "skipped" in sums:

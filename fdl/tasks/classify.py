@@ -3,6 +3,8 @@
 Shape legend: B batch, K classes.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,41 +27,8 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
     Macro F1 is the unweighted mean over the classes that occur or are predicted. More than 5 classes add `top5`; up to
     100 add the confusion matrix (rows: target, columns: predicted).
     """
-
     if isinstance(smoothing, int | float) and not 0 <= smoothing < 1:
         raise ValueError(f"smoothing {smoothing} is out of range; give 0 or more and less than 1")
-
-    def sums(outputs: Array, batch: Batch) -> Sums:
-        soft = batch.targets.ndim == outputs.ndim
-        shape = batch.targets.shape[:-1] if soft else batch.targets.shape
-        if outputs.shape != (*shape, classes):
-            raise ValueError(f"classify({classes}) wants logits {(*shape, classes)}, the model gives {outputs.shape}")
-        logits = outputs.reshape(-1, classes).astype(jnp.float32)
-        weights = spread(batch.weights, shape).reshape(-1)
-        if soft:
-            probabilities = batch.targets.reshape(-1, classes)
-            labels = jnp.argmax(probabilities, -1)
-        else:
-            labels = batch.targets.reshape(-1).astype(jnp.int32)
-            probabilities = jax.nn.one_hot(labels, classes)
-        predicted = jnp.argmax(logits, -1)
-        hits = jnp.where(labels == predicted, weights, 0.0)
-        kinds = jnp.repeat(jnp.arange(3), len(labels))
-        per_class = tally(
-            (kinds, jnp.concatenate([labels, labels, predicted])),
-            jnp.concatenate([hits, weights, weights]),
-            (3, classes),
-        )
-        totals: dict[str, Sum] = {
-            "loss": weigh(cross_entropy(logits, optax.smooth_labels(probabilities, smoothing)), weights),
-            "correct": weigh(labels == predicted, weights),
-            "per_class": Sum(per_class.total, jnp.sum(weights)),
-        }
-        if classes > 5:
-            totals["top5"] = weigh(rank(logits, labels) < 5, weights)
-        if classes <= _MAX_CONFUSION:
-            totals["confusion"] = tally((labels, predicted), weights, (classes, classes))
-        return totals
 
     def check(targets: PyTree) -> tuple[int, str] | None:
         if np.asarray(targets).dtype.kind == "f":  # class probabilities
@@ -68,7 +37,7 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
 
     return Task(
         name="classify",
-        sums=sums,
+        sums=partial(classification_sums, classes=classes, smoothing=smoothing),
         metrics={
             "loss": mean("loss", "lower"),
             "accuracy": mean("correct", "higher"),
@@ -80,6 +49,40 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
         predict=_predict,
         check=check,
     )
+
+
+def classification_sums(outputs: Array, batch: Batch, *, classes: int, smoothing: float) -> Sums:
+    """Return the sums of `classify`: the loss, what is right, and counts by class."""
+    soft = batch.targets.ndim == outputs.ndim
+    shape = batch.targets.shape[:-1] if soft else batch.targets.shape
+    if outputs.shape != (*shape, classes):
+        raise ValueError(f"classify({classes}) wants logits {(*shape, classes)}, the model gives {outputs.shape}")
+    logits = outputs.reshape(-1, classes).astype(jnp.float32)
+    weights = spread(batch.weights, shape).reshape(-1)
+    if soft:
+        probabilities = batch.targets.reshape(-1, classes)
+        labels = jnp.argmax(probabilities, -1)
+    else:
+        labels = batch.targets.reshape(-1).astype(jnp.int32)
+        probabilities = jax.nn.one_hot(labels, classes)
+    predicted = jnp.argmax(logits, -1)
+    hits = jnp.where(labels == predicted, weights, 0.0)
+    kinds = jnp.repeat(jnp.arange(3), len(labels))
+    per_class = tally(
+        (kinds, jnp.concatenate([labels, labels, predicted])),
+        jnp.concatenate([hits, weights, weights]),
+        (3, classes),
+    )
+    totals: dict[str, Sum] = {
+        "loss": weigh(cross_entropy(logits, optax.smooth_labels(probabilities, smoothing)), weights),
+        "correct": weigh(labels == predicted, weights),
+        "per_class": Sum(per_class.total, jnp.sum(weights)),
+    }
+    if classes > 5:
+        totals["top5"] = weigh(rank(logits, labels) < 5, weights)
+    if classes <= _MAX_CONFUSION:
+        totals["confusion"] = tally((labels, predicted), weights, (classes, classes))
+    return totals
 
 
 def rank(logits: Array, labels: Array) -> jax.Array:

@@ -120,7 +120,7 @@ def test_a_number_that_a_step_alone_cannot_trace_is_sent_to_a_sweep(tmp_path) ->
 
 def test_every_member_is_held_to_the_rules_of_its_page(tmp_path) -> None:
     population = Population(make=of_numbers, values={"learning_rate": np.array([0.1, -1, 0.1])})
-    with pytest.raises(ValueError, match=r"learning_rate -1\.0 is negative"):
+    with pytest.raises(ValueError, match=r"learning_rate -1\.0 is below 0"):
         train_population(population, tmp_path, log=str)
 
 

@@ -60,33 +60,7 @@ def spoken_digits(
 
     @cache
     def load(split: str) -> Source:
-        rng = np.random.default_rng([seed, SPLITS.index(split)])
-        speakers = pick(_SPEAKERS, split)
-        speeds, pitches = ((150, 251), (10, 96)) if split == "train" else ((160, 231), (30, 71))
-        texts = [" ".join(rng.choice(WORDS, rng.integers(2, most + 1))) for _ in range(sizes[split])]
-        said = speak(
-            [
-                Utterance(
-                    text,
-                    f"{rng.choice(_ACCENTS)}+{rng.choice(speakers)}",
-                    int(rng.integers(*speeds)),
-                    int(rng.integers(*pitches)),
-                )
-                for text in texts
-            ]
-        )
-        waves = np.zeros((sizes[split], int(seconds * RATE)), np.int16)
-        for wave, voice in zip(waves, said, strict=True):
-            voice = voice[: len(wave)].astype(np.float32)
-            start = rng.integers(0, len(wave) - len(voice) + 1)
-            noise = rng.standard_normal(len(wave)) * voice.std() * 10 ** (-rng.uniform(10, 30) / 20)
-            noise[start : start + len(voice)] += voice
-            wave[:] = np.clip(noise * rng.uniform(0.3, 1.0), -32768, 32767)
-        targets = np.zeros((sizes[split], most), np.int32)
-        for row, text in zip(targets, texts, strict=True):
-            words = text.split(" ")
-            row[: len(words)] = [1 + WORDS.index(word) for word in words]
-        return columns(waves, targets)
+        return spoken(split, sizes[split], most=most, seconds=seconds, seed=seed)
 
     def transform(batch: Batch) -> Batch:
         waves = jnp.asarray(batch.inputs, jnp.float32) / 32768
@@ -103,6 +77,37 @@ def spoken_digits(
         classes=1 + len(WORDS),
     )
     return Dataset(name="spoken_digits", spec=spec, load=load, transform=transform, augment=augment)
+
+
+def spoken(split: str, size: int, *, most: int, seconds: float, seed: int) -> Source:
+    """Return `size` utterances in the voices of a split: waves i16[T] and the words as targets i32[N]."""
+    rng = np.random.default_rng([seed, SPLITS.index(split)])
+    speakers = pick(_SPEAKERS, split)
+    speeds, pitches = ((150, 251), (10, 96)) if split == "train" else ((160, 231), (30, 71))
+    texts = [" ".join(rng.choice(WORDS, rng.integers(2, most + 1))) for _ in range(size)]
+    said = speak(
+        [
+            Utterance(
+                text,
+                f"{rng.choice(_ACCENTS)}+{rng.choice(speakers)}",
+                int(rng.integers(*speeds)),
+                int(rng.integers(*pitches)),
+            )
+            for text in texts
+        ]
+    )
+    waves = np.zeros((size, int(seconds * RATE)), np.int16)
+    for wave, voice in zip(waves, said, strict=True):
+        voice = voice[: len(wave)].astype(np.float32)
+        start = rng.integers(0, len(wave) - len(voice) + 1)
+        noise = rng.standard_normal(len(wave)) * voice.std() * 10 ** (-rng.uniform(10, 30) / 20)
+        noise[start : start + len(voice)] += voice
+        wave[:] = np.clip(noise * rng.uniform(0.3, 1.0), -32768, 32767)
+    targets = np.zeros((size, most), np.int32)
+    for row, text in zip(targets, texts, strict=True):
+        words = text.split(" ")
+        row[: len(words)] = [1 + WORDS.index(word) for word in words]
+    return columns(waves, targets)
 
 
 def transcript(symbols: Array) -> str:
