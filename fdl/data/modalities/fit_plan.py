@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.modalities.plan import PARTS, ColumnPlan, Plan, date_part, named, numeric
+from fdl.data.modalities.plan import PARTS, ColumnPlan, Plan, brief, date_part, named, numeric
 from fdl.data.readers.cells import Texts, Words
 from fdl.data.records import Column, Field, Kind, Records
 
@@ -172,14 +172,14 @@ class _Categories:
         if not different:
             return ColumnPlan(name=name, role="left out", why="empty in train", missing=1.0)
         if different == 1 and present == self.rows:
-            why = f"constant: {next(iter(self.counts))}"
+            why = f"constant: {brief(next(iter(self.counts)))}"
         elif (different > _NAMES and 2 * different > present) or (different == present > 8):
             why = f"{different} different texts in {present} rows"
         if why and not asked:
             return ColumnPlan(name=name, role="left out", why=", ".join(filter(None, (why, note))), missing=missing)
         common = sorted(sorted(self.counts), key=lambda text: -self.counts[text])[:_RARE]
         rest = f", of which {_RARE} are told apart" if different > _RARE else ""
-        shown = ", ".join(text[:24] for text in sorted(common)[:3])
+        shown = ", ".join(brief(text) for text in sorted(common)[:3])
         seen = f"{different} values{rest}: {shown}{', …' * (different > 3)}"
         fitted = {"values": sorted(common)}
         return ColumnPlan(name=name, role="category", why=note, missing=missing, seen=seen, fitted=fitted)

@@ -17,6 +17,7 @@ from fdl.data.records import Column, is_missing
 Role = Literal["number", "date", "category", "target", "left out"]
 PARTS = ("month", "weekday", "hour")
 _SHOWN = 40  # columns that are said one by one
+_LONG = 24  # letters of a value that are shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +173,12 @@ def named(values: Column) -> tuple[np.ndarray, list[str]]:
     whole = np.full(len(values), -1, np.int64)
     whole[~gone] = codes
     return whole, [str(name) for name in names]
+
+
+def brief(text: str) -> str:
+    """Return a text in one line, cut where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def name_of(value: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
-from fdl.data.modalities.plan import named
+from fdl.data.modalities.plan import brief, named
 from fdl.data.narrow import narrow
 from fdl.data.records import Column, Field, Kind, Records, is_missing
 from fdl.data.split import HOLD_OUT
@@ -197,7 +197,7 @@ def _classes(records: Records, name: str, values: Column, column: Field, goal: G
             raise ValueError(f"{records.at(split, indices[row])}: {name} is {seen}; leave such examples out")
         return found
 
-    shown = ", ".join(known[:3]) + ", …" * (len(known) > 3)
+    shown = ", ".join(map(brief, known[:3])) + ", …" * (len(known) > 3)
     whole = column.kind == "number" and goal == "auto"
     said = f"{len(known)} whole numbers ({shown}), read as classes; --goal=regress for a number" if whole else ""
     return Target(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdl.data.readers.cells import Cells, Texts, Words
-from fdl.data.readers.dates import ISO, Dates, parse_clock, parse_dates
+from fdl.data.readers.dates import ISO, Dates, compact_dates, parse_clock, parse_dates
 from fdl.data.readers.dialect import PLAIN, Dialect
 from fdl.data.readers.numbers import Numbers, parse_numbers, plain_numbers, to_numpy
 from fdl.data.records import Column, Field
@@ -24,7 +24,7 @@ TYPES = ("number", "date", "text", "category")
 class Typed:
     """A column of all splits, one after another, with its field.
 
-    dates: the format that they are written in. by_cells: whether the type was told from text.
+    dates: the format that they are written in. by_cells: whether the values are not those that the file holds.
     """
 
     field: Field
@@ -47,7 +47,8 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
     kind = cells.type
     coded = pa.types.is_dictionary(kind)
     words = coded or _is_text(kind) or pa.types.is_boolean(kind)
-    if words or (forced in ("text", "category") and not pa.types.is_nested(kind)):
+    as_words = forced in ("text", "category") or (forced == "date" and pa.types.is_integer(kind))
+    if words or (as_words and not pa.types.is_nested(kind)):
         text = cells if coded else as_text(cells)
         typed = replace(_by_cells(name, text, dialect, at, forced), by_cells=True)
     else:
@@ -57,6 +58,8 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
     if typed.field.kind != "number" or not isinstance(typed.values, np.ndarray):
         return typed
     values = _without(typed.values, dialect.missing)
+    if not forced and (days := compact_dates(values)) is not None:
+        return replace(_date(days, note="as %Y%m%d"), dates="%Y%m%d", by_cells=True)
     rows, suspect = ("", "") if forced else (_row_numbers(values), _sentinel(name, values))
     return replace(typed, field=replace(typed.field, dtype=values.dtype, left_out=rows, suspect=suspect), values=values)
 

@@ -15,6 +15,7 @@ from fdl.data.readers.delimited import Quick, read_delimited
 from fdl.data.readers.raw_table import RawTable
 
 _MAGIC: Mapping[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_MARKS = {b"PAR1": ".parquet", b"ARROW1": ".feather", b"PK\x03\x04": ".xlsx"}
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
 
 
@@ -34,11 +35,19 @@ def read_raw(path: Path, given: Mapping[str, Any], quick: Quick = lambda name: F
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); give a file with rows")
     open_file, inner = _opened(path)
-    reader = TABLES[suffix_of(Path(inner)) if suffix_of(path) not in TABLES else suffix_of(path)]
+    suffix = suffix_of(path)
+    reader = TABLES[_by_first_bytes(open_file) or (suffix if suffix in TABLES else suffix_of(Path(inner)))]
     try:
         return reader(open_file, str(path), given, quick)
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged: {error}; copy or download it again") from None
+
+
+def _by_first_bytes(open_file: Callable[[], BinaryIO]) -> str:
+    """Return the suffix that a file should have by its first bytes, "" where they do not tell."""
+    with open_file() as file:
+        head = file.read(6)
+    return next((suffix for mark, suffix in _MARKS.items() if head.startswith(mark)), "")
 
 
 def _opened(path: Path) -> tuple[Callable[[], BinaryIO], str]:
@@ -50,6 +59,8 @@ def _opened(path: Path) -> tuple[Callable[[], BinaryIO], str]:
             return partial(opener, path), path.stem if path.suffix.lower() in _PACKED else path.name
     if head.startswith(b"PK\x03\x04") and path.suffix.lower() not in (".xlsx", ".npz"):
         with zipfile.ZipFile(path) as packed:
+            if "xl/workbook.xml" in packed.namelist():
+                return lambda: open(path, "rb"), path.name
             members = [
                 name
                 for name in packed.namelist()

@@ -97,6 +97,22 @@ def parse_dates(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: boo
     return Dates(values=read[best], gone=gone, odd=np.isnat(read[best]) & ~gone, format=best, doubt=doubt)
 
 
+def is_compact(least: float, most: float) -> bool:
+    """Say whether whole numbers between these may be days as 20240131 is one."""
+    return least >= 19000101 and most <= 21001231
+
+
+def compact_dates(values: np.ndarray) -> np.ndarray | None:
+    """Return whole numbers that are all days as 20240131 is one, from 1900 to 2100, as datetime64[us]; else None."""
+    if values.dtype != np.int64 or len(values) < 3 or not is_compact(values.min(), values.max()):
+        return None
+    months = (values // 10000 - 1970) * 12 + values // 100 % 100 - 1
+    days = months.astype("datetime64[M]").astype("datetime64[D]") + (values % 100 - 1)
+    valid = (values // 100 % 100 >= 1) & (values // 100 % 100 <= 12) & (values % 100 >= 1)
+    same = days.astype("datetime64[M]").astype(np.int64) == months
+    return days.astype("datetime64[us]") if bool((valid & same).all()) else None
+
+
 def parse_clock(words: Any, dialect: Dialect) -> tuple[np.ndarray, np.ndarray] | None:
     """Return times of day and durations (5:12, 05:12:30) as minutes f64[k] and what is missing, None if one is none."""
     import pyarrow.compute as pc

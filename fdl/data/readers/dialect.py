@@ -23,7 +23,7 @@ class Dialect:
     delimiter: between cells; " " any run of blanks, "" where a line is one cell.
     quote:     around cells that hold a delimiter; "" where quotes are characters like others.
     decimal:   "." or ","; "" where commas may be either decimal or thousands and nothing tells.
-    columns:   their names; skip: the lines above the first row.
+    columns:   their names; skip: the lines above the first row; in `--dialect`, those above the line of names.
     missing:   words that stand for a missing number besides the usual ones.
     dates:     the format of dates as `strptime` has it; "" where it is told from the cells.
     """
@@ -65,7 +65,7 @@ def parse_dialect(text: str) -> dict[str, Any]:
     header is yes, no, or the names of the columns with commas between them, for a file that has none. delimiter and
     quote may be called tab, space, comma and none; missing takes words with a slash between them.
     """
-    known = {field.name for field in fields(Dialect)} - {"columns", "skip"}
+    known = {field.name for field in fields(Dialect)} - {"columns"}
     given: dict[str, Any] = {}
     for part in text.split():
         name, equals, value = part.partition("=")
@@ -75,6 +75,10 @@ def parse_dialect(text: str) -> dict[str, Any]:
             given["header"] = value == "yes"
             if value not in ("yes", "no"):
                 given["columns"] = tuple(value.split(","))
+        elif name == "skip":
+            if not value.isdecimal():
+                raise ValueError(f"--dialect skip is {value!r}; give the number of lines above the names")
+            given[name] = int(value)
         elif name == "missing":
             given[name] = tuple(value.split("/"))
         elif name == "encoding":
@@ -98,7 +102,7 @@ def sniff(head: bytes, path: str, given: Mapping[str, Any], *, whole: bool) -> D
     lines = split_lines(text)
     if not whole and len(lines) > 1:
         lines.pop()  # cut off
-    skip, delimiter = _preamble(lines)
+    skip, delimiter = (given["skip"], None) if "skip" in given else _preamble(lines)
     lines = lines[skip:]
     if not any(line.strip() for line in lines):
         raise ValueError(f"{path} is empty; give a file with a line of names and a line per row")

@@ -213,4 +213,7 @@ def _advice(tables: Sequence[tuple[str, Path, RawTable]]) -> str:
     dialect = tables[0][2].dialect
     if dialect is None or not dialect.header:
         return ""
-    return "if the first line is no header, give --dialect=header=no, or the names: --dialect=header=a,b,…"
+    return (
+        "if the first line does not name the columns, give --dialect=header=no, the names as --dialect=header=a,b,…, "
+        "or the number of lines above them as --dialect=skip=1"
+    )

@@ -21,6 +21,7 @@ _CLEANED = (
     (r"[\x{2212}\x{2013}]", "-"),  # the minus of typesetters
     (rf"^([+-]?)\s*[{_SIGNS}]\s*([+-]?)", r"\1\2"),
     (rf"\s*[{_SIGNS}%]$", ""),
+    (rf"^\([{_SIGNS}]?\s*([0-9][0-9.,]*)\)$", r"-\1"),  # as accountants write what is owed
     (r"^([+-]?[0-9]*\.?[0-9]+)[dD]([+-]?[0-9]+)$", r"\1e\2"),  # Fortran's exponent
 )
 _GROUPS = {

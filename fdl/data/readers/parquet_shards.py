@@ -12,6 +12,7 @@ from fdl.core.cache_folder import cache_folder
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.cells import Texts, Words
 from fdl.data.readers.column_types import SENTINELS, Typed, as_text, type_column, type_json
+from fdl.data.readers.dates import is_compact
 from fdl.data.readers.dialect import Dialect
 from fdl.data.readers.row_store import RowStore, release_memory, store_rows
 from fdl.data.records import Column, Field, Records
@@ -156,7 +157,8 @@ def _by_statistics(paths: Sequence[Path], name: str, rows: int) -> Typed | None:
             least.append(seen.min)
             most.append(seen.max)
             missing += seen.null_count
-    if {float(min(least)), float(max(most))} & SENTINELS or max(most) - min(least) + 1 == rows:
+    first, last = min(least), max(most)
+    if {float(first), float(last)} & SENTINELS or last - first + 1 == rows or is_compact(first, last):
         return None
     whole = pa.types.is_integer(kind) and not missing
     return _number(whole)
