@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,7 @@ def _records(path: Path, kind: Kind, form: Form, found: ClassFiles) -> Records:
             for file, _ in rows:  # a video may be a folder of frames
                 yield from map(Path, frame_files(file) if os.path.isdir(file) else (file,))
 
+    whole = cache(lambda: fingerprint(every()))  # it is asked for by the run and by each split, and reads all files
     return Records(
         name=path.absolute().name,
         fields={
@@ -93,8 +94,8 @@ def _records(path: Path, kind: Kind, form: Form, found: ClassFiles) -> Records:
         read=reading_with(decoded),
         in_subprocess=in_subprocess if kind == "image" else None,
         supervised=(kind, "label"),
-        fingerprint=lambda: fingerprint(every()),
-        contents=lambda: quick_fingerprint(every()),
+        fingerprint=whole,
+        contents=lambda: quick_fingerprint(every(), whole),
         where=lambda split, index: files[split][index][0],
         stratified=True,
         notes=(*found.notes, *media.notes),

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,14 @@ def _with_media(records: Records, name: str, kind: Kind, get: Callable[[str, int
     def files() -> list[Path]:
         return [Path(str(get(split, i))) for split, i in items.places()] if by_files else []
 
+    whole = cache(lambda: fingerprint(files()))
     return replace(
         records,
         fields={**records.fields, name: media.field},
         read=reading_with(records.read, values),
         in_subprocess=in_subprocess if by_files and kind == "image" else None,
-        fingerprint=lambda: f"{records.fingerprint()} {fingerprint(files())}",
-        contents=lambda: f"{records.contents()} {quick_fingerprint(files())}",
+        fingerprint=lambda: f"{records.fingerprint()} {whole()}",
+        contents=lambda: f"{records.contents()} {quick_fingerprint(files(), whole)}",
         stratified=True,
         notes=(*records.notes, *(f"{name}: {note}" for note in media.notes)),
     )

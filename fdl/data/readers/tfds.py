@@ -6,6 +6,7 @@ import json
 import logging
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
                 f"{info.name} has no split {string!r}; it has {have}; slices are like train[:90%]"
             ) from error
     keys, place = info.supervised_keys, Path(builder.data_dir)
+    whole = cache(lambda: fingerprint(_files(place)))
     return Records(
         name=info.name,
         fields={field: _field(feature, page) for field, feature in _flatten("", info.features).items()},
@@ -51,8 +53,8 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
         read=_Opened(builder, strings, page).read,
         in_subprocess=lambda ask: _reading_apart(ask, place, strings, page),
         supervised=keys if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys) else None,
-        fingerprint=lambda: f"{fingerprint(_files(place))} {sorted(strings.items())}",
-        contents=lambda: quick_fingerprint(_files(place)),
+        fingerprint=lambda: f"{whole()} {sorted(strings.items())}",
+        contents=lambda: quick_fingerprint(_files(place), whole),
         stratified=sum(file.stat().st_size for file in _files(place)) <= _READ_TWICE,
     )
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from fdl.data import decoded_cache
 from fdl.data.modalities.images import images
 from fdl.data.pixels import decode_image
+from fdl.data.readers import folders
 from fdl.data.readers.find import find
 from fdl.data.readers.image_folder import image_folder
 from fdl.data.records import complete, keep_rows
@@ -261,3 +262,14 @@ def test_large_pictures_are_decoded_few_at_a_time(tmp_path, monkeypatch):
     whole = images(replace(records, read=read)).load("train").resident().arrays[0]
     assert len(whole) == 32
     assert max(seen[-11:]) == 3
+
+
+def test_all_files_are_read_once_to_know_them(tmp_path, monkeypatch):
+    write(tmp_path, count=20)
+    read = []
+    monkeypatch.setattr(folders, "fingerprint", lambda files: read.append(len(list(files))) or "known")
+    dataset = images(image_folder(tmp_path))
+    assert dataset.contents() == "known"
+    for split in dataset.spec.sizes:
+        dataset.load(split).resident()
+    assert read == [40]
