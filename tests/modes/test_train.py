@@ -263,7 +263,7 @@ def test_a_run_whose_folder_goes_ends_at_the_next_due_point_and_writes_no_more(t
         return 0.001 * next(ticks)
 
     with pytest.raises(Fault, match=r"was removed, replaced or taken by another run"):
-        fdl.train(tiny.experiment(executor="jit", save_every=8), run, log=lambda _: None, clock=clock)
+        fdl.train(tiny.experiment(executor="jit", save_every=8, evaluate_every=8), run, log=lambda _: None, clock=clock)
     assert [path.name for path in run.rglob("*")] == ([".lock"] if replaced else [])
     assert run.exists() == replaced
 
