@@ -223,7 +223,8 @@ Kind = Callable[[Path, random.Random], str | None]
 
 def each_kind(row: Row, tries: int, rng: random.Random, folder: Path, kinds: Mapping[str, Kind]) -> None:
     """Try kind after kind, each in a folder of its own: `kind(folder, rng)` says what went wrong, if anything did."""
-    for name, kind in cycle(kinds.items()):
+    order = rng.sample(sorted(kinds), len(kinds))  # so that several short sittings come to all of them
+    for name, kind in cycle((name, kinds[name]) for name in order):
         if row.over(tries):
             break
         place = folder / f"try{row.tries}"
