@@ -78,7 +78,7 @@ def hold(folder: Path, patience: float = 0.5, log: Callable[[str], None] = print
 
 def refuse_held(folder: Path) -> None:
     """Raise a ValueError where another run holds the folder now, as far as the kernel knows."""
-    if (folder / NAME).exists():
+    if os.path.exists(folder / NAME):  # False too of a name that is too long, which is refused when it is opened
         handle = _opened(folder)
         try:
             _locked(folder, handle, 0.5)

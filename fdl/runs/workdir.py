@@ -6,6 +6,7 @@ checkpoints/ · report.json.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,9 +41,9 @@ def local(path: Path | str, flag: str = "workdir") -> Path:
 
 def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
     """Raise a ValueError where a folder cannot become this run's: it holds another run, or something else."""
-    if (path / "experiment.json").exists():
+    if os.path.exists(path / "experiment.json"):  # False too of a name that is too long, which the lock refuses
         refuse_other(path, identity)
-    elif path.exists() and (not path.is_dir() or any(not x.name.startswith(".") for x in path.iterdir())):
+    elif os.path.exists(path) and (not path.is_dir() or any(not x.name.startswith(".") for x in path.iterdir())):
         raise ValueError(f"--workdir={path} is not empty and holds no run; choose an empty or new folder")
 
 

@@ -97,3 +97,13 @@ def test_without_locks_who_comes_back_from_the_dead_finds_its_folder_taken(tmp_p
         with pytest.raises(Fault, match="taken"):
             held.check()
     assert "pid 2" in (tmp_path / lock.NAME).read_text()
+
+
+def test_a_name_that_is_too_long_is_refused_in_one_line(tmp_path):
+    folder = tmp_path / ("x" * 300)
+    lock.refuse_held(folder)
+    with pytest.raises(ValueError, match=r"cannot be written to \(File name too long\)"):
+        lock.hold(folder).__enter__()
+    with pytest.raises(ValueError, match="is no plain file; remove it"):
+        os.mkfifo(tmp_path / lock.NAME)
+        lock.refuse_held(tmp_path)
