@@ -104,6 +104,6 @@ def test_a_name_that_is_too_long_is_refused_in_one_line(tmp_path):
     lock.refuse_held(folder)
     with pytest.raises(ValueError, match=r"cannot be written to \(File name too long\)"):
         lock.hold(folder).__enter__()
+    os.mkfifo(tmp_path / lock.NAME)
     with pytest.raises(ValueError, match="is no plain file; remove it"):
-        os.mkfifo(tmp_path / lock.NAME)
         lock.refuse_held(tmp_path)
