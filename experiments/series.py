@@ -51,6 +51,7 @@ def experiment(
         season=season,
     )
     spec = data.spec
+    length, horizon = spec.inputs.shape[0], spec.outputs
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size)
     models: dict[str, nn.Module] = {

@@ -14,6 +14,7 @@ import numpy as np
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
 from fdl.data.modalities.series_rows import Gaps, Rows, series_rows, time_column, whole
 from fdl.data.modalities.standardise import standardisation
+from fdl.data.modalities.windowed import is_windowed, windowed
 from fdl.data.records import Records
 from fdl.data.split import pick
 
@@ -39,12 +40,15 @@ def series(
     time:  a column of dates or numbers to sort by; the only one of dates where empty, and the rows as they stand where
            there is none. group: a column that says which of several series a row is of.
     gaps:  whether windows may reach over a leap in time ("join") or not.
+    Sets of windows, arrays `past` and `future`, are taken as they are (see `windowed`).
     Columns besides the target that are named as inputs are only read up to the present. The last 10 % in time are the
     test, the 10 % before them the validation. A missing number takes the last known one of its series, and is never a
     target. Training windows begin at every place; evaluation forecasts every place once, in steps of H.
     """
     if min(length, horizon, season) < 1:
         raise ValueError(f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each")
+    if is_windowed(records, target):
+        return windowed(records, season=season)
     goal = records.choose(target, "target", ("number",), besides=tuple(filter(None, (time, group))))
     used = [goal, *(name for name in inputs if name != goal)]
     for name in used:

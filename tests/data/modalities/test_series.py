@@ -117,3 +117,28 @@ def test_what_nothing_comes_before_is_left_out_and_counted(tmp_path):
     past, coming, weights = seen(data, "train")
     assert past.min() >= 3 - 1e-3
     assert len(coming[weights > 0]) == 160 - 7 - 1
+
+
+@pytest.mark.parametrize(("stride", "kind"), [(1, "npz"), (3, "npz"), (7, "npz"), (1, "parquet")])
+def test_windows_that_overlap_never_straddle_two_splits(tmp_path, stride, kind):
+    values = np.arange(700.0)  # each value is its own place in time
+    starts = np.arange(0, 690, stride)
+    past, future = (values[starts[:, None] + offsets] for offsets in (np.arange(5), 5 + np.arange(2)))
+    if kind == "npz":
+        np.savez(tmp_path / "a.npz", past=past, future=future)
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.table({"past": list(past), "future": list(future)}), tmp_path / "a.parquet")
+    data = series(find(str(tmp_path / f"a.{kind}"), kind="series"))
+    assert data.spec.inputs.shape == (5, 1)
+    assert data.spec.targets.shape == (2,)
+    places = {}
+    for split in ("train", "validation", "test"):
+        raw, coming, _ = seen(data, split)
+        places[split] = set(np.round(np.concatenate([raw, coming], axis=1)).ravel().astype(int).tolist())
+    assert max(places["train"]) < min(places["validation"])
+    assert max(places["validation"]) < min(places["test"])
+    assert any("straddle" in note for note in data.notes) == (stride < 5)
+    assert data.fitted["seasonal_naive"]["test"]["mae"] == 1.5
