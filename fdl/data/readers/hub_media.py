@@ -99,7 +99,12 @@ def table_beside(path: Path, how: Reading | None, page: str) -> Records | None:
         if file.is_file() and file.name[0] not in "._" and suffix_of(file) in TABLES
     ]
     if len(tables) == 1:
-        records = attach(table_file(tables[0], how), {"train": path}, page, needed=False)
+        try:
+            records = attach(table_file(tables[0], how), {"train": path}, page, needed=False)
+        except ValueError:
+            if sum(entry.is_dir() and entry.name[0] not in "._" for entry in path.iterdir()) > 1:
+                return None  # folders of classes, with some other table beside them
+            raise
         return records if any(field.kind == page for field in records.fields.values()) else None
     files = {
         split: file

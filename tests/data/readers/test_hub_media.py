@@ -201,3 +201,13 @@ def test_ids_without_a_suffix_name_files_of_one(tmp_path, ids):
     assert records.fields["label"].kind == "number"  # though 0.png and 1.png are there
     assert images(records, target="label").spec.classes == 2
     assert np.array_equal(records.read("train", np.array([7]), ("id",))["id"][0], pixels(7))
+
+
+def test_a_table_that_names_no_files_is_no_hindrance_beside_class_folders(tmp_path):
+    for name in ("cat", "dog"):
+        write(tmp_path / name, 12)
+    for text in ("a,b\n1,2\n3\n", "x,y\n1,2\n"):  # a broken one, and one of something else
+        (tmp_path / "notes.csv").write_text(text)
+        records = find(str(tmp_path), kind="image")
+        assert records.fields["label"].names == ("cat", "dog")
+        assert "not read, files that are no pictures: 1 .csv" in records.notes
