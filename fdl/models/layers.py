@@ -66,6 +66,11 @@ class BatchNorm(nn.Module):
 
         mean, var = running_mean.value, running_var.value
         if train:
+            if math.prod(x.shape[:-1]) == 1 and not self.is_initializing() and not data_axis.mapped():
+                raise ValueError(
+                    f"batch norm of {list(x.shape)} has one value per channel, which it makes 0 whatever it is; give "
+                    "more examples per (micro-)batch, or another norm"
+                )
             mean, var, anything = _moments(x, weights, running=(mean, var))
             if not self.is_initializing():
                 rate = jnp.where(anything, 1 - self.momentum, 0)

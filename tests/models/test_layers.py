@@ -183,3 +183,12 @@ def test_convolution_equals_flax_in_every_number_of_dimensions(dimensions):
 
 def test_a_dimension_shorter_than_the_window_is_pooled_whole():
     assert max_pool(jnp.ones((1, 1, 5, 2))).shape == (1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (1, 1, 1, 4)])
+def test_batch_norm_of_one_value_is_refused_and_evaluates_all_the_same(shape):
+    x = np.ones(shape, np.float32)
+    held = drawn.variables(BatchNorm(), x, train=True)
+    with pytest.raises(ValueError, match="has one value per channel, which it makes 0 whatever it is; give more"):
+        BatchNorm().apply(held, x, train=True, mutable=["batch_stats"])
+    assert np.all(np.isfinite(BatchNorm().apply(held, x, train=False)))

@@ -1,15 +1,20 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from safetensors.numpy import save_file
 
+import tiny
+from fdl import optim
+from fdl.core.optimizer_state import evaluated
 from fdl.core.types import TrainState
 from fdl.models import BERT, ResNet, gpt
 from fdl.models.bert import bert_variables
 from fdl.models.gpt import gpt2_variables
 from fdl.models.pretrained import fill, published, read
 from fdl.models.resnet import resnet_variables
+from fdl.modes.train import train
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.checkpoints.warm_start import of_run
 
@@ -52,6 +57,17 @@ def test_a_run_begins_where_another_ended(tmp_path):
     assert begun["params"]["body"]["pooler"]["bias"] is drawn["params"]["body"]["pooler"]["bias"]
     with pytest.raises(ValueError, match="holds no checkpoint to begin with"):
         of_run(tmp_path / "absent")(drawn)
+
+
+def test_a_run_begins_with_the_weights_that_another_was_evaluated_with(tmp_path):
+    """The average, that is, wherever it is nested, and the weights themselves where none is kept."""
+    nested = optim.frozen(optax.chain(optax.clip(1.0), optim.ema(optax.adam(0.1), 0.9)), ["Dense_0"])
+    made = tiny.experiment(optimizer=nested, executor="jit")
+    train(made, tmp_path, log=str)
+    state = Checkpoints(tmp_path / "checkpoints").restore(12, made.abstract())
+    begun = of_run(tmp_path)({"params": made.init().params})
+    tiny.same(begun["params"], evaluated(state.params, state.opt_state))
+    assert np.any(begun["params"]["Dense_1"]["kernel"] != state.params["Dense_1"]["kernel"])
 
 
 def test_what_is_missing_or_misshapen_is_named():

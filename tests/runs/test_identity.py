@@ -80,7 +80,7 @@ CHANGES = {
     "activation": ({"model": MLP(outputs=3, hidden=(4,), activation=nn.tanh)}, "model.activation is absent there"),
     "own activation": ({"model": MLP(outputs=3, hidden=(4,), activation=steeper)}, "test_identity:steeper' here"),
     "model": ({"model": Own()}, "model.class"),
-    "task": ({"task": classify(3, smoothing=0.1)}, "task.sums.smoothing is 0 there and 0.1 here"),
+    "task": ({"task": classify(3, smoothing=0.1)}, "task.sums.smoothing is 0.0 there and 0.1 here"),
     "augment": ({"dataset": replace(from_arrays(), augment=augment.mixup(3))}, "data is"),
     "start": ({"init_from": lambda variables: variables}, "init_from"),
 }

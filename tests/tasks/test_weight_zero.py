@@ -133,3 +133,11 @@ def test_inputs_that_are_predicted_by_nobody_are_seen_all_the_same() -> None:
 
     forward(Spy(), {}, {}, batch)
     np.testing.assert_array_equal(seen[0][:, :, 0], [[1, 1, 1, 1], [0, 0, 0, 0]])
+
+
+def test_a_smoothed_loss_is_that_of_the_tokens_that_weigh() -> None:
+    task, logits, targets = classify(5, smoothing=0.2), normal(6, 4, 5), RNG.integers(0, 5, (6, 4))
+    kept = TOKENS > 0
+    whole = task.finish(task(logits, Batch(None, targets, TOKENS)))
+    alone = task.finish(task(logits[kept], Batch(None, targets[kept], TOKENS[kept])))
+    np.testing.assert_allclose(whole["loss"], alone["loss"], rtol=1e-6)

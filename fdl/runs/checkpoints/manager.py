@@ -35,7 +35,7 @@ from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
 from fdl.runs.checkpoints.orbax_io import orbax, read, restore, solid
 from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece, read_pieces
-from fdl.runs.checkpoints.structure import leaves, name_now, plain, refuse_other_structure
+from fdl.runs.checkpoints.structure import averaged_params, leaves, name_now, plain, refuse_other_structure
 
 KEPT = 2  # the newest and one to fall back on; the best is kept besides
 
@@ -158,13 +158,20 @@ class Checkpoints:
         return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
     def variables(self, step: int) -> dict[str, Any]:
-        """Return the variables of a step as host arrays, whatever the optimizer beside them was; raise Damaged."""
-        if "pieces" in self.verify(step):
+        """Return the variables that a step is evaluated with, as host arrays: averaged weights where there are some.
+
+        Whatever the optimizer beside them was; raises Damaged.
+        """
+        commit = self.verify(step)
+        if "pieces" in commit:
             raise ValueError(
                 f"{self.folder / str(step)} is in pieces, of several processes; evaluate it with its own page"
             )
         state = restore(self.folder / str(step) / "state")
-        return {"params": state["params"], **state["extras" if "extras" in state else "model_state"]}
+        return {
+            "params": averaged_params(state, commit["leaves"]),
+            **state["extras" if "extras" in state else "model_state"],
+        }
 
     def verify(self, step: int) -> dict[str, Any]:
         """Return the commit of a step: meta, leaves and files; raise Damaged where a file is not what was written.

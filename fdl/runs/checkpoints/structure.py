@@ -1,6 +1,7 @@
 """The structure of a train state: its leaves by name, and whether two structures are the same."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,3 +70,23 @@ def refuse_other_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]],
     theirs = {name: f"{leaf['dtype']}{leaf['shape']}" for name, leaf in saved.items()}
     if differing := differences(theirs, ours, THERE_AND_HERE):
         raise ValueError(f"{folder} of fdl {by} holds another state: {first_few(differing)}; choose another run folder")
+
+
+def averaged_params(state: Mapping[str, Any], names: Iterable[str]) -> PyTree:
+    """Return the parameters of a raw state, each replaced by its moving average where the optimizer kept one.
+
+    state: as Orbax reads it without a structure, nested dictionaries and lists; names: those of its leaves.
+    """
+    params = jax.tree.map(lambda leaf: leaf, state["params"])  # the dictionaries are new, the arrays the same
+    for name in names:
+        if found := re.fullmatch(r"(.*\b(?:EmaState|Averaged)\.average)/(.+)", name):
+            average = _at(state, [key.rpartition(".")[2] for key in found[1].split("/")])
+            *modules, last = found[2].split("/")
+            _at(params, modules)[last] = _at(average, [*modules, last])
+    return params
+
+
+def _at(tree: Any, keys: Iterable[str]) -> Any:
+    for key in keys:
+        tree = tree[int(key)] if isinstance(tree, list | tuple) else tree[key]
+    return tree
