@@ -147,11 +147,12 @@ class Experiment:
 
     def example(self, batch_size: int = 1) -> Batch:
         """Return a batch of zeros with the model's input shapes."""
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.dataset.shapes(batch_size))
+        result: Batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.dataset.shapes(batch_size))
+        return result
 
     def init(self) -> TrainState:
         """Return the state at step 0."""
-        state = jax.jit(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))()
+        state: TrainState = jax.jit(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))()
         if self.init_from is None:
             return state
         model_state = jax.tree.map(jnp.asarray, dict(self.init_from({"params": state.params, **state.model_state})))
@@ -164,7 +165,8 @@ class Experiment:
 
     @cached_property  # tracing a deep model takes seconds, and its shapes are needed several times
     def _abstract(self) -> TrainState:
-        return jax.eval_shape(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))
+        result: TrainState = jax.eval_shape(lambda: steps.init(self.model, self.optimizer, self.example(), self.seed))
+        return result
 
 
 def load(name: str, **knobs: Any) -> Experiment:

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -23,7 +23,17 @@ TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PRE
 WIDTH = 80  # columns of the default terminal
 
 
-class Words(flags.ArgumentParser):
+if TYPE_CHECKING:
+    TextParser = flags.ArgumentParser[str]
+    TupleParser = flags.ArgumentParser[tuple[Any, ...]]
+    MappingParser = flags.ArgumentParser[dict[str, int]]
+    AnyFlag = flags.Flag[Any]
+else:  # absl-py 1.4, which Colab has, knows no types of them
+    TextParser = TupleParser = MappingParser = flags.ArgumentParser
+    AnyFlag = flags.Flag
+
+
+class Words(TextParser):
     """Parses any text."""
 
     def flag_type(self) -> str:
@@ -61,7 +71,7 @@ class Number(flags.FloatParser):
         return "number"
 
 
-class Several(flags.ArgumentParser):
+class Several(TupleParser):
     """Parses `1,2,3` into a tuple of one kind."""
 
     def __init__(self, kind: type):
@@ -82,7 +92,7 @@ class Several(flags.ArgumentParser):
         return f"{words.get(self.kind, self.kind.__name__)} with commas between"
 
 
-class Axes(flags.ArgumentParser):
+class Axes(MappingParser):
     """Parses `data:2,model:4` into a mapping."""
 
     def parse(self, argument: str) -> dict[str, int]:
@@ -111,7 +121,8 @@ class Group:
     def several(self, name: str, default: Sequence[Any] | None, help_text: str, kind: type = str) -> None:
         """Define a flag that takes comma-separated values of one kind."""
         given = None if default is None else ",".join(map(str, default))
-        flags.DEFINE(Several(kind), name, given, help_text, serializer=flags.CsvListSerializer(","), **self.at)
+        parser: Any = Several(kind)  # its default is written as on the command line
+        flags.DEFINE(parser, name, given, help_text, serializer=flags.CsvListSerializer(","), **self.at)
 
     def choice(self, name: str, default: str | None, choices: Sequence[str], help_text: str) -> None:
         """Define a flag that takes one of these choices."""
@@ -234,7 +245,7 @@ def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
             define[knob.kind](knob.name, knob.default, help_text)
 
 
-def groups(found: flags.FlagValues) -> dict[str, list[flags.Flag[Any]]]:
+def groups(found: flags.FlagValues) -> dict[str, list[AnyFlag]]:
     """Return the flags by title."""
     return {title: found.flags_by_module_dict().get(title, []) for title in TITLES}
 
@@ -252,12 +263,12 @@ def usage(found: flags.FlagValues, page: pages.Page, command: str, about: str) -
     return "\n\n".join(parts)
 
 
-def _line(flag: flags.Flag[Any]) -> str:
+def _line(flag: AnyFlag) -> str:
     value = shown(flag.default) if isinstance(flag.default, float) else (flag.default_as_str or "").strip("'")
     return _wrapped(f"  --{flag.name}={value}  ({_type(flag)})  {_help(flag)}", indent=6)
 
 
-def _type(flag: flags.Flag[Any]) -> str:
+def _type(flag: AnyFlag) -> str:
     """Return the type of a flag as shown in the help."""
     parser = flag.parser
     if isinstance(parser, flags.EnumParser):
@@ -268,7 +279,7 @@ def _type(flag: flags.Flag[Any]) -> str:
     return str(parser.flag_type())
 
 
-def _help(flag: flags.Flag[Any]) -> str:
+def _help(flag: AnyFlag) -> str:
     """Return the help of a flag without absl's prefix of choices."""
     text = flag.help or ""
     return text.split(">: ", 1)[-1] if isinstance(flag.parser, flags.EnumParser) and text.startswith("<") else text

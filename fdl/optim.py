@@ -36,7 +36,7 @@ def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 
 def decay_mask(params: PyTree) -> PyTree:
     """Return for each parameter whether weight decay applies: to kernels, not to biases, scales and vectors."""
 
-    def decays(path: tuple, leaf: jax.Array) -> bool:
+    def decays(path: tuple[Any, ...], leaf: jax.Array) -> bool:
         return leaf.ndim > 1 and jax.tree_util.keystr(path[-1:], simple=True) not in ("bias", "scale")
 
     return jax.tree_util.tree_map_with_path(decays, params)
@@ -77,7 +77,7 @@ def muon(
     _refuse_negative("weight_decay", weight_decay)
 
     def sides(params: PyTree) -> PyTree:
-        def cut(path: tuple, leaf: jax.Array, decays: bool) -> contrib.MuonDimensionNumbers | None:
+        def cut(path: tuple[Any, ...], leaf: jax.Array, decays: bool) -> contrib.MuonDimensionNumbers | None:
             if not decays or jax.tree_util.keystr(path[-1:], simple=True) == "embedding":
                 return None
             places = range(leaf.ndim)
@@ -122,7 +122,7 @@ def groups(
     """
 
     def labels(params: PyTree) -> PyTree:
-        def longest(path: tuple, _: Array) -> str:
+        def longest(path: tuple[Any, ...], _: Array) -> str:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             return max((part for part in parts if f"{name}/".startswith(f"{part}/")), key=len, default="")
 

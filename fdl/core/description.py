@@ -19,6 +19,7 @@ from pathlib import PurePath
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -85,7 +86,7 @@ class _Describer:
     def array(self, value: np.ndarray | jax.Array) -> Any:
         if isinstance(value, jax.core.Tracer):
             raise UndescribedError("a number that JAX traces has no value yet; describe it outside of the program")
-        typed = isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+        typed = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(value) if typed else value)
         if array.dtype.kind == "O":
             return [self.value(item) for item in array.reshape(-1)]

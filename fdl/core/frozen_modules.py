@@ -31,7 +31,7 @@ def in_evaluation_mode(frozen: Sequence[str]) -> AbstractContextManager[None]:
 def keep(frozen: Sequence[str], updated: PyTree, model_state: PyTree) -> PyTree:
     """Return the updated model state with the old one below the frozen module paths."""
 
-    def one(path: tuple, new: Array, old: Array) -> Array:
+    def one(path: tuple[Any, ...], new: Array, old: Array) -> Array:
         return old if _is_below(jax.tree_util.keystr(path[1:], simple=True, separator="/"), frozen) else new
 
     return jax.tree_util.tree_map_with_path(one, updated, model_state) if frozen else updated

@@ -32,7 +32,8 @@ def recorded(factory: Callable[P, Result]) -> Callable[P, Result]:
         made = factory(*args, **kwargs)
         recipe = Recipe(name_of(factory), _given(factory, args, kwargs))
         if isinstance(made, optax.GradientTransformation):
-            return made._replace(update=_carrying(made.update, recipe))
+            result: Result = made._replace(update=_carrying(made.update, recipe))
+            return result
         return _carrying(made, recipe) if inspect.isfunction(made) else made
 
     return make
@@ -63,7 +64,7 @@ def _carrying(function: Any, recipe: Recipe) -> Any:
     return same
 
 
-def _given(factory: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _given(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments by name, less those that are the default: a later version may have more of them."""
     try:
         signature = inspect.signature(factory)

@@ -98,7 +98,8 @@ def recolour(strength: float = 0.2) -> Augment:
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         brightness, contrast = jax.random.uniform(key, (2,), minval=-strength, maxval=strength)
         mean = jnp.mean(x)
-        return ((x - mean) * (1 + contrast) + mean + brightness).astype(x.dtype)
+        result: jax.Array = ((x - mean) * (1 + contrast) + mean + brightness).astype(x.dtype)
+        return result
 
     return each(one)
 
@@ -113,7 +114,8 @@ def mask(*, time: float = 0.1, frequency: float = 0.1) -> Augment:
         begin, long = jax.random.uniform(key, (2,))
         begin, long = begin * length, long * share * length
         place = jnp.arange(length)
-        return (place >= begin) & (place < begin + long)
+        result: jax.Array = (place >= begin) & (place < begin + long)
+        return result
 
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         keys = jax.random.split(key)

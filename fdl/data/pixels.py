@@ -186,7 +186,8 @@ def _spng() -> Callable[[bytes], np.ndarray] | None:
         from pyspng import load
     except ImportError:
         return None
-    return load
+    decode: Callable[[bytes], np.ndarray] = load
+    return decode
 
 
 def _plain_png(data: bytes, channels: int | None) -> np.ndarray | None:

@@ -198,7 +198,8 @@ def is_missing(column: Column) -> np.ndarray:
     if isinstance(column, np.ndarray) and column.dtype.kind != "O":
         flat = column.reshape(len(column), -1)
         if column.dtype.kind in "fM":
-            return np.any(np.isnat(flat) if column.dtype.kind == "M" else np.isnan(flat), axis=1)
+            result: np.ndarray = np.any(np.isnat(flat) if column.dtype.kind == "M" else np.isnan(flat), axis=1)
+            return result
         return np.any(flat == "", axis=1) if column.dtype.kind == "U" else np.zeros(len(column), bool)
     return np.array([_is_missing(value) for value in column], bool)
 
@@ -213,7 +214,8 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
         return None
     if isinstance(labels, Texts):
         place = np.argsort(np.argsort(labels.strings, kind="stable")) + 1
-        return np.append(place, 0).astype(np.int32)[labels.codes]
+        result: np.ndarray | None = np.append(place, 0).astype(np.int32)[labels.codes]
+        return result
     if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
         different = np.unique(labels)
         place = np.argsort(np.argsort(different.astype(str), kind="stable"))

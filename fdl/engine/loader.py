@@ -117,7 +117,8 @@ class Stream:
             begin = number * self.block
             part = slice(max(step - begin, 0), step + count - begin)
             parts.append(jax.tree.map(lambda leaf, part=part: leaf[part], self.pending[number].result()))
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        result: Batch = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return result
 
     def start(self, step: int) -> None:
         """Choose the number of batches per block, and whether to decode in subprocesses or threads."""
@@ -169,4 +170,5 @@ def pad_to_global(batch: Batch, local: slice, size: int) -> Batch:
         filled[:, local] = leaf
         return filled
 
-    return jax.tree.map(padded, batch)
+    result: Batch = jax.tree.map(padded, batch)
+    return result

@@ -55,5 +55,7 @@ def prepare(experiment: Experiment, *, trains: bool = False) -> executors.Execut
 def initial_state(experiment: Experiment, executor: executors.Executor) -> TrainState:
     """Return the placed state at step 0; a state that is sharded is never materialised whole on one device."""
     if experiment.mesh and experiment.init_from is None:
-        return executor.make_state(experiment.init)
-    return executor.put_state(experiment.init())
+        result: TrainState = executor.make_state(experiment.init)
+        return result
+    result = executor.put_state(experiment.init())
+    return result

@@ -58,11 +58,13 @@ class Population:
         if first.init_from is not None:
             raise ValueError("the members of a population start from random weights; leave out published weights")
         with self._naming():
-            return jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
+            result: TrainState = jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
+            return result
 
     def abstract(self) -> TrainState:
         """Return the shapes of the states at step 0; nothing is allocated."""
-        return jax.eval_shape(self.init)
+        result: TrainState = jax.eval_shape(self.init)
+        return result
 
     def training_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
         """Return the Step of all members: `(states, rows [P, B], values, arrays)`."""
@@ -96,7 +98,8 @@ class Population:
             seed: loader.training_rows(seed, step, count, batch_size=first.batch_size, size=size)
             for seed in set(map(int, seeds))
         }
-        return jax.tree.map(lambda *leaves: np.stack(leaves, 1), *(rows[int(seed)] for seed in seeds))
+        result: Rows = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *(rows[int(seed)] for seed in seeds))
+        return result
 
 
 def members(seeds: int | None, settings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

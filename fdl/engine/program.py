@@ -178,7 +178,7 @@ class Evaluation:
 
         self.call, self.rows, _ = compile_step(experiment, executor, step, split, source, rows, self.calls)
 
-    def __call__(self, state: TrainState) -> tuple[TrainState, dict]:
+    def __call__(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Return the state and the metrics of the split, including `n`."""
         sums: list[Sums] = []
         for after, more in each_call(self.call, state, (self.rows(index, 1) for index in range(self.calls))):

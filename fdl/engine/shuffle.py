@@ -26,7 +26,8 @@ _HALF = np.uint64(32)
 
 def order(seed: int, step: int, *, batch_size: int, size: int) -> np.ndarray:
     """Return i64[B]: the rows of the batch of this step."""
-    return orders(seed, step, 1, batch_size=batch_size, size=size)[0]
+    result: np.ndarray = orders(seed, step, 1, batch_size=batch_size, size=size)[0]
+    return result
 
 
 def orders(seed: int, first_step: int, steps: int, *, batch_size: int, size: int) -> np.ndarray:
@@ -63,7 +64,8 @@ def _round_keys(seed: int, epoch: int, epochs: int, rounds: int) -> np.ndarray:
     keys = (count + np.uint64(1)) * _MIX + root
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
+    result: np.ndarray = keys ^ (keys >> np.uint64(31))
+    return result
 
 
 def _permute(rows: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:

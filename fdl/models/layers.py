@@ -126,9 +126,11 @@ def normalise(
     if kind == "batch":
         return BatchNorm(dtype=dtype)(x, weights=weights, train=train)
     if kind == "layer":
-        return nn.LayerNorm(dtype=dtype)(x)
+        result: jax.Array = nn.LayerNorm(dtype=dtype)(x)
+        return result
     if kind == "group":
-        return nn.GroupNorm(num_groups=math.gcd(32, x.shape[-1]), dtype=dtype)(x)
+        result = nn.GroupNorm(num_groups=math.gcd(32, x.shape[-1]), dtype=dtype)(x)
+        return result
     if kind != "none":
         raise ValueError(f"norm {kind!r} is unknown; choose none, batch, layer or group")
     return x

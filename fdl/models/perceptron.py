@@ -26,4 +26,5 @@ class Perceptron(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, *, train: bool = False) -> jax.Array:
         """Return f32[B, outputs] from `inputs: f32[B, ...]`, flattened."""
-        return self.activation(nn.Dense(self.outputs)(jnp.reshape(inputs, (inputs.shape[0], -1))))
+        result: jax.Array = self.activation(nn.Dense(self.outputs)(jnp.reshape(inputs, (inputs.shape[0], -1))))
+        return result

@@ -6,6 +6,7 @@ Each model's module holds the conversion of tensor names (`gpt2_variables`, `ber
 import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -55,7 +56,7 @@ def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> 
         for path, leaf in jax.tree_util.tree_flatten_with_path(published)[0]
     }
 
-    def leaf(path: tuple, ours: jax.Array) -> jax.Array | np.ndarray:
+    def leaf(path: tuple[Any, ...], ours: jax.Array) -> jax.Array | np.ndarray:
         name, inside = (jax.tree_util.keystr(part, simple=True, separator="/") for part in (path, path[1:]))
         if any(f"{inside}/".startswith(f"{module}/") for module in fresh):
             return ours
@@ -67,6 +68,7 @@ def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> 
             raise ValueError(
                 f"{name} is {list(available[name].shape)} in the weights and {list(ours.shape)} in the model"
             )
-        return available[name].astype(ours.dtype)
+        result: jax.Array | np.ndarray = available[name].astype(ours.dtype)
+        return result
 
     return jax.tree_util.tree_map_with_path(leaf, initial)

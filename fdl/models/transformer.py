@@ -170,7 +170,8 @@ class Block(nn.Module):
             drop = Dropout(self.dropout)
             if self.norm_first:
                 return materialize(x + drop(sublayer(norm(x)), train=train))
-            return norm(materialize(x + drop(sublayer(x), train=train)))
+            result: jax.Array = norm(materialize(x + drop(sublayer(x), train=train)))
+            return result
 
         def attention(x: jax.Array) -> jax.Array:
             layer = Attention(

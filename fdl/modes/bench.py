@@ -226,7 +226,9 @@ def report(result: dict[str, Any], log: Callable[[str], None]) -> None:
         log(result["against_baseline"])
 
 
-def peak(experiment: Experiment, *, log: Callable[[str], None] = print, clock: Clock = time.perf_counter) -> dict:
+def peak(
+    experiment: Experiment, *, log: Callable[[str], None] = print, clock: Clock = time.perf_counter
+) -> dict[str, Any]:
     """Measure and print the peak performance of the device, without a model."""
     executor = make_executor(experiment)
     found = calibrate(executor, clock)

@@ -66,7 +66,8 @@ def study(
 
 
 def _folder(trial: "Trial | FrozenTrial") -> str:
-    return trial.user_attrs.get("folder", str(trial.number))
+    result: str = trial.user_attrs.get("folder", str(trial.number))
+    return result
 
 
 def _is_abandoned(folder: Path) -> bool:

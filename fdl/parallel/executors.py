@@ -63,7 +63,8 @@ class Executor:
     def compile(self, step: Step, state: PyTree, chunk: PyTree, *constants: PyTree) -> Step:
         """Return the step compiled for these shapes and shardings."""
         with _without_compile_cache(self.devices):
-            return self.lower(step, state, chunk, *constants).compile()
+            result: Step = self.lower(step, state, chunk, *constants).compile()
+            return result
 
     def make_state(self, init: Callable[[], PyTree]) -> PyTree:
         """Return the state that `init` computes, each device computing and holding only its shards."""
@@ -212,7 +213,7 @@ def mesh(
         return slice(min(start for start, _, _ in local), max(stop for _, stop, _ in local))
 
     def layout(state: PyTree) -> PyTree:
-        def at(path: tuple, leaf: Any) -> NamedSharding:
+        def at(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
             return NamedSharding(grid, partition_spec(leaf.shape, logical_axes(path, names or {}), shape))
 
         return jax.tree_util.tree_map_with_path(at, state)

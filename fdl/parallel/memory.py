@@ -19,7 +19,8 @@ def free(device: "jax.Device") -> int:
     """Return the free bytes of a device's memory, or for the CPU those that the host grants this process."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+        result: int = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+        return result
     return max(min(_free_on_host()), 0) + allocator_free_bytes()
 
 
@@ -51,7 +52,8 @@ def allocator_free_bytes() -> int:
     if mallinfo2 is None:
         return 0
     mallinfo2.restype = _Mallinfo
-    return mallinfo2().fordblks
+    result: int = mallinfo2().fordblks
+    return result
 
 
 def keep_freed_memory() -> bool:

@@ -73,7 +73,8 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
 
 def count() -> int:
     """Return the number of processes."""
-    return jax.process_count()
+    result: int = jax.process_count()
+    return result
 
 
 def index() -> int:

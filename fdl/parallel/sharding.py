@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -25,7 +26,7 @@ RULES = {"heads": MODEL, "hidden": MODEL, "vocabulary": MODEL}
 SMALL = 1024  # elements below which an array is replicated under FSDP
 
 
-def logical_axes(path: tuple, names: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+def logical_axes(path: tuple[Any, ...], names: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
     """Return the logical axis names of a leaf of a state: those of the parameter whose path is a suffix of its path.
 
     So the optimizer's moments and averages are sharded as their parameters are.
@@ -62,7 +63,8 @@ def put_global(tree: PyTree, where: PyTree) -> PyTree:
 
 
 def _put_leaf(leaf: Any, where: NamedSharding) -> jax.Array:
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_put_leaf(jax.random.key_data(leaf), where))
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        result: jax.Array = jax.random.wrap_key_data(_put_leaf(jax.random.key_data(leaf), where))
+        return result
     host = np.asarray(leaf)
     return jax.make_array_from_callback(host.shape, where, lambda index: host[index])

@@ -38,11 +38,13 @@ def _cost(eqn: Any) -> float:
     if name == "dot_general":
         (contract, _), _ = eqn.params["dimension_numbers"]
         lhs = eqn.invars[0].aval.shape
-        return 2.0 * prod(eqn.outvars[0].aval.shape) * prod(lhs[i] for i in contract)
+        result: float = 2.0 * prod(eqn.outvars[0].aval.shape) * prod(lhs[i] for i in contract)
+        return result
     if name == "conv_general_dilated":
         numbers = eqn.params["dimension_numbers"]
         kernel = eqn.invars[1].aval.shape
         # The gradient of a strided convolution dilates its input with zeros, which are not counted as work.
         per_output = prod(kernel) / kernel[numbers.rhs_spec[0]] / prod(eqn.params["lhs_dilation"])
-        return 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
+        result = 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
+        return result
     return 0.0

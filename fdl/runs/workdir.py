@@ -91,7 +91,7 @@ def finished(path: Path, log: Callable[[str], None]) -> dict[str, Any] | None:
 
 def read_report(file: Path) -> dict[str, Any]:
     """Return a report.json; raise a ValueError where it is not the report of a run."""
-    report = read_json(file)
+    report: dict[str, Any] = read_json(file)
     metrics = report.get("metrics") if isinstance(report, dict) else None
     splits = metrics.values() if isinstance(metrics, dict) else [None]
     if not all(isinstance(values, dict) for values in splits) or not isinstance(report.get("step"), int):

@@ -111,7 +111,8 @@ def losses(outputs: Mapping[str, Array], boxes: Array, labels: Array, radius: fl
         (1, 2)
     )
     box_loss = jnp.sum(jnp.where(positive, 1 - giou(proposed, target), 0.0), 1)
-    return (focal + box_loss) / jnp.maximum(jnp.sum(positive, 1), 1)
+    result: jax.Array = (focal + box_loss) / jnp.maximum(jnp.sum(positive, 1), 1)
+    return result
 
 
 def detections(outputs: Mapping[str, Array], most: int) -> dict[str, jax.Array]:
@@ -146,7 +147,8 @@ def mean_precision(predictions: Unreduced, ground_truth: Sum) -> list[float]:
     for label, count in present:
         found = detected[detected[:, 1] == label]
         per_class.append([average_precision(hit, count, found[:, 2]) for hit in found[:, 3:].T])
-    return np.mean(per_class, axis=0).tolist()
+    result: list[float] = np.mean(per_class, axis=0).tolist()
+    return result
 
 
 def average_precision(correct: np.ndarray, ground_truth: float, logits: np.ndarray | None = None) -> float:

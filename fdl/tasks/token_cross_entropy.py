@@ -7,6 +7,8 @@ differentiated and discarded before the next; only the gradients of the hidden s
 Shape legend: B batch, T time, D width, V vocabulary.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -50,7 +52,7 @@ def _forward(
     return sums, (dhidden, dtable.astype(table.dtype), dbias.astype(bias.dtype))
 
 
-def _backward(gradients: tuple[jax.Array, ...], cotangents: Sums) -> tuple:
+def _backward(gradients: tuple[jax.Array, ...], cotangents: Sums) -> tuple[Any, ...]:
     # The loss is a scalar, so its cotangent only scales the gradients that the forward pass has computed.
     return (*((cotangents[0] * g).astype(g.dtype) for g in gradients), None, None)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def library_lines(labels: float = 1.0, *, seed: int = 0) -> Records:
     if not 0 < labels <= 1:
         raise ValueError(f"labels {labels} is no share of the training lines; give more than 0 and at most 1")
     label = Field(kind="label", dtype=np.dtype(np.int32), classes=len(PACKAGES), names=PACKAGES)
-    columns: dict[str, dict[str, list]] = {
+    columns: dict[str, dict[str, list[Any]]] = {
         split: {"line": [line for line, _ in rows], "package": [package for _, package in rows]}
         for split, rows in _labelled().items()
     }
@@ -51,7 +52,7 @@ def library_text(together: int = 4) -> Records:
 
     No line that `library_lines` holds out for validation and test is in any split.
     """
-    columns: dict[str, dict[str, list]] = {
+    columns: dict[str, dict[str, list[Any]]] = {
         split: {"lines": ["\n".join(part) for lines in blocks.values() for part in _parts(lines, together)]}
         for split, blocks in _unlabelled().items()
     }
@@ -68,7 +69,7 @@ def library_tokens(vocabulary: int = 2048) -> Tokenizer:
     return opened(fit_tokens("bpe", list(chain.from_iterable(_unlabelled()["train"].values())), vocabulary))
 
 
-def _records(name: str, text: str, columns: dict[str, dict[str, list]], more: dict[str, Field]) -> Records:
+def _records(name: str, text: str, columns: dict[str, dict[str, list[Any]]], more: dict[str, Field]) -> Records:
     return Records(
         name=name,
         fields={text: Field(kind="text"), **more},

@@ -5,8 +5,7 @@ from functools import cache
 import jax
 import numpy as np
 
-from fdl.data.augment import Augment
-from fdl.data.dataset import Dataset, LazySource, Source, Spec
+from fdl.data.dataset import Augment, Dataset, LazySource, Source, Spec
 from fdl.data.modalities.images import images
 from fdl.data.pixels import center_bytes
 from fdl.data.readers.find import find

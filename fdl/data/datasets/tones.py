@@ -52,4 +52,5 @@ def _sing(rng: np.random.Generator, label: int, noise: float) -> np.ndarray:
     voice = (strength[:, None] * np.sin(_HARMONICS[:, None] * phase[None])).sum(0)
     voice = voice / voice.std() * np.sin(np.pi * at) ** 0.5
     loud = rng.uniform(1000, 4000)
-    return np.clip(loud * (voice + noise * rng.standard_normal(count)), -32768, 32767).astype(np.int16)
+    result: np.ndarray = np.clip(loud * (voice + noise * rng.standard_normal(count)), -32768, 32767).astype(np.int16)
+    return result

@@ -189,7 +189,7 @@ def _classes(records: Records, name: str, values: Column, column: Field, goal: G
 
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
         codes, texts = named(flat(values, column))
-        found = np.array([*(number.get(text, -1) for text in texts), -1], np.int32)[codes]
+        found: np.ndarray = np.array([*(number.get(text, -1) for text in texts), -1], np.int32)[codes]
         wrong = np.flatnonzero(found < 0)
         if len(wrong):
             row = int(wrong[0])

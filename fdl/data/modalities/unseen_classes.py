@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,7 +43,7 @@ def classes_apart(records: Records, target: str = "", *, least: int = 2, seed: i
     def apart_of(read: Read) -> Read:
         def apart_read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
             wanted = [rows[split][i] for i in indices]
-            found: dict[str, list] = {name: [None] * len(wanted) for name in names}
+            found: dict[str, list[Any]] = {name: [None] * len(wanted) for name in names}
             for part in records.sizes:
                 places = [k for k, (of, _) in enumerate(wanted) if of == part]
                 if places:

@@ -45,7 +45,8 @@ def windowed(records: Records, *, season: int = 1) -> Dataset:
 
     def change(split: str) -> np.ndarray:
         before, after = parts[split]
-        return after - before[:, naive, 0]
+        changed: np.ndarray = after - before[:, naive, 0]
+        return changed
 
     @cache
     def sources() -> dict[str, Source]:

@@ -142,7 +142,9 @@ def _values(
     return (lambda rows: rows.astype(np.float32)), f"floats from {low:g} to {high:g} are taken as they are", FLOAT
 
 
-def _sound(shape: tuple[Size, ...], dtype: np.dtype, page: str, span: Callable | None) -> Layout | None:
+def _sound(
+    shape: tuple[Size, ...], dtype: np.dtype, page: str, span: Callable[[], tuple[float, float]] | None
+) -> Layout | None:
     """Return the layout of sounds [T], [T, C] or [C, T], of which several channels are averaged."""
     at = next((i for i, size in enumerate(shape) if size not in _STEREO), 0)
     samples = shape[at]

@@ -30,7 +30,7 @@ class Folder:
     path: str
     files: tuple[str, ...] = ()
     folders: "tuple[Folder, ...]" = ()
-    others: Counter = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
     hidden: tuple[str, ...] = ()
 
     @property

@@ -196,7 +196,8 @@ def _all_missing(rows: int, forced: str) -> Typed:
 def _spread(values: np.ndarray, codes: np.ndarray, missing: Any = None) -> np.ndarray:
     """Return the value of each cell: values[codes], and what is missing where there is no cell."""
     missing = missing if missing is not None else NEVER if values.dtype.kind == "M" else np.nan
-    return np.append(values, np.array([missing], values.dtype))[codes]
+    result: np.ndarray = np.append(values, np.array([missing], values.dtype))[codes]
+    return result
 
 
 def _refusal(name: str, kind: str, odd: np.ndarray, codes: np.ndarray, counts: np.ndarray, words: Any, at: At) -> str:

@@ -94,4 +94,5 @@ def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
 
 
 def _encoding(how: Reading | None) -> str:
-    return parse_dialect(how.dialect if how else "").get("encoding", "utf-8")
+    result: str = parse_dialect(how.dialect if how else "").get("encoding", "utf-8")
+    return result

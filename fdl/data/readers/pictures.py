@@ -58,7 +58,9 @@ def _look(items: Items) -> list[PictureInfo]:
     return infos
 
 
-def _notes(items: Items, infos: Sequence[PictureInfo], sizes: Counter, colour: int, channels: int) -> Iterator[str]:
+def _notes(
+    items: Items, infos: Sequence[PictureInfo], sizes: Counter[tuple[int, int]], colour: int, channels: int
+) -> Iterator[str]:
     count = sum(items.sizes.values())
     if len(infos) < count:
         yield f"the headers of {len(infos):,} of {count:,} {items.what} were looked at"

@@ -80,7 +80,8 @@ def resampled(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     from scipy.signal import resample_poly
 
     factor = gcd(rate, wanted)
-    return resample_poly(wave.astype(np.float64), wanted // factor, rate // factor)
+    result: np.ndarray = resample_poly(wave.astype(np.float64), wanted // factor, rate // factor)
+    return result
 
 
 def as_dtype(wave: np.ndarray, dtype: np.dtype) -> np.ndarray:

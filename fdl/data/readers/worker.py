@@ -112,7 +112,8 @@ def _prepared(folder: str, splits: str, page: str) -> Any:
 
 
 def _rows(folder: str, splits: str, page: str, split: str, indices: list[int], names: list[str]) -> dict[str, Column]:
-    return _prepared(folder, splits, page).read(split, np.array(indices), names)
+    result: dict[str, Column] = _prepared(folder, splits, page).read(split, np.array(indices), names)
+    return result
 
 
 def _pictures(files: list[str], channels: int) -> dict[str, Column]:

@@ -69,7 +69,8 @@ def cudnn(query: jax.Array, key: jax.Array, value: jax.Array, *, causal: bool, l
         )
 
     present = () if lengths is None else (jnp.asarray(lengths, jnp.int32),)
-    return data_axis.map_shards(kernel, query, key, value, *present, heads=2)[:, :time]
+    result: jax.Array = data_axis.map_shards(kernel, query, key, value, *present, heads=2)[:, :time]
+    return result
 
 
 def splash(
@@ -92,7 +93,8 @@ def splash(
     q, k, v = (_padded(x, LANES).swapaxes(1, 2) for x in (scaled, key, value))
     kernel = functools.partial(_splash, causal=causal, interpret=interpret)
     present = () if lengths is None else (jnp.asarray(lengths, jnp.int32),)
-    return data_axis.map_shards(kernel, q, k, v, *present, heads=1).swapaxes(1, 2)[:, :time]
+    result: jax.Array = data_axis.map_shards(kernel, q, k, v, *present, heads=1).swapaxes(1, 2)[:, :time]
+    return result
 
 
 def _splash(
@@ -119,11 +121,13 @@ def _splash(
         masks.MultiHeadMask([mask] * heads), head_shards=1, q_seq_shards=1, block_sizes=blocks, interpret=interpret
     )
     if lengths is None:
-        return jax.vmap(kernel)(q, k, v)
+        result: jax.Array = jax.vmap(kernel)(q, k, v)
+        return result
 
     def one(q: jax.Array, k: jax.Array, v: jax.Array, length: jax.Array) -> jax.Array:
         present = (jnp.arange(keys) < length).astype(jnp.int32)
-        return kernel(q, k, v, segment_ids=kernels.SegmentIds(q=jnp.ones(time, jnp.int32), kv=present))
+        result: jax.Array = kernel(q, k, v, segment_ids=kernels.SegmentIds(q=jnp.ones(time, jnp.int32), kv=present))
+        return result
 
     return jax.vmap(one)(q, k, v, lengths)
 

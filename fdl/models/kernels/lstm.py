@@ -7,6 +7,7 @@ Shape legend: B batch, T time, D width.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ def _activate(preactivation: jax.Array) -> jax.Array:
 
 def _forward(
     input_projection: jax.Array, kernel: jax.Array, start: Carry, mask: jax.Array | None, reverse: bool
-) -> tuple[tuple[Carry, jax.Array], tuple]:
+) -> tuple[tuple[Carry, jax.Array], tuple[Any, ...]]:
     def step(
         carry: tuple[Carry, jax.Array], xs: tuple[jax.Array, jax.Array | None]
     ) -> tuple[tuple[Carry, jax.Array], Carry]:
@@ -57,13 +58,13 @@ def _forward(
     return (last, states), (kernel, start, mask, states, cells, gates)
 
 
-def _backward(reverse: bool, residuals: tuple, cotangents: tuple[Carry, jax.Array]) -> tuple:
+def _backward(reverse: bool, residuals: tuple[Any, ...], cotangents: tuple[Carry, jax.Array]) -> tuple[Any, ...]:
     kernel, start, mask, states, cells, gates = residuals
     dlast, dstates = cotangents
     before, cells_before = _before(states, start[0], reverse), _before(cells, start[1], reverse)
     transposed = kernel.T
 
-    def step(carry: Carry, xs: tuple) -> tuple[Carry, jax.Array]:
+    def step(carry: Carry, xs: tuple[Any, ...]) -> tuple[Carry, jax.Array]:
         (dstate, dcell), (doutput, gate, cell, cell_before, valid) = carry, xs
         dstate = dstate + doutput
         input_gate, forget_gate, candidate, output_gate = jnp.split(gate, 4, axis=-1)

@@ -19,4 +19,5 @@ def materialize(x: jax.Array) -> jax.Array:
     if not custom("materialize"):
         return x
     number = jnp.int32(x.ravel()[0] > 0)  # 0 or 1, unknown to the compiler: the predicate below always holds
-    return lax.cond(number >= 0, lambda y: y, lambda y: -y, x)
+    result: jax.Array = lax.cond(number >= 0, lambda y: y, lambda y: -y, x)
+    return result

@@ -94,14 +94,17 @@ class Checkpoints:
         return max(scored, key=lambda step: (sign * scored[step], step), default=None)
 
     def _score(self, meta: Mapping[str, Any]) -> float | None:
-        score, validation = meta.get("score"), meta.get("metrics", {}).get("validation", {})
+        score: float | None = meta.get("score")
+        validation = meta.get("metrics", {}).get("validation", {})
         if score is None or meta.get("monitor") == self.monitor or not isinstance(validation, dict):
             return score
-        return validation.get(self.monitor, score)
+        watched: float | None = validation.get(self.monitor, score)
+        return watched
 
     def meta(self, step: int) -> dict[str, Any]:
         """Return what was written beside the state of a step; raise Damaged where it is not that."""
-        return self._commit(step)["meta"]
+        result: dict[str, Any] = self._commit(step)["meta"]
+        return result
 
     def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
         """Copy a state to the host, then commit it in the background; the save before is finished first.

@@ -44,7 +44,7 @@ def read(folder: Path, want: TrainState, proofs: Mapping[str, Mapping[str, Any]]
     """
     like = jax.tree.map(solid, want)
     held = TrainState(*restore(folder, TrainState01(*like))) if by.startswith("0.1.") else restore(folder, like)
-    state = jax.tree.map(lambda leaf, like: leaf if like.size else like, held, want)
+    state: TrainState = jax.tree.map(lambda leaf, like: leaf if like.size else like, held, want)
     for name, leaf in leaves(state):
         prove(folder, name, leaf, proofs[name])
     return state

@@ -80,7 +80,7 @@ def attention(read: Sequence[str], write: Sequence[str]) -> Visualize:
 
 def _looks(sown: PyTree, length: int) -> np.ndarray:
     """Return f32[B, T, S], the last attention to S = `length` source positions that was sown."""
-    found = [
+    found: list[np.ndarray] = [
         np.asarray(leaf).mean(1)
         for path, leaf in jax.tree_util.tree_leaves_with_path(sown)
         if "attention" in jax.tree_util.keystr(path[-2:]) and leaf.ndim == 4 and leaf.shape[3] == length
