@@ -1,1 +1,1 @@
-"""The run folder and all that is written into it: checkpoints, metrics, logs, locks, reports."""
+"""The run folder and its contents: checkpoints, metrics, logs, locks, reports."""

@@ -1,4 +1,4 @@
-"""Files that survive: written whole or not at all, forced onto the disk, taken away under another name first."""
+"""Atomic files: written whole or not at all, fsynced, and renamed before deletion."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of one, and power loss keeps it."""
+    """Write a file atomically and durably: readers see the old or the new content, also after power loss."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole(file) as new:
         new.write(text)
@@ -21,11 +21,14 @@ def write_text(file: Path, text: str) -> None:
 
 @contextmanager
 def whole(file: Path) -> Iterator[TextIO]:
-    """Open a text file that takes its name, and the place of an older one, when all of it is on the disk."""
+    """Open a text file under a temporary name; it is renamed, replacing an older one, once all of it is on disk."""
     draft = file.with_name(f".{file.name}.draft")
     draft.unlink(missing_ok=True)
     try:
-        with naming(file), draft.open("x", encoding="utf-8", newline="") as new:  # never through a link planted there
+        with (
+            naming(file),
+            draft.open("x", encoding="utf-8", newline="") as new,
+        ):  # "x": never write through an existing symlink
             yield new
         flush(draft)
         draft.replace(file)
@@ -36,7 +39,7 @@ def whole(file: Path) -> Iterator[TextIO]:
 
 
 def flush(path: Path) -> None:
-    """Force a file, or the names in a folder, onto the disk."""
+    """fsync a file, or a folder's entries."""
     handle = os.open(path, os.O_RDONLY)
     try:
         sync(handle, path)
@@ -45,7 +48,7 @@ def flush(path: Path) -> None:
 
 
 def sync(handle: int, path: Path) -> None:
-    """Force what is open as `handle` onto the disk, where its file system knows how: some refuse it for folders."""
+    """fsync an open handle; file systems that do not support it for folders are tolerated."""
     try:
         with naming(path):
             os.fsync(handle)
@@ -56,7 +59,7 @@ def sync(handle: int, path: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an OSError name its file, as those of writing to an open one do not."""
+    """Add the file name to an OSError that lacks it, such as those of writing to an open file."""
     try:
         yield
     except OSError as error:
@@ -66,7 +69,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def free(path: Path) -> None:
-    """Take a name out of use at once, then delete what it named: nothing half-deleted ever bears the name."""
+    """Delete a path by renaming it first, so that no half-deleted folder has its name."""
     if path.exists() or path.is_symlink():
         aside = path.with_name(f".removing-{path.name}")
         delete(aside)
@@ -75,12 +78,12 @@ def free(path: Path) -> None:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            aside = path  # overlays of containers rename no folder that is older than they are
+            aside = path  # overlay file systems cannot rename folders of lower layers
         delete(aside)
 
 
 def delete(path: Path) -> None:
-    """Delete a file, a link or a folder, if it is there."""
+    """Delete a file, a link or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -88,17 +91,17 @@ def delete(path: Path) -> None:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one; see `json_text`."""
+    """Write JSON atomically; see `json_text`."""
     write_text(file, json_text(value, indent=1))
 
 
 def json_text(value: Any, **how: Any) -> str:
-    """Return a value as JSON: a number that is not finite is null, for NaN and Infinity are no JSON."""
+    """Return a value as JSON, with null for non-finite numbers, which JSON does not have."""
     return json.dumps(finite(value), default=lambda scalar: finite(float(scalar)), allow_nan=False, **how)
 
 
 def finite(value: Any, instead: Callable[[float], Any] = lambda _: None) -> Any:
-    """Return a value of JSON's types in which something else stands for each number that is not finite."""
+    """Return a value of JSON's types with each non-finite number replaced by `instead(number)`."""
     if isinstance(value, Real) and not isinstance(value, int):  # NumPy's floats, too
         return value if math.isfinite(value) else instead(float(value))
     if isinstance(value, Mapping):
@@ -107,7 +110,7 @@ def finite(value: Any, instead: Callable[[float], Any] = lambda _: None) -> Any:
 
 
 def read_json(file: Path) -> Any:
-    """Read JSON; raise a ValueError that names the file where it is damaged."""
+    """Read JSON; raise a ValueError that names the file if it is damaged."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,8 @@
-"""The starts of a run, and what interruptions cost it: `starts.json` in the run folder.
+"""The restarts of a run and the cost of interruptions: `starts.json` in the run folder.
 
-What was done after the last commit is lost, and so is the time until a run that goes on has taken its first steps. Time
-in which nothing ran is not counted. Both are told by clocks that only go forward: the training seconds that the log and
-the commit hold, and the seconds of one process. The wall clock may be set, and the times of files change with a copy.
+Lost are the training time since the last checkpoint and the time from a restart to its first steps; time in which
+nothing ran is not counted. Both are measured by monotonic clocks: the training seconds in the log and the checkpoint,
+and the process's clock. Wall clocks may be adjusted, and file times change with a copy.
 """
 
 import math
@@ -15,11 +15,11 @@ from fdl.runs.atomic_files import read_json, write_json
 
 
 class RestartLog:
-    """Notes a start of the run in a folder, and that it runs; adds up what the interruptions before it cost.
+    """Records a start of the run and sums the cost of earlier interruptions.
 
-    at: when it began, by the wall clock, for whoever reads it. step: where it goes on.
-    logged, saved: the training seconds that the log had come to, and those at that step.
-    clock: of this process, in seconds. begun: what it said when the start began.
+    at: wall-clock time of the start, for information. step: the step it resumes from.
+    logged, saved: training seconds in the log, and in the checkpoint.
+    clock: of this process, in seconds. begun: its value at the start.
     """
 
     def __init__(
@@ -34,29 +34,29 @@ class RestartLog:
         clock: Callable[[], float] = time.perf_counter,
     ):
         self.file, self.begun, self.clock = folder / "starts.json", begun, clock
-        before = _sound(self.file) if self.file.exists() else []
+        before = _read_starts(self.file) if self.file.exists() else []
         self.all = [*before, {"at": at, "step": step, "redone": max(logged - saved, 0.0), "starting": None}]
         write_json(self.file, self.all)
 
     def mark_running(self) -> None:
-        """Note that the first steps of this start are done; later calls do nothing."""
+        """Record that the first steps of this start are done; later calls do nothing."""
         if self.all[-1]["starting"] is None:
             self.all[-1]["starting"] = max(self.clock() - self.begun, 0.0)
             write_json(self.file, self.all)
 
     def cost(self) -> dict[str, float]:
-        """Return how often the run was interrupted, and how many seconds that cost."""
+        """Return the number of interruptions and the seconds they cost."""
         return {"interruptions": len(self.all) - 1, "lost_seconds": lost(self.all)}
 
 
-def _sound(file: Path) -> list[dict[str, Any]]:
-    """Return the starts that a file notes, or none where it is damaged: times are no reason not to go on.
+def _read_starts(file: Path) -> list[dict[str, Any]]:
+    """Return the recorded starts, or none if the file is damaged: that must not prevent a resume.
 
-    What a start of an earlier version cost is not known.
+    The cost of a start by an earlier version is unknown.
     """
     try:
-        noted = [{"redone": None, "starting": None, **one} for one in read_json(file)]
-        return noted if all(_is_start(one) for one in noted) else []
+        starts = [{"redone": None, "starting": None, **one} for one in read_json(file)]
+        return starts if all(_is_start(one) for one in starts) else []
     except (ValueError, TypeError, KeyError):
         return []
 
@@ -67,5 +67,5 @@ def _is_start(one: Mapping[str, Any]) -> bool:
 
 
 def lost(starts: Sequence[Mapping[str, Any]]) -> float:
-    """Return the seconds that interruptions cost a run with these starts."""
+    """Return the seconds lost to interruptions in these starts."""
     return math.fsum((start["redone"] or 0.0) + (start["starting"] or 0.0) for start in starts[1:])

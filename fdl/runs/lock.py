@@ -1,8 +1,7 @@
-"""One run, one folder: a second start on the same folder is turned away while the first lives.
+"""A lock on the run folder: a second start on the same folder is refused while the first is running.
 
-The kernel holds the lock, so it goes when its owner goes, however that ends; the file only says who the owner is. On a
-file system without locks the file is all there is: its owner writes a heartbeat into it every second, and another start
-first listens for one.
+The kernel holds the lock (flock), so it is released when its owner ends in any way; the file only names the owner. On a
+file system without locks the owner writes a heartbeat to the file every second, and another start first waits for one.
 """
 
 import contextlib
@@ -21,20 +20,20 @@ from pathlib import Path
 from fdl.core.errors import Fault
 
 NAME = ".lock"
-BEAT, SILENCE = 1.0, 5.0  # seconds between heartbeats, and without one until an owner counts as gone
+BEAT, SILENCE = 1.0, 5.0  # seconds between heartbeats, and until an owner without one counts as dead
 
 
 class Held:
-    """A run folder that this process holds, and how it knows that it still does."""
+    """A run folder that this process has locked."""
 
     def __init__(self, folder: Path, handle: int):
         self.folder, self.handle = folder, handle
         self.owner = f"pid {os.getpid()} on {socket.gethostname()}\n{uuid.uuid4().hex}\n"
 
     def still(self) -> bool:
-        """Say whether the path still leads to the folder that is held: it was not removed, replaced or taken over.
+        """Return whether the folder is still held: not removed, replaced or taken over.
 
-        What the file says is compared, and not its inode: network drives make those up anew.
+        Compares the file's content, not its inode, which network file systems may change.
         """
         try:
             return (self.folder / NAME).read_text(encoding="utf-8", errors="replace").startswith(self.owner)
@@ -42,7 +41,7 @@ class Held:
             return False
 
     def check(self) -> None:
-        """Raise a Fault where the folder is no longer held."""
+        """Raise a Fault if the folder is no longer held."""
         if not self.still():
             raise Fault(
                 f"--workdir={self.folder} was removed, replaced or taken by another run while this one was in it; "
@@ -50,7 +49,7 @@ class Held:
             )
 
     def write(self, beat: int = 0) -> None:
-        """Write who the owner is, all at once and in its place."""
+        """Write the owner in one call, without truncating first."""
         text = f"{self.owner}{beat:012d}\n".encode()
         os.pwrite(self.handle, text, 0)
         os.ftruncate(self.handle, len(text))
@@ -58,9 +57,9 @@ class Held:
 
 @contextmanager
 def hold(folder: Path, patience: float = 0.5, log: Callable[[str], None] = print) -> Iterator[Held]:
-    """Hold the run folder, or raise a ValueError that names the process and the host that do.
+    """Lock the run folder, or raise a ValueError that names the process and host that hold it.
 
-    patience: seconds to try; another start that only looks in holds it for an instant.
+    patience: seconds to retry; another start that only checks the lock holds it for an instant.
     """
     handle = _opened(folder)
     try:
@@ -77,7 +76,7 @@ def hold(folder: Path, patience: float = 0.5, log: Callable[[str], None] = print
 
 
 def refuse_held(folder: Path) -> None:
-    """Raise a ValueError where another run holds the folder now, as far as the kernel knows."""
+    """Raise a ValueError if another run holds the kernel's lock on the folder."""
     if os.path.exists(folder / NAME):  # False too of a name that is too long, which is refused when it is opened
         handle = _opened(folder)
         try:
@@ -87,11 +86,11 @@ def refuse_held(folder: Path) -> None:
 
 
 def _opened(folder: Path) -> int:
-    """Make the folder and open its lock; raise a ValueError where that is no place to write to."""
+    """Create the folder and open its lock file; raise a ValueError if it is not writable."""
     try:
         str(folder.absolute()).encode()
         folder.mkdir(parents=True, exist_ok=True)
-        # A link planted in a folder from elsewhere is not followed: its target would be emptied.
+        # Symlinks are not followed: their target would be truncated.
         handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
@@ -106,7 +105,7 @@ def _opened(folder: Path) -> int:
 
 
 def _locked(folder: Path, handle: int, patience: float) -> bool:
-    """Lock the file, or raise a ValueError that names who has it; False where the file system has no locks."""
+    """Lock the file, or raise a ValueError that names its owner; return False if the file system has no locks."""
     until = time.monotonic() + patience
     while True:
         try:
@@ -114,41 +113,41 @@ def _locked(folder: Path, handle: int, patience: float) -> bool:
             return True
         except BlockingIOError:
             if time.monotonic() > until:
-                raise _in_use(folder, _said(handle)) from None
+                raise _in_use(folder, _read_owner(handle)) from None
         except OSError:
             return False
         time.sleep(0.02)
 
 
-def _said(handle: int) -> str:
+def _read_owner(handle: int) -> str:
     return os.pread(handle, 400, 0).decode(errors="replace")
 
 
-def _in_use(folder: Path, said: str) -> ValueError:
-    owner = said.partition("\n")[0].strip() or "another process"
+def _in_use(folder: Path, content: str) -> ValueError:
+    owner = content.partition("\n")[0].strip() or "another process"
     return ValueError(f"--workdir={folder} is in use by {owner}; wait for it, end it or choose another folder")
 
 
 @contextmanager
 def _beating(held: Held) -> Iterator[None]:
-    """Hold a folder by heartbeats; of two that come at once the one that wrote last has it."""
-    before, until = _said(held.handle), time.monotonic() + SILENCE
+    """Hold a folder by heartbeats; of two simultaneous starts, the last writer wins."""
+    before, until = _read_owner(held.handle), time.monotonic() + SILENCE
     while before and time.monotonic() < until:
         time.sleep(BEAT / 4)
-        if _said(held.handle) != before:
-            raise _in_use(held.folder, _said(held.handle))
+        if _read_owner(held.handle) != before:
+            raise _in_use(held.folder, _read_owner(held.handle))
     held.write()
     time.sleep(BEAT)
-    if not (said := _said(held.handle)).startswith(held.owner):
-        raise _in_use(held.folder, said)
+    if not (content := _read_owner(held.handle)).startswith(held.owner):
+        raise _in_use(held.folder, content)
     over = threading.Event()
 
     def beat() -> None:
         count = 0
         while not over.wait(BEAT):
             count += 1
-            with contextlib.suppress(OSError):  # a disk that fails is for the run to notice
-                if _said(held.handle).startswith(held.owner):
+            with contextlib.suppress(OSError):  # a failing disk is reported by the run itself
+                if _read_owner(held.handle).startswith(held.owner):
                     held.write(count)
 
     beats = threading.Thread(target=beat, daemon=True, name="heartbeats of the lock")
@@ -159,5 +158,5 @@ def _beating(held: Held) -> Iterator[None]:
         over.set()
         beats.join()
         with contextlib.suppress(OSError):
-            if _said(held.handle).startswith(held.owner):
+            if _read_owner(held.handle).startswith(held.owner):
                 os.ftruncate(held.handle, 0)

@@ -1,4 +1,4 @@
-"""The record of a run: one line of metrics.jsonl and the same scalars for TensorBoard at every due point."""
+"""The metrics log: lines of metrics.jsonl and the same scalars for TensorBoard."""
 
 import json
 import math
@@ -14,19 +14,19 @@ from fdl.runs.tensorboard import Board
 class Record:
     """Appends to metrics.jsonl and to a TensorBoard event file.
 
-    A run that goes on from `step` first drops the lines behind it, and the test's: they will be written again.
+    A run that resumes from `step` first drops later lines and those of the test split, which are written again.
     """
 
     def __init__(self, folder: Path, step: int, log: Callable[[str], None] = print):
         file = folder / "metrics.jsonl"
-        kept = [line for line in lines(file, log) if line["step"] <= step and line["split"] != "test"]
-        # A whole new file takes the place of the old one: a crash in between loses neither.
-        write_text(file, "".join(json_text(line) + "\n" for line in kept))
+        earlier = [line for line in lines(file, log) if line["step"] <= step and line["split"] != "test"]
+        # Replaced atomically: a crash in between loses nothing.
+        write_text(file, "".join(json_text(line) + "\n" for line in earlier))
         self.file = file.open("a", encoding="utf-8")
         self.board = Board(folder, step)
 
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
-        """Write the values of one split at one step; tables (nested lists) go to the file alone."""
+        """Write the values of one split at one step; tables (nested lists) are written to the file only."""
         line = {"step": step, "epoch": round(epoch, 4), "split": split, **values}
         with naming(Path(self.file.name)):
             self.file.write(json_text(line) + "\n")
@@ -34,7 +34,7 @@ class Record:
         self.board.write(split, step, values)
 
     def flush(self) -> None:
-        """Force all lines onto the disk: before the checkpoint that a resumed run goes on from is published."""
+        """fsync all lines, before the checkpoint of the same step is published."""
         sync(self.file.fileno(), Path(self.file.name))
         self.board.flush()
 
@@ -47,9 +47,9 @@ class Record:
 
 
 def lines(file: Path, log: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
-    """Read a metrics.jsonl without its damaged lines, of which it says where they are.
+    """Read a metrics.jsonl without damaged lines, and log a warning for each.
 
-    A last line cut short by a crash is no damage: it is written again.
+    A truncated last line, left by a crash, is ignored: it is written again.
     """
     if not file.exists():
         return []
@@ -59,14 +59,14 @@ def lines(file: Path, log: Callable[[str], None] = lambda _: None) -> list[dict[
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
-        if _is_sound(line):
+        if _is_valid(line):
             whole.append(line)
         elif number < len(texts):
             log(f"warning: {file} line {number} is damaged and left out")
     return whole
 
 
-def _is_sound(line: Any) -> bool:
+def _is_valid(line: Any) -> bool:
     """Say whether this is a line that a run wrote: a step, a split, and values that are numbers or tables of them.
 
     A number that is not one stands in JSON as null.
@@ -79,7 +79,7 @@ def _is_sound(line: Any) -> bool:
         if isinstance(value, list):
             values += value
         elif isinstance(value, int):
-            if abs(value) >= 2**63:  # more than any run counts, and than a double may hold
+            if abs(value) >= 2**63:  # beyond any count, and beyond a double
                 return False
         elif value is not None and not isinstance(value, float):
             return False
@@ -87,6 +87,6 @@ def _is_sound(line: Any) -> bool:
 
 
 def training_seconds(record: Sequence[Mapping[str, Any]]) -> float:
-    """Return the seconds of training that a metrics.jsonl has come to."""
+    """Return the training seconds recorded in a metrics.jsonl."""
     seconds = (line.get("seconds", 0.0) for line in record if line["split"] == "train")
     return max((value for value in seconds if isinstance(value, float) and math.isfinite(value)), default=0.0)

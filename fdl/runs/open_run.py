@@ -1,4 +1,4 @@
-"""A run in its folder: the folder is claimed and locked, and what trains in it may be stopped by a signal."""
+"""Open a run: claim and lock its folder, and handle stop signals."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +18,12 @@ from fdl.runs.signals import Request, on_request
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run whose folder this process holds.
+    """A run whose folder this process has locked.
 
-    workdir:  the run folder; of all but the first of several processes, one that nobody reads.
-    request:  what a signal asked for. finished: the report, where the run ended earlier.
-    log:      takes each line for the user. clock: seconds, for what is measured.
-    at:       when it was opened, by the wall clock; begun: the same moment by `time.perf_counter`.
+    workdir:  the run folder; a temporary folder in all processes but the first.
+    request:  the stop request of a signal. finished: the report, if the run has finished before.
+    log:      takes each line for the user. clock: in seconds, for measurements.
+    at:       the wall-clock time of opening; begun: the same moment by `time.perf_counter`.
     """
 
     workdir: Path
@@ -48,28 +48,30 @@ def open_run(
     log: Callable[[str], None],
     clock: Callable[[], float],
 ) -> Iterator[Run]:
-    """Claim and lock a run folder, and give it back unclaimed where training fails before anything was saved.
+    """Claim and lock a run folder; release the claim if training fails before anything was saved.
 
-    monitor, better, finite: of its checkpoints. Raises a ValueError where the folder belongs to another run.
+    monitor, better, finite: of its checkpoints. Raises a ValueError if the folder belongs to another run.
     """
     folder = run_folder.local(workdir)
     processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
     with (
-        processes.process_workdir(folder) as own,
-        lock.hold(own, log=log) as held,
+        processes.process_workdir(folder) as local_workdir,
+        lock.hold(local_workdir, log=log) as held,
         on_request(processes.count()) as request,
     ):
-        run_folder.claim(own, identity, devices, log)
+        run_folder.claim(local_workdir, identity, devices, log)
         checkpoints = Checkpoints(
-            own / "checkpoints",
+            local_workdir / "checkpoints",
             better,
             monitor=monitor,
             finite=finite,
-            run=run_folder.digest(own),
+            run=run_folder.digest(local_workdir),
             check_owner=held.check,
         )
-        finished = processes.on_first_process(lambda: run_folder.finished(own, log))
-        run = Run(workdir=own, checkpoints=checkpoints, request=request, finished=finished, log=log, clock=clock)
+        finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, log))
+        run = Run(
+            workdir=local_workdir, checkpoints=checkpoints, request=request, finished=finished, log=log, clock=clock
+        )
         if finished:
             yield run
             return
@@ -78,5 +80,5 @@ def open_run(
                 yield run
         except (ValueError, RuntimeError, MemoryError):
             if held.still():
-                run_folder.disown(own)
+                run_folder.disown(local_workdir)
             raise

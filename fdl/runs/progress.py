@@ -1,4 +1,4 @@
-"""The progress of a run: what it knows besides its state, carried by checkpoints from one start to the next."""
+"""Training progress: what a run keeps besides its state, stored in checkpoints."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ WAY_OUT = "lower the learning rate, mend the data, or compute in more bits (--pr
 
 @dataclass
 class Progress:
-    """What is known besides the state; it is part of each checkpoint's meta.json.
+    """Training progress besides the state, stored in each checkpoint's meta.json.
 
     metrics: the latest of each split. window: the training sums since the last log line.
     seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
     best: the best score of an evaluation so far, None before there is one.
-    skipped: updates that were not finite and left out; skipped_in_a_row: how many of them were the last ones.
+    skipped: number of skipped non-finite updates; skipped_in_a_row: of these, consecutive ones up to now.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Progress:
         self._count_skipped(sent)
 
     def _count_skipped(self, sent: Sequence[Sums]) -> None:
-        """Count the updates that some calls skipped, from their sums "skipped", [S] or [S, P] each."""
+        """Count skipped updates of these calls, from their sums "skipped", [S] or [S, P] each."""
         for sums in sent:
             if "skipped" in sums:
                 total = np.asarray(sums["skipped"].total)
@@ -60,25 +60,25 @@ class Progress:
         return True
 
     def raise_if_hopeless(self, step: int) -> None:
-        """Raise a Fault where updates are still not finite at the smallest loss scale: training stands still."""
+        """Raise a Fault if updates are not finite even at the smallest loss scale: training makes no progress."""
         if self.skipped_in_a_row > HOPELESS:
             raise Fault(
                 f"step {step}: the last {self.skipped_in_a_row} updates were not finite at any loss scale; {WAY_OUT}"
             )
 
     def raise_if_nothing_learned(self, step: int) -> None:
-        """Raise a Fault where no update of the whole run was finite."""
+        """Raise a Fault if no update of the whole run was finite."""
         if self.skipped == step:
             raise Fault(f"none of the {step} updates was finite, so nothing was learned; {WAY_OUT}")
 
     def as_json(self) -> dict[str, Any]:
-        """Return the progress in JSON's types; doubles survive the way there and back bit for bit."""
+        """Return the progress in JSON's types; floats round-trip exactly."""
         window = {name: [np.asarray(x).tolist() for x in s] for name, s in self.window.items()}
         return {**vars(self), "window": window}
 
     @classmethod
     def from_json(cls, meta: Mapping[str, Any]) -> "Progress":
-        """Return the progress that `as_json` made; what version 0.1.0 did not write has its default."""
+        """Return the progress from `as_json`; fields that version 0.1.0 did not write have their defaults."""
         window = {name: Sum(np.array(pair[0]), np.array(pair[1])) for name, pair in meta["window"].items()}
         known = {name: meta[name] for name in vars(cls()) if name in meta}
         return cls(**{**known, "window": window})

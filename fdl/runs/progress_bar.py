@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal and in a notebook, and nothing that slows the run."""
+"""The progress bar, on a terminal and in a notebook."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ FORMAT = "{desc}: {percentage:3.0f}%{postfix} |{bar}| {n_fmt}/{total_fmt} [{elap
 
 @contextmanager
 def bar(total: int, done: int, unit: str, title: str) -> Iterator["tqdm[Any]"]:
-    """Show a progress bar on standard error; where that is no terminal it speaks seldom."""
+    """Show a progress bar on standard error, updated rarely if that is not a terminal."""
     interval, silent = 0.2 if sys.stderr.isatty() else 10.0, not processes.first()
     with tqdm(
         total=total,
@@ -31,7 +31,7 @@ def bar(total: int, done: int, unit: str, title: str) -> Iterator["tqdm[Any]"]:
 
 
 def brief(values: dict[str, Any]) -> str:
-    """Return scalars in a few characters, such as `loss=0.031 accuracy=0.991`."""
+    """Format scalars briefly, such as `loss=0.031 accuracy=0.991`."""
     return " ".join(f"{name}={value:.4g}" for name, value in values.items() if isinstance(value, int | float))
 
 

@@ -1,4 +1,4 @@
-"""Provenance: where numbers came from. Versions, machine, processor, commit."""
+"""Provenance: versions, machine, processor and commit of a run."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ PACKAGES = ("fdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensor
 
 
 def environment(devices: "Sequence[jax.Device]") -> dict[str, Any]:
-    """Return what is needed to say where numbers came from."""
+    """Return the environment of a run, for its report."""
     from fdl.parallel import devices as accelerator
 
     return {
@@ -33,7 +33,7 @@ def environment(devices: "Sequence[jax.Device]") -> dict[str, Any]:
 
 
 def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:
-    """Return what decides the last bits of a result besides the experiment: a resume elsewhere says what changed."""
+    """Return what affects the last bits of a result besides the experiment, to warn when a resume changes it."""
     from fdl.parallel import devices as accelerator
 
     return {
@@ -65,7 +65,7 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():  # installed: a repository around it is that of somebody else's project
+    if not (here / ".git").exists():  # installed: a surrounding repository belongs to another project
         return None
     try:
         found = subprocess.run(

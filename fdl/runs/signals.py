@@ -1,7 +1,7 @@
-"""Stopping on request: a signal is noted, and the loop ends where its state can be saved.
+"""Graceful stops: a signal is recorded, and the training loop ends after its state is saved.
 
-The first signal decides. Those after it find the process on its way out, where another exception would only be in the
-way of the first; a second Ctrl-C alone ends it at once.
+Only the first signal counts. Later ones are ignored, because an exception during shutdown would interrupt the handling
+of the first; but a second Ctrl-C ends the process at once.
 """
 
 import ctypes
@@ -17,15 +17,15 @@ from types import FrameType
 
 from fdl.core.errors import STOPPED, Stopped
 
-PARENT = "FDL_PARENT"  # the variable that names the process a run is to end with
+PARENT = "FDL_PARENT"  # environment variable with the pid of the parent process, with which a run ends
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Request:
-    """What was asked of the run.
+    """A request to stop the run.
 
-    noted: the signal that this process heard, or None. agreed: the one that all processes know of: what only one of
-    several has heard, between two agreements, it must not act upon, or the others would wait for it.
+    noted: the signal that this process received, or None. agreed: the signal known to all processes. A process must not
+    act on a signal before all have agreed on it, or the others would wait for it.
     """
 
     noted: str | None = None
@@ -36,33 +36,33 @@ class Request:
 
     @property
     def signal(self) -> str | None:
-        """Return the name of the signal that is to be obeyed, or None."""
+        """Return the name of the signal to act on, or None."""
         return self.noted if self.processes == 1 else self.agreed
 
     def alone(self) -> bool:
-        """Say whether a stop was requested that nobody else need agree to."""
+        """Return whether a stop was requested in a single-process run, where no agreement is needed."""
         return self.processes == 1 and self.made()
 
     def agree(self, largest: Callable[[int], int]) -> None:
-        """Take over the signal that any process noted, so that all stop at the same step."""
+        """Agree on a signal that any process received, so that all stop at the same step."""
         if number := largest(signal.Signals[self.noted] if self.noted else 0):
             self.agreed = signal.Signals(number).name
 
     def made(self) -> bool:
-        """Say whether a stop was requested."""
+        """Return whether a stop was requested."""
         return self.signal is not None
 
     def obey(self, step: int, steps: int, finish_saving: Callable[[], None]) -> None:
-        """Raise Stopped once the save is finished, where a stop was requested and there are steps left to stop from."""
+        """If a stop was requested and steps are left, wait for the save and raise Stopped."""
         if self.made() and step < steps:
             finish_saving()
             raise Stopped(f"{self.signal} at step {step}: everything is saved; the same command goes on from there")
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal; from here on Ctrl-C ends the process at once, inside compiled code too."""
+        """Record the first signal; from now on Ctrl-C ends the process at once, also inside compiled code."""
         self.noted = self.noted or signal.Signals(number).name
         _let_interrupt_end()
-        if number == signal.SIGHUP:  # the terminal is gone, and writing to it would be the next fault
+        if number == signal.SIGHUP:  # the terminal is closed, and writing to it would raise
             null = os.open(os.devnull, os.O_WRONLY)
             for stream in (sys.stdout, sys.stderr):
                 if stream.isatty():
@@ -70,23 +70,23 @@ class Request:
 
 
 def _let_interrupt_end() -> None:
-    """Let Ctrl-C end the process at once, as a second one does."""
-    if signal.SIGINT in heeded():
+    """Restore the default handler of SIGINT, which ends the process at once."""
+    if signal.SIGINT in handled_signals():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def heeded() -> list[signal.Signals]:
-    """Return the signals to answer: one that is ignored since the start is meant to be (`nohup`, `&` in a script)."""
+def handled_signals() -> list[signal.Signals]:
+    """Return the signals to handle: those ignored from the start stay ignored (`nohup`, `&` in a script)."""
     return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager
 def on_request(processes: int = 1) -> Iterator[Request]:
-    """Note SIGTERM, SIGINT and SIGHUP instead of dying of them; outside the main thread nothing is noted."""
+    """Record SIGTERM, SIGINT and SIGHUP instead of dying of them; has no effect outside the main thread."""
     request = Request(processes)
     try:
-        before = {number: signal.signal(number, request.note) for number in heeded()}
-    except ValueError:  # signals belong to the main thread
+        before = {number: signal.signal(number, request.note) for number in handled_signals()}
+    except ValueError:  # handlers can only be set in the main thread
         before = {}
     try:
         yield request
@@ -98,10 +98,10 @@ def on_request(processes: int = 1) -> Iterator[Request]:
 
 
 def leave_on_request(tidy: bool = True) -> None:
-    """Leave on SIGTERM, SIGINT and SIGHUP, for all that is not training: there is nothing to save.
+    """Exit on SIGTERM, SIGINT and SIGHUP, for all modes but training: there is nothing to save.
 
-    tidy: by an exception, so that what is half done is put away. Modules that are being imported may crash over one,
-    and one of several processes would wait in JAX's farewell for others that wait for it: these leave as they stand.
+    tidy: exit by an exception, so that temporary files are removed. Not during imports, which an exception may crash,
+    nor in a multi-process run, which would wait in JAX's shutdown barrier: these exit immediately (`os._exit`).
     """
 
     def at_once(number: int, frame: FrameType | None) -> None:
@@ -111,35 +111,36 @@ def leave_on_request(tidy: bool = True) -> None:
     leave = _Leave()
     if tidy:
         sys.unraisablehook = leave.unraisable
-    for number in heeded():
+    for number in handled_signals():
         signal.signal(number, leave if tidy else at_once)
 
 
 class _Leave:
-    """Leaves the process on the first signal, by raising Stopped.
+    """Signal handler that raises Stopped on the first signal.
 
-    Where Python lets no exception through (callbacks of its garbage collections, as JAX has one, and finalizers), it is
-    raised once more a moment later. heard: the name of the first signal; others are ignored from then on.
+    Why the hook: Python swallows exceptions in finalizers and garbage-collection callbacks (JAX has one) and passes
+    them to sys.unraisablehook. A Stopped that arrives there is raised again from a new signal a moment later.
+    heard: the name of the first signal; later ones are ignored.
     """
 
     def __init__(self) -> None:
         self.heard: str | None = None
-        self.again = False
+        self.resending = False
         self.before = sys.unraisablehook
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.heard and not self.again:
+        if self.heard and not self.resending:
             return
         self.heard = self.heard or signal.Signals(number).name
         _let_interrupt_end()
-        if self._is_in_hook(frame):  # there it would be lost
+        if self._is_in_hook(frame):  # an exception there would be lost
             self._send_again()
             return
-        self.again = False
+        self.resending = False
         raise Stopped(_left(self.heard))
 
     def unraisable(self, seen: "sys.UnraisableHookArgs") -> None:
-        """Take the place of sys.unraisablehook."""
+        """Replacement of sys.unraisablehook: resend the signal if a Stopped was swallowed."""
         if isinstance(seen.exc_value, Stopped):
             self._send_again()
         else:
@@ -154,17 +155,17 @@ class _Leave:
 
     def _send_again(self) -> None:
         def send() -> None:
-            while self.again:
+            while self.resending:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
                 time.sleep(0.01)
 
-        if not self.again:
-            self.again = True
+        if not self.resending:
+            self.resending = True
             threading.Thread(target=send, daemon=True).start()
 
 
 def leaving() -> None:
-    """Ignore signals from here on: all is done but the interpreter's farewell, and the exit code is to say so."""
+    """Ignore signals from now on: only the interpreter's shutdown is left, which must not change the exit code."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -174,11 +175,11 @@ def _left(name: str) -> str:
 
 
 def run_child(command: Sequence[str]) -> int:
-    """Run a command to its end and return its exit code; signals are passed on to it.
+    """Run a command, forward signals to it, and return its exit code.
 
-    Raises Stopped, once it has ended, where one was or where the command says that it was stopped. It has a session of
-    its own, so that a Ctrl-C reaches it once; where this process is killed, it is asked to stop
-    (`end_with_parent`).
+    Raises Stopped, after the command has ended, if a signal was forwarded or the command's exit code says that it was
+    stopped. The command runs in a separate session, so that Ctrl-C reaches it once; if this process is killed, it
+    receives SIGTERM (`end_with_parent`).
     """
     heard: list[int] = []
     child: subprocess.Popen[bytes] | None = None
@@ -188,7 +189,7 @@ def run_child(command: Sequence[str]) -> int:
         if child is not None:
             child.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in heeded()}
+    before = {number: signal.signal(number, forward) for number in handled_signals()}
     try:
         child = subprocess.Popen(command, start_new_session=True, env={**os.environ, PARENT: str(os.getpid())})
         for number in heard:
@@ -204,6 +205,6 @@ def run_child(command: Sequence[str]) -> int:
 
 
 def end_with_parent() -> None:
-    """Have the kernel ask this process to stop when the one dies that began it by `run_child`; Linux alone can."""
+    """Have the kernel send SIGTERM to this process when its parent (`run_child`) dies; Linux only."""
     if os.environ.pop(PARENT, "") == str(os.getppid()) and sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

@@ -1,7 +1,7 @@
-"""Standard streams that may close at any time: what is printed is for whoever still reads, and never a reason to end.
+"""Standard streams that may close at any time without ending the run.
 
-A broken or closed stream becomes the null device; one that is full for now (a disk, a slow reader) loses lines. What a
-terminal would obey or hide (escapes, marks that turn text around, bytes that are no text) is shown escaped.
+A broken or closed stream is replaced by the null device; one that is temporarily full (a disk, a slow reader) loses
+lines. Control characters, bidirectional marks and invalid bytes are escaped.
 """
 
 import errno
@@ -18,18 +18,18 @@ _OBEYED = re.compile(
 
 
 def printable(text: str) -> str:
-    """Return text without anything that a terminal would obey: `\\x1b[31m` and no colour."""
+    """Escape control characters, so that a terminal shows `\\x1b[31m` instead of a colour."""
     return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def outlive_readers() -> None:
-    """Let this process outlive whoever reads its standard output and error, from here on."""
+    """Keep this process running when the readers of its standard output or error close."""
     for handle in range(3):
         try:
             os.fstat(handle)
-        except OSError:  # else the next file that is opened would be taken for the terminal
+        except OSError:  # otherwise the next opened file would get this descriptor
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    # Where others have put streams of their own (pytest, notebooks), those stay.
+    # Streams replaced by pytest or a notebook are kept.
     if sys.stdout is sys.__stdout__:
         sys.stdout = cast(TextIO, _Outliving(sys.stdout, 1, printable))
     if sys.stderr is sys.__stderr__:
@@ -37,11 +37,11 @@ def outlive_readers() -> None:
 
 
 class _Outliving:
-    """A text stream over a file descriptor that may lose its reader; `shown` is what is written of a text."""
+    """A text stream over a file descriptor that may lose its reader; `shown` escapes the text to write."""
 
     def __init__(self, stream: TextIO | None, handle: int, shown: Callable[[str], str]):
         self.stream: Any = stream
-        if stream is None:  # it was closed when Python began
+        if stream is None:  # it was closed when Python started
             self.stream = open(handle, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         self.stream.reconfigure(errors="backslashreplace")
         self.handle, self.shown = handle, shown

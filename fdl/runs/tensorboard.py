@@ -1,4 +1,4 @@
-"""TensorBoard's event file, written as metrics come."""
+"""Writer of TensorBoard event files."""
 
 import os
 import time
@@ -7,11 +7,11 @@ from typing import Any
 
 from fdl.runs.atomic_files import naming
 
-SHOWN_EVERY = 1.0  # seconds after which TensorBoard may see what was written
+SHOWN_EVERY = 1.0  # minimum seconds between flushes
 
 
 class Board:
-    """Writes TensorBoard events in the caller's thread, so that a full disk is an error here and not a hang later."""
+    """Writes TensorBoard events in the caller's thread, so that a full disk raises here instead of hanging later."""
 
     def __init__(self, folder: Path, step: int):
         from tensorboardX.event_file_writer import EventsWriter
@@ -20,7 +20,7 @@ class Board:
         self.folder = folder
         self.events = EventsWriter(str(folder / "events"), f".{os.getpid()}")
         self.flushed = time.monotonic()
-        if step:  # what an earlier start wrote behind this step is taken back
+        if step:  # TensorBoard discards events of an earlier start after this step
             begun = SessionLog(status=SessionLog.START)
             self.events.write_event(Event(wall_time=time.time(), step=step + 1, session_log=begun))
 
@@ -39,7 +39,7 @@ class Board:
             self.flush()
 
     def flush(self) -> None:
-        """Force all events onto the disk."""
+        """Flush all events to the disk."""
         with naming(self.folder):
             self.events.flush()
         self.flushed = time.monotonic()

@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves, and the proof that it is this run's and no other's.
+"""The run folder: its files, and the check that it belongs to this run.
 
 experiment.json (what ran, where, with which versions) · starts.json · metrics.jsonl · events.* (TensorBoard) ·
 checkpoints/ · report.json.
@@ -24,14 +24,14 @@ RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
 
 
 def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) -> Path:
-    """Return the folder of a command that names none: the page and the knobs that differ from its defaults."""
-    words = [name, *(f"{knob}={shown(value)}" for knob, value in sorted(changed.items()))]
-    safe = "".join(c if c.isalnum() or c in "=._-," else "-" for c in ",".join(words).replace("/", "-"))
+    """Return the default folder of a command: the page's name and the knobs that differ from their defaults."""
+    reason = [name, *(f"{knob}={shown(value)}" for knob, value in sorted(changed.items()))]
+    safe = "".join(c if c.isalnum() or c in "=._-," else "-" for c in ",".join(reason).replace("/", "-"))
     return root / (safe.lstrip(".")[:200] or "run")
 
 
 def local(path: Path | str, flag: str = "workdir") -> Path:
-    """Return a path on this machine; raise a ValueError for an address such as gs://…, which would become a folder."""
+    """Return a local path; raise a ValueError for a URL such as gs://…, which would create a folder of that name."""
     if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise ValueError(
             f"--{flag}={path} is an address ({found[0][:-1]}), and fdl works in folders; give one, or mount the address"
@@ -40,7 +40,7 @@ def local(path: Path | str, flag: str = "workdir") -> Path:
 
 
 def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
-    """Raise a ValueError where a folder cannot become this run's: it holds another run, or something else."""
+    """Raise a ValueError if a folder cannot be used by this run: it holds another run or other files."""
     if os.path.exists(path / "experiment.json"):  # False too of a name that is too long, which the lock refuses
         refuse_other(path, identity)
     elif os.path.exists(path) and (not path.is_dir() or any(not x.name.startswith(".") for x in path.iterdir())):
@@ -50,11 +50,11 @@ def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
 def claim(
     path: Path, identity: Mapping[str, Any], devices: "Sequence[jax.Device]", log: Callable[[str], None] = print
 ) -> None:
-    """Make the folder this run's, or raise a ValueError that names what differs in the run it belongs to."""
+    """Claim the folder for this run, or raise a ValueError that names the differences from the run it belongs to."""
     refuse_stranger(path, identity)
     if not (path / "experiment.json").exists():
-        for name, words in undescribed(identity).items():
-            log(f"warning: this folder cannot be gone on with or used again: its {name} cannot be told apart: {words}")
+        for name, reason in undescribed(identity).items():
+            log(f"warning: this folder cannot be gone on with or used again: its {name} cannot be told apart: {reason}")
         write_json(path / "experiment.json", {"identity": finite(identity, str), **environment(devices)})
 
 
@@ -67,7 +67,7 @@ def digest(path: Path) -> str:
 
 
 def disown(path: Path) -> None:
-    """Take back a claim under which nothing was saved: what was wrong can be mended, and the same folder used."""
+    """Release a claim under which nothing was saved, so that the folder can be used again."""
     if not (path / "checkpoints").exists():
         for name in ("experiment.json", "dataset.json", "metrics.jsonl", "starts.json"):
             (path / name).unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def disown(path: Path) -> None:
 
 
 def finished(path: Path, log: Callable[[str], None]) -> dict[str, Any] | None:
-    """Return the report of a finished run, or None; a damaged one counts for nothing and is written again."""
+    """Return the report of a finished run, or None; a damaged one is ignored and written again."""
     file = path / "report.json"
     if not file.exists():
         return None
@@ -90,7 +90,7 @@ def finished(path: Path, log: Callable[[str], None]) -> dict[str, Any] | None:
 
 
 def read_report(file: Path) -> dict[str, Any]:
-    """Return a report.json; raise a ValueError where it is not the report of a run."""
+    """Return a report.json; raise a ValueError if it is not the report of a run."""
     report: dict[str, Any] = read_json(file)
     metrics = report.get("metrics") if isinstance(report, dict) else None
     splits = metrics.values() if isinstance(metrics, dict) else [None]
@@ -100,47 +100,47 @@ def read_report(file: Path) -> dict[str, Any]:
 
 
 def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], None] | None = None) -> None:
-    """Raise a ValueError where the folder holds a run with another identity, or links that lead out of it.
+    """Raise a ValueError if the folder holds a run with another identity, or symlinks.
 
-    log: where only the code of the page differs, it is told so instead: for what trains nothing.
+    log: receives a warning instead if only the code of the page differs; for modes that do not train.
     """
     for file in path.iterdir():
-        if file.is_symlink() or not (file.is_file() or file.is_dir()):  # a pipe would be waited for without end
+        if file.is_symlink() or not (file.is_file() or file.is_dir()):  # reading a pipe would block forever
             kind = "link" if file.is_symlink() else "pipe or a device"
             raise ValueError(
                 f"{file} is a {kind}, and a run writes to its own folder alone; put a file or folder there"
             )
     try:
-        theirs = read_json(path / "experiment.json")["identity"]
-        if not isinstance(theirs, dict):
+        recorded = read_json(path / "experiment.json")["identity"]
+        if not isinstance(recorded, dict):
             raise TypeError("no identity")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
         ) from None
-    ours = finite(json.loads(json.dumps(dict(identity))), str)
-    theirs = finite({RENAMED.get(key, key): value for key, value in theirs.items()}, str)
-    if PARTS not in theirs and not log and not ours[CODE]:
+    current = finite(json.loads(json.dumps(dict(identity))), str)
+    recorded = finite({RENAMED.get(key, key): value for key, value in recorded.items()}, str)
+    if PARTS not in recorded and not log and not current[CODE]:
         raise ValueError(
             f"--workdir={path} is of fdl 0.1, whose folders do not say with which model, data and optimizer they were "
             "trained where no page says so; choose another folder, or evaluate it"
         )
     for key in (CODE, IMPORTS, PARTS):
-        theirs.setdefault(key, ours.get(key))  # folders of before it was written down
-    if log and any(theirs[key] != ours.get(key) for key in (CODE, IMPORTS)):
+        recorded.setdefault(key, current.get(key))  # folders of earlier versions do not record these
+    if log and any(recorded[key] != current.get(key) for key in (CODE, IMPORTS)):
         log(f"warning: the page was edited since {path} was trained, or what it imports, in more than comments")
-        theirs |= {key: ours.get(key) for key in (CODE, IMPORTS)}
-    for name in undescribed(theirs) | undescribed(ours):
-        words = (undescribed(ours) or undescribed(theirs)).get(name, "it was not described when that run began")
+        recorded |= {key: current.get(key) for key in (CODE, IMPORTS)}
+    for name in undescribed(recorded) | undescribed(current):
+        reason = (undescribed(current) or undescribed(recorded)).get(name, "it was not described when that run began")
         if not log:
             raise ValueError(
-                f"--workdir={path} may hold another run: its {name} cannot be told apart: {words}; "
+                f"--workdir={path} may hold another run: its {name} cannot be told apart: {reason}; "
                 "or choose another folder"
             )
-        log(f"warning: whether {path} was trained with this {name} cannot be told: {words}")
-        theirs[PARTS] = {**theirs[PARTS], name: ours[PARTS].get(name)}
-        ours[PARTS].setdefault(name, None)
-    if differing := differences(_flat(theirs), _flat(ours), THERE_AND_HERE):
+        log(f"warning: whether {path} was trained with this {name} cannot be told: {reason}")
+        recorded[PARTS] = {**recorded[PARTS], name: current[PARTS].get(name)}
+        current[PARTS].setdefault(name, None)
+    if differing := differences(_flat(recorded), _flat(current), THERE_AND_HERE):
         raise ValueError(f"--workdir={path} holds another run: {first_few(differing)}; choose another folder")
 
 

@@ -55,7 +55,7 @@ def test_a_run_begins_where_another_ended(tmp_path):
     np.testing.assert_array_equal(begun["params"]["body"]["kernel"], np.full((2, 3), 5.0))
     np.testing.assert_array_equal(begun["batch_stats"]["mean"], np.ones(4))
     assert begun["params"]["body"]["pooler"]["bias"] is drawn["params"]["body"]["pooler"]["bias"]
-    with pytest.raises(ValueError, match="holds no checkpoint to begin with"):
+    with pytest.raises(ValueError, match="holds no checkpoint to initialise from"):
         of_run(tmp_path / "absent")(drawn)
 
 

@@ -1,1 +1,1 @@
-"""Checkpoints: whole and proven, or not there."""
+"""Checkpoints: atomic commits, verified by digests."""

@@ -1,4 +1,4 @@
-"""The digests of a commit: of its leaves, of its files and of itself."""
+"""Digests of a commit's leaves, of its files and of its metadata."""
 
 import json
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from fdl.core.errors import Damaged
 from fdl.core.types import Array
 
 
-def prove(path: Path, name: str, array: np.ndarray, written: Mapping[str, Any]) -> None:
-    """Raise Damaged where an array is not the one that was described when it was written."""
+def verify_leaf(path: Path, name: str, array: np.ndarray, written: Mapping[str, Any]) -> None:
+    """Raise Damaged if an array does not match its description at the time of writing."""
     if any(written[kind] != seen for kind, seen in describe(array).items()):
         raise Damaged(f"{path} is damaged: leaf {name} does not hold what was written")
 
 
 def describe(leaf: Array) -> dict[str, Any]:
-    """Return what proves that a leaf is the one that was saved: dtype, shape and the digest of its bytes."""
+    """Describe a leaf for verification: dtype, shape and the digest of its bytes."""
     leaf = np.asarray(leaf)
     return {"dtype": leaf.dtype.name, "shape": list(leaf.shape), "digest": digest_of_array(leaf)}
 
 
 def digest_of_json(value: Any) -> str:
-    """Return the digest of a JSON value, however it is spaced."""
+    """Return the digest of a JSON value, independent of whitespace."""
     return digest(np.frombuffer(json.dumps(value).encode(), np.uint8))
 
 
 def digest_of_file(file: Path) -> str:
-    """Return the digest of what a file holds."""
+    """Return the digest of a file's content."""
     return digest(np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8))

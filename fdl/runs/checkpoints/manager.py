@@ -1,12 +1,12 @@
-"""Checkpoints: a state on disk, written behind the run's back, published by one rename and trusted only when verified.
+"""Checkpoints: states written asynchronously, published by an atomic rename and verified when read.
 
-`checkpoints/STEP/` is one commit: `state/` (Orbax) and `meta.json`, which holds what the run knows besides its state,
-the dtype, shape and digest of every leaf, and the digest of every file. All of it is flushed to the disk before the
-rename that gives it its name, so a step that is listed is whole, whatever the power did. Where a state is split over
-processes that see one folder, each writes its own pieces, `pieces-PROCESS/` in the place of `state/`.
+`checkpoints/STEP/` is one commit: `state/` (Orbax) and `meta.json`, which holds the run's progress besides its state,
+the dtype, shape and digest of every leaf, and the digest of every file. All files are fsynced before the rename, so a
+listed step is complete, also after power loss. If a state is split over processes with a shared folder, each process
+writes its shards, to `pieces-PROCESS/` instead of `state/`.
 
-`.saving-*` and `.removing-*` are what an interrupted save or removal left, swept at the next start. `damaged-*` is what
-did not hold what was written to it; it is kept for whoever wants to look, and never read again.
+`.saving-*` and `.removing-*` are leftovers of an interrupted save or removal, deleted at the next start. `damaged-*`
+are commits that failed verification, kept for inspection and never read again.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ from fdl.parallel import processes
 from fdl.runs.atomic_files import delete, flush, free
 from fdl.runs.checkpoints import shards
 from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
-from fdl.runs.checkpoints.orbax_io import orbax, read, restore, solid
+from fdl.runs.checkpoints.orbax_io import orbax, read, restore, nonempty
 from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece, read_pieces
 from fdl.runs.checkpoints.structure import averaged_params, leaves, name_now, plain, refuse_other_structure
 
-KEPT = 2  # the newest and one to fall back on; the best is kept besides
+MAX_TO_KEEP = 2  # the newest and one to fall back on; the best is kept besides
 
 
 class Checkpoints:
@@ -46,8 +46,8 @@ class Checkpoints:
     better: how to compare `meta["score"]`; None keeps the newest alone.
     monitor: the metric that is compared; a run that was begun with another one is compared by this one all the same.
     finite: refuse to commit a state that is not.
-    run: the digest of the run's identity, which its commits carry; a step with another is a Fault. "" takes any.
-    check_owner: raises a Fault where the folder is no longer the run's.
+    run: the digest of the run's identity, stored in its commits; a commit of another run is a Fault. "" accepts any.
+    check_owner: raises a Fault if the folder is no longer held by this run.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Checkpoints:
         self._join()  # whatever ended the run, nothing is written once its folder is no longer held
 
     def steps(self) -> list[int]:
-        """Return the steps that were committed, in order."""
+        """Return the committed steps, in order."""
         if not self.folder.is_dir():
             return []
         listed = (path.name for path in self.folder.iterdir() if path.is_dir() and not path.is_symlink())
@@ -88,7 +88,7 @@ class Checkpoints:
             try:
                 scores[step] = self._score(self.meta(step))
             except Damaged:
-                continue  # whoever restores it is told
+                continue  # restoring it raises the error
         scored = {step: score for step, score in scores.items() if score is not None and not math.isnan(score)}
         sign = -1 if self.better == "lower" else 1
         return max(scored, key=lambda step: (sign * scored[step], step), default=None)
@@ -102,15 +102,15 @@ class Checkpoints:
         return watched
 
     def meta(self, step: int) -> dict[str, Any]:
-        """Return what was written beside the state of a step; raise Damaged where it is not that."""
+        """Return the metadata of a step; raise Damaged if it fails verification."""
         result: dict[str, Any] = self._commit(step)["meta"]
         return result
 
     def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
-        """Copy a state to the host, then commit it in the background; the save before is finished first.
+        """Copy a state to the host, then commit it in a background thread; waits for the previous save first.
 
-        A step that is committed already stays as it is. Raises what the save before raised, and NotFinite at once.
-        A state in pieces is committed before this returns, for its processes must meet to do it.
+        A committed step is not overwritten. Raises the error of the previous save, and NotFinite at once. A state that
+        is split over processes is committed before this returns, because its processes must synchronise.
         """
         self.wait()
         step, state = int(state.step), plain(state)
@@ -119,9 +119,9 @@ class Checkpoints:
         draft = self.folder / f".saving-{step}"
         common = shards.common(draft) if shards.are_needed(state) else None
         if common:
-            own = shards.own(leaves(state))
-            self._refuse_nonfinite(step, [(piece.name, piece.array) for piece in own])
-            self._save_together(common, state, own, dict(meta))
+            pieces = shards.local_pieces(leaves(state))
+            self._refuse_nonfinite(step, [(piece.name, piece.array) for piece in pieces])
+            self._save_together(common, state, pieces, dict(meta))
             return
         host = processes.fetch(state)
         self._refuse_nonfinite(step, leaves(host))
@@ -129,12 +129,12 @@ class Checkpoints:
             thread = threading.Thread(target=self._save, args=(draft, host, dict(meta)))
             try:
                 thread.start()
-            except RuntimeError as error:  # the system gives no more
+            except RuntimeError as error:  # no more threads
                 raise self._failed(draft, step, error) from error
             self._thread = thread
 
     def wait(self) -> None:
-        """Wait for the save under way; raise a Fault where it failed."""
+        """Wait for the current save; raise a Fault if it failed."""
         self._join()
         self.check()
 
@@ -177,9 +177,9 @@ class Checkpoints:
         }
 
     def verify(self, step: int) -> dict[str, Any]:
-        """Return the commit of a step: meta, leaves and files; raise Damaged where a file is not what was written.
+        """Return the commit of a step: meta, leaves and files; raise Damaged if a file fails verification.
 
-        Orbax is never shown damage: it would read some of it, and leave a noise of threads over the rest.
+        Verified before Orbax reads, because it would accept some damage and fail noisily in threads on other damage.
         """
         commit, folder = self._commit(step), self.folder / str(step)
         for name, written in commit["files"].items():
@@ -209,9 +209,9 @@ class Checkpoints:
         return None
 
     def resume(self, like: TrainState, log: Callable[[str], None]) -> Saved | None:
-        """Return the checkpoint that a run goes on from, or None, in a folder that is cleared for it.
+        """Return the checkpoint to resume from, or None, and clean up the folder.
 
-        What an interrupted save left is removed, and damaged steps lose their names.
+        Leftovers of interrupted saves are removed, and damaged steps are renamed.
         """
         for path in [*self.folder.glob(".saving-*"), *self.folder.glob(".removing-*")]:
             delete(path)
@@ -231,7 +231,7 @@ class Checkpoints:
         file = self.folder / str(step) / "meta.json"
         try:
             if not file.is_file():
-                raise FileNotFoundError(f"{file.name} is no file")  # a pipe would be waited for without end
+                raise FileNotFoundError(f"{file.name} is no file")  # reading a pipe would block forever
             held = json.loads(file.read_bytes())
             commit, written = held["commit"], held["digest"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -243,7 +243,7 @@ class Checkpoints:
         return {"fdl": "0.1.0", **commit, "leaves": {name_now(name): leaf for name, leaf in commit["leaves"].items()}}
 
     def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
-        # The optimizer's scalars may be infinite by right: the best loss so far, before there is any.
+        # Scalars of the optimizer may be infinite initially, such as the best loss so far.
         arrays = ((name, leaf) for name, leaf in held if np.ndim(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact))
         bad = next((name for name, leaf in arrays if not np.isfinite(leaf).all()), None) if self.finite else None
         if not processes.all_agree(bad is None):
@@ -256,27 +256,27 @@ class Checkpoints:
             delete(draft)
             draft.mkdir(parents=True)
             with orbax() as checkpointer:
-                checkpointer.save((draft / "state").absolute(), jax.tree.map(solid, state))
+                checkpointer.save((draft / "state").absolute(), jax.tree.map(nonempty, state))
             self._publish(draft, step, meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
-        except Exception as error:  # raised again by wait() or check(), in the run's own thread
+        except Exception as error:  # raised again by wait() or check() in the main thread
             self._error = self._failed(draft, step, error)
             self._error.__cause__ = error
 
-    def _save_together(self, draft: Path, state: TrainState, own: list[Piece], meta: dict[str, Any]) -> None:
-        """Commit what the processes hold together: each writes its own pieces, then the first publishes them all."""
+    def _save_together(self, draft: Path, state: TrainState, pieces: list[Piece], meta: dict[str, Any]) -> None:
+        """Commit a state split over processes: each writes its shards, then the first process publishes them."""
         part, step = f"pieces-{processes.index()}", int(state.step)
 
         def write() -> None:
             (draft / part).mkdir()
-            for i, piece in enumerate(own):
+            for i, piece in enumerate(pieces):
                 np.save(draft / part / f"{i}.npy", piece.array, allow_pickle=False)
-            told = [{"name": piece.name, "place": piece.place, **describe(piece.array)} for piece in own]
-            (draft / f"{part}.json").write_text(json.dumps({part: told}), encoding="utf-8")
+            manifest = [{"name": piece.name, "place": piece.place, **describe(piece.array)} for piece in pieces]
+            (draft / f"{part}.json").write_text(json.dumps({part: manifest}), encoding="utf-8")
 
         def publish() -> None:
-            told = [json.loads(file.read_text(encoding="utf-8")) for file in draft.glob("pieces-*.json")]
+            manifest = [json.loads(file.read_text(encoding="utf-8")) for file in draft.glob("pieces-*.json")]
             whole = {name: {"dtype": leaf.dtype.name, "shape": list(leaf.shape)} for name, leaf in leaves(state)}
-            joined = {part: listed for one in told for part, listed in one.items()}
+            joined = {part: listed for one in manifest for part, listed in one.items()}
             self._publish(draft, step, meta, {"leaves": whole, "pieces": joined})
 
         try:
@@ -286,7 +286,7 @@ class Checkpoints:
             raise self._failed(draft, step, error) from error
 
     def _failed(self, draft: Path, step: int, error: Exception) -> Fault:
-        # Threads of TensorStore's may outlive Orbax's failure and make files, and every folder above them, anew.
+        # TensorStore's threads may outlive Orbax's failure and recreate files and folders: delete until it stays gone.
         gone = 0
         for _ in range(100):
             shutil.rmtree(draft, ignore_errors=True)
@@ -294,7 +294,7 @@ class Checkpoints:
             if gone == 20:
                 break
             time.sleep(0.05)
-        with contextlib.suppress(OSError):  # of a folder that was removed meanwhile; none that holds anything
+        with contextlib.suppress(OSError):  # removed meanwhile, or not empty
             self.folder.rmdir()
             self.folder.parent.rmdir()
         kept = ", ".join(map(str, self.steps())) or "none"
@@ -304,7 +304,7 @@ class Checkpoints:
         files = {
             str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
         }
-        # Through JSON once, so that what is summed here is what will be read.
+        # A round trip through JSON, so that the digest is of what will be read.
         commit = json.loads(
             json.dumps({"fdl": __version__, "step": step, "run": self.run, "meta": meta, **proofs, "files": files})
         )
@@ -317,5 +317,5 @@ class Checkpoints:
         draft.rename(self.folder / str(step))
         flush(self.folder)
         steps = self.steps()
-        for old in set(steps[:-KEPT]) - {self.best() if self.better else None}:
+        for old in set(steps[:-MAX_TO_KEEP]) - {self.best() if self.better else None}:
             free(self.folder / str(old))

@@ -1,4 +1,4 @@
-"""A checkpoint that was read, and how every process comes to have it."""
+"""A restored checkpoint, and its broadcast to all processes."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,17 +12,19 @@ from fdl.runs.checkpoints.structure import plain
 
 
 class Saved(NamedTuple):
-    """A checkpoint that was read and verified: its step, its state as host arrays, and what was written beside it."""
+    """A restored and verified checkpoint: its step, its state as host arrays, and its metadata."""
 
     step: int
     state: TrainState
     meta: Mapping[str, Any]
 
 
-def shared(found: Saved | None, like: TrainState) -> Saved | None:
-    """Give every process the checkpoint that the first one found; `like` is its structure."""
-    told = processes.on_first_process(lambda: found and {"step": found.step, "meta": found.meta})
-    if told is None:
+def shared(saved: Saved | None, like: TrainState) -> Saved | None:
+    """Broadcast the checkpoint of the first process to all; `like` gives its structure."""
+    response = processes.on_first_process(lambda: saved and {"step": saved.step, "meta": saved.meta})
+    if response is None:
         return None
-    state = processes.broadcast_from_first(found and plain(found.state), jax.eval_shape(plain, like))
-    return Saved(told["step"], state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key))), told["meta"])
+    state = processes.broadcast_from_first(saved and plain(saved.state), jax.eval_shape(plain, like))
+    return Saved(
+        response["step"], state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key))), response["meta"]
+    )

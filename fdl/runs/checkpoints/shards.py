@@ -1,6 +1,6 @@
-"""A state that is split over processes, in pieces: each process writes what its own devices hold, any number reads.
+"""Sharded checkpoints: each process writes the shards of its local devices; any number of processes can read them.
 
-A piece is a block of one leaf. Blocks that several devices hold are written once, by the process of the first of them.
+A piece is a block of one leaf. A block replicated on several devices is written once, by the process of replica 0.
 """
 
 import uuid
@@ -15,7 +15,7 @@ from fdl.core.errors import Damaged, brief
 from fdl.core.types import PyTree, TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete
-from fdl.runs.checkpoints.digest import prove
+from fdl.runs.checkpoints.digest import verify_leaf
 from fdl.runs.checkpoints.structure import leaves, name_now
 
 
@@ -27,18 +27,18 @@ class Piece(NamedTuple):
     array: np.ndarray
 
     def put(self, leaf: np.ndarray) -> None:
-        """Write the piece to its place in a leaf."""
+        """Copy the piece into a leaf."""
         leaf[tuple(slice(start, stop) for start, stop in self.place)] = self.array
 
 
 def are_needed(tree: PyTree) -> bool:
-    """Say whether a tree holds arrays of which no process has the whole."""
+    """Return whether a tree holds arrays that are split over processes."""
     return processes.count() > 1 and any(processes.is_split(leaf) for leaf in jax.tree.leaves(tree))
 
 
-def own(leaves: Iterable[tuple[str, Any]]) -> list[Piece]:
-    """Return the pieces of named leaves that this process writes; together the processes write each number once."""
-    found = []
+def local_pieces(leaves: Iterable[tuple[str, Any]]) -> list[Piece]:
+    """Return the pieces that this process writes; together the processes write each element once."""
+    pieces = []
     for name, leaf in leaves:
         if processes.is_split(leaf):
             shards = [(shard.index, shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
@@ -46,12 +46,12 @@ def own(leaves: Iterable[tuple[str, Any]]) -> list[Piece]:
             shards = [((slice(None),) * np.ndim(leaf), leaf)] if processes.first() else []
         for index, data in shards:
             place = tuple(part.indices(size)[:2] for part, size in zip(index, leaf.shape, strict=True))
-            found.append(Piece(name, place, np.asarray(data)))
-    return found
+            pieces.append(Piece(name, place, np.asarray(data)))
+    return pieces
 
 
 def common(folder: Path) -> Path | None:
-    """Make a new folder in the first process and return its path if every process sees it there; else None."""
+    """Create a folder in the first process; return its path if all processes see it (shared file system), else None."""
 
     def make() -> list[str]:
         delete(folder)
@@ -68,16 +68,16 @@ def common(folder: Path) -> Path | None:
 
 
 def read_pieces(folder: Path, want: TrainState, parts: Mapping[str, list[Mapping[str, Any]]]) -> TrainState:
-    """Return `want`, an array for each leaf, filled with the pieces of all parts."""
+    """Fill `want`, an array per leaf, with the pieces of all parts."""
     arrays = dict(leaves(want))
-    for part, told in parts.items():
-        for i, one in enumerate(told):
+    for part, manifest in parts.items():
+        for i, one in enumerate(manifest):
             file = folder / part / f"{i}.npy"
             try:
                 leaf = arrays[name_now(one["name"])]
-                # NumPy's files do not know bfloat16 by name; the commit does.
+                # .npy files do not record bfloat16; the commit does.
                 piece = Piece(one["name"], one["place"], np.load(file, allow_pickle=False).view(leaf.dtype))
-                prove(file, piece.name, piece.array, one)
+                verify_leaf(file, piece.name, piece.array, one)
                 piece.put(leaf)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise Damaged(f"{file} does not read: {brief(error)}") from error

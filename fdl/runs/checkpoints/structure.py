@@ -1,4 +1,4 @@
-"""The structure of a train state: its leaves by name, and whether two structures are the same."""
+"""The structure of a train state: leaves by name, and comparison with a checkpoint's."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ _NAMES_OF_01 = {"extras/": "model_state/", "/Averaged.": "/EmaState.", "/Scaled.
 
 
 def name_now(name: str) -> str:
-    """Return the name that a leaf of fdl 0.1 has today; today's names stay as they are.
+    """Translate a leaf name of fdl 0.1 to the current one; current names are unchanged.
 
     >>> name_now("opt_state/Averaged.average/Dense_0/bias")
     'opt_state/EmaState.average/Dense_0/bias'
@@ -39,14 +39,14 @@ def name_now(name: str) -> str:
 
 
 def plain(state: TrainState) -> TrainState:
-    """Return the state with its typed key as the numbers that make it up."""
+    """Return the state with its typed PRNG key as key data."""
     return state._replace(key=jax.random.key_data(state.key))
 
 
 def leaves(state: TrainState) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of a state, such as `opt_state/1/0/ScaleByAdamState.mu/Dense_0/kernel`.
 
-    The names tell one kind of node from another: AdaBelief's state has Adam's shapes.
+    Names include the node types: AdaBelief's state has the same shapes as Adam's.
     """
     yield from _named(state._asdict(), "")
 
@@ -62,7 +62,7 @@ def _named(tree: PyTree, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def refuse_other_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]], want: TrainState, by: str) -> None:
-    """Raise a ValueError where a checkpoint and the state to be filled differ in names, shapes or dtypes.
+    """Raise a ValueError if a checkpoint and the state to restore differ in names, shapes or dtypes.
 
     by: the version of fdl that wrote the checkpoint.
     """

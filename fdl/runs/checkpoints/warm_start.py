@@ -1,4 +1,4 @@
-"""Warm starts: begin with the weights of another run."""
+"""Warm starts: initialise from the weights of another run."""
 
 import os
 from collections.abc import Callable, Collection
@@ -10,16 +10,18 @@ from fdl.runs.checkpoints.manager import Checkpoints
 
 
 def of_run(folder: Path | str, *, fresh: Collection[str] = ()) -> Callable[[PyTree], PyTree]:
-    """Return the function that takes drawn variables and returns those of a run's newest checkpoint, as `published`.
+    """Return the function for `Experiment.init_from`: initial variables -> those of a run's newest checkpoint.
 
-    What the run has besides, another head or its optimizer's state, is left out. fresh: as in `fill`.
+    Other leaves of that run, such as another head or its optimizer state, are ignored. fresh: as in `fill`.
     """
 
-    def start(drawn: PyTree) -> PyTree:
+    def load(initial: PyTree) -> PyTree:
         checkpoints = Checkpoints(Path(os.path.expanduser(folder)) / "checkpoints")
         step = checkpoints.last()
         if step is None:
-            raise ValueError(f"{folder} holds no checkpoint to begin with; give the folder of a run that was trained")
-        return fill(drawn, checkpoints.variables(step), fresh=fresh)
+            raise ValueError(
+                f"{folder} holds no checkpoint to initialise from; give the folder of a run that was trained"
+            )
+        return fill(initial, checkpoints.variables(step), fresh=fresh)
 
-    return start
+    return load

@@ -1,1 +1,1 @@
-"""The report of a run: one self-contained page, its plots and its pictures of examples."""
+"""The HTML report of a run, with plots and visualised examples."""

@@ -1,4 +1,4 @@
-"""The report of a run as one self-contained page: what came out, how it got there, and where it ran."""
+"""The report of a run as one self-contained HTML page: metrics, curves, knobs and environment."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -17,7 +17,7 @@ th:first-child, td.words { text-align: left } td.words { overflow-wrap: anywhere
 .picture { overflow-x: auto } pre { white-space: pre-wrap }
 .confusion td, .confusion th { min-width: 2.2rem; text-align: center }
 """
-CLOCKS = ("seconds",)  # what a line says of time and not of learning
+CLOCKS = ("seconds",)  # values of a log line that are times, not metrics
 
 
 def html(
@@ -56,7 +56,7 @@ def html(
 
 
 def faults(report: Mapping[str, Any], before: str = "") -> str:
-    """Return what interruptions cost a run, behind some text, or nothing where there was none."""
+    """Return the cost of interruptions, after the text `before`, or nothing if there were none."""
     times = report["interruptions"]
     plural = "s" * (times > 1)
     return f"{before}lost to faults: {report['lost_seconds']:.1f} s in {times} interruption{plural}" if times else ""
@@ -93,7 +93,7 @@ def learning(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def confusion(counts: Sequence[Sequence[float]], names: Sequence[str] | None) -> str:
-    """Return the matrix of true class (row) by predicted class (column), shaded by the share of its row."""
+    """Return the confusion matrix, true class (row) by predicted class (column), shaded by the fraction of its row."""
     labels = [element("th", name) for name in names or range(len(counts))]
     rows = []
     for label, row in zip(labels, counts, strict=True):
@@ -115,5 +115,5 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 
 def element(tag: str, text: object, attributes: str = "") -> str:
-    """Return an element of a page: the one place that writes what is not ours, and escapes it."""
+    """Return an HTML element with escaped text; all text from outside goes through it."""
     return f"<{tag}{attributes}>{escape(str(text))}</{tag}>"

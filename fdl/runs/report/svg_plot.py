@@ -1,4 +1,4 @@
-"""Plots as SVG text, written by hand: lines over steps, points over a number."""
+"""Plots as SVG text: lines and scatter plots."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,12 +6,12 @@ from html import escape
 
 WIDTH, HEIGHT, LEFT, BELOW, MARGIN = 640, 360, 70, 50, 15
 INK, PALE, STRONG = "#333", "#9bb8d8", "#1f4e8c"
-_LARGEST = 1e300  # of what is drawn: twice the largest double is no number
+_LARGEST = 1e300  # values are clipped to it, since differences of larger ones overflow
 COLOURS = (STRONG, "#c8501e", "#3a7d44", "#7a4ea3")
 
 
 def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: str) -> str:
-    """Return thin lines, one for each series over `xs`, and their mean as a thick one."""
+    """Return a plot of one thin line per series over `xs`, and their mean as a thick one."""
     across, up = _scale(xs), _scale([value for one in series for value in one])
     mean = [sum(column) / len(column) for column in zip(*series, strict=True)]
     drawn = [_line(xs, one, across, up, PALE, 1) for one in series]
@@ -19,7 +19,7 @@ def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: 
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> str:
-    """Return one named line for each `(xs, ys)`."""
+    """Return a plot with one labelled line per `(xs, ys)`."""
     across, up = (_scale([value for pair in series.values() for value in pair[i]]) for i in (0, 1))
     drawn = []
     for i, (name, (xs, ys)) in enumerate(series.items()):
@@ -30,7 +30,7 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: 
 
 
 def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
-    """Return one dot for each pair; numbers over two decades and more stand on a logarithmic axis."""
+    """Return a scatter plot; xs that span two decades or more get a logarithmic axis."""
     across, up = _scale(xs, logarithmic=min(xs) > 0 and max(xs) / min(xs) >= 100), _scale(ys)
     dots = [
         f'<circle cx="{_x(across, a):.1f}" cy="{_y(up, b):.1f}" r="4" fill="{STRONG}" fill-opacity="0.7"/>'
@@ -41,7 +41,7 @@ def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
 
 
 def growth(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
-    """Return a line with a dot for each pair on two logarithmic axes; in proportion is a slope of one."""
+    """Return a log-log plot; proportional growth has a slope of one."""
     middle = math.sqrt(min(ys) * max(ys))
     decade = [middle / math.sqrt(10), middle * math.sqrt(10)]  # at least: noise must not fill the axis
     across, up = _scale(xs, logarithmic=True, marks=xs), _scale([*ys, *decade], logarithmic=True)
@@ -53,7 +53,7 @@ def growth(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
 
 
 class _Scale:
-    """Where numbers lie between the least and the greatest, from 0 to 1."""
+    """Maps numbers from the axis range to [0, 1]."""
 
     def __init__(self, low: float, high: float, logarithmic: bool, marks: Sequence[float] | None):
         self.low, self.high, self.logarithmic, self.marks = low, high, logarithmic, marks
@@ -63,7 +63,7 @@ class _Scale:
         return (value - low) / (high - low)
 
     def ticks(self) -> list[float]:
-        """Return the marks asked for, or a few round numbers: 1, 2 or 5 times a power of ten."""
+        """Return the given ticks, or a few round numbers: 1, 2 or 5 times a power of ten."""
         if self.marks is not None:
             return list(self.marks)
         if self.logarithmic:
@@ -86,7 +86,7 @@ def _scale(values: Sequence[float], *, logarithmic: bool = False, marks: Sequenc
 
 
 def _mark(value: float) -> str:
-    """Write a number beside an axis: counts of steps whole, not as 2.5e+03."""
+    """Format a tick label: step counts as integers, not as 2.5e+03."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}".replace("e+0", "e")
 
 
@@ -104,7 +104,7 @@ def _line(xs: Sequence[float], ys: Sequence[float], across: _Scale, up: _Scale, 
 
 
 def text(words: str, x: float, y: float, anchor: str, colour: str = INK, transform: str = "") -> str:
-    """Return words as SVG: the one place that writes them, and escapes what they hold."""
+    """Return an SVG text element, escaped; all text goes through it."""
     place = transform or f'x="{x:.1f}" y="{y:.1f}"'
     style = f'fill="{colour}" font-family="sans-serif" font-size="12"'
     return f'<text {place} text-anchor="{anchor}" {style}>{escape(words)}</text>'

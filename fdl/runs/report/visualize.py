@@ -1,6 +1,6 @@
-"""Pictures of single examples for the report, as SVG text: boxes on images, and where attention looked.
+"""Visualised examples for the report, as SVG text: boxes on images, and attention weights.
 
-Each function makes a `Visualize`. Shape legend: B batch, T written positions, S source positions.
+Each function makes a `Visualize`. Shape legend: B batch, T target positions, S source positions.
 """
 
 import base64
@@ -14,19 +14,19 @@ from fdl.core.types import Array, Batch, PyTree
 from fdl.data.tokenizer import NUM_SPECIAL_TOKENS
 from fdl.runs.report.svg_plot import STRONG, text
 
-# (what the task makes of the outputs, what modules sowed as "intermediates", the batch they saw) -> heading: SVG
+# (the task's predictions, the sown "intermediates", the batch) -> heading: SVG
 Visualize = Callable[[Mapping[str, Array], PyTree, Batch], Mapping[str, str]]
 
 _SIDE, _GAP = 200, 12
 
 
 def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Visualize:
-    """Make the picture of boxes on images: what was found with a probability of `least` or more, over what is there.
+    """Visualise boxes on images: detections with a probability of at least `least`, over the ground truth.
 
-    It wants the targets and answers of `fdl.tasks.detect` and images f32[B, height, width, 1 or 3].
+    For the targets and predictions of `fdl.tasks.detect` and images f32[B, height, width, 1 or 3].
     """
 
-    def show(answers: Mapping[str, Array], sown: PyTree, batch: Batch) -> dict[str, str]:
+    def show(predictions: Mapping[str, Array], sown: PyTree, batch: Batch) -> dict[str, str]:
         drawn = []
         for i, image in enumerate(np.asarray(batch.inputs)):
             low, high = float(image.min()), float(image.max())
@@ -34,24 +34,26 @@ def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Vis
             parts = [
                 f'<image width="{_SIDE}" height="{_SIDE}" style="image-rendering:pixelated" href="{_png(pixels)}"/>'
             ]
-            there = [box for box in batch.targets["box"][i] if box[2] > box[0]]
-            parts += [_box(box, 'stroke="white" stroke-opacity="0.6" stroke-dasharray="4"') for box in there]
-            for kind, chance, box in zip(*(answers[name][i] for name in ("class", "probability", "box")), strict=True):
-                if chance >= least:
-                    said = f"{names[int(kind)] if names else int(kind)} {chance:.2f}"
+            ground_truth = [box for box in batch.targets["box"][i] if box[2] > box[0]]
+            parts += [_box(box, 'stroke="white" stroke-opacity="0.6" stroke-dasharray="4"') for box in ground_truth]
+            for class_index, probability, box in zip(
+                *(predictions[name][i] for name in ("class", "probability", "box")), strict=True
+            ):
+                if probability >= least:
+                    label = f"{names[int(class_index)] if names else int(class_index)} {probability:.2f}"
                     x, y = _SIDE * box[0], _SIDE * box[1] - 3
-                    parts += [_box(box, 'stroke="#ffb000" stroke-width="2"'), text(said, x, y, "start", "#ffb000")]
+                    parts += [_box(box, 'stroke="#ffb000" stroke-width="2"'), text(label, x, y, "start", "#ffb000")]
             drawn.append(f'<g transform="translate({i * (_SIDE + _GAP)} 0)">{"".join(parts)}</g>')
-        return {"Found (orange) and there (dashed)": _svg(drawn, len(drawn) * (_SIDE + _GAP) - _GAP, _SIDE)}
+        return {"Detections (orange) and ground truth (dashed)": _svg(drawn, len(drawn) * (_SIDE + _GAP) - _GAP, _SIDE)}
 
     return show
 
 
 def attention(read: Sequence[str], write: Sequence[str]) -> Visualize:
-    """Make the picture of where attention looked as each token was written: rows are those, columns the source.
+    """Visualise attention weights: rows are target tokens, columns source tokens.
 
-    read, write: the pieces of source and targets, by token number from NUM_SPECIAL_TOKENS on; special tokens are left
-    out. It wants batches of `modalities.pairs` and takes the last weights f32[B, H, T, S] sown, the mean of heads.
+    read, write: the vocabularies of source and target, from NUM_SPECIAL_TOKENS on; special tokens are omitted.
+    For batches of `modalities.pairs`; uses the last weights f32[B, H, T, S] sown, averaged over heads.
     """
 
     def pieces(tokens: Array, of: Sequence[str]) -> list[tuple[int, str]]:
@@ -59,27 +61,27 @@ def attention(read: Sequence[str], write: Sequence[str]) -> Visualize:
             (place, of[token - NUM_SPECIAL_TOKENS]) for place, token in enumerate(tokens) if token >= NUM_SPECIAL_TOKENS
         ]
 
-    def show(answers: Mapping[str, Array], sown: PyTree, batch: Batch) -> dict[str, str]:
+    def show(predictions: Mapping[str, Array], sown: PyTree, batch: Batch) -> dict[str, str]:
         sources = np.asarray(batch.inputs["sources"])
-        weights = _looks(sown, sources.shape[1])
+        weights = _last_attention(sown, sources.shape[1])
         maps, across, tallest = [], 0, 0
-        for target, source, heeded in zip(np.asarray(batch.targets), sources, weights, strict=True):
+        for target, source, attended in zip(np.asarray(batch.targets), sources, weights, strict=True):
             rows, columns = pieces(target, write), pieces(source, read)
             parts = [text(mark, 40 + 18 * j, 12, "middle") for j, (_, mark) in enumerate(columns)]
             for i, (t, mark) in enumerate(rows):
                 parts.append(text(mark, 26, 31 + 18 * i, "end"))
                 for j, (s, _) in enumerate(columns):
                     place = f'x="{31 + 18 * j}" y="{18 + 18 * i}" width="17" height="17"'
-                    parts.append(f'<rect {place} fill="{STRONG}" fill-opacity="{heeded[t, s]:.2f}"/>')
+                    parts.append(f'<rect {place} fill="{STRONG}" fill-opacity="{attended[t, s]:.2f}"/>')
             maps.append(f'<g transform="translate({across} 0)">{"".join(parts)}</g>')
             across, tallest = across + 50 + 18 * len(columns), max(tallest, 24 + 18 * len(rows))
-        return {"Where attention looked": _svg(maps, across, tallest)}
+        return {"Attention weights": _svg(maps, across, tallest)}
 
     return show
 
 
-def _looks(sown: PyTree, length: int) -> np.ndarray:
-    """Return f32[B, T, S], the last attention to S = `length` source positions that was sown."""
+def _last_attention(sown: PyTree, length: int) -> np.ndarray:
+    """Return f32[B, T, S], the last sown attention over S = `length` source positions."""
     found: list[np.ndarray] = [
         np.asarray(leaf).mean(1)
         for path, leaf in jax.tree_util.tree_leaves_with_path(sown)
