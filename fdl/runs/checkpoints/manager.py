@@ -32,7 +32,7 @@ from fdl.parallel import processes
 from fdl.runs.atomic_files import delete, flush, free
 from fdl.runs.checkpoints import shards
 from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
-from fdl.runs.checkpoints.orbax_io import orbax, read, restore, nonempty
+from fdl.runs.checkpoints.orbax_io import nonempty, orbax, read, restore
 from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece, read_pieces
 from fdl.runs.checkpoints.structure import averaged_params, leaves, name_now, plain, refuse_other_structure
