@@ -38,8 +38,7 @@ def images(
     size: the side that every image is cut and resized to; 0 keeps the shape that all share, or 64 if they differ.
     """
     if not isinstance(records, Records):
-        given = {"image": np.asarray(records), "label": np.asarray(labels)}
-        records = array_records("images", given, page="image", digest=cache(lambda: array_digest(given.values())))
+        records = in_memory(records, labels)
     column = records.choose(inputs, "inputs", ("image",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
     if missing == "drop":
@@ -74,3 +73,14 @@ def images(
     transform = center_bytes if field.dtype == np.uint8 else None
     fitted = {"inputs": kept(plan), **target_of.kept}
     return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform, augment=augment)
+
+
+def in_memory(pictures: Any, labels: Any) -> Records:
+    """Return the records of an array of pictures and their labels, with the columns `image` and `label`."""
+    if labels is None or np.ndim(labels) == 0:
+        raise ValueError("images of an array need their labels; give images(arrays, labels)")
+    try:
+        given = {"image": np.asarray(pictures), "label": np.asarray(labels)}
+    except ValueError:  # arrays of several shapes
+        raise ValueError("images have several shapes; give all one, or a folder of files for each class") from None
+    return array_records("images", given, page="image", digest=cache(lambda: array_digest(given.values())))

@@ -204,3 +204,10 @@ def test_pictures_in_memory_are_a_dataset(layout):
     same = fdl.data.images(x, Y)
     split = np.concatenate([same.load(split).resident().arrays[0] for split in same.spec.sizes])
     assert sorted(split.sum((1, 2, 3)).tolist()) == sorted(X.sum((1, 2, 3)).tolist())
+    for pictures, labels, said in (
+        (X, None, "need their labels"),
+        ([X[0], X[1, 1:]], [0, 1], "images have several shapes"),
+        (X, Y[1:], r"arrays have .* rows"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            fdl.data.images(pictures, labels)
