@@ -47,7 +47,7 @@ def prepare(folder: Path) -> Path:
     install()
     import tensorflow_datasets as api
 
-    class Blobs(api.core.GeneratorBasedBuilder, skip_registration=True):
+    class Blobs(api.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
         VERSION = api.core.Version("1.0.0")
 
         def _info(self) -> api.core.DatasetInfo:

@@ -85,7 +85,7 @@ def soak(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
         else:
             if victim is None:
                 shutil.rmtree(folder / "run", ignore_errors=True)
-                victim = Victim(folder, *pair, *wholes[pair])
+                victim = Victim(folder, *pair, *wholes[pair])  # type: ignore[call-arg]
             problem, over = victim.hurt(kind, rng)
             finished += over
             if over or problem:

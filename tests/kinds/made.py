@@ -61,7 +61,7 @@ def classes(d, n=20, names=("cat", "dog"), ext=".png", size=(24, 24), root="", s
         folder = d / root / name
         folder.mkdir(parents=True, exist_ok=True)
         for i in range(n):
-            picture = (noise(*size, 3, i) // 4 + k * 120 % 180).astype(np.uint8)
+            picture = (noise(size[0], size[1], 3, i) // 4 + k * 120 % 180).astype(np.uint8)
             (save or (lambda image, path: image.save(path)))(Image.fromarray(picture), folder / f"{i:03d}{ext}")
 
 

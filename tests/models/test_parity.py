@@ -121,7 +121,7 @@ def torch_resnet(stages, width, bottleneck):
     """The published net (v1.5) in torch, with torchvision's names."""
     nn = torch.nn
 
-    class Block(nn.Module):
+    class Block(nn.Module):  # type: ignore[name-defined]
         def __init__(self, entering, width, stride):
             super().__init__()
             layers = [(width, 3, stride), (width, 3, 1)]
@@ -146,7 +146,7 @@ def torch_resnet(stages, width, bottleneck):
                 y = y if i == self.count else y.relu()
             return (y + (x if self.downsample is None else self.downsample(x))).relu()
 
-    class Net(nn.Module):
+    class Net(nn.Module):  # type: ignore[name-defined]
         def __init__(self):
             super().__init__()
             self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)

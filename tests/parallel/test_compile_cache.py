@@ -62,6 +62,6 @@ def test_an_entry_that_is_half_written_on_a_full_disk_is_taken_away(tmp_path, mo
     monkeypatch.setattr(compilation_cache, "get_executable_and_time", compilation_cache.get_executable_and_time)
     compile_cache.repair_on_read()
     for key in ("a", "b"):
-        compilation_cache.put_executable_and_time(key, "name")
+        compilation_cache.put_executable_and_time(key, "name")  # type: ignore[call-arg]
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().err.count("\n") == 1
