@@ -12,7 +12,7 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data import find, reading, sounds, split_strings
-from fdl.data.augment import mask
+from fdl.data.augment import spec_augment
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN, Transformer
 from fdl.tasks import classify, regress
@@ -51,7 +51,7 @@ def experiment(
         rate=rate,
         seconds=seconds,
         bands=bands,
-        augment=mask() if masks else None,
+        augment=spec_augment() if masks else None,
     )
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])

@@ -12,7 +12,7 @@ Try     --dataset=~/pictures/people, --loss=triplet
 from typing import Literal
 
 from fdl import optim
-from fdl.data import classes_apart, find, images, numbered
+from fdl.data import find, images, numbered, split_by_class
 from fdl.data.augment import augment_images
 from fdl.experiment import Experiment
 from fdl.models import ResNet
@@ -35,7 +35,7 @@ def experiment(
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights and the order of the pictures
 ) -> Experiment:
-    people = classes_apart(find(dataset, kind="image"), target, least=least)
+    people = split_by_class(find(dataset, kind="image"), target, least=least)
     data = numbered(images(people, target=target, size=size, augment=augment_images(shift=0.1, flip=True)))
     batch_size = min(batch_size, data.spec.sizes["train"])
     steps = data.steps(epochs, batch_size)

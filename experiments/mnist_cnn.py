@@ -10,7 +10,7 @@ Run     python launch.py --experiment=mnist_cnn
 
 from fdl import optim
 from fdl.data import mnist
-from fdl.data.augment import crop
+from fdl.data.augment import random_shift
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -27,7 +27,7 @@ def experiment(
     weight_decay: float = 0.05,  # of AdamW
     seed: int = 0,  # of the initial weights, the shifts, the dropout and the order of the examples
 ) -> Experiment:
-    dataset = mnist(augment=crop(2 / 28))
+    dataset = mnist(augment=random_shift(2 / 28))
     steps = dataset.steps(epochs, batch_size)
     rate = optim.warmup_cosine(learning_rate, steps)
     return Experiment(

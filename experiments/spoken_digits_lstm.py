@@ -12,7 +12,7 @@ Try     --most=6 (longer numbers), --width=64, --depth=1
 
 from fdl import optim
 from fdl.data import spoken_digits
-from fdl.data.augment import chain, mask, warp
+from fdl.data.augment import chain, spec_augment, vtlp
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.tasks import ctc
@@ -30,7 +30,7 @@ def experiment(
     epochs: float = 8,  # passes over train
     seed: int = 0,  # of everything random except the utterances
 ) -> Experiment:
-    data = spoken_digits(most=most, bands=bands, augment=chain(warp(0.2), mask(time=0.05, frequency=0.2)))
+    data = spoken_digits(most=most, bands=bands, augment=chain(vtlp(0.2), spec_augment(time=0.05, frequency=0.2)))
     steps = data.steps(epochs, batch_size)
     return Experiment(
         model=RNN(data.spec.outputs, width=width, depth=depth, return_sequences=True, bidirectional=True),

@@ -1,11 +1,11 @@
-"""Data: datasets by name, what makes a dataset of any records, and readers of files. One import rule for all of them:
+"""Data: named datasets, datasets from records of any modality, and file readers. One import rule for all of them:
 
     from fdl.data import digits, table
 
     digits()
     table(dataframe, target="y")
 
-The functions are imported when they are first used: a run that reads no table imports no reader.
+The functions are imported lazily: a run that reads no table imports no reader.
 """
 
 from importlib import import_module
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from fdl.data.modalities.table import table as table
     from fdl.data.modalities.text import language as language
     from fdl.data.modalities.text import texts as texts
-    from fdl.data.modalities.unseen_classes import classes_apart as classes_apart
     from fdl.data.modalities.unseen_classes import numbered as numbered
+    from fdl.data.modalities.unseen_classes import split_by_class as split_by_class
     from fdl.data.modalities.videos import videos as videos
     from fdl.data.readers.files import reading as reading
     from fdl.data.readers.find import find as find
@@ -93,7 +93,7 @@ _HOMES = {
     "table": "modalities.table",
     "language": "modalities.text",
     "texts": "modalities.text",
-    "classes_apart": "modalities.unseen_classes",
+    "split_by_class": "modalities.unseen_classes",
     "numbered": "modalities.unseen_classes",
     "videos": "modalities.videos",
     "reading": "readers.files",

@@ -1,12 +1,14 @@
-"""Augmentation: pure functions `(key, batch) -> batch` that run on the device in training only.
+"""Augmentation: pure functions `(key, batch) -> batch` that run on the device, in training only.
 
-Every example draws from a key of its own place in the batch (`axis.row_keys`), so that a run on one device and on eight
-sees the same pictures. What mixes examples takes its partners from the whole batch, gathered over the shards.
+Each example has its own key, derived from its global index in the batch (`data_axis.row_keys`), so results do not
+depend on the number of devices. Mixing augmentations take their partners from the whole batch, gathered over shards.
 
 Shape legend: B batch, H height, W width, C channels, T time, F frequency.
 """
 
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,18 +23,18 @@ One = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def chain(*augments: Augment) -> Augment:
-    """Return the augmentation that applies these in turn, each with its own randomness."""
+    """Return the augmentation that applies these in sequence, with independent randomness."""
 
     def augment(key: Array, batch: Batch) -> Batch:
-        for number, each in enumerate(augments):
-            batch = each(jax.random.fold_in(key, number), batch)
+        for number, transform in enumerate(augments):
+            batch = transform(jax.random.fold_in(key, number), batch)
         return batch
 
     return augment
 
 
-def each(one: One) -> Augment:
-    """Return the augmentation that changes every example's inputs by `one(key, example)`, with a key of its own."""
+def per_example(one: One) -> Augment:
+    """Return the augmentation that maps `one(key, example)` over the batch's inputs, with a key per example."""
 
     def augment(key: Array, batch: Batch) -> Batch:
         keys = data_axis.row_keys(key, len(batch.inputs))
@@ -44,18 +46,18 @@ def each(one: One) -> Augment:
 def augment_images(
     *, shift: float = 0.125, flip: bool = False, cutout: float = 0.0, colour: float = 0.0
 ) -> Augment | None:
-    """Return the usual changes of images [B, ..., H, W, C], None where nothing is asked for."""
-    chosen = [
-        *([crop(shift)] if shift else []),
-        *([mirror()] if flip else []),
-        *([cut_out(cutout)] if cutout else []),
-        *([recolour(colour)] if colour else []),
+    """Return the usual augmentations of images [B, ..., H, W, C]; None if all are off."""
+    selected = [
+        *([random_shift(shift)] if shift else []),
+        *([random_flip()] if flip else []),
+        *([random_cutout(cutout)] if cutout else []),
+        *([color_jitter(colour)] if colour else []),
     ]
-    return chain(*chosen) if chosen else None
+    return chain(*selected) if selected else None
 
 
-def crop(share: float = 0.125) -> Augment:
-    """Shift each image by up to `share` of its sides, repeating its edge where nothing was (He et al., 2016)."""
+def random_shift(share: float = 0.125) -> Augment:
+    """Shift each image randomly by up to `share` of its sides, with edge padding (He et al., 2016)."""
 
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         height, width = x.shape[-3:-1]
@@ -69,16 +71,16 @@ def crop(share: float = 0.125) -> Augment:
         ]
         return lax.dynamic_slice(jnp.pad(x, around, mode="edge"), start, x.shape)
 
-    return each(one)
+    return per_example(one)
 
 
-def mirror() -> Augment:
-    """Flip each image from left to right with probability one half."""
-    return each(lambda key, x: jnp.where(jax.random.bernoulli(key), jnp.flip(x, -2), x))
+def random_flip() -> Augment:
+    """Flip each image horizontally with probability one half."""
+    return per_example(lambda key, x: jnp.where(jax.random.bernoulli(key), jnp.flip(x, -2), x))
 
 
-def cut_out(share: float = 0.25) -> Augment:
-    """Fill a square of `share` of the shorter side, anywhere in each image, with 0 (DeVries and Taylor, 2017)."""
+def random_cutout(share: float = 0.25) -> Augment:
+    """Cutout: zero a random square with a side of `share` of the shorter side (DeVries and Taylor, 2017)."""
 
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         height, width = x.shape[-3:-1]
@@ -89,11 +91,11 @@ def cut_out(share: float = 0.25) -> Augment:
         hole = (rows[:, None] & columns[None]).reshape((1,) * (x.ndim - 3) + (height, width, 1))
         return jnp.where(hole, jnp.zeros((), x.dtype), x)
 
-    return each(one)
+    return per_example(one)
 
 
-def recolour(strength: float = 0.2) -> Augment:
-    """Change brightness and contrast of each image by up to `strength`, around its own mean."""
+def color_jitter(strength: float = 0.2) -> Augment:
+    """Color jitter: change brightness and contrast of each image by up to `strength`, around its mean."""
 
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         brightness, contrast = jax.random.uniform(key, (2,), minval=-strength, maxval=strength)
@@ -101,36 +103,36 @@ def recolour(strength: float = 0.2) -> Augment:
         result: jax.Array = ((x - mean) * (1 + contrast) + mean + brightness).astype(x.dtype)
         return result
 
-    return each(one)
+    return per_example(one)
 
 
-def mask(*, time: float = 0.1, frequency: float = 0.1) -> Augment:
-    """SpecAugment (Park et al., 2019): a random span of time and one of frequency of [B, T, F, ...] become 0.
+def spec_augment(*, time: float = 0.1, frequency: float = 0.1) -> Augment:
+    """SpecAugment (Park et al., 2019): zero a random span of time and one of frequency of [B, T, F, ...].
 
-    time, frequency: the longest span, as a share of the whole.
+    time, frequency: the maximum span, as a fraction of the whole.
     """
 
-    def train_until_due(key: jax.Array, length: int, share: float) -> jax.Array:
-        begin, long = jax.random.uniform(key, (2,))
-        begin, long = begin * length, long * share * length
+    def random_span(key: jax.Array, length: int, share: float) -> jax.Array:
+        start, span = jax.random.uniform(key, (2,))
+        start, span = start * length, span * share * length
         place = jnp.arange(length)
-        result: jax.Array = (place >= begin) & (place < begin + long)
+        result: jax.Array = (place >= start) & (place < start + span)
         return result
 
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
         keys = jax.random.split(key)
         rest = (1,) * (x.ndim - 2)
-        gone = train_until_due(keys[0], x.shape[0], time).reshape(-1, 1, *rest)
-        gone |= train_until_due(keys[1], x.shape[1], frequency).reshape(1, -1, *rest)
-        return jnp.where(gone, jnp.zeros((), x.dtype), x)
+        masked = random_span(keys[0], x.shape[0], time).reshape(-1, 1, *rest)
+        masked |= random_span(keys[1], x.shape[1], frequency).reshape(1, -1, *rest)
+        return jnp.where(masked, jnp.zeros((), x.dtype), x)
 
-    return each(one)
+    return per_example(one)
 
 
-def warp(share: float = 0.1) -> Augment:
-    """Stretch or squeeze the frequencies of [B, T, F, ...] by up to `share`, as another throat would.
+def vtlp(share: float = 0.1) -> Augment:
+    """VTLP, vocal tract length perturbation: warp the frequencies of [B, T, F, ...] by up to `share`.
 
-    What is drawn in from beyond the highest frequency repeats it. Paper: Jaitly and Hinton, 2013.
+    Frequencies beyond the highest repeat it. Paper: Jaitly and Hinton, 2013.
     """
 
     def one(key: jax.Array, x: jax.Array) -> jax.Array:
@@ -142,27 +144,27 @@ def warp(share: float = 0.1) -> Augment:
         rest = (place - below).astype(x.dtype).reshape(1, -1, *(1,) * (x.ndim - 2))
         return x[:, below] * (1 - rest) + x[:, above] * rest
 
-    return each(one)
+    return per_example(one)
 
 
 def mixup(classes: int, alpha: float = 0.2) -> Augment:
-    """Blend each example with another of the whole batch: targets become f32[B, classes] (Zhang et al., 2018).
+    """Mixup: blend each example with another of the whole batch; targets become f32[B, classes] (Zhang et al., 2018).
 
-    Bytes and other integers become float32, since a blend of two is none of them.
+    Integer inputs become float32.
     """
 
     def augment(key: Array, batch: Batch) -> Batch:
         share, partner = _partners(key, batch, alpha)
-        own, other = _float(batch.inputs), _float(partner.inputs)
-        blend = _along(share, own)
-        inputs = blend * own + (1 - blend) * other
+        first, other = _float(batch.inputs), _float(partner.inputs)
+        blend = _along(share, first)
+        inputs = blend * first + (1 - blend) * other
         return batch._replace(inputs=inputs, targets=_mixed(batch, partner, share, classes))
 
     return augment
 
 
 def cutmix(classes: int, alpha: float = 1.0) -> Augment:
-    """Paste a rectangle of another image of the whole batch: targets are its share of area (Yun et al., 2019)."""
+    """CutMix: paste a rectangle of another image of the batch; targets are mixed by area (Yun et al., 2019)."""
 
     def augment(key: Array, batch: Batch) -> Batch:
         share, partner = _partners(key, batch, alpha)
@@ -182,18 +184,18 @@ def cutmix(classes: int, alpha: float = 1.0) -> Augment:
 
 
 def _partners(key: Array, batch: Batch, alpha: float) -> tuple[jax.Array, Batch]:
-    """Return f32[B], how much of itself each example keeps, and the batch of its partners.
+    """Return f32[B], the mixing weight of each example, and the batch of its partners.
 
-    The partner stands a random distance further on in the whole batch. An example of weight 0 is padding: whoever would
-    meet it meets itself.
+    The partner is a random shift further in the whole batch. An example whose partner would be padding (weight 0) is
+    its own partner.
     """
     count = len(batch.weights)
-    everyone: Batch = data_axis.all_gather(batch)
-    whole = len(everyone.weights)
+    whole_batch: Batch = data_axis.all_gather(batch)
+    whole = len(whole_batch.weights)
     distance = jax.random.randint(jax.random.fold_in(key, 0), (), 1, max(whole, 2))
     others = (data_axis.rows(count) + distance) % whole
-    others = jnp.where(everyone.weights[others] > 0, others, data_axis.rows(count))
-    partner: Batch = jax.tree.map(lambda x: x[others], everyone)
+    others = jnp.where(whole_batch.weights[others] > 0, others, data_axis.rows(count))
+    partner: Batch = jax.tree.map(lambda x: x[others], whole_batch)
     keys = data_axis.row_keys(jax.random.fold_in(key, 1), count)
     share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)
     return share, partner
@@ -204,20 +206,41 @@ def _along(share: jax.Array, x: Array) -> jax.Array:
 
 
 def _mixed(batch: Batch, partner: Batch, share: jax.Array, classes: int) -> jax.Array:
-    own, other = (_shares(each.targets, classes) for each in (batch, partner))
-    return share[:, None] * own + (1 - share)[:, None] * other
+    first, other = (_class_probabilities(per_example.targets, classes) for per_example in (batch, partner))
+    return share[:, None] * first + (1 - share)[:, None] * other
 
 
-def _shares(targets: Array, classes: int) -> jax.Array:
-    """Return f32[B, classes] of labels i32[B], or of what was mixed before: f32[B, classes] itself."""
+def _class_probabilities(targets: Array, classes: int) -> jax.Array:
+    """Return class probabilities f32[B, classes] of labels i32[B], or already mixed targets unchanged."""
     if targets.ndim == 1:
         return jax.nn.one_hot(targets, classes)
     if targets.shape[1:] != (classes,):
-        raise ValueError(f"targets {targets.shape} are no labels of {classes} classes; mix one class per example")
+        raise ValueError(
+            f"targets {targets.shape} are not labels of {classes} classes; mix targets of one class per example"
+        )
     return jnp.asarray(targets, jnp.float32)
 
 
 def _float(x: Array) -> jax.Array:
-    """Return integers as float32, in which 24 bits of them are exact; what floats already stays."""
+    """Convert integers to float32, exact up to 24 bits; floats are unchanged."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
+
+
+# The names of fdl 0.1, which work until fdl 0.3.
+_RENAMED = {
+    "crop": "random_shift",
+    "mirror": "random_flip",
+    "cut_out": "random_cutout",
+    "recolour": "color_jitter",
+    "mask": "spec_augment",
+    "warp": "vtlp",
+    "each": "per_example",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.{name} is now {_RENAMED[name]} (the old name works until fdl 0.3)", FutureWarning, 2)
+    return globals()[_RENAMED[name]]

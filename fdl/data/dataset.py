@@ -1,4 +1,4 @@
-"""What a dataset is: a spec known before any data is read, and random-access sources of batches.
+"""Datasets: a spec known before any data is read, and random-access sources of batches.
 
 Shape legend: B batch, T time (the length of a window).
 """
@@ -19,23 +19,23 @@ from fdl.data.records import Records
 from fdl.data.tokenizer import Tokenizer
 
 Augment = Callable[[Array, Batch], Batch]
-_LANES = 128  # of a TPU's vector registers
+_LANES = 128  # of a TPU vector register
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """The shapes of one example and the sizes of the splits, known without reading data.
 
-    inputs, targets: pytrees of `jax.ShapeDtypeStruct` of one example as a source gives it; targets may be None.
+    inputs, targets: pytrees of `jax.ShapeDtypeStruct` of one example of a source; targets may be None.
     weights:    () for one weight per example, (T,) for one per position.
     sizes:      split -> number of examples.
-    epoch:      how many training examples show all data once: of overlapping windows those side by side; 0: all.
-    classes:    how many classes the targets have, None where they are not classes.
-    names:      the classes by number, where they have names.
-    vocabulary: how many tokens the inputs have, None where they are not tokens.
-    center, scale: mean and standard deviation over train of targets that are numbers, as a source gives them.
-    offset:     what was taken from them in 64 bits, where 32 hold too few digits: a number to show is one plus offset.
-    categories: how many values each categorical column has, in the order of the input `categories`.
+    epoch:      training examples per epoch if windows overlap: the number of disjoint windows; 0: all examples.
+    classes:    number of target classes, None for other targets.
+    names:      class names by index, if any.
+    vocabulary: vocabulary size of token inputs, None for other inputs.
+    center, scale: mean and standard deviation of numeric targets over train, as a source gives them.
+    offset:     subtracted from the targets in float64 where float32 lacks precision; add it back to show a value.
+    categories: cardinality of each categorical column, in the order of the input `categories`.
     """
 
     inputs: PyTree
@@ -53,20 +53,20 @@ class Spec:
 
     @property
     def epoch_size(self) -> int:
-        """How many training examples are one epoch."""
+        """The number of training examples per epoch."""
         return self.epoch or self.sizes["train"]
 
     @property
     def outputs(self) -> int:
-        """How many numbers a model answers with: one per class, or one per number to predict."""
+        """The output size of a model: one per class, or one per value to predict."""
         return self.classes or math.prod(self.targets.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Random access to examples that are in memory: arrays, and how rows of them become a batch.
+    """Random access to examples in memory: arrays, and how rows of them become a batch.
 
-    take: pure, `(arrays, indices: int[B]) -> Batch`; runs the same on NumPy and inside a JAX program.
+    take: pure, `(arrays, indices: int[B]) -> Batch`; works on NumPy arrays and in a JAX program.
     """
 
     arrays: PyTree
@@ -78,7 +78,7 @@ class Source:
 
     @property
     def nbytes(self) -> int:
-        """The memory that the arrays take."""
+        """The bytes of the arrays."""
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self.arrays))
 
     def fetch(self, indices: np.ndarray) -> Batch:
@@ -93,8 +93,8 @@ class Source:
         """Return the same source with narrow rows, such as colour images, flattened: f32[N, H, W, 3] is f32[N, H·W·3].
 
         A TPU pads the last dimension of an array to 128 lanes, so a program that gathers rows of [N, H, W, 3] first
-        copies all of it into another layout, in every call. Flat rows are gathered as they lie, and only those of the
-        batch take their shape.
+        copies the whole array into another layout, in every call. Flat rows are gathered directly, and only the batch
+        is reshaped.
         """
         like = jax.tree.map(shape_of, self.arrays)
 
@@ -109,7 +109,7 @@ class Source:
 
 @dataclass(frozen=True)
 class FlatRows:
-    """An array of flattened rows that gives them in their own shape: `rows[i32[B]]` is [B, *shape].
+    """An array of flattened rows that restores their shape on indexing: `rows[i32[B]]` is [B, *shape].
 
     values: [N, prod(shape)], on the host or inside a program.
     """
@@ -125,24 +125,24 @@ class FlatRows:
         return rows.reshape(*rows.shape[:-1], *self.shape)
 
     def __jax_array__(self) -> jax.Array:
-        """Be the whole array where something else than rows is asked for."""
+        """Return the whole array, for operations other than indexing."""
         return jnp.asarray(self.values).reshape(-1, *self.shape)
 
 
 def _narrow(row: jax.ShapeDtypeStruct) -> bool:
-    """Say whether a TPU would pad rows of this shape; one channel it lays out well by itself."""
+    """Return whether a TPU would pad rows of this shape; a single channel is laid out well already."""
     return len(row.shape) >= 2 and 1 < row.shape[-1] < _LANES
 
 
 @dataclass(frozen=True, kw_only=True)
 class LazySource:
-    """Random access to examples that are decoded when asked for.
+    """Random access to examples that are decoded on demand.
 
-    read:   `(indices: i64[B]) -> Batch` of NumPy arrays; safe to call from several threads.
+    read:   `(indices: i64[B]) -> Batch` of NumPy arrays; thread-safe.
     load:   decodes everything into a `Source` with the same rows.
-    nbytes: what that would take in memory.
-    on_disk: whether rows are read from disk about as fast as they are wanted.
-    apart:  makes another `read`, which has a process of its own do the work; None where there is no such thing.
+    nbytes: the bytes of all decoded examples.
+    on_disk: whether rows are read from disk about as fast as they are needed.
+    in_subprocess: makes another `read` that decodes in a separate process; None if that is not supported.
     """
 
     size: int
@@ -170,10 +170,10 @@ class Dataset:
 
     transform: pure JAX, `batch -> batch`, runs on the device in training and evaluation (casts, scales, log-mel).
     augment:   pure JAX, `(key, batch) -> batch`, runs on the device in training only, after `transform`.
-    tokenizer: how text becomes the tokens of the inputs and tokens text, where they are that.
-    fitted:    what was learned from the training split (scales, vocabularies), in JSON's types; kept in the run folder.
-    contents:  changes with the files, as far as can be seen at once; empty where the data is not a user's.
-    notes:     how the data was read and what each column is taken for: said before anything trains.
+    tokenizer: of token inputs, None for others.
+    fitted:    values fitted on train (scales, vocabularies), in JSON's types; saved in the run folder.
+    contents:  a quick fingerprint of the files; empty for shipped datasets.
+    notes:     how the data was read and the inferred type of each column, logged before training.
     """
 
     name: str
@@ -187,16 +187,16 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def steps(self, epochs: float, batch_size: int) -> int:
-        """Return how many steps are at least this many epochs: each shows every example, or every token, once."""
+        """Return the number of steps for at least this many epochs (passes over all examples, or tokens)."""
         if not 0 < epochs < math.inf or batch_size <= 0:
             raise ValueError(
                 f"epochs {epochs:g} and batch_size {batch_size} must be positive and finite; give more than 0 of each"
             )
-        # As it is written: 1.1 epochs of 50 examples are 55, and not the 55.000000000000007 of binary fractions.
+        # Decimal arithmetic: 1.1 epochs of 50 examples are 55, not 55.000000000000007 rounded up to 56.
         return max(1, math.ceil(as_written(epochs) * self.spec.epoch_size / batch_size))
 
     def shapes(self, batch_size: int) -> Batch:
-        """Return the `jax.ShapeDtypeStruct`s of a batch as the model and the task see it, without reading data."""
+        """Return the `jax.ShapeDtypeStruct`s of a batch as the model and the task receive it, without reading data."""
 
         batch = self.raw_shapes(batch_size)
         return batch if self.transform is None else jax.eval_shape(self.transform, batch)
@@ -221,7 +221,7 @@ def dataset_of(
     augment: Augment | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Dataset:
-    """Return the dataset that is made of records: it has their name, and changes with their files."""
+    """Return a dataset with the records' name, fingerprint and notes."""
     return Dataset(
         name=records.name,
         spec=spec,
@@ -238,8 +238,8 @@ def dataset_of(
 def columns(inputs: PyTree, targets: PyTree = None, weights: np.ndarray | None = None) -> Source:
     """Return a source over arrays whose first dimension counts the examples.
 
-    inputs, targets: pytrees of [n, ...]; 64-bit numbers are narrowed to 32 bits and must survive it.
-    weights: f32[n, ...], where some of an example's targets count less than others; one for each example if None.
+    inputs, targets: pytrees of [n, ...]; 64-bit numbers are converted to 32 bits, without loss of precision.
+    weights: f32[n, ...], per-target weights; None: weight 1 per example.
     """
     arrays = jax.tree.map(narrow, (inputs, targets) if weights is None else (inputs, targets, weights))
     lengths = {len(leaf) for leaf in jax.tree.leaves(arrays)}
@@ -249,45 +249,45 @@ def columns(inputs: PyTree, targets: PyTree = None, weights: np.ndarray | None =
 
 
 def take_columns(arrays: PyTree, indices: Array) -> Batch:
-    """Return the rows `indices: int[B]` of `(inputs, targets)`, each weighing one unless weights stand beside them."""
+    """Return the rows `indices: int[B]` of `(inputs, targets)` or `(inputs, targets, weights)`; default weight 1."""
     inputs, targets, *weights = jax.tree.map(lambda leaf: leaf[indices], arrays)
     return Batch(inputs, targets, weights[0] if weights else _numpy_of(indices).ones(indices.shape, np.float32))
 
 
 def windows(values: np.ndarray, length: int, *, stride: int = 1) -> Source:
-    """Return a source of windows of a long array, each with the same window one place later as targets.
+    """Return a source of windows of a long array, with the window shifted by one as targets.
 
-    values: [n, ...], at least two places. Windows begin `stride` places apart: 1 gives every whole window (training),
-    `length` each predicted place exactly once, the last window padded with weight 0 (evaluation).
+    values: [n, ...], at least two positions. Stride 1 gives all windows (training), stride `length` predicts each
+    position exactly once, the last window padded with weight 0 (evaluation).
     """
-    values, places = narrow(values), len(values) - 1
-    if places < length and stride == 1:
+    values, positions = narrow(values), len(values) - 1
+    if positions < length and stride == 1:
         raise ValueError(f"{len(values)} values hold no window of length {length}; give a length below {len(values)}")
-    if places < 1:
+    if positions < 1:
         raise ValueError(f"{len(values)} values predict nothing; give at least two")
     return Source(arrays=values, size=window_count(len(values), length, stride), take=take_windows(length, stride))
 
 
 def window_count(count: int, length: int, stride: int) -> int:
-    """Return how many windows `windows` gives over `count` values."""
+    """Return the number of windows over `count` values."""
     return count - length if stride == 1 else math.ceil((count - 1) / stride)
 
 
-def windows_side_by_side(count: int, length: int) -> int:
-    """Return how many windows show each of `count` values once: an epoch, though training windows overlap."""
+def disjoint_windows(count: int, length: int) -> int:
+    """Return the number of disjoint windows over `count` values: an epoch, though training windows overlap."""
     return max(1, math.ceil((count - 1) / length))
 
 
 def take_windows(length: int, stride: int) -> Callable[[Array, Array], Batch]:
-    """Return a take that gives inputs [B, T, ...], the targets one place later, and weights f32[B, T]."""
+    """Return a take function of inputs [B, T, ...], targets shifted by one, and weights f32[B, T]."""
 
     def take(values: Array, indices: Array) -> Batch:
         numpy = _numpy_of(indices)
-        places = indices[:, None] * stride + numpy.arange(length, dtype=indices.dtype)[None]
+        positions = indices[:, None] * stride + numpy.arange(length, dtype=indices.dtype)[None]
         last = len(values) - 2
-        weights = (places <= last).astype(np.float32)
-        places = numpy.minimum(places, last)
-        return Batch(values[places], values[places + 1], weights)
+        weights = (positions <= last).astype(np.float32)
+        positions = numpy.minimum(positions, last)
+        return Batch(values[positions], values[positions + 1], weights)
 
     return take
 
@@ -298,5 +298,5 @@ def shape_of(values: np.ndarray) -> jax.ShapeDtypeStruct:
 
 
 def _numpy_of(array: Array) -> Any:
-    """Return the NumPy that computes with this array: the host's, or JAX's inside a program."""
+    """Return the array module: NumPy on the host, jax.numpy inside a program."""
     return jnp if isinstance(array, jax.Array) else np

@@ -1,4 +1,4 @@
-"""Sound as a picture: the logarithm of the energy in mel-spaced bands over time, in JAX on the device.
+"""Log-mel spectrograms, in JAX on the device.
 
 Shape legend: B batch, T samples, N frames, M mel bands, F frequencies.
 """
@@ -35,7 +35,7 @@ def mel_bands(rate: int, size: int, bands: int) -> np.ndarray:
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     frequencies = np.linspace(0, rate / 2, size // 2 + 1)[None]
     weights = np.clip(np.minimum((frequencies - low) / (middle - low), (high - frequencies) / (high - middle)), 0, None)
-    # A band narrower than the spacing of the frequencies may hold none: it then takes the nearest.
+    # A band narrower than the frequency spacing may contain none: it then takes the nearest.
     empty = np.flatnonzero(weights.sum(1) == 0)
     weights[empty, np.abs(frequencies - middle[empty]).argmin(1)] = 1
     return weights.T.astype(np.float32)

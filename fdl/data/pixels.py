@@ -1,4 +1,4 @@
-"""Pictures of any format as u8[H, W, C]: decoded upright, 16 bits divided and never clipped, alpha laid on white.
+"""Decode images of any format to u8[H, W, C]: EXIF orientation applied, 16 bits scaled, alpha composited on white.
 
 Shape legend: H height, W width, C channels.
 """
@@ -26,12 +26,12 @@ _GRAY = ("1", "L", "LA", "La", "I", "F")
 
 
 class Unreadable(ValueError):
-    """A picture, sound or clip cannot be read; the message is the reason alone, a few words."""
+    """An image, audio or video file cannot be read; the message is only the reason, in a few words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureInfo:
-    """What a header says. channels: 1 of gray, 3 of colour. deep: more than 8 bits a channel."""
+    """Header information. channels: 1 for gray, 3 for colour. deep: more than 8 bits per channel."""
 
     height: int
     width: int
@@ -49,7 +49,7 @@ def picture(item: str | bytes, channels: int | None) -> np.ndarray:
 
 
 def picture_info(item: str | bytes) -> PictureInfo:
-    """Return what the header of a file, or of its bytes, says; raise Unreadable."""
+    """Return the header information of a file, or of its bytes; raise Unreadable."""
     from PIL import Image
 
     with reasons(item), Image.open(_source(item)) as opened:
@@ -152,7 +152,7 @@ def reasons(item: str | bytes) -> Iterator[None]:
 
 
 def center_bytes(batch: Batch) -> Batch:
-    """Turn bytes into floats in [-1, 1] on the device, after they crossed to it as bytes."""
+    """Scale bytes to floats in [-1, 1] on the device, after the transfer as bytes."""
     return batch._replace(inputs=batch.inputs.astype(jnp.float32) / 127.5 - 1)
 
 

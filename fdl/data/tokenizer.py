@@ -1,6 +1,6 @@
-"""Text as numbers: bytes, characters, words, and trained byte-pair encoding.
+"""Tokenizers: bytes, characters, words, and trained byte-pair encoding.
 
-Numbers 0 to 3 are the same for all: padding, unknown, start, end; pieces follow from 4 on.
+Token ids 0 to 3 are special in all of them: padding, unknown, start, end; the vocabulary follows from 4 on.
 """
 
 import os
@@ -30,11 +30,11 @@ _JOINERS = "\u200c\u200d"  # between letters of one word, as in Persian and Mala
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer:
-    """A two-way map between text and token numbers.
+    """A mapping between text and token ids.
 
-    size:   how many different tokens there are. encode: `text -> i32[n]`. decode: `tokens -> text`.
-    end:    the token that closes a text among others.
-    fitted: what was learned from the training texts, in JSON's types.
+    size:   vocabulary size. encode: `text -> i32[n]`. decode: `tokens -> text`.
+    end:    the token that separates packed texts.
+    fitted: values fitted on the training texts, in JSON's types.
     """
 
     size: int
@@ -45,9 +45,9 @@ class Tokenizer:
 
 
 def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8192) -> Tokenizer:
-    """Return the tokenizer of this unit, fitted to the training texts with at most `vocabulary` tokens.
+    """Return a tokenizer of this unit, fitted on the training texts with at most `vocabulary` tokens.
 
-    One that is published already is returned as it is.
+    A published tokenizer is returned unchanged.
     """
     if isinstance(unit, Tokenizer):
         return unit
@@ -67,8 +67,8 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
     raise ValueError(f"unit {unit!r} is not one of bytes, chars, words, bpe")
 
 
-def kept_tokens(fitted: Mapping[str, Any]) -> Tokenizer:
-    """Return the tokenizer of which `fitted` was kept, in a run folder, say."""
+def restore_tokenizer(fitted: Mapping[str, Any]) -> Tokenizer:
+    """Restore a tokenizer from its `fitted` values, such as those saved in a run folder."""
     unit = fitted["unit"]
     made: Tokenizer
     if unit == "bytes":
@@ -76,14 +76,14 @@ def kept_tokens(fitted: Mapping[str, Any]) -> Tokenizer:
     elif unit in ("chars", "words"):
         made = _listed(unit, list(fitted["pieces"]), *_CUTS[unit])
     elif unit == "bpe":
-        made = _kept_bpe(_tokenizers("tokens=bpe").Tokenizer.from_str(fitted["model"]))
+        made = _bpe_of(_tokenizers("tokens=bpe").Tokenizer.from_str(fitted["model"]))
     else:
-        raise ValueError(f"tokens of {unit!r} are not kept with a run; give the tokenizer.json again")
-    return opened(made) if fitted.get("opened") else made
+        raise ValueError(f"tokens of {unit!r} are not saved with a run; give the tokenizer.json again")
+    return with_bos(made) if fitted.get("opened") else made
 
 
 def plain_bytes() -> Tokenizer:
-    """Return the tokenizer whose 256 tokens are the bytes themselves, with none set apart for padding or ends."""
+    """Return the tokenizer whose 256 tokens are the bytes, without special tokens."""
 
     def encode(text: str) -> np.ndarray:
         return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
@@ -92,9 +92,9 @@ def plain_bytes() -> Tokenizer:
 
 
 def published_tokens(file: str, *, frame: bool = False) -> Tokenizer:
-    """Return the tokenizer of a `tokenizer.json`, the file that Hugging Face keeps beside published weights.
+    """Load a tokenizer from Hugging Face's `tokenizer.json`.
 
-    frame: put the tokens around a text that its model wants there, BERT's [CLS] and [SEP].
+    frame: add the model's special tokens around each text, such as BERT's [CLS] and [SEP].
     """
     tokenizers = _tokenizers(file)
     if not Path(os.path.expanduser(file)).is_file():
@@ -104,12 +104,12 @@ def published_tokens(file: str, *, frame: bool = False) -> Tokenizer:
     except Exception as error:  # the library raises nothing more precise
         raise ValueError(f"{file} is no tokenizer.json ({error})") from error
     named = (model.token_to_id(name) for name in ("<|endoftext|>", "[SEP]", "</s>"))
-    end = next((number for number in named if number is not None), END)
+    end = next((ids for ids in named if ids is not None), END)
     return _of_library(model, {"unit": "published"}, end=end, frame=frame)
 
 
-def opened(tokenizer: Tokenizer) -> Tokenizer:
-    """Return the tokenizer that begins each text with START, a place for what is said of the whole."""
+def with_bos(tokenizer: Tokenizer) -> Tokenizer:
+    """Return the tokenizer with START prepended to each text, a position for sequence-level outputs."""
 
     def encode(text: str) -> np.ndarray:
         return np.insert(tokenizer.encode(text), 0, START)
@@ -118,7 +118,7 @@ def opened(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def padded(texts: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return i32[n, T] tokens, cut or padded to `length`, and i32[n] how many are not padding (at least one)."""
+    """Return i32[n, T] tokens, truncated or padded to `length`, and their lengths i32[n] (at least one)."""
     tokens = np.full((len(texts), length), PAD, np.int32)
     for row, text in zip(tokens, texts, strict=True):
         row[: len(text)] = text[:length]
@@ -126,18 +126,18 @@ def padded(texts: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.nda
 
 
 def packed(texts: Iterable[np.ndarray], end: int = END) -> np.ndarray:
-    """Return i32[n]: the texts one after another, each closed by `end`, so that windows of them hold no padding."""
+    """Return i32[n]: the texts concatenated, each followed by `end`, so that windows contain no padding."""
     return np.concatenate([np.append(text, np.int32(end)) for text in texts]).astype(np.int32)
 
 
 def unknown_share(texts: Iterable[np.ndarray]) -> float:
-    """Return the share of the tokens of these texts that train does not have."""
+    """Return the fraction of unknown tokens in these texts."""
     counts = [(int(np.sum(text == UNKNOWN)), len(text)) for text in texts]
     return sum(unknown for unknown, _ in counts) / max(1, sum(count for _, count in counts))
 
 
 def bucket(lengths: Sequence[int], share: float = 0.95) -> int:
-    """Return the smallest of a few fixed lengths that holds this share of the texts whole."""
+    """Return the smallest of a few fixed lengths that does not truncate this fraction of the texts."""
     wanted = np.quantile(np.asarray(lengths), share)
     return next((size for size in BUCKETS if size >= wanted), BUCKETS[-1])
 
@@ -155,10 +155,10 @@ def _bytes() -> Tokenizer:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words and the other signs of a text, in small letters and composed (NFC).
+    """Return the words and punctuation of a text, lower-cased and NFC-normalised.
 
-    Combining marks belong to the letter before them, as in Hindi. Of scripts that are written without blanks every
-    letter is a word: to find their words takes a dictionary.
+    Combining marks belong to the preceding letter, as in Hindi. In scripts without word spacing every letter is a word,
+    since segmentation would need a dictionary.
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
@@ -178,7 +178,7 @@ def _composed(text: str) -> str:
 
 @cache
 def _word() -> re.Pattern[str]:
-    """Return the pattern of a word in any script: what \\w is to Python leaves out combining marks."""
+    """Return the pattern of a word in any script; Python's \\w excludes combining marks."""
     planes = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
     marks = "".join(chr(i) for plane in planes for i in plane if unicodedata.category(chr(i))[0] == "M") + _JOINERS
     return re.compile(rf"(?:[^\W{_UNSPACED}]+[{marks}]*)+|[{_UNSPACED}][{marks}]*|\S[{marks}]*")
@@ -190,10 +190,10 @@ def _most(texts: Sequence[str], cut: Callable[[str], list[str]], vocabulary: int
 
 
 def _listed(unit: str, pieces: list[str], cut: Callable[[str], list[str]], glue: str) -> Tokenizer:
-    number = {piece: i for i, piece in enumerate(pieces, start=NUM_SPECIAL_TOKENS)}
+    ids = {piece: i for i, piece in enumerate(pieces, start=NUM_SPECIAL_TOKENS)}
 
     def encode(text: str) -> np.ndarray:
-        return np.array([number.get(piece, UNKNOWN) for piece in cut(text)], np.int32)
+        return np.array([ids.get(piece, UNKNOWN) for piece in cut(text)], np.int32)
 
     def decode(tokens: Iterable[int]) -> str:
         shown = (
@@ -210,7 +210,7 @@ def _listed(unit: str, pieces: list[str], cut: Callable[[str], list[str]], glue:
 
 def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     tokenizers = _tokenizers("tokens=bpe")
-    # Specials first, so that their numbers are the same as everywhere; the 256 bytes make every text expressible.
+    # Special tokens first, for the same ids as elsewhere; the 256 bytes make every text representable.
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=max(vocabulary, 256 + NUM_SPECIAL_TOKENS),
         special_tokens=["<pad>", "<unknown>", "<start>", "<end>"],
@@ -220,11 +220,11 @@ def _bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     model = tokenizers.Tokenizer(tokenizers.models.BPE())
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
-    model.train_from_iterator(texts, trainer)  # of bytes, as they are: what is to be composed is so before
-    return _kept_bpe(model)
+    model.train_from_iterator(texts, trainer)  # on the texts as they are: any normalisation comes before
+    return _bpe_of(model)
 
 
-def _kept_bpe(model: Any) -> Tokenizer:
+def _bpe_of(model: Any) -> Tokenizer:
     return _of_library(model, {"unit": "bpe", "model": model.to_str()})
 
 

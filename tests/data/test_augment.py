@@ -10,15 +10,17 @@ from fdl.parallel import compiled, executors
 
 KEY = jax.random.key(3)
 AUGMENTS = {
-    "crop": augment.crop(0.25),
-    "mirror": augment.mirror(),
-    "cut_out": augment.cut_out(0.5),
-    "recolour": augment.recolour(0.3),
-    "mask": augment.mask(time=0.4, frequency=0.4),
-    "warp": augment.warp(0.3),
+    "crop": augment.random_shift(0.25),
+    "mirror": augment.random_flip(),
+    "cut_out": augment.random_cutout(0.5),
+    "recolour": augment.color_jitter(0.3),
+    "mask": augment.spec_augment(time=0.4, frequency=0.4),
+    "warp": augment.vtlp(0.3),
     "mixup": augment.mixup(4),
     "cutmix": augment.cutmix(4),
-    "all": augment.chain(augment.crop(0.25), augment.mirror(), augment.mask(time=0.4), augment.cutmix(4)),
+    "all": augment.chain(
+        augment.random_shift(0.25), augment.random_flip(), augment.spec_augment(time=0.4), augment.cutmix(4)
+    ),
 }
 
 
@@ -74,10 +76,10 @@ def test_padding_is_never_mixed_in(name):
 
 def test_a_crop_only_moves_and_a_mirror_only_turns():
     x = batch().inputs
-    turned = augment.mirror()(KEY, batch()).inputs
+    turned = augment.random_flip()(KEY, batch()).inputs
     for row, was in zip(turned, x, strict=True):
         assert np.array_equal(row, was) or np.array_equal(row, was[:, ::-1])
-    assert set(np.unique(augment.crop(0.25)(KEY, batch()).inputs)) <= set(np.unique(x))
+    assert set(np.unique(augment.random_shift(0.25)(KEY, batch()).inputs)) <= set(np.unique(x))
 
 
 def test_videos_are_changed_alike_in_every_frame():
@@ -101,7 +103,7 @@ def test_what_is_mixed_twice_is_shares_of_shares():
     twice = augment.cutmix(4)(KEY, once)
     assert twice.targets.shape == (8, 4)
     np.testing.assert_allclose(twice.targets.sum(1), 1, rtol=1e-6)
-    with pytest.raises(ValueError, match="are no labels of 3 classes"):
+    with pytest.raises(ValueError, match="are not labels of 3 classes"):
         augment.mixup(3)(KEY, once)
 
 
@@ -109,5 +111,12 @@ def test_a_crop_moves_by_the_share_as_it_is_written():
     """29 % of 100 pixels are 29, though 0.29 * 100 is 28.999999999999996."""
     image = jnp.arange(100, dtype=jnp.float32).reshape(1, 100, 1, 1)
     keys = jax.random.split(KEY, 400)
-    moved = jax.vmap(lambda key: augment.crop(0.29)(key, Batch(image, None, jnp.ones(1))).inputs[0, 50, 0, 0])(keys)
+    moved = jax.vmap(lambda key: augment.random_shift(0.29)(key, Batch(image, None, jnp.ones(1))).inputs[0, 50, 0, 0])(
+        keys
+    )
     assert (float(moved.min()), float(moved.max())) == (21.0, 79.0)
+
+
+def test_names_of_the_last_release_still_work_and_name_the_new_one():
+    with pytest.warns(FutureWarning, match="crop is now random_shift"):
+        assert augment.crop is augment.random_shift

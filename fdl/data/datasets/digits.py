@@ -34,18 +34,18 @@ def digits(*, seed: int = 0) -> Dataset:
 
 
 def digits_apart() -> Dataset:
-    """Return the digits for learning likeness: the test holds every 7, 8 and 9, and no other split holds one.
+    """Return the digits split by class, for metric learning: the test split holds all 7, 8 and 9 and no other does.
 
-    Targets are {"label": i32[B], "row": i32[B]}, the class and the place in the split.
+    Targets are {"label": i32[B], "row": i32[B]}, the class and the row in the split.
     """
     whole = digits()
 
     @cache
     def sources() -> dict[str, Source]:
-        found = {split: whole.load(split).resident().arrays for split in whole.spec.sizes}
-        images, labels = (np.concatenate([arrays[i] for arrays in found.values()]) for i in (0, 1))
+        by_split = {split: whole.load(split).resident().arrays for split in whole.spec.sizes}
+        images, labels = (np.concatenate([arrays[i] for arrays in by_split.values()]) for i in (0, 1))
         held_out = images[labels >= 7], labels[labels >= 7]
-        kept = {split: (x[y < 7], y[y < 7]) for split, (x, y) in found.items()}
+        kept = {split: (x[y < 7], y[y < 7]) for split, (x, y) in by_split.items()}
         train = [np.concatenate([kept["train"][i], kept["test"][i]]) for i in (0, 1)]
         parts = {"train": train, "validation": kept["validation"], "test": held_out}
         return {split: columns(x, y) for split, (x, y) in parts.items()}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fdl.data.records import Field, Records
-from fdl.data.tokenizer import Tokenizer, fit_tokens, opened
+from fdl.data.tokenizer import Tokenizer, fit_tokens, with_bos
 
 PACKAGES = (
     *("argparse", "asyncio", "ctypes", "doctest", "email", "http", "importlib", "inspect", "logging"),
@@ -66,7 +66,7 @@ def _parts(lines: list[str], size: int) -> list[list[str]]:
 @cache
 def library_tokens(vocabulary: int = 2048) -> Tokenizer:
     """Return byte-pair tokens after a START, fitted to the training lines of `library_text`."""
-    return opened(fit_tokens("bpe", list(chain.from_iterable(_unlabelled()["train"].values())), vocabulary))
+    return with_bos(fit_tokens("bpe", list(chain.from_iterable(_unlabelled()["train"].values())), vocabulary))
 
 
 def _records(name: str, text: str, columns: dict[str, dict[str, list[Any]]], more: dict[str, Field]) -> Records:

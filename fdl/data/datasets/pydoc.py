@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.types import Batch
-from fdl.data.dataset import Dataset, Source, Spec, window_count, windows, windows_side_by_side
+from fdl.data.dataset import Dataset, Source, Spec, disjoint_windows, window_count, windows
 from fdl.data.split import pick, split_rows
 from fdl.data.tokenizer import plain_bytes
 
@@ -31,7 +31,7 @@ def pydoc(length: int = 128, *, seed: int = 0) -> Dataset:
         targets=jax.ShapeDtypeStruct((length,), np.uint8),
         weights=(length,),
         sizes={name: window_count(len(text), length, strides[name]) for name, text in texts.items()},
-        epoch=windows_side_by_side(len(texts["train"]), length),
+        epoch=disjoint_windows(len(texts["train"]), length),
         classes=256,
         vocabulary=256,
     )

@@ -1,4 +1,4 @@
-"""Made-up data of any shape: to measure speed without data, and to see a model learn what can be learned."""
+"""Synthetic data of any shape, for benchmarks and tests."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from fdl.core.types import SPLITS
-from fdl.data.dataset import Dataset, Source, Spec, columns, windows, windows_side_by_side
+from fdl.data.dataset import Dataset, Source, Spec, columns, disjoint_windows, windows
 
 
 def synthetic(
@@ -64,7 +64,7 @@ def synthetic_tokens(length: int = 128, *, vocabulary: int = 256, size: int = 10
         targets=jax.ShapeDtypeStruct((length,), np.int32),
         weights=(length,),
         sizes=sizes,
-        epoch=windows_side_by_side(size + length, length),
+        epoch=disjoint_windows(size + length, length),
         classes=vocabulary,
         vocabulary=vocabulary,
     )

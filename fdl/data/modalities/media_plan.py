@@ -16,7 +16,7 @@ from fdl.data.readers.clips import Clip
 from fdl.data.readers.media import Item
 from fdl.data.readers.recordings import as_dtype, resampled, sound
 from fdl.data.records import Column
-from fdl.data.tokenizer import Tokenizer, kept_tokens, padded
+from fdl.data.tokenizer import Tokenizer, padded, restore_tokenizer
 
 Where = Callable[[int], str]  # the place of a value among those that are encoded -> where a user finds it
 
@@ -133,7 +133,7 @@ def inputs_plan(fitted: Mapping[str, Any]) -> MediaPlan:
     if "shape" in value:
         value["shape"] = tuple(value["shape"])
     if plan is TextPlan:
-        value["tokenizer"] = kept_tokens(fitted["tokens"])
+        value["tokenizer"] = restore_tokenizer(fitted["tokens"])
     made: MediaPlan = plan(**value)
     return made
 

@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, window_count, windows, windows_side_by_side
+from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, disjoint_windows, window_count, windows
 from fdl.data.modalities.media_plan import TextPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target
 from fdl.data.records import Records, complete, drop_missing, is_missing
@@ -103,7 +103,7 @@ def language(
         targets=jax.ShapeDtypeStruct((length,), np.int32),
         weights=(length,),
         sizes={split: window_count(len(run), length, strides[split]) for split, run in running.items()},
-        epoch=windows_side_by_side(len(running["train"]), length),
+        epoch=disjoint_windows(len(running["train"]), length),
         classes=tokenizer.size,
         vocabulary=tokenizer.size,
     )

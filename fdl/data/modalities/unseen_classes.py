@@ -1,4 +1,4 @@
-"""Classes apart: sets for learning likeness, whose test holds classes that no other split has."""
+"""Splits by class, for metric learning: the test split holds classes that no other split has."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,11 +14,11 @@ from fdl.data.records import Ask, Column, Field, Read, Records
 from fdl.data.split import HOLD_OUT
 
 
-def classes_apart(records: Records, target: str = "", *, least: int = 2, seed: int = 0) -> Records:
-    """Return the same rows split anew: a class is in one split alone, a tenth of them validate and a tenth test.
+def split_by_class(records: Records, target: str = "", *, least: int = 2, seed: int = 0) -> Records:
+    """Return the same rows with new splits by class: a tenth of the classes for validation and a tenth for test.
 
-    target: the column of classes, found where there is one; it becomes a label of all of them. Classes of fewer rows
-            than `least` are left out: who is alone is like nobody.
+    target: the column of classes, inferred if only one fits; it becomes a label over all classes. Classes with fewer
+            than `least` rows are dropped: a single example has no positive pair.
     """
     column = records.choose(target, "target", ("label", "text"))
     old = {split: np.asarray(records.column(split, column)).astype(str) for split in records.sizes}
@@ -100,3 +100,6 @@ def numbered(dataset: Dataset) -> Dataset:
     row = jax.ShapeDtypeStruct((), np.int32)
     spec = replace(dataset.spec, targets={"label": dataset.spec.targets, "row": row}, classes=None, names=None)
     return replace(dataset, spec=spec, load=load)
+
+
+classes_apart = split_by_class  # the name of fdl 0.1, until fdl 0.3

@@ -6,7 +6,7 @@ import pytest
 from fdl.core.types import Batch
 from fdl.data.datasets.library import PACKAGES, library_lines, library_text
 from fdl.data.modalities.masked_text import hide, masked
-from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, START, UNKNOWN, fit_tokens, opened
+from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, START, UNKNOWN, fit_tokens, with_bos
 
 
 def test_no_line_is_in_two_splits_and_every_package_is_in_each():
@@ -71,7 +71,7 @@ def test_what_is_hidden_is_a_function_of_the_key_and_the_place(batch):
 
 
 def test_training_shows_all_and_evaluation_hides_the_same_each_time():
-    records, tokenizer = library_text(), opened(fit_tokens("bytes", []))
+    records, tokenizer = library_text(), with_bos(fit_tokens("bytes", []))
     few = {split: records.column(split, "lines")[:5] for split in records.sizes}
     from fdl.data.records import Records
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from fdl.data.modalities.images import images
-from fdl.data.modalities.unseen_classes import classes_apart, numbered
+from fdl.data.modalities.unseen_classes import numbered, split_by_class
 from fdl.data.readers.image_folder import image_folder
 from fdl.experiment import load
 from fdl.modes.train import train
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_no_class_is_in_two_splits_and_no_picture_is_lost_but_the_strangers(folder):
-    people = classes_apart(image_folder(folder))
+    people = split_by_class(image_folder(folder))
     seen = {split: np.asarray(people.column(split, "label")) for split in people.sizes}
     classes = {split: set(labels.tolist()) for split, labels in seen.items()}
     assert {split: len(held) for split, held in classes.items()} == {"train": 4, "validation": 2, "test": 2}
@@ -40,7 +40,7 @@ def test_no_class_is_in_two_splits_and_no_picture_is_lost_but_the_strangers(fold
 
 @pytest.mark.parametrize("resident", [False, True])
 def test_each_example_knows_its_class_and_its_place(folder, resident):
-    dataset = numbered(images(classes_apart(image_folder(folder)), size=8))
+    dataset = numbered(images(split_by_class(image_folder(folder)), size=8))
     source = dataset.load("test")
     source = source.resident() if resident else source
     batch = source.fetch(np.array([5, 0, 5]))
@@ -51,7 +51,7 @@ def test_each_example_knows_its_class_and_its_place(folder, resident):
 
 def test_too_few_classes_are_refused(folder):
     with pytest.raises(ValueError, match="0 classes of 5 or more in 'label', too few"):
-        classes_apart(image_folder(folder), least=5)
+        split_by_class(image_folder(folder), least=5)
 
 
 def test_the_page_trains_on_a_folder_of_people(folder, tmp_path):
