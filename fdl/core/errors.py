@@ -48,7 +48,7 @@ def reason(error: BaseException) -> str:
     text = brief(error)
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT) or any(x in text for x in ("No space left", "Disk quota", "EXHAUSTED")):
-        return f"the disk is full ({text}); make room and run the same command"
+        return f"the disk is full ({text}); free some space and run the same command"
     if isinstance(error, MemoryError) or "new thread" in text or "allocate memory" in text:
         return f"memory or threads ran out ({text}); end what else runs and run the same command"
     if number in WAYS:

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from fdl.parallel import processes
 
-# The metrics stand before the bar: tqdm cuts off at the right what a narrow terminal has no room for.
+# The metrics come before the bar, because tqdm truncates on the right in a narrow terminal.
 FORMAT = "{desc}: {percentage:3.0f}%{postfix} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
 
 

@@ -1,4 +1,4 @@
-"""The adding problem: a sum of two numbers that were marked long ago. Hochreiter and Schmidhuber, 1997."""
+"""The adding problem: the sum of two marked numbers in a long sequence. Hochreiter and Schmidhuber, 1997."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ def adding(length: int = 100, *, seed: int = 0) -> Dataset:
     0.408.
     """
     if length < 2:
-        raise ValueError(f"length {length} has no room for two marks; give 2 or more")
+        raise ValueError(f"length {length} cannot hold two marks; give 2 or more")
 
     @cache
     def load(split: str) -> Source:

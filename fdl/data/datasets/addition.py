@@ -1,4 +1,4 @@
-"""Sums of two numbers, written out: arithmetic as the translation of one text into another."""
+"""Sums of two numbers as text pairs: arithmetic as sequence to sequence."""
 
 from collections.abc import Mapping
 from functools import cache

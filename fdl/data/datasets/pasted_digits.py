@@ -1,6 +1,6 @@
 """Pasted digits: the handwritten digits of scikit-learn, several to a canvas, in many sizes, with a box around each.
 
-Shape legend: S side of a canvas, N boxes that an example has room for.
+Shape legend: S side of a canvas, N maximum number of boxes.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def pasted_digits(*, side: int = 48, most: int = 4, sizes: Mapping[str, int] = S
     share no pixel. A split is pasted from the digits of that split alone, so those of the test were never seen.
     """
     if side < 36 or most < 1:
-        raise ValueError(f"side {side} and most {most} leave no room; give a side of 36 or more and most of 1 or more")
+        raise ValueError(f"side {side} and most {most} do not fit; give a side of 36 or more and most of 1 or more")
 
     @cache
     def load(split: str) -> Source:
@@ -58,7 +58,7 @@ def pasted_digits(*, side: int = 48, most: int = 4, sizes: Mapping[str, int] = S
 def _paste(
     rng: np.random.Generator, canvas: np.ndarray, patches: np.ndarray
 ) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """Paste each patch where there is room, in place, and return its number and the box of its ink in pixels."""
+    """Paste each patch at a free position, in place; return its index and the bounding box of its ink in pixels."""
     from PIL import Image
 
     taken, found = np.zeros(canvas.shape, bool), []

@@ -32,7 +32,7 @@ _ODD = (
     "robosoft4 robosoft5 robosoft6 robosoft7 robosoft8 steph2 steph3 whisper whisperf"
 )
 _NAMES = _VARIANTS.split()
-# Every eighth is held out, whoever it is: none was chosen by ear.
+# Every eighth speaker is held out, so the choice is arbitrary.
 _SPEAKERS = {
     "train": [*(name for place, name in enumerate(_NAMES) if place % 8 not in (3, 7)), *_ODD.split()],
     "validation": _NAMES[3::8],

@@ -1,4 +1,4 @@
-"""Spoken tones, made up: a voice sings one of the four tones of Mandarin, at its own pitch and loudness, in noise.
+"""Synthetic tones: a voice with random pitch and loudness in one of the four tones of Mandarin, with noise.
 
 Shape legend: T samples.
 """

@@ -80,7 +80,7 @@ def language(
     """Return windows of running text with the next tokens as targets: inputs and targets i32[B, T], weights f32[B, T].
 
     The texts of a split are packed one after another, so no window holds padding but the last of an evaluation.
-    Training windows begin at every place; an epoch are as many as lie side by side.
+    Training windows begin at every position; an epoch is the number of disjoint windows.
     """
     records = as_written(records, inputs)
     column = records.choose(inputs, "inputs", ("text",))
