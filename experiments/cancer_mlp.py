@@ -1,8 +1,8 @@
 """Breast cancer, benign or malignant, from 30 measurements of a biopsy: binary classification.
 
 Data    569 tumours (Wisconsin diagnostic set, bundled with scikit-learn): 455 train, 57 validation, 57 test.
-Model   MLP 30 → 32 → 1 with dropout, one logit.
-Expect  test accuracy 0.982 and AUC 0.995, the means of three runs of a second
+Model   MLP 30 → 128 → 1 with dropout, one logit; width and dropout by validation loss.
+Expect  test accuracy 0.977 and AUC 0.995, the means of three runs of a second
         One of 57 test examples is 1.8 percentage points, so each of the three runs also uses a different split.
 Run     python launch.py --experiment=cancer_mlp
 """
@@ -16,9 +16,9 @@ from fdl.tasks import binary
 
 def experiment(
     *,
-    width: int = 32,  # units of each hidden layer
+    width: int = 128,  # units of each hidden layer
     depth: int = 1,  # hidden layers
-    dropout: float = 0.3,  # dropout rate
+    dropout: float = 0.5,  # dropout rate
     epochs: float = 60,  # passes over the training set
     batch_size: int = 32,  # examples per step
     learning_rate: float = 0.003,  # peak of the warm-up cosine
