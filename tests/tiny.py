@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -59,16 +60,13 @@ def batch(made: Experiment, weights: np.ndarray) -> Batch:
 
 
 def close(left: Any, right: Any, tolerance: float = 1e-6) -> None:
-    """Assert that two trees of arrays are equal to a tolerance, absolute and relative."""
-    for path, a in jax.tree_util.tree_flatten_with_path(left)[0]:
-        b = dict(jax.tree_util.tree_flatten_with_path(right)[0])[path]
-        name = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(values(a), values(b), rtol=tolerance, atol=tolerance, err_msg=name)
+    """Assert that two trees have one structure and arrays equal to a tolerance, absolute and relative."""
+    chex.assert_trees_all_close(*(jax.tree.map(values, tree) for tree in (left, right)), rtol=tolerance, atol=tolerance)
 
 
 def same(left: Any, right: Any) -> None:
     """Assert that two trees of arrays are equal bit for bit."""
-    close(left, right, 0.0)
+    chex.assert_trees_all_equal(*(jax.tree.map(values, tree) for tree in (left, right)))
 
 
 def values(leaf: Any) -> np.ndarray:

@@ -1,6 +1,6 @@
 import datetime as dt
 
-import jax
+import chex
 import numpy as np
 import pytest
 
@@ -62,7 +62,7 @@ def test_every_form_of_a_table_gives_the_same_plan_and_the_same_bits(tmp_path, k
     ]
     for split in expected.spec.sizes:
         left, right = expected.load(split).arrays, data.load(split).arrays
-        assert all(map(np.array_equal, jax.tree.leaves(left), jax.tree.leaves(right)))
+        chex.assert_trees_all_equal(left, right)
 
 
 def test_a_plan_is_json_and_encodes_new_rows_as_in_training(tmp_path):
@@ -106,7 +106,7 @@ def test_targets_are_understood_the_same_however_they_are_held(shape):
     expected = fdl.data.arrays(x, y)
     for split in ("train", "validation", "test"):
         ours, theirs = data.load(split).arrays, expected.load(split).arrays
-        assert all(map(np.array_equal, ours, theirs))
+        chex.assert_trees_all_equal(list(ours), list(theirs))
 
 
 def test_arrays_are_held_out_evenly_or_given():

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,7 +83,7 @@ def test_a_stream_does_not_depend_on_how_it_is_asked():
     again = loader.Stream(lazy(source), rows, 12)(7, 5)
     for leaf, *pieces in zip(*map(jax.tree.leaves, (whole, *parts)), strict=True):
         assert np.array_equal(leaf, np.concatenate(pieces))
-    assert all(map(np.array_equal, jax.tree.leaves(again), jax.tree.leaves(parts[2])))
+    chex.assert_trees_all_equal(again, parts[2])
 
 
 def test_a_stream_works_ahead_but_never_beyond_the_end(monkeypatch):

@@ -1,3 +1,4 @@
+import chex
 import jax
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from fdl.core.types import add_up
 from fdl.data.dataset import columns
 from fdl.engine import loader
 from fdl.engine.placement import make_executor
-from fdl.engine.program import Evaluation, training
+from fdl.engine.program import Evaluation, step_of, training
 from fdl.parallel.compiled import Call
 from fdl.parallel.executors import jit, mesh, pmap
 from fdl.tasks import detect
@@ -90,3 +91,15 @@ def test_resident_colour_images_lie_flat_on_the_device():
     train = training(made, jit(jax.devices()[:1])).call
     test = Evaluation(made, jit(jax.devices()[:1]), "test").call
     assert [call.constants[0][0].shape for call in (train, test)] == [(40, 48), (11, 48)]
+
+
+@pytest.mark.parametrize("executor_of", [jit, mesh, pmap])
+def test_a_step_is_traced_once_however_often_it_is_called(executor_of):
+    chex.clear_trace_counter()
+    made, executor = tiny.experiment(), executor_of(jax.devices()[:2])
+    call = Call(executor, chex.assert_max_traces(steps.fuse(step_of(made)), n=1))
+    state = executor.put_state(made.init())
+    for step in range(3):
+        batch = made.dataset.load("train").fetch(np.arange(8) + step)
+        state, _ = call(state, jax.tree.map(lambda x: x[None], batch))
+    assert int(state.step) == 3

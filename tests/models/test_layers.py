@@ -1,5 +1,6 @@
 """Layers: masks per example, statistics of the whole batch and of nothing else."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -133,7 +134,7 @@ def test_a_batch_that_weighs_nothing_keeps_the_running_statistics():
     held = {"params": {"scale": jnp.ones(2), "bias": jnp.zeros(2)}}
     held["batch_stats"] = {"mean": jnp.array([1.0, 2.0]), "var": jnp.array([3.0, 4.0])}
     _, after = BatchNorm().apply(held, x, weights=jnp.zeros(6), train=True, mutable=["batch_stats"])
-    jax.tree.map(np.testing.assert_array_equal, after["batch_stats"], held["batch_stats"])
+    chex.assert_trees_all_equal(after["batch_stats"], held["batch_stats"])
 
 
 def test_a_batch_of_padding_alone_gives_no_nan():

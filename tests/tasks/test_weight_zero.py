@@ -1,5 +1,6 @@
 """What weighs nothing changes nothing: neither the sums nor the gradients, whatever stands there."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,8 +85,8 @@ def test_what_weighs_nothing_reaches_neither_sums_nor_gradients(name: str, numbe
     differentiate = jax.jit(jax.grad(loss, has_aux=True))
     clean, sums = differentiate(outputs, targets)
     gradient, others = differentiate(spoiled(outputs, weights, number), spoiled(targets, weights, number))
-    jax.tree.map(np.testing.assert_array_equal, others, sums)
-    jax.tree.map(np.testing.assert_array_equal, gradient, clean)
+    chex.assert_trees_all_equal(others, sums)
+    chex.assert_trees_all_equal(gradient, clean)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(clean))
 
 
@@ -115,7 +116,7 @@ def test_an_example_that_weighs_nothing_may_hold_anything(number: float) -> None
     spoilt = batch._replace(inputs=spoiled(batch.inputs, ROWS, number))
     step = jax.jit(steps.train_step(steps.total_gradient(MLP(3, (4,)), classify(3)), optax.sgd(0.1)))
     state = steps.init(MLP(3, (4,)), optax.sgd(0.1), batch, 0)
-    jax.tree.map(np.testing.assert_array_equal, step(state, spoilt)[0].params, step(state, batch)[0].params)
+    chex.assert_trees_all_equal(step(state, spoilt)[0].params, step(state, batch)[0].params)
 
 
 def test_inputs_that_are_predicted_by_nobody_are_seen_all_the_same() -> None:

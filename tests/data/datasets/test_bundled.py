@@ -1,3 +1,4 @@
+import chex
 import jax
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_making_it_again_gives_the_same(name):
     for split in ("train", "test"):
         index = np.arange(3)
         a, b = SETS[name]().load(split).fetch(index), SETS[name]().load(split).fetch(index)
-        assert all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+        chex.assert_trees_all_equal(a, b)
 
 
 @pytest.mark.parametrize("make", [cancer, wine, diabetes])

@@ -1,3 +1,4 @@
+import chex
 import jax
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_other_forms_give_the_same_as_csv(tmp_path, form):
         table(find(str(tmp_path / f"a.{suffix}")), target="y").load("train").fetch(np.arange(20))
         for suffix in (form, "csv")
     )
-    assert all(map(np.array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs)))
+    chex.assert_trees_all_equal(ours, theirs)
 
 
 def test_an_npz_may_hold_its_splits(tmp_path):

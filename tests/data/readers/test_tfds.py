@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_resident_equals_decoded_row_by_row(folder):
     source = images(tfds(str(folder))).load("train")
     rows = np.array([5, 0, 30])
     for resident in (source.resident(), source.resident()):  # decoded, then mapped from the cache
-        assert all(map(np.array_equal, jax.tree.leaves(resident.fetch(rows)), jax.tree.leaves(source.fetch(rows))))
+        chex.assert_trees_all_equal(resident.fetch(rows), source.fetch(rows))
     assert source.nbytes == source.resident().nbytes
     np.testing.assert_equal(source.in_subprocess()(rows), source.fetch(rows))
 
