@@ -120,7 +120,7 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         ) from None
     current = finite(json.loads(json.dumps(dict(identity))), str)
     recorded = finite({RENAMED.get(key, key): value for key, value in recorded.items()}, str)
-    if PARTS not in recorded and not log and not current[CODE]:
+    if PARTS not in recorded and not log and current.get(CODE, "unknown") == "":
         raise ValueError(
             f"--workdir={path} is of fdl 0.1, whose folders do not say with which model, data and optimizer they were "
             "trained where no page says so; choose another folder, or evaluate it"
