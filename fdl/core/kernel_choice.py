@@ -21,14 +21,17 @@ KERNELS = {
     "embedding": "the gradient of a small table is a matrix product, not a scatter",
     "attention": "fused (flash) attention: attention weights are computed tile by tile and never stored",
     "token_head": "the loss of a large vocabulary computes its logits a slice of positions at a time",
+    "block_scan": "blocks of one kind are one loop, which compiles in a fraction of the time",
 }
 FORMS = ("custom", "reference")
 EVERYWHERE = ("cpu", "gpu", "tpu")
 # The platforms on which a kernel takes its custom form.
 CUSTOM: dict[str, tuple[str, ...]] = dict.fromkeys(KERNELS, ("cpu",)) | {
     "lstm": EVERYWHERE,
+    "embedding": ("cpu", "gpu"),
     "token_head": ("gpu", "tpu"),
     "attention": ("gpu", "tpu"),
+    "block_scan": (),
 }
 
 

@@ -88,7 +88,7 @@ class Lowered:
             cycles=sum(operation.cycles for operation in found),
             collectives=hlo.collectives(found),
             custom_calls=sorted(hlo.custom_calls(text)),
-            wide_numbers=hlo.wide_numbers(text),
+            wide_numbers=hlo.wide_numbers(found),
             largest=[f"{one.nbytes / 2**20:,.0f} MiB {hlo.shape_of(one)}" for one in hlo.largest(found)],
         )
         return footprint, text

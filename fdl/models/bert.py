@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.types import Array, TokenLogits
+from fdl.models.kernels.block_stack import apply_blocks
 from fdl.models.kernels.token_head import token_logits
 from fdl.models.layers import Dropout, Dtype, stack
 from fdl.models.transformer import Block, masked_mean, normal
@@ -65,15 +66,16 @@ class BERT(nn.Module):
         x = x + embed(self.context, name="positions")(jnp.arange(time)[None])
         x = nn.LayerNorm(epsilon=EPSILON, dtype=self.dtype, name="norm")(x)
         x = Dropout(self.dropout)(x, train=train)
-        for _ in stack(self.depth):
-            x = Block(
-                self.heads,
-                norm_first=False,
-                activation=exact_gelu,
-                epsilon=EPSILON,
-                dropout=self.dropout,
-                dtype=self.dtype,
-            )(x, lengths=lengths, train=train)
+        block = functools.partial(
+            Block,
+            self.heads,
+            norm_first=False,
+            activation=exact_gelu,
+            epsilon=EPSILON,
+            dropout=self.dropout,
+            dtype=self.dtype,
+        )
+        x = apply_blocks(self, block, len(stack(self.depth)), x, train=train, lengths=lengths)
         if not self.pooler:
             return x, None
         pooled = nn.Dense(self.width, dtype=self.dtype, kernel_init=normal, name="pooler")(x[:, 0])

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 
 from fdl.core.types import Array
 from fdl.models.attention import Attention
+from fdl.models.kernels.block_stack import Remat, apply_blocks
 from fdl.models.kernels.materialize import materialize
 from fdl.models.kernels.token_head import token_logits
 from fdl.models.layers import Activation, Dropout, Dtype, length_mask, stack
 
-Remat = Literal["none", "dots", "all"]
 normal = nn.initializers.normal(0.02)
 
 
@@ -90,19 +90,20 @@ class Transformer(nn.Module):
             )
             x = x + position_embed((0 if offset is None else offset) + jnp.arange(time)[None])
         x = Dropout(self.dropout)(x, train=train)
-        for _ in stack(self.depth):
-            block = Block(
-                self.heads,
-                self.hidden,
-                causal=self.causal,
-                context=self.context,
-                rotary=self.positions == "rotary",
-                depth=self.depth,
-                dropout=self.dropout,
-                dtype=self.dtype,
-            )
-            call = functools.partial(Block.__call__, lengths=lengths, offset=offset, train=train)
-            x = with_remat(call, self.remat)(block, x)
+        block = functools.partial(
+            Block,
+            self.heads,
+            self.hidden,
+            causal=self.causal,
+            context=self.context,
+            rotary=self.positions == "rotary",
+            depth=self.depth,
+            dropout=self.dropout,
+            dtype=self.dtype,
+        )
+        x = apply_blocks(
+            self, block, len(stack(self.depth)), x, train=train, remat=self.remat, offset=offset, lengths=lengths
+        )
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
         x = x if self.return_sequences else masked_mean(x, lengths)
         if self.outputs is None:
@@ -118,13 +119,6 @@ class Transformer(nn.Module):
         if not self.is_initializing():
             cache_index.value = before + time
         return before
-
-
-def with_remat(call: Callable[..., jax.Array], remat: Remat) -> Callable[..., jax.Array]:
-    """Wrap a module call with rematerialisation (`nn.remat`): less memory, more time in the backward pass."""
-    if remat == "none":
-        return call
-    return nn.remat(call, policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None)
 
 
 class Block(nn.Module):

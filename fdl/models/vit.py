@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.core.types import Array
+from fdl.models.kernels.block_stack import apply_blocks
 from fdl.models.layers import Conv, Dropout, Dtype, stack
 from fdl.models.transformer import Block, normal
 
@@ -40,7 +41,9 @@ class ViT(nn.Module):
         x = x + self.param("positions", normal, (1, x.shape[1], self.width)).astype(x.dtype)
         x = Dropout(self.dropout)(x, train=train)
         gelu = functools.partial(nn.gelu, approximate=False)
-        for _ in stack(self.depth):
-            x = Block(self.heads, activation=gelu, epsilon=1e-6, dropout=self.dropout, dtype=self.dtype)(x, train=train)
+        block = functools.partial(
+            Block, self.heads, activation=gelu, epsilon=1e-6, dropout=self.dropout, dtype=self.dtype
+        )
+        x = apply_blocks(self, block, len(stack(self.depth)), x, train=train)
         x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x[:, 0])

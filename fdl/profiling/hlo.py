@@ -110,9 +110,14 @@ def copies(found: Iterable[Operation], sides: Sequence[int]) -> list[Operation]:
     ]
 
 
-def wide_numbers(text: str) -> int:
-    """Return the number of 64-bit arrays in a program's text."""
-    return sum(dtype in ("f64", "s64", "u64", "c128") and bool(sides) for dtype, sides in arrays(text))
+def wide_numbers(found: Iterable[Operation]) -> int:
+    """Return how many arrays of 64-bit numbers reach memory; inside fusions JAX's random bits count in 64 bits."""
+    wide = ("f64", "s64", "u64", "c128")
+    return sum(
+        any(dtype in wide and sides for dtype, sides in arrays(operation.shape))
+        for operation in found
+        if not operation.fused
+    )
 
 
 def products(found: Iterable[Operation]) -> list[Operation]:

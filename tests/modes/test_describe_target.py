@@ -119,4 +119,7 @@ ENTRY %main (a: u8[9,2,2,3]) -> f32[8,4] {
     assert [one.name for one in found if one.fused] == ["copy.9"]
     assert hlo.largest(found, 1)[0].name == "dot.1"
     assert np.prod(hlo.arrays("f32[]")[0][1]) == 1
-    assert hlo.wide_numbers("s64[3] f64[] s32[3]") == 1
+    wide = (
+        "ENTRY %m (p: s32[3]) -> s64[3] {\n  %a = s64[3]{0} iota()\n  %b = f64[] constant(1)\n  %c = s32[3] iota()\n}"
+    )
+    assert hlo.wide_numbers(hlo.operations(wide)) == 1
