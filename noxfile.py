@@ -33,6 +33,22 @@ def colab(session: nox.Session) -> None:
 
 
 @nox.session(python="3.13", default=False)
+def tpu(session: nox.Session) -> None:
+    """Compile fdl's programs for TPUs that are not here, on what Colab's TPU runtime has (older libtpu crashes)."""
+    session.install(*COLAB, "libtpu==0.0.23")
+    session.install("-e", ".")
+    session.run("python", "-W", "ignore", "-m", "benchmarks.chips", "tpu", *session.posargs)
+
+
+@nox.session(python="3.12", default=False)
+def gpu(session: nox.Session) -> None:
+    """Compile fdl's programs for a GPU that is not here; no driver is needed, 5 GB of packages are."""
+    session.install("jax[cuda12]==0.10.2")
+    session.install("-e", ".")
+    session.run("python", "-W", "ignore", "-m", "benchmarks.chips", "gpu", *session.posargs)
+
+
+@nox.session(python="3.13", default=False)
 def notebook(session: nox.Session) -> None:
     """Execute the Colab notebook, which installs fdl itself, on what Colab's TPU runtime has."""
     session.install(*COLAB, "nbclient", "nbformat", "ipykernel", "pytest")
