@@ -38,16 +38,18 @@ def find(
         )
     if path.is_dir():
         if next(path.glob("features.json"), None) or next(path.glob("*/features.json"), None):
-            return tfds(str(path), splits=splits, page=kind)
+            return _of_tfds(str(path), splits, how, kind)
         found = _of_folder(path, how, kind)
     elif path.is_file():
         found = _of_file(path, how, kind)
     elif suffix_of(path) in READERS or "\\" in dataset or dataset.startswith(("/", ".", "~")):
         raise ValueError(f"there is no {dataset}; give --dataset=NAME of TFDS, a prepared folder, or a file")
     else:
-        return tfds(dataset, splits=splits, page=kind)
+        return _of_tfds(dataset, splits, how, kind)
     if splits:
         raise ValueError(f"split strings are of TFDS; {dataset} is not, its splits are {', '.join(found.sizes)}")
+    if how and (how.roles or how.drop) and not found.schema:
+        raise ValueError(f"--roles and --drop are of the columns of a table; {dataset} is none, leave them out")
     return found
 
 
@@ -55,6 +57,12 @@ def split_strings(train: str = "", validation: str = "", test: str = "") -> dict
     """Return the splits that are named, None where none is: then the set's own are taken."""
     named = {"train": train, "validation": validation, "test": test}
     return {split: string for split, string in named.items() if string} or None
+
+
+def _of_tfds(name: str, splits: Mapping[str, str] | None, how: Reading | None, kind: str) -> Records:
+    if how and (how.dialect or how.roles or how.drop):
+        raise ValueError(f"--dialect, --roles and --drop are of files; {name} is of TFDS, leave them out")
+    return tfds(name, splits=splits, page=kind)
 
 
 def _of_file(path: Path, how: Reading | None, kind: str) -> Records:

@@ -8,6 +8,7 @@ from fdl.data import fingerprint
 from fdl.data.modalities.images import images
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.table import table
+from fdl.data.readers.files import reading
 from fdl.data.readers.find import find
 from fdl.data.readers.folders import media_folder
 from fdl.data.readers.image_folder import image_folder
@@ -206,3 +207,11 @@ def test_class_folders_that_are_no_text_are_refused_and_files_are_read(tmp_path)
     (tmp_path / "cats").rename(tmp_path / "c\udcff")
     with pytest.raises(ValueError, match=r"the class folder b'\S+/c\\xff' is not UTF-8; rename it"):
         media_folder(tmp_path)
+
+
+def test_flags_of_tables_are_refused_where_there_is_none(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((30, 4)), y=np.arange(30) % 2)
+    with pytest.raises(ValueError, match=r"--roles and --drop are of the columns of a table; .*a\.npz is none"):
+        find(str(tmp_path / "a.npz"), how=reading(roles=["x:number"]))
+    with pytest.raises(ValueError, match=r"are of files; mnist is of TFDS"):
+        find("mnist", how=reading("header=no"))
