@@ -124,6 +124,8 @@ class Experiment:
         yield "model", self._part(self.model, self.model)
         yield "task", self._part(self.task, self.task)
         yield "optimizer", None if self._is_from_page(self.optimizer) else self._part(self.optimizer, self.optimizer)
+        if contents := getattr(self.init_from, "contents", None):  # what lies in a file, which may be written anew
+            yield "weights", contents() or {pages.UNDESCRIBED: "their file is not there; put it back"}
         yield "init_from", None if self._is_from_page(self.init_from) else self._part(self.init_from, self.init_from)
         data = self.dataset
         if not self._is_from_page(data):

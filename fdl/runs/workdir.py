@@ -54,7 +54,7 @@ def claim(
     refuse_stranger(path, identity)
     if not (path / "experiment.json").exists():
         for name, reason in undescribed(identity).items():
-            log(f"warning: this folder cannot be gone on with or used again: its {name} cannot be told apart: {reason}")
+            log(f"warning: this folder cannot be resumed or reused: its {name} cannot be told apart: {reason}")
         write_json(path / "experiment.json", {"identity": finite(identity, str), **environment(devices)})
 
 

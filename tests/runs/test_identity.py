@@ -1,5 +1,6 @@
 """A run folder is its experiment's: whatever else is computed is refused, and nothing else is."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.modes.evaluate import evaluate
 from fdl.modes.train import train
+from fdl.runs.checkpoints.warm_start import of_run
 from fdl.tasks import classify
 
 
@@ -116,7 +118,7 @@ def test_what_is_written_again_or_runs_elsewhere_is_the_same_experiment(run, cha
 def test_what_no_description_tells_apart_is_not_used_again_and_the_line_to_type_is_said(tmp_path):
     bare, said = made(optimizer=optax.adam(1e-2)), []
     train(bare, tmp_path, log=said.append)
-    assert "cannot be gone on with or used again: its optimizer" in said[0]
+    assert "cannot be resumed or reused: its optimizer" in said[0]
     with pytest.raises(ValueError, match=r"write it as fdl.recorded\(optax.adam\)\(1e-3\)") as error:
         train(bare, tmp_path, log=quiet)
     assert "may hold another run" in str(error.value)
@@ -277,3 +279,22 @@ def test_an_address_is_no_folder_and_nothing_is_made(address, tmp_path, monkeypa
             mode(made(), address, log=quiet)
         assert address in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_written_anew_under_the_same_name_are_others(tmp_path):
+    source, folder = tmp_path / "source", tmp_path / "run"
+    train(made(), source, log=quiet)
+    warm = made(init_from=of_run(source))
+    train(warm, folder, log=quiet)
+    said = []
+    train(made(init_from=of_run(source)), folder, log=said.append)
+    assert "finished already" in said[0]
+    shutil.rmtree(source)
+    train(made(seed=1), source, log=quiet)
+    with pytest.raises(ValueError, match=r"weights is '[0-9a-f]{16}' there and '[0-9a-f]{16}' here"):
+        train(warm, folder, log=quiet)
+    shutil.rmtree(source)
+    with pytest.raises(ValueError, match="its weights cannot be told apart: their file is not there; put it back"):
+        train(warm, folder, log=quiet)
+    evaluate(warm, folder, log=said.append)
+    assert any("weights cannot be told" in line for line in said)

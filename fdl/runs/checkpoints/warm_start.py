@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fdl.core.types import PyTree
-from fdl.models.pretrained import fill
+from fdl.models.pretrained import fill, seen_at_once
 from fdl.runs.checkpoints.manager import Checkpoints
 
 
@@ -15,13 +15,20 @@ def of_run(folder: Path | str, *, fresh: Collection[str] = ()) -> Callable[[PyTr
     Other leaves of that run, such as another head or its optimizer state, are ignored. fresh: as in `fill`.
     """
 
+    def checkpoints() -> Checkpoints:
+        return Checkpoints(Path(os.path.expanduser(folder)) / "checkpoints")
+
     def load(initial: PyTree) -> PyTree:
-        checkpoints = Checkpoints(Path(os.path.expanduser(folder)) / "checkpoints")
-        step = checkpoints.last()
+        step = checkpoints().last()
         if step is None:
             raise ValueError(
                 f"{folder} holds no checkpoint to initialise from; give the folder of a run that was trained"
             )
-        return fill(initial, checkpoints.variables(step), fresh=fresh)
+        return fill(initial, checkpoints().variables(step), fresh=fresh)
 
+    def contents() -> str:
+        step = checkpoints().last()
+        return "" if step is None else seen_at_once(checkpoints().folder / str(step) / "meta.json")
+
+    load.contents = contents  # type: ignore[attr-defined]
     return load
