@@ -13,6 +13,7 @@ from typing import Literal
 
 from fdl import models, optim
 from fdl.data import addition, pairs
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 
@@ -30,7 +31,11 @@ def experiment(
     seed: int = 0,  # of everything random except the sums
 ) -> Experiment:
     source_length, target_length = 3 * digits - 1 if aligned else 2 * digits + 1, digits + 2
-    data = pairs(addition(digits, aligned=aligned), tokens="chars", length=source_length, target_length=target_length)
+    data = pairs(
+        addition(digits, aligned=aligned),
+        tokens=Tokens("chars", length=source_length),
+        target_tokens=Tokens("chars", length=target_length),
+    )
     return Experiment(
         model=models.encoder_decoder(
             model,

@@ -13,6 +13,7 @@ import flax.linen as nn
 from fdl import optim
 from fdl.data import find, reading, sounds, split_strings
 from fdl.data.augment import spec_augment
+from fdl.data.log_mel import LogMel
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN, Transformer
 from fdl.tasks import classify, regress
@@ -48,11 +49,9 @@ def experiment(
         target=target,
         goal=goal,
         missing=missing,
-        rate=rate,
         seconds=seconds,
-        bands=bands,
-        augment=spec_augment() if masks else None,
-    )
+        spectrogram=LogMel(rate=rate, bands=bands),
+    ).augmented(spec_augment() if masks else None)
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size)

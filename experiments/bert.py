@@ -13,6 +13,7 @@ from typing import Literal
 
 from fdl import optim
 from fdl.data import find, published_tokens, synthetic_texts, texts
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models.bert import SequenceClassifier, bert, bert_variables
 from fdl.models.pretrained import published
@@ -42,7 +43,11 @@ def experiment(
     else:
         tokens = published_tokens(tokenizer, frame=True)
         data = texts(
-            find(dataset, kind="text"), inputs=inputs, target=target, tokens=tokens, length=length, goal="classify"
+            find(dataset, kind="text"),
+            inputs=inputs,
+            target=target,
+            goal="classify",
+            tokens=Tokens(tokens, length=length),
         )
     encoder = bert(size, dropout=dropout)
     steps = data.steps(epochs, batch_size)

@@ -9,6 +9,7 @@ Run     python launch.py --experiment=co2_mlp
 
 from fdl import optim
 from fdl.data import co2, series
+from fdl.data.modalities.series import Windows
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import regress
@@ -24,7 +25,7 @@ def experiment(
     epochs: float = 60,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    data = series(co2(), target="co2", length=length, horizon=horizon, season=52)
+    data = series(co2(), target="co2", windows=Windows(length=length, horizon=horizon, season=52))
     steps = data.steps(epochs, batch_size)
     return Experiment(
         model=MLP(horizon, (width,)),

@@ -36,7 +36,7 @@ def experiment(
     seed: int = 0,  # of the initial weights and the order of the pictures
 ) -> Experiment:
     people = split_by_class(find(dataset, kind="image"), target, least=least)
-    data = numbered(images(people, target=target, size=size, augment=augment_images(shift=0.1, flip=True)))
+    data = numbered(images(people, target=target, size=size).augmented(augment_images(shift=0.1, flip=True)))
     batch_size = min(batch_size, data.spec.sizes["train"])
     steps = data.steps(epochs, batch_size)
     return Experiment(

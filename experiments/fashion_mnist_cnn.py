@@ -28,7 +28,7 @@ def experiment(
     epochs: float = 15,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    data = images(tfds(dataset), inputs="image", target="label", augment=augment_images(shift=2 / 28, flip=True))
+    data = images(tfds(dataset), inputs="image", target="label").augmented(augment_images(shift=2 / 28, flip=True))
     steps = data.steps(epochs, batch_size)
     return Experiment(
         model=CNN(data.spec.outputs, channels=channels, hidden=(hidden,), kernel=5, norm="batch", dropout=dropout),

@@ -16,6 +16,7 @@ from typing import Literal
 
 from fdl import optim
 from fdl.data import find, language, published_tokens, synthetic_tokens
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models.gpt import gpt2, gpt2_variables
 from fdl.models.pretrained import published
@@ -42,7 +43,7 @@ def experiment(
     elif tokens is None:
         raise ValueError(f"how do the texts of {dataset} become tokens? give --tokenizer=tokenizer.json")
     else:
-        data = language(find(dataset, kind="text"), tokens=tokens, length=length)
+        data = language(find(dataset, kind="text"), tokens=Tokens(tokens, length=length))
     model = gpt2(size, dropout=dropout)
     rate = optim.warmup_cosine(learning_rate, steps)
     return Experiment(

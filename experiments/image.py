@@ -48,8 +48,7 @@ def experiment(
         size=size,
         goal=goal,
         missing=missing,
-        augment=augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"),
-    )
+    ).augmented(augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"))
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size)

@@ -9,6 +9,7 @@ Run     python launch.py --experiment=imdb_transformer
 
 from fdl import optim
 from fdl.data import texts, tfds
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models import Transformer
 from fdl.tasks import classify
@@ -28,7 +29,7 @@ def experiment(
     seed: int = 0,  # of everything random
 ) -> Experiment:
     records = tfds(dataset, splits={"train": "train", "test": "test"})
-    data = texts(records, inputs="text", target="label", tokens="words", vocabulary=vocabulary, length=length)
+    data = texts(records, inputs="text", target="label", tokens=Tokens("words", vocabulary=vocabulary, length=length))
     spec, steps = data.spec, data.steps(epochs, batch_size)
     return Experiment(
         model=Transformer(

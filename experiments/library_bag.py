@@ -10,6 +10,7 @@ Run     python launch.py --experiment=library_bag
 
 from fdl import optim
 from fdl.data import library_lines, texts
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models import Bag
 from fdl.tasks import classify
@@ -29,7 +30,7 @@ def experiment(
     weight_decay: float = 0.0,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the lines
 ) -> Experiment:
-    dataset = texts(library_lines(), tokens="bytes", length=length)
+    dataset = texts(library_lines(), tokens=Tokens("bytes", length=length))
     steps = dataset.steps(epochs, batch_size)
     return Experiment(
         model=Bag(dataset.spec.outputs, width, longest, buckets, hidden, dropout),

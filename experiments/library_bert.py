@@ -10,6 +10,7 @@ Run     python launch.py --experiment=library_masked --workdir=runs/library_mask
 
 from fdl import optim
 from fdl.data import library_lines, library_tokens, texts
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models import BERT, SequenceClassifier
 from fdl.runs.checkpoints.warm_start import of_run
@@ -33,7 +34,7 @@ def experiment(
     seed: int = 0,  # of the labels, the initial weights, the dropout and the order of the lines
 ) -> Experiment:
     tokens = library_tokens()
-    dataset = texts(library_lines(labels, seed=seed), tokens=tokens, length=length)
+    dataset = texts(library_lines(labels, seed=seed), tokens=Tokens(tokens, length=length))
     encoder = BERT(tokens.size, width, depth, heads, context=context, types=1, pooler=False, dropout=dropout)
     steps = dataset.steps(epochs, batch_size)
     return Experiment(

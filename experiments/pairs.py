@@ -10,6 +10,7 @@ from typing import Literal
 
 from fdl import models, optim
 from fdl.data import find, pairs, reading, split_strings
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 
@@ -44,10 +45,8 @@ def experiment(
         inputs=inputs,
         target=target,
         missing=missing,
-        tokens=tokens,
-        vocabulary=vocabulary,
-        length=length,
-        target_length=target_length,
+        tokens=Tokens(tokens, vocabulary=vocabulary, length=length),
+        target_tokens=Tokens(tokens, vocabulary=vocabulary, length=target_length),
     )
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])

@@ -12,6 +12,7 @@ Try     --width=256 --steps=20000 (an hour)
 
 from fdl import optim
 from fdl.data import END, START, pairs, pronunciations
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models import AutoregressiveDecoder, Seq2SeqRNN
 from fdl.runs.report.visualize import attention
@@ -28,7 +29,7 @@ def experiment(
     steps: int = 2500,  # updates
     seed: int = 0,  # of everything random except the split
 ) -> Experiment:
-    data = pairs(pronunciations(), tokens="chars", target_tokens="words", length=15, target_length=16)
+    data = pairs(pronunciations(), tokens=Tokens("chars", length=15), target_tokens=Tokens("words", length=16))
     model = Seq2SeqRNN(data.spec.outputs, data.spec.vocabulary, width=width, depth=depth)
     return Experiment(
         model=AutoregressiveDecoder(model, start=START, stop=END, width=beam),

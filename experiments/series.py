@@ -13,6 +13,7 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data import find, reading, series
+from fdl.data.modalities.series import Windows
 from fdl.experiment import Experiment
 from fdl.models import MLP, RNN, Transformer
 from fdl.tasks import regress
@@ -46,9 +47,7 @@ def experiment(
         time=time,
         group=group,
         gaps=gaps,
-        length=length,
-        horizon=horizon,
-        season=season,
+        windows=Windows(length=length, horizon=horizon, season=season),
     )
     spec = data.spec
     length, horizon = spec.inputs.shape[0], spec.outputs

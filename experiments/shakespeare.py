@@ -15,6 +15,7 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data import language, tfds
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.models.gpt import gpt
@@ -36,7 +37,7 @@ def experiment(
     weight_decay: float = 0.1,  # of AdamW
     seed: int = 0,  # of the initial weights, the dropout and the order of the windows
 ) -> Experiment:
-    data = language(tfds(dataset), inputs="text", tokens="chars", length=length)
+    data = language(tfds(dataset), inputs="text", tokens=Tokens("chars", length=length))
     letters = data.spec.outputs
     readers: dict[str, nn.Module] = {
         "gpt": gpt(letters, width=width, depth=depth, heads=heads, context=length, dropout=dropout),

@@ -13,6 +13,7 @@ import flax.linen as nn
 
 from fdl import optim
 from fdl.data import find, language, reading, split_strings, texts
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models import RNN, Transformer
 from fdl.tasks import classify, next_token, regress
@@ -49,7 +50,7 @@ def experiment(
     running = goal == "next_token" or (goal == "auto" and not target and len(records.fields) == 1)
     if running:
         data = language(
-            records, inputs=inputs, tokens=tokens, vocabulary=vocabulary, length=length or 128, missing=missing
+            records, inputs=inputs, missing=missing, tokens=Tokens(tokens, vocabulary=vocabulary, length=length or 128)
         )
     else:
         kind: Literal["auto", "classify", "regress"] = "auto" if goal == "next_token" else goal
@@ -57,11 +58,9 @@ def experiment(
             records,
             inputs=inputs,
             target=target,
-            tokens=tokens,
-            vocabulary=vocabulary,
-            length=length,
             goal=kind,
             missing=missing,
+            tokens=Tokens(tokens, vocabulary=vocabulary, length=length),
         )
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])

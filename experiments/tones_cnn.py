@@ -9,6 +9,7 @@ Run     python launch.py --experiment=tones_cnn
 from fdl import optim
 from fdl.data import sounds, tones
 from fdl.data.augment import spec_augment
+from fdl.data.log_mel import LogMel
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify
@@ -25,7 +26,9 @@ def experiment(
     epochs: float = 8,  # passes over train
     seed: int = 0,  # of everything random
 ) -> Experiment:
-    data = sounds(tones(size=size, noise=noise, seed=seed), bands=bands, augment=spec_augment(frequency=0.0))
+    data = sounds(tones(size=size, noise=noise, seed=seed), spectrogram=LogMel(bands=bands)).augmented(
+        spec_augment(frequency=0.0)
+    )
     steps = data.steps(epochs, batch_size)
     return Experiment(
         model=CNN(data.spec.outputs, channels=channels, hidden=(64,), norm="batch"),

@@ -50,8 +50,7 @@ def experiment(
         missing=missing,
         frames=frames,
         size=size,
-        augment=augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"),
-    )
+    ).augmented(augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"))
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size)

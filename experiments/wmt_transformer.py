@@ -9,6 +9,7 @@ Run     python launch.py --experiment=wmt_transformer --precision=bfloat16
 
 from fdl import optim
 from fdl.data import pairs, tfds
+from fdl.data.tokenizer import Tokens
 from fdl.experiment import Experiment
 from fdl.models import Seq2SeqTransformer
 from fdl.tasks import seq2seq
@@ -35,10 +36,8 @@ def experiment(
         tfds(dataset, splits={"train": train, "validation": "validation", "test": "test"}),
         inputs=inputs,
         target=target,
-        tokens="bpe",
-        vocabulary=vocabulary,
-        length=length,
-        target_length=length,
+        tokens=Tokens("bpe", vocabulary=vocabulary, length=length),
+        target_tokens=Tokens("bpe", vocabulary=vocabulary, length=length),
     )
     spec, steps = data.spec, data.steps(epochs, batch_size)
     return Experiment(

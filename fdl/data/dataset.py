@@ -186,6 +186,10 @@ class Dataset:
     contents: Callable[[], str] = lambda: ""
     notes: tuple[str, ...] = ()
 
+    def augmented(self, augment: Augment | None) -> "Dataset":
+        """Return the same dataset with this augmentation of its training batches."""
+        return replace(self, augment=augment)
+
     def steps(self, epochs: float, batch_size: int) -> int:
         """Return the number of steps for at least this many epochs (passes over all examples, or tokens)."""
         if not 0 < epochs < math.inf or batch_size <= 0:

@@ -3,12 +3,25 @@
 Shape legend: B batch, T samples, N frames, M mel bands, F frequencies.
 """
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.exact import as_written
 from fdl.core.types import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogMel:
+    """How a dataset's waveforms become spectrograms. rate: samples per second, 0 as the set declares; bands: M."""
+
+    rate: int = 0
+    bands: int = 40
+
+
+LOG_MEL = LogMel()
 
 
 def log_mel(waves: Array, *, rate: int, bands: int = 40, window: float = 0.025, hop: float = 0.010) -> jax.Array:

@@ -44,6 +44,19 @@ class Tokenizer:
     fitted: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """How texts become sequences of tokens.
+
+    unit:       what a token is, or a tokenizer that is published already. vocabulary: at most so many tokens.
+    length:     tokens of a sequence; 0 lets the training texts choose.
+    """
+
+    unit: Unit | Tokenizer = "words"
+    vocabulary: int = 8192
+    length: int = 0
+
+
 def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8192) -> Tokenizer:
     """Return a tokenizer of this unit, fitted on the training texts with at most `vocabulary` tokens.
 

@@ -16,5 +16,4 @@ def cifar10(dataset: str = "cifar10") -> Dataset:
         tfds(dataset, splits={"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}),
         inputs="image",
         target="label",
-        augment=augment_images(shift=0.125, flip=True),
-    )
+    ).augmented(augment_images(shift=0.125, flip=True))

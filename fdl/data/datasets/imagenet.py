@@ -24,7 +24,7 @@ def imagenet(dataset: str = "", *, size: int = 224, seed: int = 0) -> Dataset:
     """
     if not dataset:
         return synthetic((size, size, 3), classes=1000, size=512, seed=seed)
-    data = images(find(dataset), size=size, augment=augment_images(shift=0.125, flip=True))
+    data = images(find(dataset), size=size).augmented(augment_images(shift=0.125, flip=True))
     if data.transform is None or data.spec.inputs.shape[-1] != 3:
         raise ValueError(f"{dataset} holds no colour images of bytes; try the page `image`")
     return replace(data, transform=standardise)

@@ -12,9 +12,9 @@ import numpy as np
 
 from fdl.core.integers import ceil_div
 from fdl.core.types import Batch
-from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
+from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
-from fdl.data.log_mel import log_mel
+from fdl.data.log_mel import LOG_MEL, LogMel, log_mel
 from fdl.data.modalities.media_plan import AudioPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.records import Column, Records, complete, drop_missing
@@ -27,15 +27,14 @@ def sounds(
     target: str = "",
     goal: Goal = "auto",
     missing: Literal["refuse", "drop"] = "refuse",
-    rate: int = 0,
     seconds: float = 0.0,
-    bands: int = 40,
-    augment: Augment | None = None,
+    spectrogram: LogMel = LOG_MEL,
 ) -> Dataset:
     """Return sounds with a class or a number each: inputs f32[B, N, M, 1], log energies in mel bands.
 
-    rate:    samples per second. What a set declares is resampled to it; 0 takes that, 16,000 where nothing is declared.
-    seconds: what every sound is cut or padded with silence to; 0 takes the longest of the first 200 training sounds.
+    spectrogram: bands, and samples per second: what a set declares is resampled to that; 0 takes what it declares,
+                 16,000 where it declares nothing.
+    seconds:     every sound is cut or padded with silence to that; 0 takes the longest of the first 200 of train.
     """
     column = records.choose(inputs, "inputs", ("audio",))
     goal_column = records.choose(target, "target", TARGETS, besides=(column,))
@@ -44,7 +43,7 @@ def sounds(
     labels = class_labels(records, goal_column, goal) if records.stratified else None
     records = complete(records, labels=labels)
     target_of = fit_target(records, goal_column, goal)
-    records, plan = fit_sounds(records, column, rate, seconds)
+    records, plan = fit_sounds(records, column, spectrogram.rate, seconds)
     dtype = np.dtype(plan.dtype)
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
@@ -54,7 +53,7 @@ def sounds(
 
     def transform(batch: Batch) -> Batch:
         waves = jnp.asarray(batch.inputs, jnp.float32) / (32768 if dtype == np.int16 else 1)
-        mel = log_mel(waves, rate=plan.rate, bands=bands)
+        mel = log_mel(waves, rate=plan.rate, bands=spectrogram.bands)
         return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
 
     spec = target_of.spec(jax.ShapeDtypeStruct((plan.length,), dtype), records.sizes)
@@ -64,7 +63,7 @@ def sounds(
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
     fitted = {"rate": plan.rate, "length": plan.length, "inputs": kept(plan), **target_of.kept}
-    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform, augment=augment)
+    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform)
 
 
 def fit_sounds(records: Records, column: str, rate: int, seconds: float) -> tuple[Records, AudioPlan]:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from fdl.core.types import Batch
-from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
+from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.fingerprint import array_digest
 from fdl.data.modalities.media_plan import ImagePlan, kept
@@ -29,7 +29,6 @@ def images(
     size: int = 0,
     goal: Goal = "auto",
     missing: Literal["refuse", "drop"] = "refuse",
-    augment: Augment | None = None,
 ) -> Dataset:
     """Return images with a class or a number each: inputs f32[B, H, W, C] in [-1, 1] where the set holds bytes.
 
@@ -72,7 +71,7 @@ def images(
 
     transform = center_bytes if field.dtype == np.uint8 else None
     fitted = {"inputs": kept(plan), **target_of.kept}
-    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform, augment=augment)
+    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform)
 
 
 def in_memory(pictures: Any, labels: Any) -> Records:

@@ -11,7 +11,9 @@ import numpy as np
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
 from fdl.data.modalities.text import Missing, as_written, clean, cut, known, unknown_tokens
 from fdl.data.records import Records, complete, drop_missing
-from fdl.data.tokenizer import END, START, Unit, bucket, fit_tokens, padded
+from fdl.data.tokenizer import END, START, Tokens, bucket, fit_tokens, padded
+
+CHARS = Tokens("chars")
 
 
 def pairs(
@@ -19,29 +21,27 @@ def pairs(
     *,
     inputs: str = "",
     target: str = "",
-    tokens: Unit = "chars",
-    target_tokens: Unit | None = None,
-    vocabulary: int = 8192,
-    length: int = 0,
-    target_length: int = 0,
+    tokens: Tokens = CHARS,
+    target_tokens: Tokens | None = None,
     missing: Missing = "refuse",
 ) -> Dataset:
     """Return pairs for teacher forcing: inputs `{"sources", "decoder_inputs", "source_lengths"}`, targets i32[B, T].
 
     sources: i32[B, S]. decoder_inputs: i32[B, T], START and the target without its last token. targets end with END;
     later positions have weight 0.
-    length, target_length: S and T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts
-    whole. target_tokens: the tokenization of the target, if not that of the source.
+    tokens, target_tokens: of the source and of the target (those of the source if None); their lengths are S and T, of
+    which 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts whole.
     Source and target have a vocabulary each: `spec.vocabulary` and `spec.classes` tokens.
     """
     records, column, goal = read_and_written(records, inputs, target)
     records = complete(drop_missing(records, (column, goal), "drop") if missing == "drop" else records)
     texts = {name: clean(records, "train", name) for name in (column, goal)}
-    read = fit_tokens(tokens, texts[column], vocabulary)
-    write = fit_tokens(target_tokens or tokens, texts[goal], vocabulary)
+    target_tokens = target_tokens or tokens
+    read = fit_tokens(tokens.unit, texts[column], tokens.vocabulary)
+    write = fit_tokens(target_tokens.unit, texts[goal], target_tokens.vocabulary)
     lengths = [len(read.encode(text)) for text in texts[column][:2000]]
     target_lengths = [len(write.encode(text)) + 1 for text in texts[goal][:2000]]
-    length, target_length = length or bucket(lengths), target_length or bucket(target_lengths)
+    length, target_length = tokens.length or bucket(lengths), target_tokens.length or bucket(target_lengths)
     unknown = (*unknown_tokens(records, column, read), *unknown_tokens(records, goal, write))
     records = records.noting(cut(column, lengths, length), cut(goal, target_lengths, target_length), *unknown)
 

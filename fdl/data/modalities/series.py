@@ -4,7 +4,7 @@ Shape legend: B batch, T places of the past, K columns, H places to forecast.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,22 @@ from fdl.data.records import Records
 from fdl.data.split import pick
 
 
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The windows that a series is cut into.
+
+    length:  T, places that are read. horizon: H, places that are forecast.
+    season:  places after which a season repeats; 1 where there is none.
+    """
+
+    length: int = 64
+    horizon: int = 1
+    season: int = 1
+
+
+NEXT_PLACE = Windows()
+
+
 def series(
     records: Records,
     *,
@@ -27,9 +43,7 @@ def series(
     time: str = "",
     group: str = "",
     gaps: Gaps = "split",
-    length: int = 64,
-    horizon: int = 1,
-    season: int = 1,
+    windows: Windows = NEXT_PLACE,
 ) -> Dataset:
     """Return forecasts of one column: inputs f32[B, T, K], targets and weights f32[B, H].
 
@@ -45,6 +59,7 @@ def series(
     test, the 10 % before them the validation. A missing number takes the last known one of its series, and is never a
     target. Training windows begin at every place; evaluation forecasts every place once, in steps of H.
     """
+    length, horizon, season = windows.length, windows.horizon, windows.season
     if min(length, horizon, season) < 1:
         raise ValueError(f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each")
     if is_windowed(records, target):
@@ -59,10 +74,10 @@ def series(
     table = np.stack([np.asarray(whole(records, name), np.float64) for name in used], axis=1)
     rows = series_rows(records, time=time, group=group, gaps=gaps, keep=np.ones(len(table), bool))
     table, known, notes = _filled(table[rows.order], rows, records.name, used)
-    windows = _windows(rows, length=length, horizon=horizon, season=season, known=known)
-    _refuse_few(records, windows, rows, length=length, horizon=horizon, season=season)
+    cut = _windows(rows, length=length, horizon=horizon, season=season, known=known)
+    _refuse_few(records, cut, rows, length=length, horizon=horizon, season=season)
     scaled, scales = _standardised(table, rows)
-    splits = {split: _Windows(table[:, 0], places, inside, season) for split, (places, inside) in windows.items()}
+    splits = {split: _Windows(table[:, 0], places, inside, season) for split, (places, inside) in cut.items()}
 
     @cache
     def sources() -> dict[str, Source]:

@@ -15,10 +15,13 @@ from fdl.data.modalities.media_plan import TextPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target
 from fdl.data.records import Records, complete, drop_missing, is_missing
 from fdl.data.split import pick
-from fdl.data.tokenizer import Tokenizer, Unit, bucket, fit_tokens, packed, unknown_share
+from fdl.data.tokenizer import Tokenizer, Tokens, bucket, fit_tokens, packed, unknown_share
 
 Missing = Literal["refuse", "drop"]  # what is done about rows without a text
 _LOOKED_AT = 200  # texts of a held-out split that are looked at for tokens that train does not have
+
+
+WORDS, BYTES = Tokens("words"), Tokens("bytes", length=128)
 
 
 def texts(
@@ -26,15 +29,13 @@ def texts(
     *,
     inputs: str = "",
     target: str = "",
-    tokens: Unit | Tokenizer = "words",
-    vocabulary: int = 8192,
-    length: int = 0,
+    tokens: Tokens = WORDS,
     goal: Goal = "auto",
     missing: Missing = "refuse",
 ) -> Dataset:
     """Return texts with a class or a number each: inputs `{"inputs": i32[B, T], "lengths": i32[B]}`.
 
-    length: T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts whole.
+    tokens: their length is T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts whole.
     """
     records = as_written(records, inputs)
     column = records.choose(inputs, "inputs", ("text",), besides=(target,) if target else ())
@@ -46,9 +47,9 @@ def texts(
     records = complete(records, labels=labels)
     target_of = fit_target(records, goal_column, goal)
     train = clean(records, "train", column)
-    tokenizer = fit_tokens(tokens, train, vocabulary)
+    tokenizer = fit_tokens(tokens.unit, train, tokens.vocabulary)
     lengths = [len(tokenizer.encode(text)) for text in train[:2000]]
-    length = length or bucket(lengths)
+    length = tokens.length or bucket(lengths)
     records = records.noting(cut(column, lengths, length), *unknown_tokens(records, column, tokenizer))
 
     plan = TextPlan(column=column, length=length, tokenizer=tokenizer)
@@ -72,9 +73,7 @@ def language(
     records: Records,
     *,
     inputs: str = "",
-    tokens: Unit | Tokenizer = "bytes",
-    vocabulary: int = 8192,
-    length: int = 128,
+    tokens: Tokens = BYTES,
     missing: Missing = "refuse",
 ) -> Dataset:
     """Return windows of running text with the next tokens as targets: inputs and targets i32[B, T], weights f32[B, T].
@@ -85,7 +84,8 @@ def language(
     records = as_written(records, inputs)
     column = records.choose(inputs, "inputs", ("text",))
     records = complete(drop_missing(records, (column,), "drop") if missing == "drop" else records)
-    tokenizer = fit_tokens(tokens, clean(records, "train", column), vocabulary)
+    tokenizer = fit_tokens(tokens.unit, clean(records, "train", column), tokens.vocabulary)
+    length = tokens.length or BYTES.length
     running = {
         split: packed((tokenizer.encode(text) for text in clean(records, split, column)), tokenizer.end)
         for split in records.sizes

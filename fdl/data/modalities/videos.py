@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from fdl.core.types import Batch
-from fdl.data.dataset import Augment, Dataset, LazySource, dataset_of
+from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.modalities.media_plan import VideoPlan, kept, taken
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
@@ -27,7 +27,6 @@ def videos(
     missing: Literal["refuse", "drop"] = "refuse",
     frames: int = 0,
     size: int = 0,
-    augment: Augment | None = None,
 ) -> Dataset:
     """Return videos with a class or a number each: inputs f32[B, T, H, W, C] in [-1, 1].
 
@@ -72,4 +71,4 @@ def videos(
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
     fitted = {"inputs": kept(plan), **target_of.kept}
-    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=center_bytes, augment=augment)
+    return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=center_bytes)

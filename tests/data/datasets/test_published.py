@@ -8,7 +8,7 @@ from fdl.data.datasets.imagenet import DEVIATION, MEAN, imagenet, standardise
 from fdl.data.datasets.synthetic import synthetic_texts
 from fdl.data.modalities.text import language
 from fdl.data.records import Field, Records
-from fdl.data.tokenizer import published_tokens
+from fdl.data.tokenizer import Tokens, published_tokens
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_language_is_read_in_published_tokens(file):
         sizes={"train": 12, "validation": 12, "test": 12},
         read=lambda split, indices, names: dict.fromkeys(names, texts[indices]),
     )
-    data = language(records, tokens=published_tokens(file), length=5)
+    data = language(records, tokens=Tokens(published_tokens(file), length=5))
     np.testing.assert_array_equal(data.load("train").fetch(np.array([0])).inputs, [[4, 5, 3, 5, 5]])
     assert data.tokenizer.decode([4, 5]) == "one two"
 

@@ -5,6 +5,7 @@ import pytest
 
 from fdl.data.modalities.text import language
 from fdl.data.records import Field, Records
+from fdl.data.tokenizer import Tokens
 
 TEXTS = {"train": ["the cat sat on the mat"] * 20, "validation": ["a b c d"] * 4, "test": ["internationalisation!"] * 3}
 
@@ -20,7 +21,7 @@ def records() -> Records:
 
 @pytest.mark.parametrize("tokens", ["words", "chars", "bytes"])
 def test_every_split_has_its_own(tokens):
-    data = language(records(), tokens=tokens, vocabulary=50, length=4)
+    data = language(records(), tokens=Tokens(tokens, vocabulary=50, length=4))
     counted = {
         split: sum(len(text.encode()) + 1 for text in lines)
         / sum(len(data.tokenizer.encode(text)) + 1 for text in lines)

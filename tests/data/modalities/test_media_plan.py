@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fdl.data.log_mel import LogMel
 from fdl.data.modalities.audio import sounds
 from fdl.data.modalities.images import images
 from fdl.data.modalities.media_plan import inputs_plan
@@ -11,6 +12,7 @@ from fdl.data.modalities.text import texts
 from fdl.data.modalities.videos import videos
 from fdl.data.readers.find import find
 from fdl.data.records import Field, Records
+from fdl.data.tokenizer import Tokens
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def test_new_sounds_are_read_as_those_of_training_were(tmp_path):
     def make(path, i):
         soundfile.write(path, 0.1 * np.sin(np.arange(900 + i) * (1 + i) / 20), 8000)
 
-    dataset = sounds(find(str(write(tmp_path / "d", make, ".wav")), kind="audio"), rate=4000)
+    dataset = sounds(find(str(write(tmp_path / "d", make, ".wav")), kind="audio"), spectrogram=LogMel(rate=4000))
     plan = again(dataset)
     new = plan.encode([plan.read(str(tmp_path / "d" / name / f"{i}.wav")) for name in "ab" for i in range(12)], nowhere)
     trained = dataset.load("train").fetch(np.arange(3)).inputs
@@ -96,7 +98,7 @@ def test_new_texts_are_cut_into_the_tokens_of_training(tokens):
         sizes={"train": 30},
         read=lambda split, indices, names: {name: [rows[name][i] for i in indices] for name in names},
     )
-    dataset = texts(records, tokens=tokens, vocabulary=300)
+    dataset = texts(records, tokens=Tokens(tokens, vocabulary=300))
     plan = again(dataset)
     trained = dataset.load("train").fetch(np.arange(3)).inputs
     new = plan.encode([plan.read(text) for text in rows["text"]], nowhere)

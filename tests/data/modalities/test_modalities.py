@@ -7,7 +7,7 @@ from fdl.data.modalities.audio import sounds
 from fdl.data.modalities.text import language, texts
 from fdl.data.modalities.videos import videos
 from fdl.data.records import Field, Records
-from fdl.data.tokenizer import END, UNKNOWN, bucket, fit_tokens, packed, padded
+from fdl.data.tokenizer import END, UNKNOWN, Tokens, bucket, fit_tokens, packed, padded
 
 TEXTS = ["the cat sat on the mat", "a dog, a bone; a day", "über den Wolken", "one two three four five six"]
 
@@ -77,14 +77,14 @@ def test_lengths_come_from_a_small_fixed_set():
 
 @pytest.mark.parametrize("unit", ["bytes", "words"])
 def test_texts_become_a_dataset(unit):
-    dataset = texts(records("text", Field(kind="text"), TEXTS * 8), tokens=unit)
+    dataset = texts(records("text", Field(kind="text"), TEXTS * 8), tokens=Tokens(unit))
     check_spec(dataset)
     assert dataset.spec.vocabulary == fit_tokens(unit, TEXTS * 8).size
     assert dataset.load("train").arrays[0]["lengths"].max() <= dataset.fitted["length"]
 
 
 def test_running_text_becomes_a_dataset():
-    dataset = language(records("text", Field(kind="text"), TEXTS * 8), length=16)
+    dataset = language(records("text", Field(kind="text"), TEXTS * 8), tokens=Tokens(length=16))
     check_spec(dataset)
     batch = dataset.load("train").fetch(np.arange(3))
     assert np.array_equal(batch.inputs[:, 1:], batch.targets[:, :-1])

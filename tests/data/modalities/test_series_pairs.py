@@ -3,7 +3,7 @@ import pytest
 
 from fdl.data.datasets.addition import addition
 from fdl.data.modalities.pairs import pairs
-from fdl.data.modalities.series import series
+from fdl.data.modalities.series import Windows, series
 from fdl.data.records import Field, Records
 from fdl.data.tokenizer import END, START
 
@@ -21,7 +21,7 @@ def line(values, splits=None):
 @pytest.mark.parametrize(("horizon", "season"), [(1, 1), (3, 1), (4, 7)])
 def test_no_window_sees_the_future(horizon, season):
     values = np.arange(200.0)  # each value is its own place in time
-    data = series(line(values), target="value", length=10, horizon=horizon, season=season)
+    data = series(line(values), target="value", windows=Windows(length=10, horizon=horizon, season=season))
     mean, scale = data.fitted["mean"][0], data.fitted["scale"][0]
     ends = {"train": 160, "validation": 180, "test": 200}
     seen = {}
@@ -42,14 +42,14 @@ def test_no_window_sees_the_future(horizon, season):
 
 
 def test_the_naive_forecast_is_exact_where_seasons_repeat():
-    data = series(line(np.tile([1.0, 5.0, 2.0], 60)), target="value", length=6, horizon=3, season=3)
+    data = series(line(np.tile([1.0, 5.0, 2.0], 60)), target="value", windows=Windows(length=6, horizon=3, season=3))
     assert data.fitted["seasonal_naive"]["test"] == {"rmse": 0.0, "mae": 0.0}
 
 
 def test_rows_are_sorted_by_time_and_holes_take_the_last_value():
     values = np.arange(100.0)
     values[50] = np.nan
-    data = series(line(values), target="value", time="day", length=4)
+    data = series(line(values), target="value", time="day", windows=Windows(length=4))
     first = data.load("train").fetch(np.arange(1)).inputs[0, :, 0] * data.fitted["scale"][0] + data.fitted["mean"][0]
     assert first.round().tolist() == [99, 98, 97, 96]
     past = data.load("train").fetch(np.arange(60)).inputs[..., 0] * data.fitted["scale"][0] + data.fitted["mean"][0]
@@ -59,13 +59,13 @@ def test_rows_are_sorted_by_time_and_holes_take_the_last_value():
 
 def test_too_short_a_series_is_refused():
     with pytest.raises(ValueError, match="try --length"):
-        series(line(np.arange(20.0)), target="value", length=64)
+        series(line(np.arange(20.0)), target="value", windows=Windows(length=64))
 
 
 @pytest.mark.parametrize("wrong", ["length", "horizon", "season"])
 def test_places_are_counted_from_one(wrong):
     with pytest.raises(ValueError, match=f"{wrong} 0.* give 1 or more of each"):
-        series(line(np.arange(200.0)), target="value", **{wrong: 0})
+        series(line(np.arange(200.0)), target="value", windows=Windows(**{wrong: 0}))
 
 
 def test_a_pair_is_taught_by_forcing():

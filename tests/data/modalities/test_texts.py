@@ -8,7 +8,7 @@ from fdl.data.datasets.pydoc import pydoc
 from fdl.data.modalities.pairs import pairs
 from fdl.data.modalities.text import language, texts
 from fdl.data.records import Field, Records
-from fdl.data.tokenizer import UNKNOWN, fit_tokens
+from fdl.data.tokenizer import UNKNOWN, Tokens, fit_tokens
 from fdl.data.validate import check_source
 from fdl.experiment import load
 
@@ -27,11 +27,11 @@ LONG = ["ab" * 200 + str(i % 10) for i in range(40)]  # 401 tokens of a vocabula
 
 @pytest.mark.parametrize("tokens", ["bytes", "chars"])
 def test_a_text_longer_than_its_vocabulary_is_read(tokens):
-    dataset = texts(records(text=LONG, label=[i % 2 for i in range(40)]), tokens=tokens)
+    dataset = texts(records(text=LONG, label=[i % 2 for i in range(40)]), tokens=Tokens(tokens))
     source = dataset.load("train")
     assert source.arrays[0]["lengths"].max() == 401
     check_source(source, dataset.spec, "made", "train")
-    both = pairs(records(source=LONG, target=LONG), tokens=tokens)
+    both = pairs(records(source=LONG, target=LONG), tokens=Tokens(tokens))
     check_source(both.load("train"), both.spec, "made", "train")
 
 
@@ -83,7 +83,7 @@ def _notes(made):
 
 
 def test_an_epoch_of_running_text_shows_every_token_once():
-    dataset = language(records(text=["one two three"] * 100), tokens="bytes", length=16)
+    dataset = language(records(text=["one two three"] * 100), tokens=Tokens("bytes", length=16))
     tokens = len(dataset.load("train").arrays)
     assert dataset.spec.epoch == math.ceil((tokens - 1) / 16)
     assert dataset.steps(5, 4) == math.ceil(5 * dataset.spec.epoch / 4)
@@ -102,6 +102,6 @@ def test_the_page_of_texts_takes_as_many_steps_over_running_text_as_before(tmp_p
 
 def test_two_columns_of_texts_are_read_and_written_in_their_order():
     words = ["cat dog", "dog", "cat"] * 10
-    dataset = pairs(records(en=words, de=[word.upper() for word in words]), tokens="words")
+    dataset = pairs(records(en=words, de=[word.upper() for word in words]), tokens=Tokens("words"))
     assert dataset.fitted["source"]["pieces"] == ["cat", "dog"]
     assert np.asarray(dataset.load("train").arrays[1]).shape[0] == dataset.spec.sizes["train"]

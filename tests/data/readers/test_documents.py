@@ -4,6 +4,7 @@ import pytest
 from fdl.data.modalities.pairs import pairs
 from fdl.data.modalities.text import language, texts
 from fdl.data.readers.find import find
+from fdl.data.tokenizer import Tokens
 
 
 def write(path, text, encoding="utf-8"):
@@ -36,7 +37,7 @@ def test_files_of_splits_are_splits(tmp_path):
         write(tmp_path / f"{name}.txt", "some words to learn from\n" * count)
     records = find(str(tmp_path), kind="text")
     assert records.sizes == {"train": 30, "validation": 5, "test": 4}
-    assert language(records, length=8).spec.sizes["train"] > 30
+    assert language(records, tokens=Tokens(length=8)).spec.sizes["train"] > 30
 
 
 def test_lines_of_fasttext_have_labels(tmp_path):
@@ -94,7 +95,7 @@ def test_a_folder_of_texts_without_classes_is_running_text(tmp_path):
     records = find(str(tmp_path), kind="text")
     assert list(records.fields) == ["text"]
     assert records.column("train", "text")[10].startswith("chapter 10")
-    assert language(records, length=16).spec.sizes["train"] > 100
+    assert language(records, tokens=Tokens(length=16)).spec.sizes["train"] > 100
     assert records.contents() == records.contents() == find(str(tmp_path), kind="text").contents()
 
 

@@ -11,6 +11,7 @@ from fdl.data.modalities.pairs import pairs
 from fdl.data.modalities.table import table
 from fdl.data.modalities.text import texts
 from fdl.data.readers.find import find
+from fdl.data.tokenizer import Tokens
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +162,7 @@ def test_numbers_that_are_asked_for_as_texts_are_read_as_they_are_written(tmp_pa
     records = find(str(tmp_path / "a.csv"), kind="pairs")
     assert pairs(records, inputs="sum", target="answer").spec.sizes["train"] == 32
     (tmp_path / "b.csv").write_text("\n".join(["code,kind", *(f"{i}.50,{'ab'[i % 2]}" for i in range(40))]))
-    dataset = texts(find(str(tmp_path / "b.csv"), kind="text"), inputs="code", target="kind", tokens="chars")
+    dataset = texts(find(str(tmp_path / "b.csv"), kind="text"), inputs="code", target="kind", tokens=Tokens("chars"))
     assert "0" in dataset.fitted["tokens"]["pieces"]
     assert "read as they are written: code" in dataset.notes
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fdl.data.log_mel import LogMel
 from fdl.data.modalities.audio import sounds
 from fdl.data.modalities.videos import videos
 from fdl.data.readers.find import find
@@ -73,7 +74,7 @@ def test_several_channels_are_averaged_and_other_rates_resampled_and_both_are_sa
 
 
 def test_another_rate_resamples_what_a_set_declares(tmp_path):
-    dataset = sounds(find(str(write_sounds(tmp_path)), kind="audio"), rate=8000)
+    dataset = sounds(find(str(write_sounds(tmp_path)), kind="audio"), spectrogram=LogMel(rate=8000))
     wave = dataset.load("train").resident().arrays[0][0]
     assert len(wave) == dataset.fitted["length"] == 2000
     spectrum = np.abs(np.fft.rfft(wave * np.hanning(2000)))
