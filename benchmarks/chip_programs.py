@@ -18,6 +18,7 @@ class Program:
 
     make: gives the Experiment. chips: names of `fdl.parallel.targets` -> the most bytes it may take there.
     kernels: fused kernels that must be in it, by chip. evaluation: compile that instead of training.
+    forms: of kernels, as the flag `--kernels` takes them.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Program:
     chips: Mapping[str, int]
     kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evaluation: bool = False
+    forms: str = ""
 
 
 def images(page: str, shape: tuple[int, ...], classes: int, count: int, **knobs: Any) -> Any:
@@ -134,7 +136,7 @@ def _arguments(model: Any) -> Mapping[str, Any]:
     return inspect.signature(type(model).__call__).parameters
 
 
-V5E, V5E4, V4, H100 = "tpu-v5e-1", "tpu-v5e-4", "tpu-v4-8", "h100"
+V5E, V5E4, V6E4, H100 = "tpu-v5e-1", "tpu-v5e-4", "tpu-v6e-4", "h100"
 small = partial(page, "gpt2", "bfloat16", dropout=0.0)
 PROGRAMS = (
     Program("digits_cnn", partial(page, "digits_cnn"), {V5E: GIB // 4, H100: GIB // 4}),
@@ -159,6 +161,13 @@ PROGRAMS = (
         {V5E: int(2.2 * GIB)},
         {V5E: (SPLASH,)},
     ),
+    Program(
+        "gpt2 small, 12 blocks as one loop, b8",
+        small,
+        {V5E: 10 * GIB},
+        {V5E: (SPLASH,)},
+        forms="block_scan=custom",
+    ),
     Program("gpt2 small, b8", small, {H100: 6 * GIB}, {H100: (CUDNN, BACKWARD)}),
     Program("gpt2 small, b64", partial(small, batch_size=64), {H100: 40 * GIB}, {H100: (CUDNN, BACKWARD)}),
     Program(
@@ -176,7 +185,7 @@ PROGRAMS = (
     Program("wmt_transformer, b128", translation, {H100: 12 * GIB}),
     Program("vit-b16, b128", partial(photographs, "vit", 128), {H100: 24 * GIB}, {H100: (CUDNN, BACKWARD)}),
     Program("resnet50, b128", partial(photographs, "resnet", 128), {H100: 16 * GIB, V5E: 12 * GIB}),
-    Program("pydoc_gpt, data 8", partial(page, "pydoc_gpt", mesh={"data": 8}), {V4: GIB // 4}),
+    Program("pydoc_gpt, data 4", partial(page, "pydoc_gpt", mesh={"data": 4}), {V6E4: GIB // 4}),
     Program("pydoc_gpt, data 2 fsdp 2", partial(page, "pydoc_gpt", mesh={"data": 2, "fsdp": 2}), {V5E4: GIB // 4}),
     Program("pydoc_gpt, data 2 model 2", partial(page, "pydoc_gpt", mesh={"data": 2, "model": 2}), {V5E4: GIB // 4}),
 )

@@ -10,6 +10,7 @@ and one on an unchanged tree takes as long as lowering does. The table of docs/a
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -18,19 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chip_programs import PROGRAMS, Program
+from fdl.core import kernel_choice
 from fdl.parallel import targets
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, BOOK = ROOT / "docs" / "accelerators.md", ROOT / "docs" / "accelerators.json"
 BEGIN, END = "<!-- written by benchmarks.chips -->", "<!-- end -->"
 CPU_SECONDS = 20 * 60  # of one compilation
+LARGE = 2**20  # numbers of a resident array, below which a copy is nothing
 SLACK = 1.25  # of the operations that a device's share of the model has: recomputation, optimizer, input work
 Row = dict[str, Any]
 
 
 def compile_one(program: Program, chip: str, digest: str) -> Row:
     """Compile one program in this process, whose environment is ready; only its digest where that is the one given."""
-    from fdl.core import kernel_choice
     from fdl.engine import ahead_of_time
     from fdl.engine.program import work_of
     from fdl.profiling import hardware, hlo
@@ -67,7 +69,7 @@ def faults(program: Program, chip: str, row: Row, lowered: Any, found: list[Any]
     wrong = []
     if row["total"] > program.chips[chip]:
         wrong.append(f"takes {row['total']:,} bytes, more than {program.chips[chip]:,}")
-    images = [shape for shape in lowered.resident if len(shape) > 1]
+    images = [shape for shape in lowered.resident if len(shape) > 1 and math.prod(shape) >= LARGE]
     wrong += [f"copies the resident {shape}" for shape in images if hlo.copies(found, shape)]
     if row["wide_numbers"]:
         wrong.append(f"has {row['wide_numbers']} arrays of 64-bit numbers")
@@ -84,6 +86,7 @@ def in_subprocess(program: Program, chip: str, kept: Row) -> Row:
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.chips", "one", program.name, chip]
     command.append(kept.get("digest", ""))
     environment = {**os.environ, **targets.environment(chip), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment[kernel_choice.VARIABLE] = program.forms
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))

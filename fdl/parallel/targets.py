@@ -86,7 +86,6 @@ TARGETS: Mapping[str, Target] = {
     "tpu-v5e-1": Target("tpu", "v5e:1x1", int(15.75 * _GIB), _ONE),
     "tpu-v5e-4": Target("tpu", "v5e:2x2", int(15.75 * _GIB)),
     "tpu-v5e-8": Target("tpu", "v5e:2x4", int(15.75 * _GIB)),
-    "tpu-v4-8": Target("tpu", "v4:2x2x1", int(15.5 * _GIB)),  # four chips of two cores, each a device
     "tpu-v6e-1": Target("tpu", "v6e:1x1", int(31.25 * _GIB), _ONE),
     "tpu-v6e-4": Target("tpu", "v6e:2x2", int(31.25 * _GIB)),
     "tpu-v6e-8": Target("tpu", "v6e:2x4", int(31.25 * _GIB)),
