@@ -217,3 +217,20 @@ def test_an_environment_in_which_jax_does_not_start_is_one_line(tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "JAX does not start" in done.stderr
     assert "maybe" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--workdir=az://box/run",),
+        ("--workdir=gs://b", "--sweep=width=4,8"),
+        ("--mode=predict", "--output=s3://b/x.csv"),
+    ],
+)
+def test_an_address_is_one_line_before_anything_is_made(flags, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch.py"), *flags], capture_output=True, text=True, cwd=tmp_path, env=os.environ
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "is an address" in done.stderr
+    assert not list(tmp_path.iterdir())
