@@ -17,7 +17,7 @@ if sys.platform == "win32":
 from absl import flags as absl_flags
 
 from fdl import cli, pages
-from fdl.flags import (
+from fdl.flags import (  # fmt: skip
     DEFAULT,
     DESCRIBING,
     KNOBS,
@@ -34,7 +34,7 @@ from fdl.flags import (
     groups,
     listing,
     usage,
-)  # fmt: skip
+)
 
 ABOUT = """
 Train, evaluate, predict, generate, describe, bench: launch any experiment with

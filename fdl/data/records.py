@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fdl.data.fingerprint import array_digest
-from fdl.data.readers.cells import Texts
+from fdl.data.readers.tables.cells import Texts
 from fdl.data.split import HOLD_OUT, split_rows
 
 Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "array", "other"]

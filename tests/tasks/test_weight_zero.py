@@ -9,18 +9,7 @@ import pytest
 from fdl.core import steps
 from fdl.core.forward import forward
 from fdl.core.types import Batch, TokenLogits
-from fdl.tasks import (
-    binary,
-    classify,
-    ctc,
-    detect,
-    embed,
-    masked_token,
-    multi_label,
-    next_token,
-    regress,
-    seq2seq,
-)
+from fdl.tasks import binary, classify, ctc, detect, embed, masked_token, multi_label, next_token, regress, seq2seq
 
 RNG = np.random.default_rng(0)
 ROWS = np.array([1, 0.5, 0, 2, 0, 1], np.float32)

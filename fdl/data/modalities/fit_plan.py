@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdl.data.modalities.plan import PARTS, ColumnPlan, Plan, brief, date_part, named, numeric
-from fdl.data.readers.cells import Texts, Words
+from fdl.data.readers.tables.cells import Texts, Words
 from fdl.data.records import Column, Field, Kind, Records
 
 LEARNED: tuple[Kind, ...] = ("number", "date", "array", "text", "label")

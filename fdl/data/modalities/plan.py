@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fdl.data.readers.cells import Texts
+from fdl.data.readers.tables.cells import Texts
 from fdl.data.records import Column, is_missing
 
 Role = Literal["number", "date", "category", "target", "left out"]

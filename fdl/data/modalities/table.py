@@ -20,7 +20,7 @@ from fdl.data.modalities.fit_plan import BLOCK, candidates, fit_plan
 from fdl.data.modalities.plan import Plan, numeric
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.readers.memory import as_records
-from fdl.data.readers.row_store import release_memory
+from fdl.data.readers.tables.row_store import release_memory
 from fdl.data.records import Column, Records, complete, drop_missing
 from fdl.data.split import pick
 

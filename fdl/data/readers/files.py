@@ -9,12 +9,12 @@ import numpy as np
 
 from fdl.core.types import SPLITS
 from fdl.data.fingerprint import fingerprint
-from fdl.data.readers.column_types import TYPES, Typed, as_text, type_column, type_json
-from fdl.data.readers.containers import TABLES, read_raw, suffix_of
-from fdl.data.readers.dialect import Dialect, parse_dialect
-from fdl.data.readers.parquet_shards import is_large, shard_records
-from fdl.data.readers.raw_table import RawTable
 from fdl.data.readers.splits import is_shard, split_of
+from fdl.data.readers.tables.column_types import TYPES, Typed, as_text, type_column, type_json
+from fdl.data.readers.tables.containers import TABLES, read_raw, suffix_of
+from fdl.data.readers.tables.dialect import Dialect, parse_dialect
+from fdl.data.readers.tables.parquet_shards import is_large, shard_records
+from fdl.data.readers.tables.raw_table import RawTable
 from fdl.data.records import Column, Field, Records
 
 

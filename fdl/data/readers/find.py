@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fdl.data.readers.clips import CLIPS
-from fdl.data.readers.containers import TABLES, suffix_of
-from fdl.data.readers.dialect import parse_dialect
 from fdl.data.readers.documents import is_tatoeba, text_files
 from fdl.data.readers.files import Reading, table_file, table_files
 from fdl.data.readers.folders import media_folder
@@ -16,6 +14,8 @@ from fdl.data.readers.npz import ARRAY_FILES, array_files
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.splits import split_of
+from fdl.data.readers.tables.containers import TABLES, suffix_of
+from fdl.data.readers.tables.dialect import parse_dialect
 from fdl.data.readers.tfds import tfds
 from fdl.data.records import Records
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fdl.data.readers.containers import of_arrow, of_frame
 from fdl.data.readers.files import reading, records_of
 from fdl.data.readers.find import find
+from fdl.data.readers.tables.containers import of_arrow, of_frame
 from fdl.data.records import Records
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fdl.data.modalities.table import table
-from fdl.data.readers import parquet_shards
 from fdl.data.readers.find import find
+from fdl.data.readers.tables import parquet_shards
 
 pyarrow = pytest.importorskip("pyarrow")
 

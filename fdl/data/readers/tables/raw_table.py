@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fdl.data.readers.dialect import Dialect
+from fdl.data.readers.tables.dialect import Dialect
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.readers.cells import Cells, Texts, Words
-from fdl.data.readers.dates import ISO, Dates, compact_dates, parse_clock, parse_dates
-from fdl.data.readers.dialect import PLAIN, Dialect
-from fdl.data.readers.numbers import Numbers, parse_numbers, plain_numbers, to_numpy
+from fdl.data.readers.tables.cells import Cells, Texts, Words
+from fdl.data.readers.tables.dates import ISO, Dates, compact_dates, parse_clock, parse_dates
+from fdl.data.readers.tables.dialect import PLAIN, Dialect
+from fdl.data.readers.tables.numbers import Numbers, parse_numbers, plain_numbers, to_numpy
 from fdl.data.records import Column, Field
 
 At = Callable[[int], str]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from fdl.data.readers.dialect import HEAD, PLAIN, Dialect, sniff, split_lines
-from fdl.data.readers.line_scan import Body, Scan, scan
-from fdl.data.readers.raw_table import RawTable
+from fdl.data.readers.tables.dialect import HEAD, PLAIN, Dialect, sniff, split_lines
+from fdl.data.readers.tables.line_scan import Body, Scan, scan
+from fdl.data.readers.tables.raw_table import RawTable
 
 _MARK = b"\xef\xbb\xbf"
 _BLOCKS = (2**20, 2**26, 2**30)  # bytes that pyarrow cuts a file into; no row may be longer

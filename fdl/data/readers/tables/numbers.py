@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.readers.dialect import Dialect
+from fdl.data.readers.tables.dialect import Dialect
 
 MISSING = frozenset(
     {"", "na", "n/a", "nan", "null", "none", "nil", "unknown", "missing", "?", "-", "--", ".", "<na>", "nat"}

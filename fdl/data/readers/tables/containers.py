@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fdl.data.readers.delimited import Quick, read_delimited
-from fdl.data.readers.raw_table import RawTable
+from fdl.data.readers.tables.delimited import Quick, read_delimited
+from fdl.data.readers.tables.raw_table import RawTable
 
 _MAGIC: Mapping[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _MARKS = {b"PAR1": ".parquet", b"ARROW1": ".feather", b"PK\x03\x04": ".xlsx"}

@@ -10,11 +10,11 @@ import numpy as np
 
 from fdl.core.cache_folder import cache_folder
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
-from fdl.data.readers.cells import Texts, Words
-from fdl.data.readers.column_types import SENTINELS, Typed, as_text, type_column, type_json
-from fdl.data.readers.dates import is_compact
-from fdl.data.readers.dialect import Dialect
-from fdl.data.readers.row_store import RowStore, release_memory, store_rows
+from fdl.data.readers.tables.cells import Texts, Words
+from fdl.data.readers.tables.column_types import SENTINELS, Typed, as_text, type_column, type_json
+from fdl.data.readers.tables.dates import is_compact
+from fdl.data.readers.tables.dialect import Dialect
+from fdl.data.readers.tables.row_store import RowStore, release_memory, store_rows
 from fdl.data.records import Column, Field, Records
 
 HELD = 2**28  # bytes of decoded Parquet that are held in memory

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.readers.dialect import Dialect
-from fdl.data.readers.numbers import MOSTLY, missing_words, to_arrow, to_numpy
+from fdl.data.readers.tables.dialect import Dialect
+from fdl.data.readers.tables.numbers import MOSTLY, missing_words, to_arrow, to_numpy
 
 ISO = "ISO 8601"
 _ISO = (

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fdl.data.readers.cells import Texts, Words
+from fdl.data.readers.tables.cells import Texts, Words
 from fdl.data.records import Column
 
 _BLOCK = 65_536  # rows that are read together

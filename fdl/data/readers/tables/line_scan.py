@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from fdl.data.readers.dialect import Dialect, split_lines, split_rows
+from fdl.data.readers.tables.dialect import Dialect, split_lines, split_rows
 
 _BLOCK = 2**17  # small enough for the cache: twice as fast as a mebibyte
 

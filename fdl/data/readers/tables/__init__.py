@@ -1,0 +1,1 @@
+"""Tables: dialects, cells, the types of columns, and containers of many kinds."""
