@@ -17,7 +17,7 @@ if sys.platform == "win32":
 from absl import flags as absl_flags
 
 from fdl import cli, pages
-from fdl.flags import (  # fmt: skip
+from fdl.flags import (
     DEFAULT,
     DESCRIBING,
     KNOBS,

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.exact import as_written
+from fdl.core.narrow import narrow
 from fdl.core.types import Array, Batch, PyTree
-from fdl.data.narrow import narrow
 from fdl.data.records import Records
 from fdl.data.tokenizer import Tokenizer
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from fdl.core.narrow import narrow
 from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
 from fdl.data.modalities.plan import brief, named
-from fdl.data.narrow import narrow
 from fdl.data.records import Column, Field, Kind, Records, is_missing
 from fdl.data.split import HOLD_OUT
 
