@@ -214,7 +214,8 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
         return None
     if isinstance(labels, Texts):
         place = np.argsort(np.argsort(labels.strings, kind="stable")) + 1
-        result: np.ndarray | None = np.append(place, 0).astype(np.int32)[labels.codes]
+        few = len(place) < 2**16 - 1  # 16 bits do, where millions of rows have a class each
+        result: np.ndarray | None = np.append(place, 0).astype(np.uint16 if few else np.int32)[labels.codes]
         return result
     if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
         different = np.unique(labels)

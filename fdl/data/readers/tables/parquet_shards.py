@@ -99,7 +99,9 @@ def _row_store(paths: Sequence[Path], typed: Mapping[str, Typed], key: str) -> R
     """
     words = {name: what.values.words for name, what in typed.items() if isinstance(what.values, Texts)}
     kept = {name: what for name, what in typed.items() if what.field.kind in ("number", "date", "text")}
-    dtype = np.dtype([(name, "<i4" if name in words else what.field.dtype.str) for name, what in kept.items()])
+    dtype = np.dtype(
+        [(name, _code(words[name]) if name in words else what.field.dtype.str) for name, what in kept.items()]
+    )
     told = {name: np.asarray(what.values) for name, what in kept.items() if name not in words and what.by_cells}
 
     def batches() -> Iterator[Mapping[str, np.ndarray]]:
@@ -136,6 +138,11 @@ def _values(
         codes = pc.index_in(text.cast(known.type), value_set=known)
         return np.asarray(pc.fill_null(codes, -1))
     return np.asarray(type_column(name, pa.chunked_array([cells]), Dialect(), str).values)
+
+
+def _code(words: Words) -> str:
+    """Return the least dtype that numbers these texts, and has -1 for none."""
+    return next(f"<i{size}" for size in (1, 2, 4) if len(words) < 2 ** (8 * size - 1))
 
 
 def _by_statistics(paths: Sequence[Path], name: str, rows: int) -> Typed | None:
