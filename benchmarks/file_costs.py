@@ -24,7 +24,10 @@ from PIL import Image
 PICTURES, SIDE, CLASSES = 100_000, 32, 10
 ROWS = 1_000_000
 SHARD, SHARDS = 500_000, 15  # rows of a shard, and how many of them are a gigabyte
-IMPORTED = ("fdl.data.modalities.images", "fdl.data.modalities.table", "fdl.modes.train", "pandas", "pyarrow.parquet")
+IMPORTED = (
+    *("fdl.data.modalities.images", "fdl.data.modalities.table", "fdl.modes.train"),
+    *("pandas", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet"),
+)
 _MIB = 2**20
 
 
