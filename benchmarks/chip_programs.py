@@ -68,14 +68,18 @@ def images(page: str, shape: tuple[int, ...], classes: int, count: int, **knobs:
 
 def page(name: str, precision: str = "", depth: int = 0, mesh: Mapping[str, int] | None = None, **knobs: Any) -> Any:
     """Return a page's experiment, in 16 bits, with so many blocks, or on a mesh where asked."""
+    import jax.numpy as jnp
+
     import fdl
     from fdl.engine.options import apply_options
 
     made = fdl.load(name, **knobs)
     model = made.model
-    if depth:
-        inner = "bert" if hasattr(model, "bert") else ""
-        model = model.clone(bert=model.bert.clone(depth=depth)) if inner else model.clone(depth=depth)
+    if hasattr(model, "bert"):  # whose heads have neither blocks nor a dtype of their own
+        encoder = model.bert.clone(depth=depth or model.bert.depth, dtype=jnp.dtype(precision) if precision else None)
+        model, precision = model.clone(bert=encoder), ""
+    elif depth:
+        model = model.clone(depth=depth)
     made = replace(made, model=model, mesh=dict(mesh or {}), steps_per_call=1)
     return apply_options(made, precision=precision or None)
 
