@@ -105,7 +105,7 @@ def copies(found: Iterable[Operation], sides: Sequence[int]) -> list[Operation]:
     return [
         operation
         for operation in found
-        if operation.opcode in ("copy", "copy-start", "transpose")
+        if operation.opcode in ("copy", "transpose")  # a copy-start fetches into fast memory and keeps the layout
         and any(sorted(dimensions) == wanted for _, dimensions in arrays(operation.shape))
     ]
 
