@@ -85,9 +85,9 @@ def main() -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "fdl" / "peers"))
     if asked.name == "fdl":
-        from fdl import cli
+        from fdl.parallel import jax_startup
 
-        cli.prepare_jax({"accelerator": "cpu"}, None)
+        jax_startup.prepare_jax({"accelerator": "cpu"}, None)
     if asked.name in ("flax_malloc", "torch_tuned"):
         from fdl.parallel import memory
 

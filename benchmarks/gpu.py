@@ -80,9 +80,9 @@ def arrays(row: Row) -> tuple[Any, Any]:
 
 def fdl_side(row: Row, dry: bool) -> Any:
     """Make fdl's side: an Experiment as any page makes one."""
-    from fdl import cli
+    from fdl.parallel import jax_startup
 
-    cli.prepare_jax({"accelerator": "cpu" if dry else "gpu"}, None)
+    jax_startup.prepare_jax({"accelerator": "cpu" if dry else "gpu"}, None)
     import jax
     import jax.numpy as jnp
     import numpy as np

@@ -60,9 +60,9 @@ FEATURES = 16
 
 def measure(point: Point) -> dict[str, float]:
     """Return what one point costs; called in a process of its own."""
-    from fdl import cli
+    from fdl.parallel import jax_startup
 
-    cli.prepare_jax({"fake_devices": point.devices if point.devices > 1 else None, "accelerator": "cpu"}, None)
+    jax_startup.prepare_jax({"fake_devices": point.devices if point.devices > 1 else None, "accelerator": "cpu"}, None)
     import time
 
     import jax

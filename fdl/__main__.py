@@ -102,15 +102,17 @@ def launch(argv: list[str]) -> int:
     mode, distributed = str(found["mode"].value), values[PROCESSES].pop("distributed")
     titles = [title for title, modes in MODES.items() if mode in modes and title != MANY]
     return cli.run(
-        page,
-        knobs,
-        {name: value for name, value in values[SETTINGS].items() if value is not None},
-        mode=mode,
-        workdir=found["workdir"].value,
-        mode_args={name: value for title in titles for name, value in values[title].items()},
-        options=values[OPTIONS],
-        many=many,
-        distributed=values[PROCESSES] if distributed else None,
+        cli.Command(
+            page=page,
+            knobs=knobs,
+            settings={name: value for name, value in values[SETTINGS].items() if value is not None},
+            options=cli.given(values[OPTIONS]),
+            mode=mode,
+            mode_args={name: value for title in titles for name, value in values[title].items()},
+            workdir=found["workdir"].value,
+            many=cli.given(many),
+            distributed=values[PROCESSES] if distributed else None,
+        )
     )
 
 

@@ -3,22 +3,21 @@
 Heavy imports (JAX) come after the input has been validated.
 """
 
-import logging
 import os
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fdl
 from fdl import pages
-from fdl.core import kernel_choice, out_of_memory
+from fdl.core import out_of_memory
 from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped, reason
-from fdl.parallel import compile_cache, memory, targets
+from fdl.parallel import targets
+from fdl.parallel.jax_startup import prepare_jax
 from fdl.runs import lock, signals, streams
 from fdl.runs import workdir as folder
 
@@ -55,57 +54,56 @@ def stoppable(run: Callable[[], int]) -> int:
 PATHS = ("input", "output", "baseline", "profile", "out")  # flags that name a file or folder
 CHIPS = sorted(targets.TARGETS)
 TARGET = "FDL_TARGET"  # environment variable of the subprocess that compiles for a chip that is not available
-OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings of the process, not of the experiment
+OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
 
 
-def run(
-    page: pages.Page,
-    knobs: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    *,
-    mode: str,
-    workdir: str | None,
-    mode_args: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
-    many: Mapping[str, Any] | None = None,
-    distributed: Mapping[str, Any] | None = None,
-) -> int:
-    """Run one mode of one page and return the exit code.
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What a command line asks for.
 
-    settings: Experiment fields that override the page's, and `fake_devices`, `kernels` and `keep_memory`.
-    mode_args: arguments of the mode. options: of `options.apply_options`. many: `seeds`, `population` or `sweep`.
-    distributed: coordinator, processes and process of a multi-process run.
+    page, knobs: the experiment, every knob with its value.
+    settings:    Experiment fields that override the page's, and those `OF_THE_PROCESS`.
+    options:     of `options.apply_options`.
+    mode:        what to do, with the mode's own arguments.
+    workdir:     the run folder; a default is made of what differs from the page.
+    many:        `seeds`, `population` or `sweep`, where it is more than one run.
+    distributed: coordinator, processes and process, where this is one of several processes.
     """
-    options, many = ({k: v for k, v in (given or {}).items() if v not in (None, "", ())} for given in (options, many))
-    changed = {k.name: knobs[k.name] for k in page.knobs if knobs[k.name] != k.default}
-    try:
-        workdir_path = folder.local(workdir) if workdir else folder.default(page.name, {**changed, **many, **options})
-        for name in set(PATHS) & set(mode_args or {}):
-            folder.local((mode_args or {})[name] or "", name)
-        if "sweep" in many:
-            from fdl.modes import sweep as sweeping
 
-            sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], workdir_path)
-            return DONE
-        if mode == "train" and distributed is None:
-            lock.refuse_held(workdir_path)  # before JAX is imported, so that a second start exits at once
-        if chip := (mode_args or {}).get("chip"):
-            code = in_subprocess(chip)
-            if code is not None:
-                return code
-        prepare_jax(settings, distributed)
-        settings = {name: value for name, value in settings.items() if name not in OF_THE_PROCESS}
-        if mode == "doctor":
-            return int(any(finding.remedy for finding in fdl.doctor(settings.get("accelerator", "any"))))
-        make = making(page, knobs, settings, options)
-        if distributed is None:  # JAX has been imported and may have replaced handlers
-            signals.leave_on_request()
-        if many:
-            fdl.train_population(family(make, changed, **many), workdir_path)
-        else:
-            MODES[mode](make(), workdir_path, **(mode_args or {}))
+    page: pages.Page
+    knobs: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    options: Mapping[str, Any]
+    mode: str
+    mode_args: Mapping[str, Any]
+    workdir: str | None
+    many: Mapping[str, Any]
+    distributed: Mapping[str, Any] | None
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Return the knobs whose values are not the defaults."""
+        return {knob.name: self.knobs[knob.name] for knob in self.page.knobs if self.knobs[knob.name] != knob.default}
+
+    @property
+    def run_folder(self) -> Path:
+        """Return the run folder; raise a ValueError where it is an address."""
+        if self.workdir:
+            return folder.local(self.workdir)
+        return folder.default(self.page.name, {**self.changed, **self.many, **self.options})
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given a value."""
+    return {name: value for name, value in values.items() if value not in (None, "", ())}
+
+
+def run(command: Command) -> int:
+    """Do what a command asks for and return the exit code; what is wrong becomes one line."""
+    try:
+        return execute(command)
     except ValueError as error:
-        if not ours(error, page):
+        if not ours(error, command.page):
             raise
         return refuse(error)
     except Fault as error:
@@ -115,23 +113,51 @@ def run(
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory.is_out_of_memory(error):
             raise
-        return end(Fault(remedy(error, page, mode, mode_args or {})), FAULT)
+        return end(Fault(remedy(error, command.page, command.mode, command.mode_args)), FAULT)
+
+
+def execute(command: Command) -> int:
+    """Do what a command asks for and return the exit code."""
+    many, mode, workdir = command.many, command.mode, command.run_folder
+    for name in set(PATHS) & set(command.mode_args):
+        folder.local(command.mode_args[name] or "", name)
+    if "sweep" in many:
+        from fdl.modes import sweep as sweeping
+
+        sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], workdir)
+        return DONE
+
+    # Before JAX is imported: a second start exits at once, and a chip that is not here is compiled for elsewhere.
+    if mode == "train" and command.distributed is None:
+        lock.refuse_held(workdir)
+    if (chip := command.mode_args.get("chip")) and (code := in_subprocess(chip)) is not None:
+        return code
+
+    prepare_jax(command.settings, command.distributed)
+    if mode == "doctor":
+        return int(any(finding.remedy for finding in fdl.doctor(command.settings.get("accelerator", "any"))))
+    make = making(command)
+    if command.distributed is None:  # JAX is imported by now
+        signals.leave_on_request()
+    if many:
+        fdl.train_population(family(make, command.changed, **many), workdir)
+    else:
+        MODES[mode](make(), workdir, **command.mode_args)
     return DONE
 
 
-def making(
-    page: pages.Page, knobs: Mapping[str, Any], settings: Mapping[str, Any], options: Mapping[str, Any]
-) -> "Callable[..., Experiment]":
-    """Return a page's function `(**numbers) -> Experiment` with these knobs, settings and options applied."""
+def making(command: Command) -> "Callable[..., Experiment]":
+    """Return the function `(**numbers) -> Experiment` of a page with the knobs, settings and options of a command."""
     from dataclasses import replace
 
     from fdl.engine.options import apply_options
     from fdl.experiment import Experiment, maker
 
-    function = maker(str(page.path))
+    function = maker(str(command.page.path))
+    settings = {name: value for name, value in command.settings.items() if name not in OF_THE_PROCESS}
 
     def make(**numbers: Any) -> Experiment:
-        return apply_options(replace(function(**{**knobs, **numbers}), **settings), **options)
+        return apply_options(replace(function(**{**command.knobs, **numbers}), **settings), **command.options)
 
     return make
 
@@ -255,57 +281,3 @@ def ours(error: ValueError, page: pages.Page) -> bool:
     file = Path(last.filename).resolve()
     written_for_users = file.is_relative_to(Path(__file__).resolve().parent) or file == page.path.resolve()
     return written_for_users and (last.line or "").startswith("raise ")
-
-
-def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | None) -> None:
-    """Set what JAX reads only once, at its start: kernels, platform, devices, memory, compile cache, processes."""
-    fake_devices, kernels = settings.get("fake_devices"), settings.get("kernels")
-    keep_memory, accelerator = settings.get("keep_memory", True), settings.get("accelerator")
-    if kernels is not None:
-        kernel_choice.parse(kernels)
-        os.environ[kernel_choice.VARIABLE] = kernels
-    if fake_devices:
-        if accelerator not in (None, "any", "cpu"):
-            raise ValueError(f"--fake_devices={fake_devices} are CPU devices; leave out --accelerator={accelerator}")
-        os.environ["XLA_FLAGS"] = (
-            f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={fake_devices}"
-        )
-    if metadata.version("jaxlib").startswith("0.10."):  # only there: its new convolutions are a third slower
-        extra = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {extra}"
-    if fake_devices or accelerator == "cpu":
-        os.environ["JAX_PLATFORMS"] = "cpu"
-    compile_cache.configure()
-    hush()
-    import_jax()
-    if keep_memory:
-        memory.keep_freed_memory()
-    compile_cache.repair_on_read()
-    if distributed is not None:
-        from fdl.parallel.processes import join
-
-        join(distributed["coordinator"], distributed["processes"], distributed["process"])
-
-
-def import_jax() -> None:
-    """Import JAX; raise a ValueError where the environment keeps it from starting."""
-    try:
-        import jax  # noqa: F401
-    except ValueError as error:
-        raise ValueError(f"JAX does not start: {error}; unset or mend that variable of the environment") from None
-
-
-def hush() -> None:
-    """Silence the tracebacks of Orbax's threads, whose errors are reported in one line by the checkpoints."""
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-    def unraisable(seen: "sys.UnraisableHookArgs") -> None:
-        if str(seen.exc_value) != "Event loop is closed":
-            sys.__unraisablehook__(seen)
-
-    def thread_failed(seen: "threading.ExceptHookArgs") -> None:
-        if not type(seen.thread).__module__.startswith("orbax"):
-            threading.__excepthook__(seen)
-
-    sys.unraisablehook, threading.excepthook = unraisable, thread_failed

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fdl.parallel.devices import describe
 from fdl.parallel.executors import Executor
 from fdl.runs import atomic_files
 from fdl.runs.atomic_files import write_text
+from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import lines
 from fdl.runs.open_run import Run, open_run
 from fdl.runs.progress_bar import brief
@@ -38,9 +40,8 @@ def train(
     """
     executor = prepare(experiment, trains=True)
     identity = experiment.identity()  # computed once: it may read whole files
-    with open_run(
-        workdir, identity, executor.devices, monitor=experiment.monitor, better=experiment.better, log=log, clock=clock
-    ) as run:
+    kept = partial(Checkpoints, better=experiment.better, monitor=experiment.monitor)
+    with open_run(workdir, identity, executor.devices, make_checkpoints=kept, log=log, clock=clock) as run:
         return run.finished or train_in(run, experiment, executor)
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,8 @@ def train_population(
         for index in (numbers.argmin(), numbers.argmax()):  # pages refuse values beyond bounds, so the extremes suffice
             population.member(int(index))
     identity = {**first.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
-    opened = open_run(
-        workdir, identity, executor.devices, monitor="", better=None, finite=False, log=log, clock=clock
-    )  # not finite: one member may diverge
-    with opened as run:
+    kept = partial(Checkpoints, better=None, finite=False)  # one member may diverge
+    with open_run(workdir, identity, executor.devices, make_checkpoints=kept, log=log, clock=clock) as run:
         return run.finished or train_in(run, population, executor, len(devices))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -42,15 +42,14 @@ def open_run(
     identity: Mapping[str, Any],
     devices: tuple[jax.Device, ...],
     *,
-    monitor: str,
-    better: Literal["higher", "lower"] | None,
-    finite: bool = True,
+    make_checkpoints: Callable[..., Checkpoints],
     log: Callable[[str], None],
     clock: Callable[[], float],
 ) -> Iterator[Run]:
     """Claim and lock a run folder; release the claim if training fails before anything was saved.
 
-    monitor, better, finite: of its checkpoints. Raises a ValueError if the folder belongs to another run.
+    make_checkpoints: `Checkpoints` with what chooses the best, still without its folder and owner.
+    Raises a ValueError if the folder belongs to another run.
     """
     folder = run_folder.local(workdir)
     processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
@@ -60,13 +59,8 @@ def open_run(
         on_request(processes.count()) as request,
     ):
         run_folder.claim(local_workdir, identity, devices, log)
-        checkpoints = Checkpoints(
-            local_workdir / "checkpoints",
-            better,
-            monitor=monitor,
-            finite=finite,
-            run=run_folder.digest(local_workdir),
-            check_owner=held.check,
+        checkpoints = make_checkpoints(
+            local_workdir / "checkpoints", run=run_folder.digest(local_workdir), check_owner=held.check
         )
         finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, log))
         run = Run(

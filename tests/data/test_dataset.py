@@ -5,7 +5,8 @@ import pytest
 
 import tiny
 from fdl.core.types import Batch
-from fdl.data.dataset import Dataset, Source, Spec, columns, narrow, window_count, windows
+from fdl.data.dataset import Dataset, Source, Spec, columns, narrow
+from fdl.data.modalities.windows import window_count, windows
 from fdl.engine.loader import evaluation_rows, training_rows
 
 

@@ -6,7 +6,8 @@ import optax
 import pytest
 
 from fdl.data import Dataset
-from fdl.data.dataset import LazySource, Spec, columns, windows
+from fdl.data.dataset import LazySource, Spec, columns
+from fdl.data.modalities.windows import windows
 from fdl.data.validate import check_source, check_values
 from fdl.engine import loader
 from fdl.engine.program import Evaluation, training

@@ -14,8 +14,8 @@ from fdl.core.types import TrainState
 
 CHURN = """
 import resource, sys
-from fdl import cli
-cli.prepare_jax({"accelerator": "cpu", "keep_memory": sys.argv[1] == "keep"}, None)
+from fdl.parallel import jax_startup
+jax_startup.prepare_jax({"accelerator": "cpu", "keep_memory": sys.argv[1] == "keep"}, None)
 import jax
 program = jax.jit(lambda x: jax.numpy.sin(x) @ x[:, :8])
 x = jax.numpy.ones((4096, 4096))

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.types import Batch
-from fdl.data.dataset import Dataset, Source, Spec, disjoint_windows, window_count, windows
+from fdl.data.dataset import Dataset, Source, Spec
+from fdl.data.modalities.windows import disjoint_windows, window_count, windows
 from fdl.data.split import pick, split_rows
 from fdl.data.tokenizer import plain_bytes
 

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 from fdl.core.types import SPLITS
-from fdl.data.dataset import Dataset, Source, Spec, columns, disjoint_windows, windows
+from fdl.data.dataset import Dataset, Source, Spec, columns
+from fdl.data.modalities.windows import disjoint_windows, windows
 
 
 def synthetic(

@@ -10,9 +10,10 @@ from typing import Literal
 import jax
 import numpy as np
 
-from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of, disjoint_windows, window_count, windows
+from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
 from fdl.data.modalities.media_plan import TextPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target
+from fdl.data.modalities.windows import disjoint_windows, window_count, windows
 from fdl.data.records import Records, complete, drop_missing, is_missing
 from fdl.data.split import pick
 from fdl.data.tokenizer import Tokenizer, Tokens, bucket, fit_tokens, packed, unknown_share
