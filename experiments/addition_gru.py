@@ -12,8 +12,7 @@ Try     --noaligned ("047+385": the model must also learn which digits align), -
 from typing import Literal
 
 from fdl import models, optim
-from fdl.data import addition, pairs
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, addition, pairs
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 

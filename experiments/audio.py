@@ -11,9 +11,8 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data import find, reading, sounds, split_strings
+from fdl.data import LogMel, find, reading, sounds, split_strings
 from fdl.data.augment import spec_augment
-from fdl.data.log_mel import LogMel
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN, Transformer
 from fdl.tasks import classify, regress

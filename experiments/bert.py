@@ -12,8 +12,7 @@ from functools import partial
 from typing import Literal
 
 from fdl import optim
-from fdl.data import find, published_tokens, synthetic_texts, texts
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, find, published_tokens, synthetic_texts, texts
 from fdl.experiment import Experiment
 from fdl.models.bert import SequenceClassifier, bert, bert_variables
 from fdl.models.pretrained import published

@@ -8,8 +8,7 @@ Run     python launch.py --experiment=co2_mlp
 """
 
 from fdl import optim
-from fdl.data import co2, series
-from fdl.data.modalities.series import Windows
+from fdl.data import Windows, co2, series
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import regress

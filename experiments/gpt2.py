@@ -15,8 +15,7 @@ from functools import partial
 from typing import Literal
 
 from fdl import optim
-from fdl.data import find, language, published_tokens, synthetic_tokens
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, find, language, published_tokens, synthetic_tokens
 from fdl.experiment import Experiment
 from fdl.models.gpt import gpt2, gpt2_variables
 from fdl.models.pretrained import published

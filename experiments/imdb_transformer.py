@@ -8,8 +8,7 @@ Run     python launch.py --experiment=imdb_transformer
 """
 
 from fdl import optim
-from fdl.data import texts, tfds
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, texts, tfds
 from fdl.experiment import Experiment
 from fdl.models import Transformer
 from fdl.tasks import classify

@@ -9,8 +9,7 @@ Run     python launch.py --experiment=library_bag
 """
 
 from fdl import optim
-from fdl.data import library_lines, texts
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, library_lines, texts
 from fdl.experiment import Experiment
 from fdl.models import Bag
 from fdl.tasks import classify

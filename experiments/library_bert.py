@@ -9,8 +9,7 @@ Run     python launch.py --experiment=library_masked --workdir=runs/library_mask
 """
 
 from fdl import optim
-from fdl.data import library_lines, library_tokens, texts
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, library_lines, library_tokens, texts
 from fdl.experiment import Experiment
 from fdl.models import BERT, SequenceClassifier
 from fdl.runs.checkpoints.warm_start import of_run

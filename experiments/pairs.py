@@ -9,8 +9,7 @@ or a prepared TFDS folder.
 from typing import Literal
 
 from fdl import models, optim
-from fdl.data import find, pairs, reading, split_strings
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, find, pairs, reading, split_strings
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
 

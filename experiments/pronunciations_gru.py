@@ -11,8 +11,7 @@ Try     --width=256 --steps=20000 (an hour)
 """
 
 from fdl import optim
-from fdl.data import END, START, pairs, pronunciations
-from fdl.data.tokenizer import Tokens
+from fdl.data import END, START, Tokens, pairs, pronunciations
 from fdl.experiment import Experiment
 from fdl.models import AutoregressiveDecoder, Seq2SeqRNN
 from fdl.runs.report.visualize import attention

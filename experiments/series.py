@@ -12,8 +12,7 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data import find, reading, series
-from fdl.data.modalities.series import Windows
+from fdl.data import Windows, find, reading, series
 from fdl.experiment import Experiment
 from fdl.models import MLP, RNN, Transformer
 from fdl.tasks import regress

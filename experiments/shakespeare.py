@@ -14,8 +14,7 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data import language, tfds
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, language, tfds
 from fdl.experiment import Experiment
 from fdl.models import RNN
 from fdl.models.gpt import gpt

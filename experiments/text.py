@@ -12,8 +12,7 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data import find, language, reading, split_strings, texts
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, find, language, reading, split_strings, texts
 from fdl.experiment import Experiment
 from fdl.models import RNN, Transformer
 from fdl.tasks import classify, next_token, regress

@@ -7,9 +7,8 @@ Run     python launch.py --experiment=tones_cnn
 """
 
 from fdl import optim
-from fdl.data import sounds, tones
+from fdl.data import LogMel, sounds, tones
 from fdl.data.augment import spec_augment
-from fdl.data.log_mel import LogMel
 from fdl.experiment import Experiment
 from fdl.models import CNN
 from fdl.tasks import classify

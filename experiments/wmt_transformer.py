@@ -8,8 +8,7 @@ Run     python launch.py --experiment=wmt_transformer --precision=bfloat16
 """
 
 from fdl import optim
-from fdl.data import pairs, tfds
-from fdl.data.tokenizer import Tokens
+from fdl.data import Tokens, pairs, tfds
 from fdl.experiment import Experiment
 from fdl.models import Seq2SeqTransformer
 from fdl.tasks import seq2seq

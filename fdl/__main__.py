@@ -17,6 +17,7 @@ if sys.platform == "win32":
 from absl import flags as absl_flags
 
 from fdl import cli, pages
+from fdl.core.errors import UserError
 from fdl.flags import (
     DEFAULT,
     DESCRIBING,
@@ -82,7 +83,7 @@ def launch(argv: list[str]) -> int:
         add_knobs(found, page)
         extra = found(respell(argv))[1:]
         if extra:
-            raise ValueError(f"{extra[0]!r} is no flag; flags begin with -- (--help shows them all)")
+            raise UserError(f"{extra[0]!r} is no flag; flags begin with -- (--help shows them all)")
         if found["list"].value:
             print(listing({name: pages.read(name).summary for name in pages.names()}))
             return 0
@@ -162,7 +163,7 @@ def refuse_bytes(argv: list[str]) -> None:
         try:
             word.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{word} is not UTF-8; rename what it names") from None
+            raise UserError(f"{word} is not UTF-8; rename what it names") from None
 
 
 def refuse_idle(found: absl_flags.FlagValues) -> None:
@@ -172,10 +173,10 @@ def refuse_idle(found: absl_flags.FlagValues) -> None:
         for flag in by_title[title]:
             if flag.present and mode not in modes:
                 fitting = " or ".join(f"--mode={one}" for one in modes)
-                raise ValueError(f"--{flag.name} is for {fitting} and this is --mode={mode}; leave it out")
+                raise UserError(f"--{flag.name} is for {fitting} and this is --mode={mode}; leave it out")
     for flag in by_title[PROCESSES]:
         if flag.present and not found["distributed"].value:
-            raise ValueError(f"--{flag.name} is for --distributed; add that, or leave it out")
+            raise UserError(f"--{flag.name} is for --distributed; add that, or leave it out")
 
 
 def swept(text: str, found: absl_flags.FlagValues, page: pages.Page) -> dict[str, list[str]]:
@@ -183,17 +184,17 @@ def swept(text: str, found: absl_flags.FlagValues, page: pages.Page) -> dict[str
     settings = cli.parse_sweep(text)
     of_a_run = {"experiment", *(flag.name for title in (KNOBS, SETTINGS, OPTIONS) for flag in groups(found)[title])}
     if alone := [flag.name for flag in groups(found)[MANY] if flag.present and flag.name != "sweep"]:
-        raise ValueError(f"--{alone[0]} and --sweep are two ways to many runs; leave out one of them")
+        raise UserError(f"--{alone[0]} and --sweep are two ways to many runs; leave out one of them")
     for name, words in settings.items():
         if name not in found:
-            raise ValueError(unknown(name, found, page))
+            raise UserError(unknown(name, found, page))
         if name not in of_a_run:
-            raise ValueError(f"--sweep: {name} is no part of what a run is; vary knobs, settings or options")
+            raise UserError(f"--sweep: {name} is no part of what a run is; vary knobs, settings or options")
         for word in words:
             try:
                 found[name].parser.parse(word)
             except ValueError as error:
-                raise ValueError(f"--sweep: {name}={word}: {error}") from None
+                raise UserError(f"--sweep: {name}={word}: {error}") from None
     return settings
 
 

@@ -3,10 +3,10 @@
 Heavy imports (JAX) come after the input has been validated.
 """
 
+import dis
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import fdl
 from fdl import pages
 from fdl.core import out_of_memory
-from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped, reason
+from fdl.core.errors import DONE, FAULT, STOPPED, WRONG_INPUT, Fault, Stopped, UserError, reason
 from fdl.parallel import targets
 from fdl.parallel.jax_startup import prepare_jax
 from fdl.runs import lock, signals, streams
@@ -171,7 +171,7 @@ def family(
     values = members(seeds, parse(population))
     for knob in values:
         if knob in fixed:
-            raise ValueError(f"--{knob} is one number and the population varies it; leave one of them out")
+            raise UserError(f"--{knob} is one number and the population varies it; leave one of them out")
     return Population(make=make, values=values)
 
 
@@ -242,7 +242,7 @@ def measure(
         bench.peak(experiment)
         return
     if baseline and not Path(baseline).is_file():
-        raise ValueError(f"--baseline={baseline} is no file; --mode=bench writes one")
+        raise UserError(f"--baseline={baseline} is no file; --mode=bench writes one")
     file = Path(out) if out else workdir_path.with_name(f"{workdir_path.name}.bench.json")
     if file.exists():
         bench.earlier(file)  # refuse to overwrite a file that is not a bench's
@@ -276,8 +276,16 @@ MODES: Mapping[str, Callable[..., object]] = {
 
 
 def ours(error: ValueError, page: pages.Page) -> bool:
-    """Return whether fdl or the page raised this error explicitly; otherwise its traceback is shown."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    file = Path(last.filename).resolve()
-    written_for_users = file.is_relative_to(Path(__file__).resolve().parent) or file == page.path.resolve()
-    return written_for_users and (last.line or "").startswith("raise ")
+    """Return whether an error was written for users: by fdl, or by a `raise` in the page's folder.
+
+    Any other ValueError, such as that of `int("one")` in a page, is a fault of the code and needs its traceback.
+    """
+    if isinstance(error, UserError):
+        return True
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    assert at is not None
+    code = at.tb_frame.f_code
+    in_page = Path(code.co_filename).resolve().parent == page.path.resolve().parent
+    return in_page and dis.opname[code.co_code[at.tb_lasti]] == "RAISE_VARARGS"

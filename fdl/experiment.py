@@ -19,6 +19,7 @@ from flax import linen as nn
 from fdl import pages
 from fdl.core import recorded, steps
 from fdl.core.description import UndescribedError, describe
+from fdl.core.errors import UserError
 from fdl.core.source_code import is_installed
 from fdl.core.types import Batch, PyTree, Task, TrainState
 from fdl.data import Dataset
@@ -185,7 +186,7 @@ def maker(name: str) -> Callable[..., Experiment]:
         values = page.complete(knobs)
         made = module.experiment(**values)
         if not isinstance(made, Experiment):
-            raise ValueError(f"{page.path}: experiment() returns {made!r}; return an Experiment")
+            raise UserError(f"{page.path}: experiment() returns {made!r}; return an Experiment")
         named = replace(made, name=page.name, knobs=values, code=page.code, imports=page.imports())
         return named.answered_for()
 

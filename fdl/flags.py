@@ -8,6 +8,7 @@ from absl import flags
 
 from fdl import cli, pages
 from fdl.core.differences import shown
+from fdl.core.errors import UserError
 
 DEFAULT = "digits_mlp"
 KNOBS, SETTINGS = "knobs of the experiment", "execution and logging (never what is computed)"
@@ -49,7 +50,7 @@ class WholeNumber(flags.IntegerParser):
         try:
             return super().convert(argument)
         except (ValueError, TypeError):
-            raise ValueError("write a whole number") from None
+            raise UserError("write a whole number") from None
 
     def flag_type(self) -> str:
         """Return the type as shown in the help."""
@@ -64,7 +65,7 @@ class Number(flags.FloatParser):
         try:
             return super().convert(argument)
         except (ValueError, TypeError):
-            raise ValueError("write a number") from None
+            raise UserError("write a number") from None
 
     def flag_type(self) -> str:
         """Return the type as shown in the help."""
@@ -84,7 +85,7 @@ class Several(TupleParser):
         try:
             return tuple(self.kind(word) for word in argument.split(",") if word)
         except ValueError:
-            raise ValueError(f"write {self.flag_type()}") from None
+            raise UserError(f"write {self.flag_type()}") from None
 
     def flag_type(self) -> str:
         """Return the type as shown in the help."""
@@ -101,7 +102,7 @@ class Axes(MappingParser):
         try:
             return {axis: int(size) for axis, size in pairs}
         except ValueError:
-            raise ValueError("write axis:devices, such as data:2,model:4") from None
+            raise UserError("write axis:devices, such as data:2,model:4") from None
 
     def flag_type(self) -> str:
         """Return the type as shown in the help."""
@@ -234,7 +235,7 @@ def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
         if knob.name in settings:
             delattr(found, knob.name)
         elif knob.name in found:
-            raise ValueError(f"{page.path}: knob {knob.name} is the name of a flag of every experiment; choose another")
+            raise UserError(f"{page.path}: knob {knob.name} is the name of a flag of every experiment; choose another")
         help_text = knob.help or knob.name.replace("_", " ")
         if knob.choices:
             group.choice(knob.name, knob.default, knob.choices, help_text)

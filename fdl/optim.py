@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
+from fdl.core.errors import UserError
 from fdl.core.optimizer_state import FrozenState
 from fdl.core.optimizer_state import dynamic_loss_scale as dynamic_loss_scale
 from fdl.core.optimizer_state import ema as ema
@@ -128,7 +129,7 @@ def groups(
 
         assigned = jax.tree_util.tree_map_with_path(longest, params)
         for part in set(parts) - set(jax.tree.leaves(assigned)):
-            raise ValueError(f"no parameter is below {part!r}; the model has {', '.join(params)}")
+            raise UserError(f"no parameter is below {part!r}; the model has {', '.join(params)}")
         return assigned
 
     return optax.partition({**parts, "": rest}, labels)
@@ -154,4 +155,4 @@ def _clip(norm: float | None) -> optax.GradientTransformation:
 def _refuse_negative(name: str, value: Any) -> None:
     """Raise a ValueError for a negative number, which would ascend the loss; schedules and arrays are not checked."""
     if isinstance(value, int | float) and value < 0:
-        raise ValueError(f"{name} {value} is below 0 and would ascend the loss; give 0 or more")
+        raise UserError(f"{name} {value} is below 0 and would ascend the loss; give 0 or more")

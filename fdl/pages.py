@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fdl.core.errors import UserError
 from fdl.core.source_code import digest_of_tree, own_imports, without_words
 
 _HERE = Path(__file__).resolve().parent
@@ -50,16 +51,16 @@ class Knob:
         if hasattr(value, "dtype") or (value is None and self.optional):
             return
         if self.many and not isinstance(value, tuple | list):
-            raise ValueError(f"{self.name}={value!r} is not several; give a tuple of {self.kind.__name__}")
+            raise UserError(f"{self.name}={value!r} is not several; give a tuple of {self.kind.__name__}")
         for one in value if self.many else [value]:
             if not isinstance(one, TYPES[self.kind]) or (isinstance(one, bool) and self.kind is not bool):
-                raise ValueError(f"{self.name}={value!r} is not {KIND[self.kind]}; its default is {self.default!r}")
+                raise UserError(f"{self.name}={value!r} is not {KIND[self.kind]}; its default is {self.default!r}")
             if self.choices and one not in self.choices:
-                raise ValueError(f"{self.name}={value!r} is not one of {', '.join(self.choices)}")
+                raise UserError(f"{self.name}={value!r} is not one of {', '.join(self.choices)}")
             if self.kind is float and not math.isfinite(one):
-                raise ValueError(f"{self.name}={value} is no number to compute with; its default is {self.default!r}")
+                raise UserError(f"{self.name}={value} is no number to compute with; its default is {self.default!r}")
             if self.kind is int and one < 0 and self._counts():
-                raise ValueError(f"{self.name}={value} is below 0, yet it is a count; its default is {self.default!r}")
+                raise UserError(f"{self.name}={value} is below 0, yet it is a count; its default is {self.default!r}")
 
     def exact(self, value: Any) -> Any:
         """Return the value in this knob's type: 40 becomes 40.0 for a float.
@@ -114,7 +115,7 @@ class Page:
         known = {knob.name: knob.default for knob in self.knobs}
         for name in knobs:
             if name not in known:
-                raise ValueError(f"{self.name} has no knob {name!r}{meant(name, known)}; it has {', '.join(known)}")
+                raise UserError(f"{self.name} has no knob {name!r}{meant(name, known)}; it has {', '.join(known)}")
         for knob in self.knobs:
             knob.check(knobs.get(knob.name, knob.default))
         return {knob.name: knob.exact(knobs.get(knob.name, knob.default)) for knob in self.knobs}
@@ -129,17 +130,17 @@ def read(name: str) -> Page:
     """Parse a page by name, or by path if the name ends in .py; raise a ValueError if that fails."""
     path = Path(name) if name.endswith(".py") else SHIPPED / f"{name}.py"
     if not path.is_file() or (path.parent == SHIPPED and path.stem not in names()):
-        raise ValueError(
+        raise UserError(
             f"no experiment {name!r}{meant(name, names())}; --list shows them all, a path to a .py file works too"
         )
     try:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text, str(path))
     except (SyntaxError, ValueError) as error:  # bytes that are no text, and text that is no Python
-        raise ValueError(f"{path}: not a Python page: {error}") from None
+        raise UserError(f"{path}: not a Python page: {error}") from None
     found = _function(tree)
     if found is None:
-        raise ValueError(f"{path}: a page defines a function experiment(*, knobs...) -> Experiment; this one does not")
+        raise UserError(f"{path}: a page defines a function experiment(*, knobs...) -> Experiment; this one does not")
     return Page(
         name=path.stem, path=path, doc=ast.get_docstring(tree) or "", knobs=_knobs(found, path, text), text=text
     )
@@ -159,7 +160,7 @@ def _function(tree: ast.Module) -> ast.FunctionDef | None:
 def _knobs(function: ast.FunctionDef, path: Path, text: str) -> tuple[Knob, ...]:
     spec = function.args
     if spec.args or spec.posonlyargs or spec.vararg or spec.kwarg:
-        raise ValueError(f"{path}:{function.lineno}: knobs are keyword-only: write experiment(*, ...)")
+        raise UserError(f"{path}:{function.lineno}: knobs are keyword-only: write experiment(*, ...)")
     comments = {
         token.start[0]: token.string.lstrip("# ")
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
@@ -188,13 +189,13 @@ def _knob(arg: ast.arg, default: ast.expr | None, path: Path, comment: str) -> K
             kind, many = inner[0], True
     word = kind.id if isinstance(kind, ast.Name) else ""
     if word not in KINDS:
-        raise ValueError(f"{where}: {rule}")
+        raise UserError(f"{where}: {rule}")
     try:
         value = ast.literal_eval(default) if default is not None else ...
     except ValueError:
         value = ...
     if value is ...:
-        raise ValueError(f"{where}: {rule}")
+        raise UserError(f"{where}: {rule}")
     return Knob(
         name=arg.arg, kind=KINDS[word], default=value, choices=choices, many=many, optional=optional, help=comment
     )

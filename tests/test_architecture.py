@@ -173,3 +173,11 @@ if __name__ == "__main__":
     for name in PICTURES:
         page = (ROOT / name).read_text()
         (ROOT / name).write_text(PICTURED.sub(lambda found: found[1] + picture() + found[2], page))
+
+
+def test_what_is_wrong_with_the_input_is_a_user_error():
+    for file in sorted((ROOT / "fdl").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                raised = node.exc.func.id if isinstance(node.exc.func, ast.Name) else ""
+                assert raised != "ValueError", f"{file}:{node.lineno}: raise UserError, which becomes one line"

@@ -17,6 +17,10 @@ WAYS = {
 }
 
 
+class UserError(ValueError):
+    """What was given does not fit: one line with the value seen, the rule and a way out. Exit code 2."""
+
+
 class Fault(Exception):
     """A failure outside the program's code: disk, memory, file or non-finite number. The message is one line."""
 

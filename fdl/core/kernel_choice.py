@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from fdl.core.errors import UserError
+
 VARIABLE = "FDL_KERNELS"
 KERNELS = {
     "convolution": "backward convolutions in the layout that XLA:CPU runs fast",
@@ -109,7 +111,7 @@ def parse(text: str) -> dict[str, str]:
     for word in filter(None, text.split(",")):
         kernel, _, form = word.partition("=")
         if kernel not in KERNELS or form not in FORMS:
-            raise ValueError(
+            raise UserError(
                 f"--kernels={text}: {word!r} is no kernel=form; kernels are {', '.join(KERNELS)}; "
                 f"forms are {' and '.join(FORMS)}"
             )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fdl.core.errors import UserError
+
 _ROUNDING = 1e-12  # what differs by less, of its level, differs by rounding in 64 bits
 _LEVELS = 50  # different values that 32 bits must be able to tell apart between the least and the greatest of a column
 
@@ -15,7 +17,7 @@ def narrow(values: np.ndarray) -> np.ndarray:
     if values.dtype in (np.int64, np.uint64, np.uint32):
         if values.size and (values.max() > np.iinfo(np.int32).max or values.min() < np.iinfo(np.int32).min):
             seen = values.max() if values.max() > np.iinfo(np.int32).max else values.min()
-            raise ValueError(f"integer {seen} does not fit 32 bits; make it a float or number the values from 0")
+            raise UserError(f"integer {seen} does not fit 32 bits; make it a float or number the values from 0")
         return values.astype(np.int32)
     return values
 
@@ -34,7 +36,7 @@ def _refuse_lost_digits(values: np.ndarray) -> None:
     place = tuple(np.argwhere(lost)[0])
     column = values[(slice(None), *place)]
     kept, seen = (len(np.unique(x)) for x in (column.astype(np.float32), column))
-    raise ValueError(
+    raise UserError(
         f"float64 numbers from {low[place]:.10g} to {high[place]:.10g} keep {kept} of {seen} different values in 32 "
         "bits; take their mean off first, in 64 bits"
     )

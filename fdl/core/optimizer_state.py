@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fdl.core.errors import UserError
 from fdl.core.recorded import recorded
 from fdl.core.types import Array, PyTree
 
@@ -93,14 +94,14 @@ def check(opt_state: optax.OptState, params: PyTree) -> None:
     for state in _states(opt_state, EmaState):
         counts = _with_masks(lambda _, count: count + 1, state.average, counts)
     if max(jax.tree.leaves(counts), default=0) > 1:
-        raise ValueError("two moving averages of the same weights: evaluation takes one; leave out the other")
+        raise UserError("two moving averages of the same weights: evaluation takes one; leave out the other")
 
 
 def loss_scale(opt_state: optax.OptState) -> Array | None:
     """Return the scale f32[] of the mean loss, or None where nothing scales it."""
     scales = [state.scale for state in _states(opt_state, LossScaleState)]
     if len(scales) > 1:
-        raise ValueError(
+        raise UserError(
             f"{len(scales)} loss scales, and there is one loss; put one around the whole optimizer, not around groups"
         )
     return scales[0] if scales else None

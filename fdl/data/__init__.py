@@ -39,11 +39,13 @@ if TYPE_CHECKING:
     from fdl.data.datasets.synthetic import synthetic_texts as synthetic_texts
     from fdl.data.datasets.synthetic import synthetic_tokens as synthetic_tokens
     from fdl.data.datasets.tones import tones as tones
+    from fdl.data.log_mel import LogMel as LogMel
     from fdl.data.modalities.arrays import arrays as arrays
     from fdl.data.modalities.audio import sounds as sounds
     from fdl.data.modalities.images import images as images
     from fdl.data.modalities.masked_text import masked as masked
     from fdl.data.modalities.pairs import pairs as pairs
+    from fdl.data.modalities.series import Windows as Windows
     from fdl.data.modalities.series import series as series
     from fdl.data.modalities.table import table as table
     from fdl.data.modalities.text import language as language
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from fdl.data.readers.tfds import tfds as tfds
     from fdl.data.tokenizer import END as END
     from fdl.data.tokenizer import START as START
+    from fdl.data.tokenizer import Tokens as Tokens
     from fdl.data.tokenizer import published_tokens as published_tokens
 
 _HOMES = {
@@ -86,6 +89,9 @@ _HOMES = {
     "tones": "datasets.tones",
     "arrays": "modalities.arrays",
     "sounds": "modalities.audio",
+    "LogMel": "log_mel",
+    "Tokens": "tokenizer",
+    "Windows": "modalities.series",
     "images": "modalities.images",
     "masked": "modalities.masked_text",
     "pairs": "modalities.pairs",

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.core import data_axis
+from fdl.core.errors import UserError
 from fdl.core.exact import as_written
 from fdl.core.types import Array, Batch
 from fdl.data.dataset import Augment
@@ -215,7 +216,7 @@ def _class_probabilities(targets: Array, classes: int) -> jax.Array:
     if targets.ndim == 1:
         return jax.nn.one_hot(targets, classes)
     if targets.shape[1:] != (classes,):
-        raise ValueError(
+        raise UserError(
             f"targets {targets.shape} are not labels of {classes} classes; mix targets of one class per example"
         )
     return jnp.asarray(targets, jnp.float32)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.exact import as_written
 from fdl.core.narrow import narrow
 from fdl.core.types import Array, Batch, PyTree
@@ -193,7 +194,7 @@ class Dataset:
     def steps(self, epochs: float, batch_size: int) -> int:
         """Return the number of steps for at least this many epochs (passes over all examples, or tokens)."""
         if not 0 < epochs < math.inf or batch_size <= 0:
-            raise ValueError(
+            raise UserError(
                 f"epochs {epochs:g} and batch_size {batch_size} must be positive and finite; give more than 0 of each"
             )
         # Decimal arithmetic: 1.1 epochs of 50 examples are 55, not 55.000000000000007 rounded up to 56.
@@ -248,7 +249,7 @@ def columns(inputs: PyTree, targets: PyTree = None, weights: np.ndarray | None =
     arrays = jax.tree.map(narrow, (inputs, targets) if weights is None else (inputs, targets, weights))
     lengths = {len(leaf) for leaf in jax.tree.leaves(arrays)}
     if len(lengths) != 1:
-        raise ValueError(f"columns have {sorted(lengths)} rows; all must have the same number")
+        raise UserError(f"columns have {sorted(lengths)} rows; all must have the same number")
     return Source(arrays=arrays, size=lengths.pop(), take=take_columns)
 
 

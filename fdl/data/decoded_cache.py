@@ -22,7 +22,7 @@ import numpy as np
 
 from fdl.core.cache_folder import cache_folder
 from fdl.core.digest import digest_of_array
-from fdl.core.errors import Damaged, brief, warn
+from fdl.core.errors import Damaged, UserError, brief, warn
 from fdl.core.types import Batch, PyTree
 from fdl.data.dataset import LazySource, Source, Spec, take_columns
 from fdl.data.readers.worker import Decoder, Gone
@@ -49,7 +49,7 @@ def stored(
     sizes: of columns of images that `join` resizes, their shape then.
     """
     if split not in spec.sizes:
-        raise ValueError(f"there is no split {split!r}; splits are {', '.join(spec.sizes)}")
+        raise UserError(f"there is no split {split!r}; splits are {', '.join(spec.sizes)}")
     size = spec.sizes[split]
     leaves = jax.tree.leaves((spec.inputs, spec.targets))
     nbytes = size * sum(int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in leaves)

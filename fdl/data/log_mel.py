@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.exact import as_written
 from fdl.core.types import Array
 
@@ -32,7 +33,7 @@ def log_mel(waves: Array, *, rate: int, bands: int = 40, window: float = 0.025, 
     """
     length, step = max(int(rate * as_written(window)), 2), max(int(rate * as_written(hop)), 1)
     if waves.shape[-1] < length:
-        raise ValueError(f"sounds of {waves.shape[-1]} samples are shorter than a window of {length}; give longer ones")
+        raise UserError(f"sounds of {waves.shape[-1]} samples are shorter than a window of {length}; give longer ones")
     size = 1 << (length - 1).bit_length()
     starts = np.arange(0, waves.shape[-1] - length + 1, step)
     frames = jnp.asarray(waves, jnp.float32)[:, starts[:, None] + np.arange(length)[None]]

@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Batch
 
 BYTE = np.dtype(np.uint8)
@@ -160,7 +161,7 @@ def fitted_image(image: np.ndarray, shape: tuple[int, int, int], where: str) -> 
     """Return the image in this shape, as `fit` makes it, or raise a ValueError."""
     fitted = fit(image, shape)
     if fitted.shape != shape:
-        raise ValueError(
+        raise UserError(
             f"{where}: image of {image.shape} {image.dtype} among images of {shape}; convert it to {shape[-1]} channels"
         )
     return fitted

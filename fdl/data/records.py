@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.fingerprint import array_digest
 from fdl.data.readers.tables.cells import Texts
 from fdl.data.split import HOLD_OUT, split_rows
@@ -119,16 +120,16 @@ class Records:
             plain = [name for name in fits if not self.fields[name].left_out]
             if len(plain) != 1:
                 seen = f"several columns fit: {', '.join(plain)}" if plain else f"no column is {' or '.join(kinds)}"
-                raise ValueError(f"{self.name}: {seen}; name one of {self._listed()} with --{role}")
+                raise UserError(f"{self.name}: {seen}; name one of {self._listed()} with --{role}")
             chosen = plain[0]
         if self.fields[chosen].refusal:
-            raise ValueError(self.fields[chosen].refusal)
+            raise UserError(self.fields[chosen].refusal)
         return chosen
 
     def _asked(self, asked: str, role: str, kinds: Sequence[Kind], fits: Sequence[str], besides: Sequence[str]) -> str:
         if asked not in self.fields:
             advice = f"; {self.advice}" if self.advice else ""
-            raise ValueError(
+            raise UserError(
                 f"{self.name} has no column {asked!r} for --{role}; its columns are {self._listed()}{advice}"
             )
         if asked not in fits:
@@ -136,7 +137,7 @@ class Records:
             rule = "is already taken" if asked in besides else f"is not {' or '.join(kinds)}"
             way = f"give --{role}={' or '.join(fits)}" if fits else "give another --dataset: this one has none"
             what = f"{field.kind}: {field.left_out}" if field.left_out else field.kind
-            raise ValueError(f"column {asked!r} of {self.name} ({what}) {rule}; {way}")
+            raise UserError(f"column {asked!r} of {self.name} ({what}) {rule}; {way}")
         return asked
 
     def _listed(self) -> str:
@@ -181,7 +182,7 @@ def drop_missing(records: Records, columns: Sequence[str], missing: Literal["ref
                 continue
             count = int(gone.sum())
             if missing == "refuse":
-                raise ValueError(
+                raise UserError(
                     f"{records.at(split, int(np.argmax(gone)))}: {name} is missing, in {count} of {size} rows of "
                     f"{split}; fill it in, or leave such rows out with --missing=drop"
                 )
@@ -251,16 +252,16 @@ def complete(
     """
     for split, size in records.sizes.items():
         if size == 0:
-            raise ValueError(f"split {split!r} of {records.name} is empty; give it examples or leave it out")
+            raise UserError(f"split {split!r} of {records.name} is empty; give it examples or leave it out")
     if "train" not in records.sizes:
         have = ", ".join(records.sizes)
-        raise ValueError(f"{records.name} has no split 'train' but {have}; name one with --train, as in --train={have}")
+        raise UserError(f"{records.name} has no split 'train' but {have}; name one with --train, as in --train={have}")
     missing = {name: share for name, share in held_out.items() if name not in records.sizes}
     if not missing:
         return records
     size = records.sizes["train"]
     if size < 1 + 2 * len(missing):
-        raise ValueError(
+        raise UserError(
             f"{records.name} has {size} training examples, too few to hold some out for {' and '.join(missing)}"
         )
     share = {name: max(part, 1 / size) for name, part in missing.items()}

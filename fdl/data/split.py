@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from fdl.core.errors import UserError
+
 _FEW = 16  # classes
 HOLD_OUT: Mapping[str, float] = {"validation": 0.1, "test": 0.1}
 
@@ -14,7 +16,7 @@ def split_sizes(size: int, held_out: Mapping[str, float] = HOLD_OUT) -> dict[str
     sizes = {name: round(size * fraction) for name, fraction in held_out.items()}
     train = size - sum(sizes.values())
     if train < 1:
-        raise ValueError(f"{size} rows leave {train} to train on after {sizes}; give more rows or hold out less")
+        raise UserError(f"{size} rows leave {train} to train on after {sizes}; give more rows or hold out less")
     return {"train": train, **sizes}
 
 
@@ -87,5 +89,5 @@ Kept = TypeVar("Kept")
 def pick(splits: Mapping[str, Kept], split: str) -> Kept:
     """Return what is kept under a split, or say which splits there are."""
     if split not in splits:
-        raise ValueError(f"there is no split {split!r}; splits are {', '.join(splits)}")
+        raise UserError(f"there is no split {split!r}; splits are {', '.join(splits)}")
     return splits[split]

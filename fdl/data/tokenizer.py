@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fdl.core.errors import UserError
+
 PAD, UNKNOWN, START, END = range(4)
 NUM_SPECIAL_TOKENS = 4
 Unit = Literal["bytes", "chars", "words", "bpe"]
@@ -67,7 +69,7 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
     if unit == "bytes":
         return _bytes()
     if vocabulary <= NUM_SPECIAL_TOKENS:
-        raise ValueError(
+        raise UserError(
             f"vocabulary {vocabulary} holds no more than padding, unknown, start and end; "
             f"give {NUM_SPECIAL_TOKENS + 1} or more"
         )
@@ -77,7 +79,7 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
         return _listed(unit, _most(texts, _words, vocabulary), *_CUTS[unit])
     if unit == "bpe":
         return _bpe(texts, vocabulary)
-    raise ValueError(f"unit {unit!r} is not one of bytes, chars, words, bpe")
+    raise UserError(f"unit {unit!r} is not one of bytes, chars, words, bpe")
 
 
 def restore_tokenizer(fitted: Mapping[str, Any]) -> Tokenizer:
@@ -91,7 +93,7 @@ def restore_tokenizer(fitted: Mapping[str, Any]) -> Tokenizer:
     elif unit == "bpe":
         made = _bpe_of(_tokenizers("tokens=bpe").Tokenizer.from_str(fitted["model"]))
     else:
-        raise ValueError(f"tokens of {unit!r} are not saved with a run; give the tokenizer.json again")
+        raise UserError(f"tokens of {unit!r} are not saved with a run; give the tokenizer.json again")
     return with_bos(made) if fitted.get("opened") else made
 
 
@@ -111,11 +113,11 @@ def published_tokens(file: str, *, frame: bool = False) -> Tokenizer:
     """
     tokenizers = _tokenizers(file)
     if not Path(os.path.expanduser(file)).is_file():
-        raise ValueError(f"there is no file {file}; give the path of a tokenizer.json")
+        raise UserError(f"there is no file {file}; give the path of a tokenizer.json")
     try:
         model = tokenizers.Tokenizer.from_file(str(Path(os.path.expanduser(file))))
     except Exception as error:  # the library raises nothing more precise
-        raise ValueError(f"{file} is no tokenizer.json ({error})") from error
+        raise UserError(f"{file} is no tokenizer.json ({error})") from error
     named = (model.token_to_id(name) for name in ("<|endoftext|>", "[SEP]", "</s>"))
     end = next((ids for ids in named if ids is not None), END)
     return _of_library(model, {"unit": "published"}, end=end, frame=frame)
@@ -245,7 +247,7 @@ def _tokenizers(what: str) -> Any:
     try:
         import tokenizers
     except ImportError as error:
-        raise ValueError(f"{what} needs the tokenizers library; run: pip install tokenizers") from error
+        raise UserError(f"{what} needs the tokenizers library; run: pip install tokenizers") from error
     return tokenizers
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Batch, PyTree, Task
 from fdl.data.dataset import Dataset, LazySource, Source, Spec, take_columns
 
@@ -27,7 +28,7 @@ def check_source(source: Source | LazySource, spec: Spec, name: str, split: str,
     task: what the task says its targets may be (`Task.check`).
     """
     if len(source) < 1:
-        raise ValueError(f"{name} split {split!r} is empty; give it examples")
+        raise UserError(f"{name} split {split!r} is empty; give it examples")
     first = source.fetch(np.arange(min(2, len(source))))
     check_shapes(first, spec, name, split)
     row_bytes = max(1, sum(leaf.nbytes for leaf in jax.tree.leaves(first)) // len(first.weights))
@@ -51,7 +52,7 @@ def check_shapes(batch: Batch, spec: Spec, name: str, split: str) -> None:
         seen = jax.tree.map(lambda leaf: _brief(leaf.shape[1:], leaf.dtype), leaves)
         said = jax.tree.map(lambda leaf: _brief(leaf.shape, leaf.dtype), expected)
         if seen != said:
-            raise ValueError(f"{name} split {split!r}: {part} are {seen}, its spec says {said}; mend one of them")
+            raise UserError(f"{name} split {split!r}: {part} are {seen}, its spec says {said}; mend one of them")
 
 
 def check_values(
@@ -77,17 +78,15 @@ def check_values(
             bad = np.flatnonzero(~np.isfinite(leaf.reshape(len(leaf), -1)).all(1))
             if len(bad):
                 part = "inputs" if path[0].idx == 0 else "targets"
-                raise ValueError(
-                    f"{where} {indices[bad[0]]}: {part} are not finite; mend them or leave the example out"
-                )
+                raise UserError(f"{where} {indices[bad[0]]}: {part} are not finite; mend them or leave the example out")
     weights = np.asarray(batch.weights)
     if weights.size and not (weights.min() >= 0 and weights.max() < np.inf):
         flat = weights.reshape(len(weights), -1)
         row, column = np.argwhere(~((flat >= 0) & (flat < np.inf)))[0]
-        raise ValueError(f"{where} {indices[row]}: weight {flat[row, column]:g} is not 0 or more; mend it")
+        raise UserError(f"{where} {indices[row]}: weight {flat[row, column]:g} is not 0 or more; mend it")
     if task is not None and batch.targets is not None and (wrong := task(batch.targets)):
         row, what = wrong
-        raise ValueError(f"{where} {indices[row]}: {what}")
+        raise UserError(f"{where} {indices[row]}: {what}")
 
 
 def rule_of(task: Task, dataset: Dataset) -> Check | None:
@@ -108,7 +107,7 @@ def _in_range(values: PyTree, count: int | None, what: str, rule: str, where: st
             continue
         flat = leaf.reshape(len(leaf), -1)
         row, column = np.argwhere((flat < 0) | (flat >= count))[0]
-        raise ValueError(f"{where} {indices[row]}: {what} {flat[row, column]} is outside [0, {count}), the {rule}")
+        raise UserError(f"{where} {indices[row]}: {what} {flat[row, column]} is outside [0, {count}), the {rule}")
 
 
 def _brief(shape: tuple[int, ...], dtype: Any) -> str:

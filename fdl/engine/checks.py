@@ -4,7 +4,7 @@ import math
 
 import jax
 
-from fdl.core.errors import OutOfMemory
+from fdl.core.errors import OutOfMemory, UserError
 from fdl.core.forward import forward
 from fdl.core.types import SPLITS, PyTree, TrainState
 from fdl.experiment import Experiment
@@ -19,28 +19,28 @@ def check(experiment: Experiment, num_shards: int) -> PyTree:
     sizes, batch_size, parts = experiment.dataset.spec.sizes, experiment.batch_size, experiment.accumulate
     for split in SPLITS:
         if sizes.get(split, 0) < 1:
-            raise ValueError(
+            raise UserError(
                 f"dataset {experiment.dataset.name!r} has nothing in split {split!r}; hold some examples out"
             )
     for name in ("batch_size", "steps", "accumulate", "log_every"):
         if getattr(experiment, name) < 1:
-            raise ValueError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
+            raise UserError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
     for name, end in (("steps", 2**31), ("seed", 2**32)):  # of the step's i32 and the key's u32
         if not 0 <= getattr(experiment, name) < end:
-            raise ValueError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
+            raise UserError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
     if batch_size > sizes["train"]:
         most = sizes["train"]
-        raise ValueError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")
+        raise UserError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")
     divisor = num_shards * parts
     if batch_size % divisor:
         below = batch_size // divisor * divisor
         tries = " or ".join(str(n) for n in (below, below + divisor) if n)
         over = f"{num_shards} device{'s' * (num_shards > 1)}" + f" x {parts} micro-batches" * (parts > 1)
-        raise ValueError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
+        raise UserError(f"batch_size {batch_size} does not divide over {over}; try {tries}")
     metrics = experiment.task.metrics
     directed = [name for name, metric in metrics.items() if metric.better]
     if experiment.monitor not in directed:
-        raise ValueError(
+        raise UserError(
             f"monitor {experiment.monitor!r} cannot choose the best checkpoint; try {' or '.join(directed)}"
         )
     return fit(experiment)
@@ -76,14 +76,14 @@ def fit(experiment: Experiment) -> PyTree:
     try:
         state = experiment.abstract()
         if empty := _empty_parameter(state.params):
-            raise ValueError(f"no width may be 0, and {empty}")
+            raise UserError(f"no width may be 0, and {empty}")
         outputs, sums = jax.eval_shape(run, state)
     except (TypeError, ValueError, ArithmeticError) as error:
         inputs = jax.tree.map(lambda x: f"{x.dtype.name}{list(x.shape)}", experiment.example(2).inputs)
         reason = " ".join(str(error).split())[:300]
         if isinstance(error, ZeroDivisionError):  # the initialisers divide by the width
             reason = "no width may be 0"
-        raise ValueError(
+        raise UserError(
             f"{type(experiment.model).__name__} and task {experiment.task.name!r} do not fit dataset "
             f"{experiment.dataset.name!r} with inputs {inputs}: {reason}"
         ) from error

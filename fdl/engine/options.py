@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from fdl import optim
 from fdl.core import optimizer_state
+from fdl.core.errors import UserError
 from fdl.experiment import Experiment
 
 Precision = Literal["bfloat16", "float16"]
@@ -21,9 +22,9 @@ MatmulPrecision = Literal["default", "high", "highest"]
 def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
     """Compute in 16 bits; parameters, statistics and losses stay float32; float16 uses dynamic loss scaling."""
     if precision not in get_args(Precision):
-        raise ValueError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
+        raise UserError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
     if not hasattr(experiment.model, "dtype"):
-        raise ValueError(f"{type(experiment.model).__name__} has no dtype to compute in; leave out --precision")
+        raise UserError(f"{type(experiment.model).__name__} has no dtype to compute in; leave out --precision")
     optimizer = experiment.optimizer
     if precision == "float16":
         optimizer = optimizer_state.dynamic_loss_scale(optimizer)
@@ -34,7 +35,7 @@ def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
 def with_ema(experiment: Experiment, decay: float) -> Experiment:
     """Evaluate with an exponential moving average of the weights; training is unchanged."""
     if not 0 < decay < 1:
-        raise ValueError(f"ema_decay {decay} is not between 0 and 1; try 0.999")
+        raise UserError(f"ema_decay {decay} is not between 0 and 1; try 0.999")
     averaged = replace(experiment, optimizer=optimizer_state.ema(experiment.optimizer, decay))
     return _marked(experiment, averaged, "ema_decay", decay)
 
@@ -42,7 +43,7 @@ def with_ema(experiment: Experiment, decay: float) -> Experiment:
 def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     """Freeze the parameters below these module paths."""
     if not all(paths):
-        raise ValueError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
+        raise UserError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
     frozen = replace(experiment, optimizer=optim.frozen(experiment.optimizer, paths))
     return _marked(experiment, frozen, "freeze", ",".join(sorted(paths)))
 
@@ -53,7 +54,7 @@ def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) ->
     XLA's default is one bfloat16 pass on a TPU and TF32 on NVIDIA; "highest" is float32 everywhere.
     """
     if precision not in get_args(MatmulPrecision):
-        raise ValueError(f"matmul_precision {precision!r} is not one of {', '.join(get_args(MatmulPrecision))}")
+        raise UserError(f"matmul_precision {precision!r} is not one of {', '.join(get_args(MatmulPrecision))}")
     jax.config.update("jax_default_matmul_precision", precision)
     return _marked(experiment, experiment, "matmul_precision", precision)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jax
 
+from fdl.core.errors import UserError
 from fdl.core.forward import arguments
 from fdl.core.types import TrainState
 from fdl.engine.checks import check, check_memory
@@ -21,19 +22,19 @@ def make_executor(experiment: Experiment, devices: Sequence[jax.Device] | None =
     if name == "auto":
         name = "jit" if len(devices) == 1 and not shape else "mesh"
     if name not in executors.EXECUTORS:
-        raise ValueError(f"executor {name!r} is not one of auto, {', '.join(executors.EXECUTORS)}")
+        raise UserError(f"executor {name!r} is not one of auto, {', '.join(executors.EXECUTORS)}")
     if processes.count() > 1 and name != "mesh":
-        raise ValueError(f"executor {name} runs in one process and there are {processes.count()}; choose mesh")
+        raise UserError(f"executor {name} runs in one process and there are {processes.count()}; choose mesh")
     if not shape:
         return executors.EXECUTORS[name](devices)
     mesh_text = ",".join(f"{axis}:{size}" for axis, size in shape.items())
     if name != "mesh":
-        raise ValueError(f"mesh {mesh_text} needs executor mesh, not {name}; leave out one of them")
+        raise UserError(f"mesh {mesh_text} needs executor mesh, not {name}; leave out one of them")
     for axis in shape:
         if axis not in sharding.AXES:
-            raise ValueError(f"mesh axis {axis!r} is not one of {', '.join(sharding.AXES)}")
+            raise UserError(f"mesh axis {axis!r} is not one of {', '.join(sharding.AXES)}")
     if math.prod(shape.values()) != len(devices):
-        raise ValueError(
+        raise UserError(
             f"mesh {mesh_text} takes {math.prod(shape.values())} devices and there are {len(devices)}; "
             f"make the product of its axes {len(devices)}"
         )

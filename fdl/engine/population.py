@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from fdl.core import steps
+from fdl.core.errors import UserError
 from fdl.core.types import Batch, PyTree, Rows, Step, TrainState
 from fdl.engine import loader
 from fdl.engine.program import step_of
@@ -56,7 +57,7 @@ class Population:
         first = self.member(0)
         example = first.example()
         if first.init_from is not None:
-            raise ValueError("the members of a population start from random weights; leave out published weights")
+            raise UserError("the members of a population start from random weights; leave out published weights")
         with self._naming():
             result: TrainState = jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
             return result
@@ -85,7 +86,7 @@ class Population:
         try:
             yield
         except TypeError as error:
-            raise ValueError(
+            raise UserError(
                 f"a population varies numbers that do not change the program, but {', '.join(self.values)} do: "
                 f"{str(error).splitlines()[0]}; --sweep varies anything"
             ) from None
@@ -105,7 +106,7 @@ class Population:
 def members(seeds: int | None, settings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return knob -> [P]: the Cartesian product of the settings, and of the seeds 0, 1, ... if `seeds` is given."""
     if seeds and "seed" in settings:
-        raise ValueError(
+        raise UserError(
             f"seeds={seeds} and seed={settings['seed'].tolist()} both name the seeds; leave out one of them"
         )
     axes = {**settings, **({"seed": np.arange(seeds)} if seeds else {})}
@@ -119,11 +120,11 @@ def parse(text: str) -> dict[str, np.ndarray]:
     for word in text.split():
         knob, _, rest = word.partition("=")
         if knob in found:
-            raise ValueError(f"population varies {knob} twice; give all its values in one place")
+            raise UserError(f"population varies {knob} twice; give all its values in one place")
         try:
             found[knob] = _numbers(rest)
         except (ValueError, KeyError):
-            raise ValueError(
+            raise UserError(
                 f"population {word!r} is not understood; write knob=1e-4..1e-2:log:16, knob=0..1:linear:5 or knob=1,2,3"
             ) from None
     return found
@@ -137,5 +138,5 @@ def _numbers(text: str) -> np.ndarray:
     else:
         numbers = np.array([int(word) if word.isdecimal() else float(word) for word in text.split(",")])
     if not len(numbers) or not np.isfinite(numbers).all():
-        raise ValueError(text)
+        raise UserError(text)
     return numbers

@@ -16,6 +16,7 @@ import math
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.integers import ceil_div
 
 _FEW = 4096
@@ -33,7 +34,7 @@ def order(seed: int, step: int, *, batch_size: int, size: int) -> np.ndarray:
 def orders(seed: int, first_step: int, steps: int, *, batch_size: int, size: int) -> np.ndarray:
     """Return i64[S, B]: the rows of the S batches that begin at `first_step`."""
     if size < 1:
-        raise ValueError(f"a source of {size} rows cannot be shuffled; give it at least one row")
+        raise UserError(f"a source of {size} rows cannot be shuffled; give it at least one row")
     first, offset = divmod(first_step * batch_size, size)
     positions = np.arange(offset, offset + steps * batch_size, dtype=np.uint64)
     epochs, positions = np.divmod(positions, np.uint64(size))

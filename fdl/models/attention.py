@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.core import kernel_choice
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.kernels import flash_attention
 from fdl.models.layers import Dtype, length_mask
@@ -48,7 +49,7 @@ class Attention(nn.Module):
         """
         width = x.shape[-1]
         if width % self.heads:
-            raise ValueError(f"width {width} does not divide over {self.heads} heads; try {width - width % self.heads}")
+            raise UserError(f"width {width} does not divide over {self.heads} heads; try {width - width % self.heads}")
         split = (self.heads, width // self.heads)
         source = x if memory is None else memory
         query = nn.DenseGeneral(split, dtype=self.dtype, kernel_init=self.kernel_init, name="query")(x)

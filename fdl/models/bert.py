@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, TokenLogits
 from fdl.models.kernels.block_stack import apply_blocks
 from fdl.models.kernels.token_head import token_logits
@@ -59,7 +60,7 @@ class BERT(nn.Module):
         """
         time = inputs.shape[1]
         if time > self.context:
-            raise ValueError(f"{time} positions do not fit context {self.context}; set context={time}")
+            raise UserError(f"{time} positions do not fit context {self.context}; set context={time}")
         embed = functools.partial(nn.Embed, features=self.width, dtype=self.dtype, embedding_init=normal)
         x = embed(self.vocabulary, name="embed")(inputs)
         x = x + embed(self.types, name="types")(jnp.zeros((1, time), jnp.int32) if types is None else types)
@@ -163,7 +164,7 @@ def bert_variables(model: BERT, tensors: Mapping[str, np.ndarray]) -> dict[str, 
     tensors = {name.replace("LayerNorm.beta", "LayerNorm.bias"): tensor for name, tensor in renamed}
     heads, width = model.heads, model.width
     if f"encoder.layer.{model.depth}.output.dense.weight" in tensors:
-        raise ValueError(f"the weights have more than the model's {model.depth} blocks; choose a larger size")
+        raise UserError(f"the weights have more than the model's {model.depth} blocks; choose a larger size")
 
     def dense(name: str) -> dict[str, np.ndarray]:
         return {"kernel": tensors[f"{name}.weight"].T, "bias": tensors[f"{name}.bias"]}

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.layers import Activation, Conv, Dropout, Dtype, Normalisation, max_pool, normalise
 
@@ -28,9 +29,7 @@ class CNN(nn.Module):
         """Return f32[B, outputs] from `inputs: f32[B, ..., C]`, for an image f32[B, height, width, C]."""
         x = jnp.asarray(inputs)
         if x.ndim < 3:
-            raise ValueError(
-                f"inputs of shape {x.shape} have nothing to convolve over; give [B, ..., C], or use an MLP"
-            )
+            raise UserError(f"inputs of shape {x.shape} have nothing to convolve over; give [B, ..., C], or use an MLP")
         for channels in self.channels:
             x = Conv(channels, self.kernel, bias=self.norm == "none", dtype=self.dtype)(x)
             x = max_pool(self.activation(normalise(x, self.norm, weights=weights, train=train, dtype=self.dtype)))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.models.layers import Dtype
 from fdl.models.transformer import Transformer
 
@@ -52,7 +53,7 @@ def gpt2_variables(model: Transformer, tensors: Mapping[str, np.ndarray]) -> dic
     tensors = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
     width, heads = model.width, model.heads
     if f"h.{model.depth}.ln_1.weight" in tensors:
-        raise ValueError(f"the weights have more than the model's {model.depth} blocks; choose a larger size")
+        raise UserError(f"the weights have more than the model's {model.depth} blocks; choose a larger size")
 
     def dense(name: str) -> dict[str, np.ndarray]:
         return {"kernel": tensors[f"{name}.weight"], "bias": tensors[f"{name}.bias"]}

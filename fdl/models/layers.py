@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.core import data_axis
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.kernels import pool
 from fdl.models.kernels.convolution import convolve
@@ -35,7 +36,7 @@ class Dropout(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Return array[B, ...] of the shape of `x: array[B, ...]`, kept elements divided by `1 - rate`."""
         if isinstance(self.rate, int | float) and not 0 <= self.rate < 1:
-            raise ValueError(f"dropout {self.rate} is not a rate; give 0 or more and less than 1")
+            raise UserError(f"dropout {self.rate} is not a rate; give 0 or more and less than 1")
         if not train or self.rate == 0.0:
             return x
         keys = data_axis.row_keys(self.make_rng("dropout"), x.shape[0])
@@ -67,7 +68,7 @@ class BatchNorm(nn.Module):
         mean, var = running_mean.value, running_var.value
         if train:
             if math.prod(x.shape[:-1]) == 1 and not self.is_initializing() and not data_axis.mapped():
-                raise ValueError(
+                raise UserError(
                     f"batch norm of {list(x.shape)} has one value per channel, which it makes 0 whatever it is; give "
                     "more examples per (micro-)batch, or another norm"
                 )
@@ -115,7 +116,7 @@ def _moments(
 def stack(depth: int) -> range:
     """Return `range(depth)`, refusing a stack without layers."""
     if depth < 1:
-        raise ValueError(f"depth {depth} is not a number of layers; give 1 or more")
+        raise UserError(f"depth {depth} is not a number of layers; give 1 or more")
     return range(depth)
 
 
@@ -132,7 +133,7 @@ def normalise(
         result = nn.GroupNorm(num_groups=math.gcd(32, x.shape[-1]), dtype=dtype)(x)
         return result
     if kind != "none":
-        raise ValueError(f"norm {kind!r} is unknown; choose none, batch, layer or group")
+        raise UserError(f"norm {kind!r} is unknown; choose none, batch, layer or group")
     return x
 
 

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.layers import Activation, Dropout, Dtype, Normalisation, normalise
 
@@ -40,7 +41,7 @@ class MLP(nn.Module):
         x = jnp.reshape(inputs, (inputs.shape[0], -1))
         if categories is not None:
             if categories.shape[1] != len(self.categories):
-                raise ValueError(f"{categories.shape[1]} categorical columns, but categories={self.categories}")
+                raise UserError(f"{categories.shape[1]} categorical columns, but categories={self.categories}")
             columns = [
                 nn.Embed(size, min(50, (size + 1) // 2), dtype=self.dtype)(categories[:, i])
                 for i, size in enumerate(self.categories)

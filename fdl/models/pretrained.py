@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import PyTree
 
 
@@ -27,7 +28,7 @@ def published(
         try:
             return fill(initial, convert(read(file)), fresh=fresh)
         except KeyError as error:
-            raise ValueError(f"{file} has no tensor {error}: it is of another model or another size") from error
+            raise UserError(f"{file} has no tensor {error}: it is of another model or another size") from error
 
     load.contents = lambda: seen_at_once(Path(os.path.expanduser(file)))  # type: ignore[attr-defined]
     return load
@@ -51,11 +52,11 @@ def read(file: Path | str) -> dict[str, np.ndarray]:
 
     path = Path(os.path.expanduser(file))
     if not path.is_file():
-        raise ValueError(f"there is no file {file}; give the path of a .safetensors file")
+        raise UserError(f"there is no file {file}; give the path of a .safetensors file")
     try:
         return load_file(path)
     except (SafetensorError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is no safetensors file of floats that NumPy knows ({error}); convert it") from error
+        raise UserError(f"{file} is no safetensors file of floats that NumPy knows ({error}); convert it") from error
 
 
 def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> PyTree:
@@ -74,11 +75,11 @@ def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> 
         if any(f"{inside}/".startswith(f"{module}/") for module in fresh):
             return ours
         if name not in available:
-            raise ValueError(
+            raise UserError(
                 f"the weights have nothing for {name}; they are another model's, or it must be listed in `fresh`"
             )
         if available[name].shape != ours.shape:
-            raise ValueError(
+            raise UserError(
                 f"{name} is {list(available[name].shape)} in the weights and {list(ours.shape)} in the model"
             )
         result: jax.Array | np.ndarray = available[name].astype(ours.dtype)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.kernels.materialize import materialize
 from fdl.models.layers import BatchNorm, Conv, Dtype, max_pool
@@ -119,7 +120,7 @@ class Residual(nn.Module):
 def resnet(depth: int = 50, outputs: int = 1000, *, pre_activation: bool = False, dtype: Dtype | None = None) -> ResNet:
     """Make an ImageNet ResNet of a published depth: 18, 34, 50, 101 or 152."""
     if depth not in STAGES:
-        raise ValueError(f"ResNet has no depth {depth}; choose {', '.join(map(str, STAGES))}")
+        raise UserError(f"ResNet has no depth {depth}; choose {', '.join(map(str, STAGES))}")
     return ResNet(outputs, STAGES[depth], bottleneck=depth >= 50, pre_activation=pre_activation, dtype=dtype)
 
 
@@ -129,7 +130,7 @@ def cifar_resnet(
     """Make a CIFAR ResNet of a published depth, 6n + 2: 20, 32, 44, 56 or 110."""
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
-        raise ValueError(f"a small-image ResNet has 6n + 2 layers, not {depth}; try {max(1, blocks) * 6 + 2}")
+        raise UserError(f"a small-image ResNet has 6n + 2 layers, not {depth}; try {max(1, blocks) * 6 + 2}")
     return ResNet(
         outputs,
         (blocks,) * 3,
@@ -159,7 +160,7 @@ def resnet_variables(model: ResNet, tensors: Mapping[str, np.ndarray]) -> dict[s
     params["norm"], stats["norm"] = norm("bn1")
     for i, blocks in enumerate(model.stages, 1):
         if f"layer{i}.{blocks}.conv1.weight" in tensors:
-            raise ValueError(f"the weights have more than the model's {blocks} blocks in stage {i}; choose more depth")
+            raise UserError(f"the weights have more than the model's {blocks} blocks in stage {i}; choose more depth")
         for j in range(blocks):
             theirs, ours = f"layer{i}.{j}", f"stage{i}_{j}"
             params[ours], stats[ours] = {}, {}

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.core import data_axis, kernel_choice
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.kernels import embedding, lstm
 from fdl.models.layers import Dropout, Dtype, length_mask, stack
@@ -113,7 +114,7 @@ class Recurrence(nn.Module):
         decode: start from the carry in the collection "cache" instead, and store the last carry there.
         """
         if self.cell not in CELLS:
-            raise ValueError(f"cell {self.cell!r} is unknown; choose {', '.join(CELLS)}")
+            raise UserError(f"cell {self.cell!r} is unknown; choose {', '.join(CELLS)}")
         gates, num_carries, update = CELLS[self.cell]
         batch, time = x.shape[:2] if tokens is None else tokens.shape
         bias_init = _forget_bias if self.cell == "lstm" else _zeros

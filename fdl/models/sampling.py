@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, PyTree
 
 
@@ -67,11 +68,11 @@ class Sampling:
     def check(self) -> None:
         """Raise a ValueError where a number makes no sense."""
         if not self.temperature >= 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
+            raise UserError(
                 f"temperature {self.temperature} must be 0 or more and top_p {self.top_p} above 0 and at most 1"
             )
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k {self.top_k} leaves no token to choose from; give 1 or more, or leave it out")
+            raise UserError(f"top_k {self.top_k} leaves no token to choose from; give 1 or more, or leave it out")
 
 
 PLAIN = Sampling()

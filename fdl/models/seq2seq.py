@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.attention import Attention
 from fdl.models.layers import Dropout, Dtype, stack
@@ -36,7 +37,7 @@ def encoder_decoder(
         return Seq2SeqRNN(vocabulary, source_vocabulary, width, depth, dropout=dropout)
     if kind == "transformer":
         return Seq2SeqTransformer(vocabulary, source_vocabulary, width, depth, context=context, dropout=dropout)
-    raise ValueError(f"an encoder-decoder of kind {kind!r} is unknown; choose transformer or gru")
+    raise UserError(f"an encoder-decoder of kind {kind!r} is unknown; choose transformer or gru")
 
 
 class Seq2SeqRNN(nn.Module):
@@ -112,7 +113,7 @@ class Seq2SeqTransformer(nn.Module):
         """Return logits f32[B, T, V] of the token after each of `decoder_inputs`; the arguments are `Seq2SeqRNN`'s."""
         longest = max(sources.shape[1], decoder_inputs.shape[1])
         if longest > self.context:
-            raise ValueError(f"{longest} positions do not fit context {self.context}; set context={longest}")
+            raise UserError(f"{longest} positions do not fit context {self.context}; set context={longest}")
         embed = functools.partial(nn.Embed, features=self.width, dtype=self.dtype, embedding_init=normal)
         block = functools.partial(Block, self.heads, depth=self.depth, dropout=self.dropout, dtype=self.dtype)
         norm = functools.partial(nn.LayerNorm, epsilon=1e-5, dtype=self.dtype)

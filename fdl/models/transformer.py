@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.attention import Attention
 from fdl.models.kernels.block_stack import Remat, apply_blocks
@@ -70,11 +71,9 @@ class Transformer(nn.Module):
         """
         time = inputs.shape[1]
         if time > self.context:
-            raise ValueError(f"{time} positions do not fit context {self.context}; set context={time}")
+            raise UserError(f"{time} positions do not fit context {self.context}; set context={time}")
         if self.tied and self.outputs != self.vocabulary:
-            raise ValueError(
-                f"tied outputs are the vocabulary's {self.vocabulary}, not {self.outputs}; make them equal"
-            )
+            raise UserError(f"tied outputs are the vocabulary's {self.vocabulary}, not {self.outputs}; make them equal")
         offset = self._count(time) if decode else None
 
         # Embed tokens (or project features) and add the positions.

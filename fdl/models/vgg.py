@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array
 from fdl.models.layers import Conv, Dropout, Dtype, max_pool, normalise
 
@@ -31,7 +32,7 @@ class VGG(nn.Module):
     def __call__(self, inputs: Array, *, weights: Array | None = None, train: bool = False) -> jax.Array:
         """Return f32[B, outputs] from `inputs: f32[B, height, width, C]`, sides a multiple of 32, 224 in the paper."""
         if self.depth not in STAGES:
-            raise ValueError(f"VGG has no depth {self.depth}; choose {', '.join(map(str, STAGES))}")
+            raise UserError(f"VGG has no depth {self.depth}; choose {', '.join(map(str, STAGES))}")
         x = jnp.asarray(inputs)
         for channels, layers in zip(CHANNELS, STAGES[self.depth], strict=True):
             for _ in range(layers):

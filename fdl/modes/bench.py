@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from fdl.core import kernel_choice
+from fdl.core.errors import UserError
 from fdl.engine.placement import initial_state, make_executor, prepare
 from fdl.engine.program import Training, step_of, training
 from fdl.experiment import Experiment
@@ -176,7 +177,7 @@ def earlier(file: Path) -> dict[str, Any]:
     """Return the result of an earlier bench; raise a ValueError for any other file."""
     found = atomic_files.read_json(file)
     if not isinstance(found, dict) or not {"steps_per_second", "lowest", "highest"} <= found.keys():
-        raise ValueError(f"{file} holds no steps/s to compare with; give a JSON that --mode=bench wrote")
+        raise UserError(f"{file} holds no steps/s to compare with; give a JSON that --mode=bench wrote")
     return found
 
 

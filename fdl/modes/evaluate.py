@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from fdl.core.errors import UserError
 from fdl.core.types import TrainState
 from fdl.engine.placement import prepare
 from fdl.engine.program import Evaluation
@@ -66,12 +67,12 @@ def trained(
         saved = checkpoints.newest(like, log) if step is None else Saved(step, checkpoints.restore(step, like), {})
         checkpoint_state = shared(saved, like)
     if checkpoint_state is None:
-        raise ValueError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
+        raise UserError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
     return checkpoint_state.step, checkpoint_state.state
 
 
 def refuse_strangers(workdir: Path, identity: Mapping[str, Any], log: Callable[[str], None]) -> None:
     """Raise a ValueError if the folder holds no run or another one; log if the page was edited since."""
     if not (workdir / "experiment.json").exists():
-        raise ValueError(f"--workdir={workdir} holds no run; train first with the same command without --mode")
+        raise UserError(f"--workdir={workdir} holds no run; train first with the same command without --mode")
     run_folder.refuse_other(workdir, identity, log)

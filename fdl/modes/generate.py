@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from fdl.core import optimizer_state
+from fdl.core.errors import UserError
 from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.models.sampling import PLAIN, Sampling, write
@@ -33,13 +34,13 @@ def generate(
     """
     model, tokenizer = experiment.model, experiment.dataset.tokenizer
     if "decode" not in inspect.signature(type(model).__call__).parameters:
-        raise ValueError(f"{type(model).__name__} of {experiment.name} cannot generate; try pydoc_gpt or gpt2")
+        raise UserError(f"{type(model).__name__} of {experiment.name} cannot generate; try pydoc_gpt or gpt2")
     if tokenizer is None:
-        raise ValueError(f"dataset {experiment.dataset.name!r} has no tokenizer; try pydoc_gpt")
+        raise UserError(f"dataset {experiment.dataset.name!r} has no tokenizer; try pydoc_gpt")
     sampling.check()
     tokens = [int(token) for token in tokenizer.encode(prompt)]
     if not tokens:
-        raise ValueError("--prompt is empty; give the model a text to continue")
+        raise UserError("--prompt is empty; give the model a text to continue")
     prepare(experiment)  # refuse an unavailable accelerator before reading anything
     _, state = trained(experiment, local(workdir), checkpoint, log)
     variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}

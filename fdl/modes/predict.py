@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from fdl.core import steps
+from fdl.core.errors import UserError
 from fdl.data.dataset import LazySource, Source, Spec, columns
 from fdl.data.validate import check_values
 from fdl.engine import loader
@@ -50,10 +51,10 @@ def predict(
     """
     workdir = local(workdir)
     if input and split != "test":
-        raise ValueError(f"--split={split} and --input={input} both select examples; leave one of them out")
+        raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
     target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"
     if target.suffix not in WRITERS:
-        raise ValueError(f"--output={output} has no known format; end it in {' or '.join(WRITERS)}")
+        raise UserError(f"--output={output} has no known format; end it in {' or '.join(WRITERS)}")
     refuse_precious(target)
     executor = prepare(experiment)
     source = read(Path(input), experiment) if input else experiment.dataset.load(split)
@@ -89,25 +90,25 @@ def refuse_precious(target: Path) -> None:
             with target.open("rb") as file:
                 first = file.read(6)
         if first and not first.startswith((b'{"row"', b"row,")):
-            raise ValueError(f"--output={target} is there and holds no predictions; choose another file, or remove it")
+            raise UserError(f"--output={target} is there and holds no predictions; choose another file, or remove it")
 
 
 def read(file: Path, experiment: Experiment) -> Source | LazySource:
     """Return the examples of an .npy or .npz file; raise a ValueError if shapes differ from the dataset's inputs."""
     if not file.is_file() or file.suffix not in (".npy", ".npz"):
-        raise ValueError(f"--input={file} is no .npy or .npz file; save the inputs as one with numpy.save")
+        raise UserError(f"--input={file} is no .npy or .npz file; save the inputs as one with numpy.save")
     try:
         loaded = np.load(file, allow_pickle=False)
         inputs: Any = dict(loaded) if file.suffix == ".npz" else loaded
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--input={file} holds no arrays of numbers: {str(error).splitlines()[0]}") from None
+        raise UserError(f"--input={file} holds no arrays of numbers: {str(error).splitlines()[0]}") from None
     wanted = experiment.dataset.spec.inputs
     if isinstance(inputs, dict) and not isinstance(wanted, Mapping) and len(inputs) == 1:
         (inputs,) = inputs.values()
     seen = jax.tree.map(lambda x: x.shape[1:], inputs)
     shapes = jax.tree.map(lambda x: x.shape, wanted)
     if seen != shapes:
-        raise ValueError(
+        raise UserError(
             f"--input={file} holds examples of {seen}, {experiment.dataset.name} has {shapes}; give them that shape"
         )
     source = columns(jax.tree.map(lambda x, like: x.astype(like.dtype), inputs, wanted))

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fdl.core.errors import Fault
+from fdl.core.errors import Fault, UserError
 from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
 from fdl.runs.signals import run_child
@@ -53,7 +53,7 @@ def parse(text: str) -> dict[str, list[str]]:
     for word in text.split():
         flag, _, values = word.partition("=")
         if not flag or not all(values.split(",")):
-            raise ValueError(f"sweep {word!r} is not understood; write flag=value,value such as width=64,128")
+            raise UserError(f"sweep {word!r} is not understood; write flag=value,value such as width=64,128")
         reports[flag] = values.split(",")
     return reports
 

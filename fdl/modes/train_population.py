@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.steps import fuse
 from fdl.core.types import PyTree, Rows, Sums, Task, TrainState, add_up
 from fdl.data import Source
@@ -50,9 +51,9 @@ def train_population(
     """
     first, size = population.member(0), len(population)
     if processes.count() > 1:
-        raise ValueError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
+        raise UserError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
     if first.executor == "pmap" or first.mesh:
-        raise ValueError("a population is spread over devices by its members; leave out --executor=pmap and --mesh")
+        raise UserError("a population is spread over devices by its members; leave out --executor=pmap and --mesh")
     devices = find(first.accelerator)[: 1 if first.executor == "jit" else None]
     executor = executors.members(devices[: math.gcd(size, len(devices))])
     check(first, 1)
@@ -140,7 +141,7 @@ def refuse_other_data(population: Population, arrays: PyTree) -> None:
         lambda a, b: a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), arrays, others
     )
     if not all(jax.tree.leaves(same)):
-        raise ValueError(
+        raise UserError(
             f"members share their data, and {' or '.join(population.values)} changes it; --sweep varies anything"
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from fdl.core.differences import differences, first_few
-from fdl.core.errors import OutOfMemory
+from fdl.core.errors import OutOfMemory, UserError
 from fdl.core.types import PyTree, Step, Sums, TrainState
 from fdl.parallel import memory
 from fdl.parallel.executors import Executor
@@ -45,7 +45,7 @@ class Call:
             differing = changed(self.shapes[steps], shapes({"state": state, "chunk": chunk}))
             if not differing:
                 raise
-            raise ValueError(f"the program would have to be recompiled: {differing}") from error
+            raise UserError(f"the program would have to be recompiled: {differing}") from error
 
     def _check_memory(self, compiled: Any) -> None:
         """Raise OutOfMemory if the program needs more than is free: on the CPU the kernel would kill the process."""

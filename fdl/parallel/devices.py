@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 import jax
 
+from fdl.core.errors import UserError
+
 Accelerator = Literal["any", "cpu", "gpu", "tpu"]
 GOOGLE = "0x1ae0"  # PCI vendor id
 
@@ -15,11 +17,11 @@ GOOGLE = "0x1ae0"  # PCI vendor id
 def find(accelerator: Accelerator = "any") -> list[jax.Device]:
     """Return the devices of this kind; "any" is JAX's default. Raise a ValueError if there are none."""
     if accelerator not in get_args(Accelerator):
-        raise ValueError(f"accelerator {accelerator!r} is not one of {', '.join(get_args(Accelerator))}")
+        raise UserError(f"accelerator {accelerator!r} is not one of {', '.join(get_args(Accelerator))}")
     try:
         return jax.devices(None if accelerator == "any" else accelerator)
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             f"accelerator {accelerator!r} is not available: jax sees {seen()} ({str(error).splitlines()[0]}); "
             f"{remedy(accelerator)}"
         ) from None

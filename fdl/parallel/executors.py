@@ -22,6 +22,7 @@ from jax.sharding import PartitionSpec as P
 
 from fdl.core import data_axis, kernel_choice
 from fdl.core.data_axis import DATA
+from fdl.core.errors import UserError
 from fdl.core.types import PyTree, Step, TrainState
 from fdl.parallel.sharding import FSDP, MODEL, logical_axes, partition_spec, put_global
 
@@ -114,7 +115,7 @@ def refuse_debug_modes() -> None:
     """Raise a ValueError where JAX is told to debug in a way that programs compiled ahead of time cannot follow."""
     for name, instead in DEBUG_MODES.items():
         if getattr(jax.config, name):
-            raise ValueError(
+            raise UserError(
                 f"{name.upper()} is set, and steps are programs compiled ahead of time; unset it: {instead}"
             )
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from fdl.core import kernel_choice
+from fdl.core.errors import UserError
 from fdl.parallel import compile_cache, memory
 
 
@@ -21,7 +22,7 @@ def prepare_jax(settings: Mapping[str, Any], distributed: Mapping[str, Any] | No
         os.environ[kernel_choice.VARIABLE] = kernels
     if fake_devices:
         if accelerator not in (None, "any", "cpu"):
-            raise ValueError(f"--fake_devices={fake_devices} are CPU devices; leave out --accelerator={accelerator}")
+            raise UserError(f"--fake_devices={fake_devices} are CPU devices; leave out --accelerator={accelerator}")
         os.environ["XLA_FLAGS"] = (
             f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={fake_devices}"
         )
@@ -47,7 +48,7 @@ def import_jax() -> None:
     try:
         import jax  # noqa: F401
     except ValueError as error:
-        raise ValueError(f"JAX does not start: {error}; unset or mend that variable of the environment") from None
+        raise UserError(f"JAX does not start: {error}; unset or mend that variable of the environment") from None
 
 
 def hush() -> None:

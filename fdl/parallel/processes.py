@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from fdl.core.errors import Fault
+from fdl.core.errors import Fault, UserError
 from fdl.core.types import PyTree
 from fdl.parallel import heartbeat
 
@@ -38,9 +38,9 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
     given = {"coordinator": coordinator, "processes": count, "process": index}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if 0 < len(missing) < len(given):
-        raise ValueError(f"--distributed lacks {' and '.join(missing)}; give --coordinator, --processes and --process")
+        raise UserError(f"--distributed lacks {' and '.join(missing)}; give --coordinator, --processes and --process")
     if coordinator is not None and not re.fullmatch(r".+:[0-9]+", coordinator):
-        raise ValueError(f"--coordinator={coordinator} is not host:port; write it as 10.0.0.1:9911")
+        raise UserError(f"--coordinator={coordinator} is not host:port; write it as 10.0.0.1:9911")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     failed: list[Exception] = []
 
@@ -57,7 +57,7 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
     joining.start()
     joining.join()
     if failed and isinstance(failed[0], ValueError):
-        raise ValueError(
+        raise UserError(
             f"--distributed finds no cluster here ({str(failed[0]).splitlines()[0]}); "
             "give --coordinator=host:port, --processes and --process"
         )
@@ -112,7 +112,7 @@ def on_first_process(action: Callable[[], Any]) -> Any:
     buffer[: len(text)] = text[: len(buffer)]
     response = json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(buffer))))
     if "error" in response:
-        raise ValueError(response["error"])
+        raise UserError(response["error"])
     return response["result"]
 
 

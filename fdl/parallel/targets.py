@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fdl.core.errors import UserError
+
 # Read when JAX and libtpu are loaded: there is no TPU, and no cloud to ask about one.
 TPU_ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
@@ -119,7 +121,7 @@ def devices(name: str) -> Sequence[Any]:
             )
     except (RuntimeError, NotImplementedError, ImportError, KeyError) as error:
         install = "libtpu (fdl's extra tpu)" if target.platform == "tpu" else "jax[cuda12]"
-        raise ValueError(
+        raise UserError(
             f"--chip={name} needs the compiler of that chip, without the chip: install {install} "
             f"({' '.join(str(error).split())[:120]})"
         ) from None

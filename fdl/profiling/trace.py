@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from fdl.core.errors import UserError
+
 SCAFFOLD = ("jit(fused)", "while", "body", "closed_call")  # scopes that enclose every step
 
 
@@ -53,9 +55,7 @@ def refuse_profilers() -> None:
 
     state = getattr(profiler, "_profile_state", None)
     if sys.getprofile() or sys.gettrace() or getattr(state, "profile_session", None) is not None:
-        raise ValueError(
-            "a profiler is running and would be timed as well; stop it, or use --profile after the windows"
-        )
+        raise UserError("a profiler is running and would be timed as well; stop it, or use --profile after the windows")
 
 
 def top_ops(run: Callable[[], Any], folder: Path, most: int = 20) -> dict[str, float]:

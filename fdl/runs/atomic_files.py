@@ -11,6 +11,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, TextIO
 
+from fdl.core.errors import UserError
+
 
 def write_text(file: Path, text: str) -> None:
     """Write a file atomically and durably: readers see the old or the new content, also after power loss."""
@@ -114,4 +116,4 @@ def read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is damaged ({error})") from None
+        raise UserError(f"{file} is damaged ({error})") from None

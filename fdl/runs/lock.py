@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fdl.core.errors import Fault
+from fdl.core.errors import Fault, UserError
 
 NAME = ".lock"
 BEAT, SILENCE = 1.0, 5.0  # seconds between heartbeats, and until an owner without one counts as dead
@@ -94,14 +94,14 @@ def _opened(folder: Path) -> int:
         handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise ValueError(f"{folder / NAME} is no plain file; remove it")
+            raise UserError(f"{folder / NAME} is no plain file; remove it")
         return handle
     except UnicodeEncodeError:
-        raise ValueError(f"--workdir={folder.absolute()} is not UTF-8; choose a folder whose whole path is") from None
+        raise UserError(f"--workdir={folder.absolute()} is not UTF-8; choose a folder whose whole path is") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
-        raise ValueError(f"--workdir={folder} cannot be written to ({error.strerror}); choose another folder") from None
+        raise UserError(f"--workdir={folder} cannot be written to ({error.strerror}); choose another folder") from None
 
 
 def _locked(folder: Path, handle: int, patience: float) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdl.core.differences import THERE_AND_HERE, differences, first_few, shown
+from fdl.core.errors import UserError
 from fdl.pages import CODE, IMPORTS, PARTS, UNDESCRIBED
 from fdl.runs.atomic_files import finite, read_json, write_json
 from fdl.runs.provenance import environment
@@ -33,7 +34,7 @@ def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) ->
 def local(path: Path | str, flag: str = "workdir") -> Path:
     """Return a local path; raise a ValueError for a URL such as gs://…, which would create a folder of that name."""
     if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
-        raise ValueError(
+        raise UserError(
             f"--{flag}={path} is an address ({found[0][:-1]}), and fdl works in folders; give one, or mount the address"
         )
     return Path(path)
@@ -44,7 +45,7 @@ def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:
     if os.path.exists(path / "experiment.json"):  # False too of a name that is too long, which the lock refuses
         refuse_other(path, identity)
     elif os.path.exists(path) and (not path.is_dir() or any(not x.name.startswith(".") for x in path.iterdir())):
-        raise ValueError(f"--workdir={path} is not empty and holds no run; choose an empty or new folder")
+        raise UserError(f"--workdir={path} is not empty and holds no run; choose an empty or new folder")
 
 
 def claim(
@@ -95,7 +96,7 @@ def read_report(file: Path) -> dict[str, Any]:
     metrics = report.get("metrics") if isinstance(report, dict) else None
     splits = metrics.values() if isinstance(metrics, dict) else [None]
     if not all(isinstance(values, dict) for values in splits) or not isinstance(report.get("step"), int):
-        raise ValueError(f"{file} is damaged (no step, or no metrics of splits)")
+        raise UserError(f"{file} is damaged (no step, or no metrics of splits)")
     return report
 
 
@@ -107,21 +108,19 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
     for file in path.iterdir():
         if file.is_symlink() or not (file.is_file() or file.is_dir()):  # reading a pipe would block forever
             kind = "link" if file.is_symlink() else "pipe or a device"
-            raise ValueError(
-                f"{file} is a {kind}, and a run writes to its own folder alone; put a file or folder there"
-            )
+            raise UserError(f"{file} is a {kind}, and a run writes to its own folder alone; put a file or folder there")
     try:
         recorded = read_json(path / "experiment.json")["identity"]
         if not isinstance(recorded, dict):
             raise TypeError("no identity")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
         ) from None
     current = finite(json.loads(json.dumps(dict(identity))), str)
     recorded = finite({RENAMED.get(key, key): value for key, value in recorded.items()}, str)
     if PARTS not in recorded and not log and current.get(CODE, "unknown") == "":
-        raise ValueError(
+        raise UserError(
             f"--workdir={path} is of fdl 0.1, whose folders do not say with which model, data and optimizer they were "
             "trained where no page says so; choose another folder, or evaluate it"
         )
@@ -133,7 +132,7 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
     for name in undescribed(recorded) | undescribed(current):
         reason = (undescribed(current) or undescribed(recorded)).get(name, "it was not described when that run began")
         if not log:
-            raise ValueError(
+            raise UserError(
                 f"--workdir={path} may hold another run: its {name} cannot be told apart: {reason}; "
                 "or choose another folder"
             )
@@ -141,7 +140,7 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         recorded[PARTS] = {**recorded[PARTS], name: current[PARTS].get(name)}
         current[PARTS].setdefault(name, None)
     if differing := differences(_flat(recorded), _flat(current), THERE_AND_HERE):
-        raise ValueError(f"--workdir={path} holds another run: {first_few(differing)}; choose another folder")
+        raise UserError(f"--workdir={path} holds another run: {first_few(differing)}; choose another folder")
 
 
 def undescribed(identity: Mapping[str, Any]) -> dict[str, str]:

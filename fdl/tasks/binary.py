@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task, Unreduced
 from fdl.tasks.counts import counts, tally
 from fdl.tasks.sums import mean, outside, ratio, sigmoid_cross_entropy, weigh
@@ -21,9 +22,7 @@ def binary() -> Task:
 
     def sums(outputs: Array, batch: Batch) -> Sums:
         if outputs.shape not in ((len(outputs),), (len(outputs), 1)):
-            raise ValueError(
-                f"binary() wants logits [B] or [B, 1], the model gives {outputs.shape}; give it one output"
-            )
+            raise UserError(f"binary() wants logits [B] or [B, 1], the model gives {outputs.shape}; give it one output")
         logits = outputs.reshape(-1).astype(jnp.float32)
         targets = batch.targets.reshape(-1)
         labels, predicted = (targets > 0.5).astype(jnp.int32), (logits > 0).astype(jnp.int32)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task
 from fdl.tasks.counts import counts, tally
 from fdl.tasks.sums import cross_entropy, macro_f1, mean, outside, spread, weigh
@@ -28,7 +29,7 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
     100 add the confusion matrix (rows: target, columns: predicted).
     """
     if isinstance(smoothing, int | float) and not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing {smoothing} is out of range; give 0 or more and less than 1")
+        raise UserError(f"smoothing {smoothing} is out of range; give 0 or more and less than 1")
 
     def check(targets: PyTree) -> tuple[int, str] | None:
         if np.asarray(targets).dtype.kind == "f":  # class probabilities
@@ -56,7 +57,7 @@ def classification_sums(outputs: Array, batch: Batch, *, classes: int, smoothing
     soft = batch.targets.ndim == outputs.ndim
     shape = batch.targets.shape[:-1] if soft else batch.targets.shape
     if outputs.shape != (*shape, classes):
-        raise ValueError(f"classify({classes}) wants logits {(*shape, classes)}, the model gives {outputs.shape}")
+        raise UserError(f"classify({classes}) wants logits {(*shape, classes)}, the model gives {outputs.shape}")
     logits = outputs.reshape(-1, classes).astype(jnp.float32)
     weights = spread(batch.weights, shape).reshape(-1)
     if soft:

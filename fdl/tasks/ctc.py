@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.sums import mean, no_token, weigh
 
@@ -24,9 +25,7 @@ def ctc() -> Task:
 
     def sums(outputs: Array, batch: Batch) -> Sums:
         if outputs.ndim != 3:
-            raise ValueError(
-                f"ctc() wants logits [B, T, V], the model gives {outputs.shape}; set return_sequences=True"
-            )
+            raise UserError(f"ctc() wants logits [B, T, V], the model gives {outputs.shape}; set return_sequences=True")
         logits, labels = outputs.astype(jnp.float32), batch.targets
         possible = frames_needed(labels) <= logits.shape[1]
         loss = optax.ctc_loss(logits, jnp.zeros(logits.shape[:2]), labels, (labels == 0).astype(jnp.float32))

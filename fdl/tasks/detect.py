@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task, Unreduced
 from fdl.tasks.boxes import area, giou, greedy_match, iou, nms
 from fdl.tasks.counts import counts, tally
@@ -37,7 +38,7 @@ def detect(classes: int, rows: int, *, most: int = 20, radius: float = 1.5) -> T
 
     def sums(outputs: Mapping[str, Array], batch: Batch) -> Sums:
         if outputs["class"].shape[-1] != classes:
-            raise ValueError(f"detect({classes}) and a model of {outputs['class'].shape[-1]} classes; make them equal")
+            raise UserError(f"detect({classes}) and a model of {outputs['class'].shape[-1]} classes; make them equal")
         boxes, labels = batch.targets["box"], batch.targets["label"]
         present = area(boxes) > 0
         top = detections(outputs, most)

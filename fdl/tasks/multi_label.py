@@ -6,6 +6,7 @@ Shape legend: B batch, K labels.
 import jax
 import jax.numpy as jnp
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.counts import class_counts, counts
 from fdl.tasks.sums import macro_f1, mean, outside, ratio, sigmoid_cross_entropy, weigh
@@ -20,7 +21,7 @@ def multi_label(labels: int) -> Task:
 
     def sums(outputs: Array, batch: Batch) -> Sums:
         if outputs.shape != (len(outputs), labels):
-            raise ValueError(f"multi_label({labels}) wants logits [B, {labels}], the model gives {outputs.shape}")
+            raise UserError(f"multi_label({labels}) wants logits [B, {labels}], the model gives {outputs.shape}")
         logits = outputs.astype(jnp.float32)
         truth, predicted = batch.targets > 0.5, logits > 0
         loss = sigmoid_cross_entropy(logits, truth.astype(jnp.float32))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task, Unreduced
 from fdl.tasks.sums import mean, ratio, spread, weigh
 
@@ -28,7 +29,7 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
     def sums(outputs: Array, batch: Batch) -> Sums:
         size = len(outputs)
         if outputs.size != batch.targets.size:
-            raise ValueError(f"regress() wants one output per target, has {outputs.shape} for {batch.targets.shape}")
+            raise UserError(f"regress() wants one output per target, has {outputs.shape} for {batch.targets.shape}")
         outputs = outputs.reshape(size, -1).astype(jnp.float32)
         unit, middle = each(scale, outputs), each(center, outputs)
         targets = (batch.targets.reshape(size, -1).astype(jnp.float32) - middle) / unit

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, PyTree, Sum, TokenLogits
 from fdl.tasks.counts import counts
 from fdl.tasks.token_cross_entropy import token_cross_entropy
@@ -21,7 +22,7 @@ def spread(weights: Array, shape: tuple[int, ...]) -> Array:
     """Broadcast weights f32[B] or f32[B, T] over their missing trailing dimensions to `shape`."""
     weights = jnp.asarray(weights, jnp.float32)
     if weights.shape != shape[: weights.ndim]:
-        raise ValueError(f"weights {weights.shape} do not fit {shape}; give one weight per row or per element")
+        raise UserError(f"weights {weights.shape} do not fit {shape}; give one weight per row or per element")
     return jnp.broadcast_to(weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim)), shape)
 
 
@@ -63,7 +64,7 @@ def token_sums(outputs: Array | TokenLogits, batch: Batch) -> dict[str, Sum]:
         loss, right = token_cross_entropy(outputs, targets, weights)
         return {"loss": Sum(loss, jnp.sum(weights)), "correct": weigh(right, weights)}
     if outputs.shape[:-1] != targets.shape:
-        raise ValueError(
+        raise UserError(
             f"a token task wants logits for each of the targets {targets.shape}, the model gives {outputs.shape};"
             " set return_sequences=True"
         )

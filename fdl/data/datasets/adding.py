@@ -5,6 +5,7 @@ from functools import cache
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, Source, Spec, columns
 
 SIZES = {"train": 20_000, "validation": 500, "test": 2_000}
@@ -17,7 +18,7 @@ def adding(length: int = 100, *, seed: int = 0) -> Dataset:
     0.408.
     """
     if length < 2:
-        raise ValueError(f"length {length} cannot hold two marks; give 2 or more")
+        raise UserError(f"length {length} cannot hold two marks; give 2 or more")
 
     @cache
     def load(split: str) -> Source:

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.records import Field, Records
 from fdl.data.split import pick
 
@@ -19,7 +20,7 @@ def addition(digits: int = 3, *, aligned: bool = True, sizes: Mapping[str, int] 
     No sum is in two splits, nor twice in one, but 385+047 may be where 047+385 is not.
     """
     if not 2 <= digits <= 9 or 100**digits < 2 * sum(sizes.values()):
-        raise ValueError(f"digits {digits} has not twice the {sum(sizes.values())} sums wanted; give 3 to 9")
+        raise UserError(f"digits {digits} has not twice the {sum(sizes.values())} sums wanted; give 3 to 9")
 
     @cache
     def rows() -> dict[str, dict[str, list[str]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.dataset import Source, columns
 from fdl.data.modalities.standardise import standardisation
 from fdl.data.split import pick, split_rows
@@ -33,7 +34,7 @@ def package_file(package: str, *parts: str, distribution: str = "") -> Path:
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         name = distribution or package
-        raise ValueError(f"{parts[-1]} is part of {name}, which is not installed; run: pip install {name}")
+        raise UserError(f"{parts[-1]} is part of {name}, which is not installed; run: pip install {name}")
     return Path(found.origin).parent.joinpath(*parts)
 
 

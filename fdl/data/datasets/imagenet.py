@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 
+from fdl.core.errors import UserError
 from fdl.core.types import Batch
 from fdl.data.augment import augment_images
 from fdl.data.dataset import Dataset
@@ -26,7 +27,7 @@ def imagenet(dataset: str = "", *, size: int = 224, seed: int = 0) -> Dataset:
         return synthetic((size, size, 3), classes=1000, size=512, seed=seed)
     data = images(find(dataset), size=size).augmented(augment_images(shift=0.125, flip=True))
     if data.transform is None or data.spec.inputs.shape[-1] != 3:
-        raise ValueError(f"{dataset} holds no colour images of bytes; try the page `image`")
+        raise UserError(f"{dataset} holds no colour images of bytes; try the page `image`")
     return replace(data, transform=standardise)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.records import Field, Records
 from fdl.data.tokenizer import Tokenizer, fit_tokens, with_bos
 
@@ -34,7 +35,7 @@ def library_lines(labels: float = 1.0, *, seed: int = 0) -> Records:
     labels: the share of the training lines whose package is known; the seed draws them and the rest is left out.
     """
     if not 0 < labels <= 1:
-        raise ValueError(f"labels {labels} is no share of the training lines; give more than 0 and at most 1")
+        raise UserError(f"labels {labels} is no share of the training lines; give more than 0 and at most 1")
     label = Field(kind="label", dtype=np.dtype(np.int32), classes=len(PACKAGES), names=PACKAGES)
     columns: dict[str, dict[str, list[Any]]] = {
         split: {"line": [line for line, _ in rows], "package": [package for _, package in rows]}

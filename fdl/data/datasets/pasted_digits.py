@@ -9,6 +9,7 @@ from functools import cache
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import SPLITS
 from fdl.data.dataset import Dataset, Source, Spec, columns
 from fdl.data.datasets.digits import digits
@@ -26,7 +27,7 @@ def pasted_digits(*, side: int = 48, most: int = 4, sizes: Mapping[str, int] = S
     share no pixel. A split is pasted from the digits of that split alone, so those of the test were never seen.
     """
     if side < 36 or most < 1:
-        raise ValueError(f"side {side} and most {most} do not fit; give a side of 36 or more and most of 1 or more")
+        raise UserError(f"side {side} and most {most} do not fit; give a side of 36 or more and most of 1 or more")
 
     @cache
     def load(split: str) -> Source:

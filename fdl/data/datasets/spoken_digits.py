@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import SPLITS, Array, Batch
 from fdl.data.dataset import Augment, Dataset, Source, Spec, columns
 from fdl.data.datasets.voices import RATE, Utterance, speak
@@ -55,7 +56,7 @@ def spoken_digits(
     a seed, pitches and speeds more widely for training; no speaker is in two splits.
     """
     if not 2 <= most <= 8:
-        raise ValueError(f"most {most} is no count of words to be said; give 2 to 8")
+        raise UserError(f"most {most} is no count of words to be said; give 2 to 8")
     seconds = 0.55 * most + 0.6
 
     @cache

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fdl.core.errors import UserError
+
 RATE = 11025  # samples per second, half of the synthesiser's own
 
 
@@ -31,14 +33,14 @@ class Utterance(NamedTuple):
 def speak(utterances: Sequence[Utterance]) -> list[np.ndarray]:
     """Return i16[T] of each utterance at RATE samples per second; the same list sounds the same again."""
     if importlib.util.find_spec("espeakng_loader") is None:
-        raise ValueError("the voices are of espeakng-loader, which is not installed; run: pip install espeakng-loader")
+        raise UserError("the voices are of espeakng-loader, which is not installed; run: pip install espeakng-loader")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "said.npz"
         command = [sys.executable, __file__, str(file)]
         done = subprocess.run(command, input=json.dumps(utterances), text=True, capture_output=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise ValueError(f"eSpeak NG cannot speak here ({reason}); install another espeakng-loader")
+            raise UserError(f"eSpeak NG cannot speak here ({reason}); install another espeakng-loader")
         with np.load(file) as said:
             return np.split(said["waves"], said["ends"][:-1])
 

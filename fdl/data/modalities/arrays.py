@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import PyTree
 from fdl.data.dataset import Dataset, Source, columns, dataset_of, shape_of
 from fdl.data.fingerprint import array_digest
@@ -38,7 +39,7 @@ def arrays(
         if isinstance(held, tuple):
             given[split] = held
         elif not 0 < held < 1:
-            raise ValueError(f"{split} is {held}; give a share between 0 and 1, or (x, y)")
+            raise UserError(f"{split} is {held}; give a share between 0 and 1, or (x, y)")
         else:
             shares[split] = float(held)
     inputs = {split: jax.tree.map(np.asarray, part) for split, (part, _) in given.items()}
@@ -46,11 +47,11 @@ def arrays(
     for split, part in inputs.items():
         lengths = {len(leaf) for leaf in jax.tree.leaves(part)} | {len(targets[split])}
         if len(lengths) != 1:
-            raise ValueError(
+            raise UserError(
                 f"{name} split {split!r}: x and y have {sorted(lengths)} rows; give the same number of each"
             )
         if any(leaf.dtype.kind not in "biuf" for leaf in jax.tree.leaves(part)):
-            raise ValueError(f"{name}: x holds no numbers throughout; give mixed columns as fdl.data.table(dataframe)")
+            raise UserError(f"{name}: x holds no numbers throughout; give mixed columns as fdl.data.table(dataframe)")
 
     def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
         values: Mapping[str, Any] = {"y": targets[split][indices], "row": indices}

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.integers import ceil_div
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, dataset_of
@@ -70,7 +71,7 @@ def fit_sounds(records: Records, column: str, rate: int, seconds: float) -> tupl
     """Return how sounds become inputs, and the records with what is to be said; rate, seconds: as `sounds` has."""
     field = records.fields[column]
     if len(field.shape) != 1:
-        raise ValueError(f"column {column!r} of {records.name} has shape {field.shape}; sounds of one channel are read")
+        raise UserError(f"column {column!r} of {records.name} has shape {field.shape}; sounds of one channel are read")
     declared, given = field.rate or rate or 16000, rate
     rate = rate or declared
     if not field.rate and not given:

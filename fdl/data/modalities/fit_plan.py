@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.modalities.plan import PARTS, ColumnPlan, Plan, brief, date_part, named, numeric
 from fdl.data.readers.tables.cells import Texts, Words
 from fdl.data.records import Column, Field, Kind, Records
@@ -50,7 +51,7 @@ def fit_plan(
         out = [f"{column.name} ({column.why})" for column in columns if column.role == "left out"]
         shown = ", ".join(out[:3]) + ", …" * (len(out) > 3)
         why = f": {shown} left out" if out else ""
-        raise ValueError(f"{records.name} has no column to learn from besides {target}{why}; name some with --inputs")
+        raise UserError(f"{records.name} has no column to learn from besides {target}{why}; name some with --inputs")
     return plan
 
 
@@ -67,7 +68,7 @@ def candidates(records: Records, inputs: Sequence[str], target: str) -> list[str
     usable = {name: what for name, what in others.items() if not what.left_out} or others
     for what in usable.values():
         if what.refusal:
-            raise ValueError(what.refusal)
+            raise UserError(what.refusal)
     return list(usable)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
@@ -77,9 +78,9 @@ def images(
 def in_memory(pictures: Any, labels: Any) -> Records:
     """Return the records of an array of pictures and their labels, with the columns `image` and `label`."""
     if labels is None or np.ndim(labels) == 0:
-        raise ValueError("images of an array need their labels; give images(arrays, labels)")
+        raise UserError("images of an array need their labels; give images(arrays, labels)")
     try:
         given = {"image": np.asarray(pictures), "label": np.asarray(labels)}
     except ValueError:  # arrays of several shapes
-        raise ValueError("images have several shapes; give all one, or a folder of files for each class") from None
+        raise UserError("images have several shapes; give all one, or a folder of files for each class") from None
     return array_records("images", given, page="image", digest=cache(lambda: array_digest(given.values())))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.pixels import fitted_image, picture
 from fdl.data.readers.clips import Clip
 from fdl.data.readers.media import Item
@@ -64,10 +65,10 @@ class AudioPlan:
         for i, (wave, each) in enumerate(zip(waves, values, strict=True)):
             samples = np.asarray(each)
             if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-                raise ValueError(f"{at(i)}: {self.column} is not finite; leave such examples out")
+                raise UserError(f"{at(i)}: {self.column} is not finite; leave such examples out")
             if samples.dtype.kind in "iu" and len(samples) and (samples.max() >= 2**15 or samples.min() < -(2**15)):
                 loud = samples.max() if samples.max() >= 2**15 else samples.min()
-                raise ValueError(f"{at(i)}: {self.column} is {loud}, which does not fit 16 bits; scale it")
+                raise UserError(f"{at(i)}: {self.column} is {loud}, which does not fit 16 bits; scale it")
             samples = as_dtype(resampled(samples, self.declared, self.rate), wave.dtype)
             wave[: len(samples)] = samples[: self.length]
         return waves
@@ -91,7 +92,7 @@ class VideoPlan:
         films = []
         for i, film in enumerate(values):
             if not len(film):
-                raise ValueError(f"{at(i)}: {self.column} has no frames; leave such examples out")
+                raise UserError(f"{at(i)}: {self.column} has no frames; leave such examples out")
             chosen = np.linspace(0, len(film) - 1, self.frames).round().astype(int)
             films.append(np.stack([fitted_image(shot, self.shape, at(i)) for shot in taken(film, chosen)]))
         return np.stack(films)

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
 from fdl.data.modalities.series_rows import Gaps, Rows, series_rows, time_column, whole
 from fdl.data.modalities.standardise import standardisation
@@ -61,7 +62,7 @@ def series(
     """
     length, horizon, season = windows.length, windows.horizon, windows.season
     if min(length, horizon, season) < 1:
-        raise ValueError(f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each")
+        raise UserError(f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each")
     if is_windowed(records, target):
         return windowed(records, season=season)
     goal = records.choose(target, "target", ("number",), besides=tuple(filter(None, (time, group))))
@@ -69,7 +70,7 @@ def series(
     for name in used:
         records.choose(name, "inputs", ("number",))
         if records.fields[name].suspect:
-            raise ValueError(records.fields[name].suspect)
+            raise UserError(records.fields[name].suspect)
     time = time_column(records, time, used, group)
     table = np.stack([np.asarray(whole(records, name), np.float64) for name in used], axis=1)
     rows = series_rows(records, time=time, group=group, gaps=gaps, keep=np.ones(len(table), bool))
@@ -145,7 +146,7 @@ def _filled(table: np.ndarray, rows: Rows, name: str, used: list[str]) -> tuple[
     if leading.any():
         notes.append(f"{int(leading.sum())} rows are left out: nothing is known before them")
     if leading.all():
-        raise ValueError(f"{name} has no row in which all of {', '.join(used)} are known; give other columns")
+        raise UserError(f"{name} has no row in which all of {', '.join(used)} are known; give other columns")
     filled[leading] = np.nan
     return filled, present[:, 0] & ~leading, notes
 
@@ -188,7 +189,7 @@ def _refuse_few(
         ways = f"try --length={max(1, longest // 10)}"
         if len(rows.segments) > len(set(rows.groups.tolist())):
             ways += ", or --gaps=join"
-        raise ValueError(
+        raise UserError(
             f"{records.name} has {len(rows.order)} places, the most in one go {longest}: too few for length {length}, "
             f"season {season} and horizon {horizon} in {' and '.join(empty)}; {ways}"
         )

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.modalities.plan import named
 from fdl.data.records import Column, Field, Records, is_missing
 
@@ -44,7 +45,7 @@ def time_column(records: Records, time: str, used: Sequence[str], group: str) ->
         return records.choose(time, "time", ("date", "number"), besides=(*used, *([group] if group else [])))
     dates = [name for name, field in records.fields.items() if field.kind == "date" and name not in used]
     if len(dates) > 1:
-        raise ValueError(f"{records.name} has several columns of dates: {', '.join(dates)}; name one with --time")
+        raise UserError(f"{records.name} has several columns of dates: {', '.join(dates)}; name one with --time")
     if not dates:
         return ""
     return records.choose(dates[0], "time", ("date",))
@@ -105,7 +106,7 @@ def _groups(records: Records, group: str, rows: np.ndarray) -> tuple[np.ndarray,
     )
     if (codes[rows] < 0).any():
         row = int(rows[np.argmax(codes[rows] < 0)])
-        raise ValueError(f"{_at(records, row)}: {group} is missing; fill it in, or leave such rows out")
+        raise UserError(f"{_at(records, row)}: {group} is missing; fill it in, or leave such rows out")
     return codes[rows], tuple(names)
 
 
@@ -153,7 +154,7 @@ def _refuse_missing(records: Records, time: str, times: np.ndarray) -> None:
     gone = is_missing(times)
     if gone.any():
         where = _at(records, int(np.argmax(gone)))
-        raise ValueError(f"{where}: {time} is missing ({int(gone.sum())} rows); fill it in, or leave such rows out")
+        raise UserError(f"{where}: {time} is missing ({int(gone.sum())} rows); fill it in, or leave such rows out")
 
 
 def _refuse_repeated(
@@ -165,7 +166,7 @@ def _refuse_repeated(
     first, second = int(rows[twice[0]]), int(rows[twice[0] + 1])
     fits = [name for name in records.fields if name not in (time, group) and _tells_apart(records, name, times, rows)]
     way = f"give --group={fits[0]}" if fits else "name the column that tells them apart with --group"
-    raise ValueError(
+    raise UserError(
         f"{_at(records, second)}: {time} is {_shown(times[twice[0]])}, as in {_at(records, first)} ({len(twice)} times "
         f"in all); if the file holds several series, {way}, else keep one row for each time"
     )

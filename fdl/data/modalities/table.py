@@ -13,6 +13,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, Source, columns, dataset_of
 from fdl.data.decoded_cache import stored
@@ -125,4 +126,4 @@ def refuse_infinite(records: Records, plan: Plan, rows: Mapping[str, Column], sp
         if len(wrong):
             row, place = wrong[0]
             where = f"{records.at(split, int(indices[row]))}: {column.name}"
-            raise ValueError(f"{where} is {values[row, place]}, which is not finite in 32 bits; leave it empty")
+            raise UserError(f"{where} is {values[row, place]}, which is not finite in 32 bits; leave it empty")

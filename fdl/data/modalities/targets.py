@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.narrow import narrow
 from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
@@ -80,9 +81,9 @@ def fit_target(records: Records, name: str, goal: Goal = "auto") -> Target:
     if takes_classes(values, column, goal):
         return _classes(records, name, values, column, goal)
     if column.kind == "text":
-        raise ValueError(f"column {name!r} of {records.name} holds {column.kind}, not numbers; give --goal=classify")
+        raise UserError(f"column {name!r} of {records.name} holds {column.kind}, not numbers; give --goal=classify")
     if goal == "classify":
-        raise ValueError(
+        raise UserError(
             f"column {name!r} of {records.name} holds {column.shape} numbers each; no class can be made of it"
         )
     return _numbers(records, name, values, column)
@@ -144,7 +145,7 @@ def _declared(records: Records, name: str, column: Field) -> Target:
         labels = np.asarray(values, np.int64)
         wrong = np.flatnonzero((labels < 0) | (labels >= classes))
         if len(wrong):
-            raise ValueError(
+            raise UserError(
                 f"{records.at(split, indices[wrong[0]])}: {name} is {labels[wrong[0]]}, "
                 f"outside [0, {classes}); leave such examples out"
             )
@@ -176,12 +177,12 @@ def _classes(records: Records, name: str, values: Column, column: Field, goal: G
     known = sorted((texts[place] for place in np.unique(codes[codes >= 0])), key=_natural)
     _two_or_more(records, name, len(known))
     if len(known) > MOST_CLASSES:
-        raise ValueError(
+        raise UserError(
             f"column {name!r} of {records.name} has {len(known)} values in train, over {MOST_CLASSES} classes; "
             "give another --target or --goal=regress"
         )
     if column.kind == "text" and all(re.fullmatch(r"\s*\[.*\]\s*", text) for text in known):
-        raise ValueError(
+        raise UserError(
             f"column {name!r} of {records.name} holds lists, as {known[0]!r}, and a row has one class; give a --target "
             "with one each"
         )
@@ -194,7 +195,7 @@ def _classes(records: Records, name: str, values: Column, column: Field, goal: G
         if len(wrong):
             row = int(wrong[0])
             seen = "missing" if codes[row] < 0 else f"{texts[codes[row]]!r}, which train does not have"
-            raise ValueError(f"{records.at(split, indices[row])}: {name} is {seen}; leave such examples out")
+            raise UserError(f"{records.at(split, indices[row])}: {name} is {seen}; leave such examples out")
         return found
 
     shown = ", ".join(map(brief, known[:3])) + ", …" * (len(known) > 3)
@@ -219,19 +220,19 @@ def _numbers(records: Records, name: str, train: Column, column: Field) -> Targe
     finite = train if inside.all() else train[inside]  # what is not finite is named when it is read
     center, scale = (float(finite.mean()), float(finite.std())) if len(finite) else (0.0, 1.0)
     if len(finite) and finite.min() == finite.max():
-        raise ValueError(f"column {name!r} of {records.name} is {finite[0]:g} throughout train; give another --target")
+        raise UserError(f"column {name!r} of {records.name} is {finite[0]:g} throughout train; give another --target")
     offset = center if abs(center) > _FAR * scale else 0.0
     try:
         narrow(train - offset)  # of several numbers each, one offset may not suit all
     except ValueError as error:
-        raise ValueError(f"column {name!r} of {records.name}: {error}") from None
+        raise UserError(f"column {name!r} of {records.name}: {error}") from None
 
     def encode(values: Column, split: str, indices: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # it is infinite then, and named
             numbers = (np.asarray(flat(values, column), np.float64) - offset).astype(np.float32)
         wrong = np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(1))
         if len(wrong):
-            raise ValueError(
+            raise UserError(
                 f"{records.at(split, indices[wrong[0]])}: {name} is {numbers[wrong[0]]}, not "
                 "finite; leave such examples out"
             )
@@ -256,7 +257,7 @@ def _numbers(records: Records, name: str, train: Column, column: Field) -> Targe
 
 def _two_or_more(records: Records, name: str, classes: int) -> None:
     if classes < 2:
-        raise ValueError(
+        raise UserError(
             f"column {name!r} of {records.name} has {classes} class: nothing to learn; give another --target"
         )
 

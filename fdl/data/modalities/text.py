@@ -10,6 +10,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
 from fdl.data.modalities.media_plan import TextPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target
@@ -93,7 +94,7 @@ def language(
     }
     if len(running["train"]) <= length:
         count = len(running["train"])
-        raise ValueError(
+        raise UserError(
             f"{records.name} has {count} training tokens, too few for length {length}; give more text, or "
             f"--length={max(1, count // 10)}"
         )
@@ -125,7 +126,7 @@ def clean(records: Records, split: str, column: str) -> list[str]:
     rows = records.column(split, column)
     gone = is_missing(rows)
     if gone.any():
-        raise ValueError(
+        raise UserError(
             f"{records.at(split, int(np.argmax(gone)))}: {column} is empty, in {gone.sum()} of {len(gone)} rows of "
             f"{split}; fill it in, or leave such rows out with --missing=drop"
         )

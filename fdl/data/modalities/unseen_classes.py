@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch
 from fdl.data.dataset import Dataset, LazySource, Source
 from fdl.data.records import Ask, Column, Field, Read, Records
@@ -26,7 +27,7 @@ def split_by_class(records: Records, target: str = "", *, least: int = 2, seed: 
     classes = sorted(value for value, count in counts.items() if count >= max(least, 1))
     held_out = {split: max(2, round(share * len(classes))) for split, share in HOLD_OUT.items()}
     if len(classes) < 2 + sum(held_out.values()):
-        raise ValueError(
+        raise UserError(
             f"{records.name} has {len(classes)} classes of {least} or more in {column!r}, too few to hold some out "
             f"for each of {', '.join(held_out)}; give 6 or more"
         )

@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
@@ -43,7 +44,7 @@ def videos(
     first = records.read("train", np.arange(1), (column,))[column][0]
     frame = taken(first, np.arange(min(1, len(first))))
     if frame.ndim != 4 or not len(frame) or frame.dtype != np.uint8:
-        raise ValueError(
+        raise UserError(
             f"column {column!r} of {records.name} has videos of {frame.shape} {frame.dtype}, not u8[T, H, W, C]"
         )
     shape = (size or frame.shape[1], size or frame.shape[2], frame.shape[3])

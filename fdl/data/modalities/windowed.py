@@ -10,6 +10,7 @@ from functools import cache
 import jax
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.integers import ceil_div
 from fdl.core.types import SPLITS
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
@@ -37,7 +38,7 @@ def windowed(records: Records, *, season: int = 1) -> Dataset:
     parts = {split: _arrays(records, split) for split in records.sizes}
     length, horizon = parts["train"][0].shape[1], parts["train"][1].shape[1]
     if not 1 <= season <= length:
-        raise ValueError(f"season {season} does not lie in the {length} places of past; give 1 to {length}")
+        raise UserError(f"season {season} does not lie in the {length} places of past; give 1 to {length}")
     parts, notes = _split(parts, length + horizon, records.name)
     past = parts["train"][0]
     mean, scale = standardisation(past.reshape(-1, past.shape[-1]))
@@ -83,7 +84,7 @@ def _arrays(records: Records, split: str) -> tuple[np.ndarray, np.ndarray]:
     past = past[..., None] if past.ndim == 2 else past
     future = future[..., 0] if future.ndim == 3 and future.shape[-1] == 1 else future
     if past.ndim != 3 or future.ndim != 2:
-        raise ValueError(
+        raise UserError(
             f"{records.name}: past holds {past.shape[1:]} and future {future.shape[1:]} each; give [n, T] or "
             "[n, T, K], and [n, H]"
         )
@@ -91,7 +92,7 @@ def _arrays(records: Records, split: str) -> tuple[np.ndarray, np.ndarray]:
         wrong = ~np.isfinite(values.reshape(len(values), -1)).all(1)
         if wrong.any():
             where = records.at(split, int(np.argmax(wrong)))
-            raise ValueError(f"{where}: {name} is not finite throughout; leave such rows out")
+            raise UserError(f"{where}: {name} is not finite throughout; leave such rows out")
     return past, future
 
 
@@ -111,7 +112,7 @@ def _split(
         made[split] = (past[end - held[split] : end], future[end - held[split] : end])
         end -= held[split] + between
     if end < 1 or any(not len(before) for before, _ in made.values()):
-        raise ValueError(f"{name} has {len(past)} windows, too few to hold some out; give more, or a file per split")
+        raise UserError(f"{name} has {len(past)} windows, too few to hold some out; give more, or a file per split")
     made["train"] = (past[:end], future[:end])
     if not stride:
         return made, []

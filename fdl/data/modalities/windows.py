@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.narrow import narrow
 from fdl.core.types import Array, Batch
 from fdl.data.dataset import Source, _numpy_of
@@ -21,9 +22,9 @@ def windows(values: np.ndarray, length: int, *, stride: int = 1) -> Source:
     """
     values, positions = narrow(values), len(values) - 1
     if positions < length and stride == 1:
-        raise ValueError(f"{len(values)} values hold no window of length {length}; give a length below {len(values)}")
+        raise UserError(f"{len(values)} values hold no window of length {length}; give a length below {len(values)}")
     if positions < 1:
-        raise ValueError(f"{len(values)} values predict nothing; give at least two")
+        raise UserError(f"{len(values)} values predict nothing; give at least two")
     return Source(arrays=values, size=window_count(len(values), length, stride), take=take_windows(length, stride))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fdl.core.errors import UserError
 from fdl.data.readers.splits import SPLIT_NAMES, split_of
 
 _HIDDEN = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
@@ -70,17 +71,17 @@ def class_files(root: Folder, what: str) -> ClassFiles:
         classes = classes[:-1]
     for folder in classes:
         if not folder.deep_files():
-            raise ValueError(f"{folder.path} holds no {what} but {_seen([folder])}; remove that folder or fill it")
+            raise UserError(f"{folder.path} holds no {what} but {_seen([folder])}; remove that folder or fill it")
     names = tuple(folder.name for folder in classes)
     for folder in classes:
         if any("\ud800" <= letter <= "\udfff" for letter in folder.name):  # neither JSON nor CSV could keep it
-            raise ValueError(f"the class folder {os.fsencode(folder.path)!r} is not UTF-8; rename it")
+            raise UserError(f"the class folder {os.fsencode(folder.path)!r} is not UTF-8; rename it")
     _refuse_one_class(train, classes, what)
     files = {}
     for split, folder in roots.items():
         found = {each.name: each for each in folder.folders if each.deep_files()}
         if unknown := sorted(found.keys() - set(names) - _SENTIMENT):
-            raise ValueError(
+            raise UserError(
                 f"{folder.path} has a class {unknown[0]!r} that train does not have; its classes are {_list(names)}; "
                 "move that folder away or put some of it in train"
             )
@@ -109,7 +110,7 @@ def listing(path: Path | str, suffixes: Collection[str], above: tuple[str, ...] 
         with os.scandir(path) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise ValueError(f"{path} cannot be listed: {error.strerror}; give it to this user, or move it away") from None
+        raise UserError(f"{path} cannot be listed: {error.strerror}; give it to this user, or move it away") from None
     for entry in found:
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.name[0] == "." or entry.name.lower() in _HIDDEN or (entry.name[0] == "_" and entry.is_dir()):
@@ -151,17 +152,17 @@ def _splits(root: Folder, what: str) -> dict[str, Folder]:
     if not named or (flat and others):  # a class may be called "train"
         return {"train": root}
     if flat:
-        raise ValueError(
+        raise UserError(
             f"{flat[0].path} holds {len(flat[0].files):,} {what} and no folders of classes; make a folder for each "
             "class in it, or put a table of file names and labels beside them"
         )
     for split, folders in named.items():
         if len(folders) > 1:
-            raise ValueError(
+            raise UserError(
                 f"{root.path} holds {_list(f.name for f in folders)}, all of which mean {split}; rename all but one"
             )
     if "train" not in named:
-        raise ValueError(
+        raise UserError(
             f"{root.path} holds {_list(f.name for fs in named.values() for f in fs)} and no folder to train on; name "
             "one of them train, or give that one as --dataset"
         )
@@ -171,17 +172,17 @@ def _splits(root: Folder, what: str) -> dict[str, Folder]:
 def _refuse_other_layouts(folder: Folder, what: str) -> None:
     names = {each.name.lower() for each in folder.folders}
     if names & _PICTURES and names & _ANSWERS:
-        raise ValueError(
+        raise UserError(
             f"{folder.path} holds {_list(sorted(each.name for each in folder.folders))}: pictures beside their masks "
             "or boxes, not classes; to classify, give a folder with one folder of pictures per class"
         )
     if not any(each.deep_files() for each in folder.folders):
         if folder.files:
-            raise ValueError(
+            raise UserError(
                 f"{folder.path} holds {len(folder.files):,} {what} and no folders of classes; make a folder for each "
                 "class, or put a table of file names and labels beside them"
             )
-        raise ValueError(
+        raise UserError(
             f"{folder.path} holds no {what} in folders of classes but {_seen(folder.whole())}; give a folder with one "
             "folder per class, a prepared TFDS folder, or a file"
         )
@@ -191,7 +192,7 @@ def _refuse_one_class(train: Folder, classes: Sequence[Folder], what: str) -> No
     if len(classes) == 1:
         inner = [each for each in classes[0].folders if each.deep_files()]
         way = f"give --dataset={classes[0].path}" if len(inner) > 1 else "add a folder for each other class"
-        raise ValueError(
+        raise UserError(
             f"{train.path} holds one folder of {what}, {classes[0].name}: one class is nothing to learn; {way}"
         )
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.pixels import Unreadable, eight_bit, picture, reasons
 from fdl.data.readers.media import Failures, Item, Items, Media
 from fdl.data.readers.pictures import picture_suffixes
@@ -209,5 +210,5 @@ def _av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise ValueError("video files need PyAV; run: pip install 'fdl[video]'") from error
+        raise UserError("video files need PyAV; run: pip install 'fdl[video]'") from error
     return av

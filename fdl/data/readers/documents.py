@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.media import Item, Items, Media
@@ -65,13 +66,13 @@ def text_files(name: str, files: Mapping[str, Path], encoding: str = "utf-8") ->
         try:
             lines[split] = decode_text(path.read_bytes(), encoding).replace("\r\n", "\n").split("\n")
         except UnicodeDecodeError as error:
-            raise ValueError(
+            raise UserError(
                 f"{path} line {_line_of(error)} is not {encoding.upper()}; give its encoding, as in "
                 "--dialect=encoding=cp1252"
             ) from None
         kept[split] = [number for number, line in enumerate(lines[split], start=1) if line.strip()]
         if not kept[split]:
-            raise ValueError(f"{path} holds no text; give a file with a text per line")
+            raise UserError(f"{path} holds no text; give a file with a text per line")
         if blank := len(lines[split]) - (not lines[split][-1]) - len(kept[split]):
             notes.append(f"blank lines of {path.name} are left out: {blank:,}")
     texts = {split: [lines[split][number - 1] for number in numbers] for split, numbers in kept.items()}
@@ -137,7 +138,7 @@ def _labelled(texts: list[str]) -> dict[str, list[str]]:
     parts = [text.removeprefix(_LABEL).split(None, 1) for text in texts]
     for _, *rest in parts:
         if rest and rest[0].startswith(_LABEL):
-            raise ValueError(
+            raise UserError(
                 f"a line has several labels, as {_LABEL}{rest[0].split()[0]!r}: one class a text can be learned"
             )
     return {"text": [rest[0] if rest else "" for _, *rest in parts], "label": [label for label, *_ in parts]}

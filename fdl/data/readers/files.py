@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import SPLITS
 from fdl.data.fingerprint import fingerprint
 from fdl.data.readers.splits import is_shard, split_of
@@ -49,7 +50,7 @@ def reading(dialect: str = "", roles: Sequence[str] = (), drop: Sequence[str] = 
     for role in roles:
         name, colon, kind = role.rpartition(":")
         if not colon or kind not in TYPES:
-            raise ValueError(f"--roles has {role!r}; give COLUMN:TYPE with a type of {', '.join(TYPES)}")
+            raise UserError(f"--roles has {role!r}; give COLUMN:TYPE with a type of {', '.join(TYPES)}")
         given[name] = kind
     return Reading(dialect=dialect, roles=given, drop=tuple(drop))
 
@@ -93,7 +94,7 @@ def table_files(folder: Path) -> tuple[dict[str, list[Path]], str]:
     for split, files in found.items():
         if len(files) > 1 and not all(is_shard(file.name.split(".")[0]) for file in files):
             shown = ", ".join(file.name for file in files)
-            raise ValueError(f"{folder} has several tables for split {split!r}: {shown}; keep one, or give the file")
+            raise UserError(f"{folder} has several tables for split {split!r}: {shown}; keep one, or give the file")
     others = [file.name for file in listed if file not in [kept for files in found.values() for kept in files]]
     shown = ", ".join(others[:4]) + ", …" * (len(others) > 4)
     return {split: found[split] for split in SPLITS if split in found}, f"not read: {shown}" if others else ""
@@ -155,18 +156,18 @@ def _same_columns(files: Sequence[tuple[Path, RawTable]], how: Reading, name: st
     first = [name for name in files[0][1].columns if name not in how.drop]
     for asked, role in ((name, role) for names, role in ((how.drop, "drop"), (how.roles, "roles")) for name in names):
         if asked not in files[0][1].columns:
-            raise ValueError(f"{name} has no column {asked!r} for --{role}; its columns are {', '.join(first)}")
+            raise UserError(f"{name} has no column {asked!r} for --{role}; its columns are {', '.join(first)}")
     for file, raw in files[1:]:
         names = [name for name in raw.columns if name not in how.drop]
         lacking, more = [n for n in first if n not in names], [n for n in names if n not in first]
         if lacking or more:
             what = f"lacks {', '.join(lacking[:4])}" if lacking else f"has {', '.join(more[:4])} besides"
-            raise ValueError(
+            raise UserError(
                 f"{file} {what}, where {files[0][0].name} has {', '.join(first[:8])}; give all the same columns, or "
                 "one of the files as --dataset"
             )
     if not first or not any(raw.rows for _, raw in files):
-        raise ValueError(f"{files[0][0]} holds no rows; give it some")
+        raise UserError(f"{files[0][0]} holds no rows; give it some")
 
 
 def _joined(parts: Sequence[Any]) -> Any:

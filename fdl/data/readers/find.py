@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from fdl.core.errors import UserError
 from fdl.data.readers.clips import CLIPS
 from fdl.data.readers.documents import is_tatoeba, text_files
 from fdl.data.readers.files import Reading, table_file, table_files
@@ -33,7 +34,7 @@ def find(
     """
     path = Path(os.path.expanduser(dataset))
     if not dataset:
-        raise ValueError(
+        raise UserError(
             "which data? give --dataset=NAME of TFDS, a prepared TFDS folder, or a file or folder of your own"
         )
     if path.is_dir():
@@ -43,13 +44,13 @@ def find(
     elif path.is_file():
         found = _of_file(path, how, kind)
     elif suffix_of(path) in READERS or "\\" in dataset or dataset.startswith(("/", ".", "~")):
-        raise ValueError(f"there is no {dataset}; give --dataset=NAME of TFDS, a prepared folder, or a file")
+        raise UserError(f"there is no {dataset}; give --dataset=NAME of TFDS, a prepared folder, or a file")
     else:
         return _of_tfds(dataset, splits, how, kind)
     if splits:
-        raise ValueError(f"split strings are of TFDS; {dataset} is not, its splits are {', '.join(found.sizes)}")
+        raise UserError(f"split strings are of TFDS; {dataset} is not, its splits are {', '.join(found.sizes)}")
     if how and (how.roles or how.drop) and not found.schema:
-        raise ValueError(f"--roles and --drop are of the columns of a table; {dataset} is none, leave them out")
+        raise UserError(f"--roles and --drop are of the columns of a table; {dataset} is none, leave them out")
     return found
 
 
@@ -61,7 +62,7 @@ def split_strings(train: str = "", validation: str = "", test: str = "") -> dict
 
 def _of_tfds(name: str, splits: Mapping[str, str] | None, how: Reading | None, kind: str) -> Records:
     if how and (how.dialect or how.roles or how.drop):
-        raise ValueError(f"--dialect, --roles and --drop are of files; {name} is of TFDS, leave them out")
+        raise UserError(f"--dialect, --roles and --drop are of files; {name} is of TFDS, leave them out")
     return tfds(name, splits=splits, page=kind)
 
 
@@ -74,8 +75,8 @@ def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
     if suffix in ARRAY_FILES:
         return array_files(path.absolute().stem, {"train": path}, kind)
     if suffix in SOUNDS | CLIPS | picture_suffixes():
-        raise ValueError(f"{path} is one example; give a folder with a folder of them for each class")
-    raise ValueError(f"{path} is no {', '.join(READERS)} file; convert it, or give a folder")
+        raise UserError(f"{path} is one example; give a folder with a folder of them for each class")
+    raise UserError(f"{path} is no {', '.join(READERS)} file; convert it, or give a folder")
 
 
 def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
@@ -95,7 +96,7 @@ def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
         return records
     if kind in ("table", "series", "pairs"):
         seen = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})[:8]) or "nothing"
-        raise ValueError(
+        raise UserError(
             f"{path} holds no table but {seen}; give the file itself, or a folder of train.csv, test.csv, …"
         )
     return media_folder(path, kind, _encoding(how))

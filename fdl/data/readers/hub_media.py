@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.pixels import Unreadable, picture_info
 from fdl.data.readers.clips import CLIPS, clip_info, clips
@@ -165,7 +166,7 @@ def _with_pixels(records: Records, name: str, side: int) -> Records:
         rows = [np.array(str(cell).split(), np.float64) for cell in columns[name]]
         for row, index in zip(rows, indices, strict=True):
             if len(row) != side * side or row.min() < 0 or row.max() > 255:
-                raise ValueError(
+                raise UserError(
                     f"{records.at(split, index)}: {name} holds {len(row)} numbers from {row.min():g} to {row.max():g}, "
                     f"no {side * side} from 0 to 255 as the first do; mend that cell"
                 )
@@ -233,7 +234,7 @@ def _files(
         places = [place for place in _places(folder) if os.path.isfile(place / names[0])]
         if not places:
             if needed:
-                raise ValueError(
+                raise UserError(
                     f"{records.at(split, 0)}: {name} is {names[0]!r}, and no such file is in {folder}, beside it or in "
                     "a folder of either; put the files there or mend the names"
                 )

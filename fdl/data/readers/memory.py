@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fdl.core.errors import UserError
 from fdl.data.readers.files import reading, records_of
 from fdl.data.readers.find import find
 from fdl.data.readers.tables.containers import of_arrow, of_frame
@@ -36,7 +37,7 @@ def as_records(
     elif kind == "pyarrow":
         raw = of_arrow(data)
     else:
-        raise ValueError(
+        raise UserError(
             f"{type(data).__name__} is no table; give a DataFrame, an Arrow table, or a path, or arrays to "
             "fdl.data.arrays(x, y)"
         )

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.documents import document, text_records
@@ -41,7 +42,7 @@ def parallel_texts(path: Path) -> Records:
         counts = {of_split[language].name: len(lines) for language, lines in columns[split].items()}
         if len(set(counts.values())) > 1:
             listed = ", ".join(f"{name} has {count:,}" for name, count in counts.items())
-            raise ValueError(f"{path}: {listed} lines; lines of one number belong together: mend the files")
+            raise UserError(f"{path}: {listed} lines; lines of one number belong together: mend the files")
     every = [file for of_split in files.values() for file in of_split.values()]
     first = files["train"]
     return text_records(
@@ -57,5 +58,5 @@ def _lines(file: Path) -> list[str]:
     try:
         lines = document(str(file)).split("\n")
     except Unreadable as error:
-        raise ValueError(f"{file}: {error}; convert the file, as with: iconv -f ENCODING -t utf-8") from None
+        raise UserError(f"{file}: {error}; convert the file, as with: iconv -f ENCODING -t utf-8") from None
     return lines[:-1] if not lines[-1] else lines

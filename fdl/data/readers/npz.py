@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint
 from fdl.data.readers.array_layout import CHANNELS, Layout, layout
 from fdl.data.readers.splits import split_of
@@ -55,18 +56,18 @@ def array_records(
         notes.append(f"left out, one value for all rows: {', '.join(scalars)}")
     tables = {split: _equal_rows(table, f"{where} split {split!r}", notes) for split, table in tables.items()}
     if not tables:
-        raise ValueError(f"{where} holds no arrays with rows; {_WAY}")
+        raise UserError(f"{where} holds no arrays with rows; {_WAY}")
     first = next(iter(tables.values()))
     for split, table in tables.items():
         shapes = {key: array.shape[1:] for key, array in table.items()}
         if shapes != {key: array.shape[1:] for key, array in first.items()}:
-            raise ValueError(
+            raise UserError(
                 f"{where}: split {split!r} has {shapes}, unlike the others; give all splits the same arrays"
             )
     layouts = {key: _layout(key, [table[key] for table in tables.values()], page) for key in first}
     notes += [f"{key}: {found.note}" for key, found in layouts.items() if found.note]
     if page in ("image", "video", "audio") and not any(found.field.kind == page for found in layouts.values()):
-        raise ValueError(f"{where} holds no {page}: {_listed(first)}; {_ways(page)}")
+        raise UserError(f"{where} holds no {page}: {_listed(first)}; {_ways(page)}")
     fields = {key: found.field for key, found in layouts.items()}
     if rates:
         (rate, *_) = rates.values()
@@ -91,26 +92,26 @@ def array_records(
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".npy":
-        raise ValueError(f"{path} holds one array without a name, so nothing to predict; {_WAY}")
+        raise UserError(f"{path} holds one array without a name, so nothing to predict; {_WAY}")
     try:
         if path.suffix == ".mat":
             from scipy.io import loadmat
 
             return {key: array for key, array in loadmat(path).items() if not key.startswith("__")}
         if not zipfile.is_zipfile(path):
-            raise ValueError("it is no zip of arrays")
+            raise UserError("it is no zip of arrays")
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except NotImplementedError:
-        raise ValueError(f"{path} is of MATLAB 7.3, which is HDF5; save it with -v7, or as .npz") from None
+        raise UserError(f"{path} is of MATLAB 7.3, which is HDF5; save it with -v7, or as .npz") from None
     except Exception as error:  # what a damaged zip, header or array raises is anything
         said = (str(error).splitlines() or [type(error).__name__])[0]
         if "allow_pickle" in said:
-            raise ValueError(
+            raise UserError(
                 f"{path} holds Python objects (arrays of several lengths, log), which only code can read; save arrays "
                 "of numbers of one length, or a folder with a file for each example"
             ) from None
-        raise ValueError(f"{path} cannot be read: {said}; save it again") from error
+        raise UserError(f"{path} cannot be read: {said}; save it again") from error
 
 
 def _in_splits(arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
@@ -140,11 +141,11 @@ def _equal_rows(table: Arrays, where: str, notes: list[str]) -> dict[str, np.nda
             table[name] = array[:, 0]
     counts = {name: len(array) for name, array in table.items()}
     if len(set(counts.values())) > 1:
-        raise ValueError(
+        raise UserError(
             f"{where}: arrays have {counts} rows; all must have the same number: leave the others out of the file"
         )
     if not counts or not next(iter(counts.values())):
-        raise ValueError(f"{where} holds no rows; {_WAY}")
+        raise UserError(f"{where} holds no rows; {_WAY}")
     return table
 
 

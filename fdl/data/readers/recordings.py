@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.media import LOOKED_AT, Failures, Item, Items, Media
 from fdl.data.records import Field
@@ -131,5 +132,5 @@ def _soundfile() -> Any:
     try:
         import soundfile
     except ImportError as error:
-        raise ValueError("sounds need soundfile; run: pip install 'fdl[audio]'") from error
+        raise UserError("sounds need soundfile; run: pip install 'fdl[audio]'") from error
     return soundfile

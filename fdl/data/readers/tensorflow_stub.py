@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
+
 
 @cache
 def install() -> None:
@@ -138,7 +140,7 @@ def _encode(form: str, image: np.ndarray, **options: Any) -> _Bytes:
     image = np.asarray(image)
     picture = image[..., 0] if image.shape[-1] == 1 else image
     if image.dtype == np.uint16 and picture.ndim == 3:
-        raise ValueError("a 16-bit image with several channels cannot be encoded without TensorFlow; give 8 bits")
+        raise UserError("a 16-bit image with several channels cannot be encoded without TensorFlow; give 8 bits")
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format=form, **options)
     return _Bytes(file.getvalue())

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import SPLITS
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.tensorflow_stub import install
@@ -41,7 +42,7 @@ def tfds(name: str, *, splits: Mapping[str, str] | None = None, folder: str | No
             sizes[split] = info.splits[string].num_examples
         except (KeyError, ValueError, AssertionError) as error:
             have = ", ".join(f"{s} ({n.num_examples})" for s, n in info.splits.items())
-            raise ValueError(
+            raise UserError(
                 f"{info.name} has no split {string!r}; it has {have}; slices are like train[:90%]"
             ) from error
     keys, place = info.supervised_keys, Path(builder.data_dir)
@@ -83,7 +84,7 @@ class _Opened:
         try:
             rows = self._rows(split).__getitems__(indices.tolist())
         except Exception as error:
-            raise ValueError(f"{_damaged(self.builder)}; copy it or prepare it again") from error
+            raise UserError(f"{_damaged(self.builder)}; copy it or prepare it again") from error
         readers = [(columns[field].append, self.readers[field]) for field in names]
         for index, row in zip(indices, rows, strict=True):
             try:
@@ -92,7 +93,7 @@ class _Opened:
                     keep(reader(parsed, row))
             except Exception as error:
                 where = f"split {split!r} example {index} cannot be read"
-                raise ValueError(f"{_damaged(self.builder)}: {where}; copy it or prepare it again") from error
+                raise UserError(f"{_damaged(self.builder)}: {where}; copy it or prepare it again") from error
         return columns
 
     def _rows(self, split: str) -> Any:
@@ -111,25 +112,23 @@ def _prepared_folder(name: str) -> Any:
     if not (folder / "features.json").is_file():
         versions = sorted(path.parent for path in folder.glob("*/features.json"))
         if not versions:
-            raise ValueError(
-                f"{name} holds no features.json, so it is no prepared TFDS folder; give the version folder"
-            )
+            raise UserError(f"{name} holds no features.json, so it is no prepared TFDS folder; give the version folder")
         folder = versions[-1]
     refuse_code(folder / "features.json")
     try:
         builder = tensorflow_datasets.builder_from_directory(folder)
     except Exception as error:
-        raise ValueError(f"{folder} cannot be opened as a TFDS folder: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{folder} cannot be opened as a TFDS folder: {str(error).splitlines()[0]}") from error
     form = builder.info.file_format
     if form is None or form.value != "array_record":
-        raise ValueError(
+        raise UserError(
             f"{folder} holds {getattr(form, 'value', form)} files, which give no random access; "
             "prepare it again with file_format='array_record'"
         )
     for split, info in builder.info.splits.items():
         for path in info.filepaths:
             if not Path(path).is_file():
-                raise ValueError(f"{path} of split {split!r} is missing; copy the folder again")
+                raise UserError(f"{path} of split {split!r} is missing; copy the folder again")
     return builder
 
 
@@ -138,9 +137,9 @@ def refuse_code(file: Path) -> None:
     try:
         names = set(_classes(json.loads(file.read_text(encoding="utf-8"))))
     except (OSError, RecursionError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{file} is damaged: {str(error).splitlines()[0]}") from None
     if foreign := sorted(name for name in names if not name.startswith("tensorflow_datasets.")):
-        raise ValueError(
+        raise UserError(
             f"{file} names {foreign[0]!r}, which is code from elsewhere; describe the set by TFDS's features"
         )
 
@@ -175,14 +174,14 @@ def _prepared_name(name: str, folder: str | None) -> Any:
             builder = named()
     except Exception as error:
         said = str(error).strip().splitlines()[0]
-        raise ValueError(f"no TFDS set {name!r} ({said}); bundled sets: {BUNDLED}") from error
+        raise UserError(f"no TFDS set {name!r} ({said}); bundled sets: {BUNDLED}") from error
     downloader.MAX_RETRIES = 3  # ten, with waits that double, keep a machine without a network busy for minutes
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         builder.download_and_prepare(file_format="array_record")
     except Exception as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[-1][:200]
-        raise ValueError(
+        raise UserError(
             f"{name} is not prepared and preparing it failed ({said}); give a folder or a bundled set: {BUNDLED}"
         ) from error
     return builder

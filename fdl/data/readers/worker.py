@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.records import Column
 
 Shape = tuple[int, ...]
@@ -56,7 +57,7 @@ class Decoder:
             asked.flush()
             told = json.loads(answers.readline())
             if "error" in told:
-                raise ValueError(told["error"])
+                raise UserError(told["error"])
             if "crash" in told:
                 raise RuntimeError(told["crash"])
             return {name: _unpack(column, answers) for name, column in told["columns"].items()}

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl import __version__
-from fdl.core.errors import Damaged, Fault, NotFinite, brief, reason
+from fdl.core.errors import Damaged, Fault, NotFinite, UserError, brief, reason
 from fdl.core.types import TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete, flush, free
@@ -167,7 +167,7 @@ class Checkpoints:
         """
         commit = self.verify(step)
         if "pieces" in commit:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder / str(step)} is in pieces, of several processes; evaluate it with its own page"
             )
         state = restore(self.folder / str(step) / "state")

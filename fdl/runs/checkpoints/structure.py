@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from fdl.core.differences import THERE_AND_HERE, differences, first_few
+from fdl.core.errors import UserError
 from fdl.core.types import Array, PyTree, TrainState
 
 
@@ -69,7 +70,7 @@ def refuse_other_structure(folder: Path, saved: Mapping[str, Mapping[str, Any]],
     ours = {name: f"{leaf.dtype.name}{list(leaf.shape)}" for name, leaf in leaves(want)}
     theirs = {name: f"{leaf['dtype']}{leaf['shape']}" for name, leaf in saved.items()}
     if differing := differences(theirs, ours, THERE_AND_HERE):
-        raise ValueError(f"{folder} of fdl {by} holds another state: {first_few(differing)}; choose another run folder")
+        raise UserError(f"{folder} of fdl {by} holds another state: {first_few(differing)}; choose another run folder")
 
 
 def averaged_params(state: Mapping[str, Any], names: Iterable[str]) -> PyTree:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from fdl.core.errors import UserError
 from fdl.core.types import PyTree
 from fdl.models.pretrained import fill, seen_at_once
 from fdl.runs.checkpoints.manager import Checkpoints
@@ -21,7 +22,7 @@ def of_run(folder: Path | str, *, fresh: Collection[str] = ()) -> Callable[[PyTr
     def load(initial: PyTree) -> PyTree:
         step = checkpoints().last()
         if step is None:
-            raise ValueError(
+            raise UserError(
                 f"{folder} holds no checkpoint to initialise from; give the folder of a run that was trained"
             )
         return fill(initial, checkpoints().variables(step), fresh=fresh)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.readers.tables.cells import Cells, Texts, Words
 from fdl.data.readers.tables.dates import ISO, Dates, compact_dates, parse_clock, parse_dates
 from fdl.data.readers.tables.dialect import PLAIN, Dialect
@@ -54,7 +55,7 @@ def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "
     else:
         typed = _by_file(cells)
     if forced and typed.field.kind not in (forced, "text" if forced == "category" else forced):
-        raise ValueError(f"column {name!r} holds {typed.field.kind}, no {forced}; give it another of --roles")
+        raise UserError(f"column {name!r} holds {typed.field.kind}, no {forced}; give it another of --roles")
     if typed.field.kind != "number" or not isinstance(typed.values, np.ndarray):
         return typed
     values = _without(typed.values, dialect.missing)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fdl.core.errors import UserError
 from fdl.data.readers.tables.delimited import Quick, read_delimited
 from fdl.data.readers.tables.raw_table import RawTable
 
@@ -33,14 +34,14 @@ def read_raw(path: Path, given: Mapping[str, Any], quick: Quick = lambda name: F
     given: fields of the dialect of a text table that are not to be told; quick: see `read_delimited`.
     """
     if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes); give a file with rows")
+        raise UserError(f"{path} is empty (0 bytes); give a file with rows")
     open_file, inner = _opened(path)
     suffix = suffix_of(path)
     reader = TABLES[_by_first_bytes(open_file) or (suffix if suffix in TABLES else suffix_of(Path(inner)))]
     try:
         return reader(open_file, str(path), given, quick)
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: {error}; copy or download it again") from None
+        raise UserError(f"{path} is damaged: {error}; copy or download it again") from None
 
 
 def _by_first_bytes(open_file: Callable[[], BinaryIO]) -> str:
@@ -68,7 +69,7 @@ def _opened(path: Path) -> tuple[Callable[[], BinaryIO], str]:
             ]
         if len(members) != 1:
             shown = ", ".join(members[:4]) or "none"
-            raise ValueError(f"{path} holds {len(members)} tables ({shown}); unpack it and give one file or the folder")
+            raise UserError(f"{path} holds {len(members)} tables ({shown}); unpack it and give one file or the folder")
         return lambda: io.BytesIO(zipfile.ZipFile(path).read(members[0])), members[0]
     return lambda: open(path, "rb"), path.name
 
@@ -80,7 +81,7 @@ def _parquet(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, A
         with open_file() as file:
             return of_arrow(parquet.read_table(file))
     except (ArrowException, OSError) as error:
-        raise ValueError(f"{path} is no Parquet file or is damaged: {_first(error)}; write it again") from None
+        raise UserError(f"{path} is no Parquet file or is damaged: {_first(error)}; write it again") from None
 
 
 def _feather(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any], quick: Quick) -> RawTable:
@@ -94,7 +95,7 @@ def _feather(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, A
         try:
             return of_arrow(ipc.open_stream(file).read_all())
         except (ArrowException, OSError) as error:
-            raise ValueError(f"{path} is no Arrow file or is damaged: {_first(error)}; write it again") from None
+            raise UserError(f"{path} is no Arrow file or is damaged: {_first(error)}; write it again") from None
 
 
 def _json_lines(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any], quick: Quick) -> RawTable:
@@ -121,13 +122,13 @@ def _json_list(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
         try:
             rows = json.load(file)
         except ValueError as error:
-            raise ValueError(f"{path} is no JSON: {error}; mend it, or give a line per row (JSON Lines)") from None
+            raise UserError(f"{path} is no JSON: {error}; mend it, or give a line per row (JSON Lines)") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{path} holds no list of objects; give JSON Lines: an object per line")
+        raise UserError(f"{path} holds no list of objects; give JSON Lines: an object per line")
     try:
         return of_arrow(pa.Table.from_pylist(rows))
     except pa.ArrowException as error:
-        raise ValueError(f"{path}: a column changes its type: {_first(error)}; make each column one type") from None
+        raise UserError(f"{path}: a column changes its type: {_first(error)}; make each column one type") from None
 
 
 def _json_by_line(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
@@ -142,9 +143,9 @@ def _json_by_line(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise ValueError(f"{path} line {number} is no JSON: {error}; mend the line") from None
+                raise UserError(f"{path} line {number} is no JSON: {error}; mend the line") from None
             if not isinstance(row, dict):
-                raise ValueError(f'{path} line {number} is no JSON object; give {{"column": value, …}} per line')
+                raise UserError(f'{path} line {number} is no JSON object; give {{"column": value, …}} per line')
             rows.append(row)
             lines.append(number)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -166,12 +167,12 @@ def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any
         with open_file() as file:
             sheets = pandas.read_excel(file, sheet_name=None, dtype=object, keep_default_na=False, na_values=[""])
     except ImportError:
-        raise ValueError(f"{path}: Excel needs openpyxl; run: pip install 'fdl[excel]'") from None
+        raise UserError(f"{path}: Excel needs openpyxl; run: pip install 'fdl[excel]'") from None
     except Exception as error:  # whatever a damaged archive makes of it
-        raise ValueError(f"{path} cannot be read: {_first(error)}; save it again, or as CSV") from None
+        raise UserError(f"{path} cannot be read: {_first(error)}; save it again, or as CSV") from None
     filled = {name: frame for name, frame in sheets.items() if len(frame)}
     if len(filled) != 1:
-        raise ValueError(f"{path} has {len(filled)} sheets with rows ({', '.join(filled)}); save the one as CSV")
+        raise UserError(f"{path} has {len(filled)} sheets with rows ({', '.join(filled)}); save the one as CSV")
     name, frame = next(iter(filled.items()))
     raw = of_frame(frame)
     return RawTable(columns=raw.columns, rows=raw.rows, line_of=lambda row: row + 2, notes=(f"sheet {name!r}",))
@@ -190,7 +191,7 @@ def of_frame(frame: Any) -> RawTable:
             cells = pa.array([None if value is None or value != value else str(value) for value in values], pa.string())
         columns[str(name)] = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
     if len(columns) != len(frame.columns):
-        raise ValueError(f"two columns have one name, of {', '.join(map(str, frame.columns))}; rename one")
+        raise UserError(f"two columns have one name, of {', '.join(map(str, frame.columns))}; rename one")
     return RawTable(columns=columns, rows=len(frame))
 
 
@@ -200,7 +201,7 @@ def of_arrow(table: Any) -> RawTable:
     for name, cells in zip(table.column_names, table.columns, strict=True):
         for inner, part in _opened_struct(name, cells):
             if inner in columns:
-                raise ValueError(f"two columns have the name {inner!r}; rename one")
+                raise UserError(f"two columns have the name {inner!r}; rename one")
             columns[inner] = part
     return RawTable(columns=columns, rows=table.num_rows, labels=_labels(table.schema.metadata))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+from fdl.core.errors import UserError
 from fdl.data.readers.tables.dialect import HEAD, PLAIN, Dialect, sniff, split_lines
 from fdl.data.readers.tables.line_scan import Body, Scan, scan
 from fdl.data.readers.tables.raw_table import RawTable
@@ -28,7 +29,7 @@ def read_delimited(
     body = _body(open_file, path, given)
     seen = scan(body)
     if seen.nul is not None:
-        raise ValueError(f"{path} line {body.line(seen.nul)} holds a NUL byte; mend the line")
+        raise UserError(f"{path} line {body.line(seen.nul)} holds a NUL byte; mend the line")
     notes = []
     if seen.wrong_quote is not None:
         line = body.line(seen.wrong_quote)
@@ -76,7 +77,7 @@ def _decode(data: bytes, encoding: str, path: str) -> bytes:
         return data.decode(encoding).encode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path} line {line} is not {encoding}; give another with --dialect=encoding=NAME") from None
+        raise UserError(f"{path} line {line} is not {encoding}; give another with --dialect=encoding=NAME") from None
 
 
 def _without_quotes(body: Body, line: int) -> Body:
@@ -86,7 +87,7 @@ def _without_quotes(body: Body, line: int) -> Body:
     for cells in plain.rows()[0]:
         wrapped = any(len(cell) > 1 and cell[0] == cell[-1] == quote for cell in cells)
         if wrapped or len(cells) != width:
-            raise ValueError(
+            raise UserError(
                 f"{body.path} line {line} has a quote that neither opens nor closes a cell; write it twice within a "
                 "quoted cell, or give --dialect=quote=none where quotes are characters"
             )
@@ -98,7 +99,7 @@ def _named(body: Body, seen: Scan, quick: Quick) -> tuple[dict[str, Any], str]:
     names = body.dialect.columns
     first, _ = body.rows(HEAD)
     if not first:
-        raise ValueError(f"{body.path} holds no rows below the line of names ({', '.join(names[:6])}); give it some")
+        raise UserError(f"{body.path} holds no rows below the line of names ({', '.join(names[:6])}); give it some")
     extra = all(len(row) == len(names) + 1 for row in first)
     wide = (*names, "\0") if extra else names
     places = [*map(str, range(len(wide)))]
@@ -160,7 +161,7 @@ def _by_arrow(body: Body, names: list[str], numbers: Mapping[str, Any], *, multi
             if wrong and names[int(wrong[1])] in numbers:  # no number after all: as text, and typed by every cell
                 return _by_arrow(body, names, {}, multiline=multiline)
             if "straddling" not in str(error) or block == _BLOCKS[-1]:
-                raise ValueError(_why(body, names, str(error).splitlines()[0])) from None
+                raise UserError(_why(body, names, str(error).splitlines()[0])) from None
     raise AssertionError
 
 
@@ -186,7 +187,7 @@ def _by_pandas(body: Body, names: list[str]) -> dict[str, Any]:
                 on_bad_lines="error",
             )
         except (pandas.errors.ParserError, UnicodeDecodeError) as error:
-            raise ValueError(_why(body, names, str(error).splitlines()[0])) from None
+            raise UserError(_why(body, names, str(error).splitlines()[0])) from None
     return {name: pa.chunked_array([pa.array(frame[name], pa.string(), from_pandas=True)]) for name in names}
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from fdl.core.errors import UserError
+
 HEAD = 2**18  # bytes that a dialect is told from
 _NAMES = {"tab": "\t", "space": " ", "comma": ",", "none": ""}
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -70,14 +72,14 @@ def parse_dialect(text: str) -> dict[str, Any]:
     for part in text.split():
         name, equals, value = part.partition("=")
         if name not in known or not equals:
-            raise ValueError(f"--dialect has {part!r}; give NAME=VALUE of {', '.join(sorted(known))}")
+            raise UserError(f"--dialect has {part!r}; give NAME=VALUE of {', '.join(sorted(known))}")
         if name == "header":
             given["header"] = value == "yes"
             if value not in ("yes", "no"):
                 given["columns"] = tuple(value.split(","))
         elif name == "skip":
             if not value.isdecimal():
-                raise ValueError(f"--dialect skip is {value!r}; give the number of lines above the names")
+                raise UserError(f"--dialect skip is {value!r}; give the number of lines above the names")
             given[name] = int(value)
         elif name == "missing":
             given[name] = tuple(value.split("/"))
@@ -86,7 +88,7 @@ def parse_dialect(text: str) -> dict[str, Any]:
         elif name in ("delimiter", "quote", "decimal"):
             given[name] = _NAMES.get(value, value)
             if len(given[name]) > 1:
-                raise ValueError(f"--dialect {name} is {value!r}; give one character, tab, space, comma or none")
+                raise UserError(f"--dialect {name} is {value!r}; give one character, tab, space, comma or none")
         else:
             given[name] = value.replace("_", " ")
     return given
@@ -105,7 +107,7 @@ def sniff(head: bytes, path: str, given: Mapping[str, Any], *, whole: bool) -> D
     skip, delimiter = (given["skip"], None) if "skip" in given else _preamble(lines)
     lines = lines[skip:]
     if not any(line.strip() for line in lines):
-        raise ValueError(f"{path} is empty; give a file with a line of names and a line per row")
+        raise UserError(f"{path} is empty; give a file with a line of names and a line per row")
     delimiter = given.get("delimiter", delimiter if delimiter is not None else _delimiter(lines, path))
     quote = given.get("quote", _quote(lines, delimiter, path))
     rows, ends = split_rows(lines[:1000], delimiter, quote)
@@ -155,7 +157,7 @@ def _known_encoding(name: str) -> str:
         return codecs.lookup(name).name
     except LookupError:
         way = "give one as utf-8, cp1252, latin-1, gbk"
-        raise ValueError(f"--dialect encoding is {name!r}, which is unknown; {way}") from None
+        raise UserError(f"--dialect encoding is {name!r}, which is unknown; {way}") from None
 
 
 def _encoding(head: bytes, path: str) -> str:
@@ -164,7 +166,7 @@ def _encoding(head: bytes, path: str) -> str:
             return encoding
     if b"\0" in head:
         line = head[: head.index(b"\0")].count(b"\n") + 1
-        raise ValueError(
+        raise UserError(
             f"{path} line {line} holds a NUL byte; mend the line, or give --dialect=encoding=utf-16-le if that is it"
         )
     return "utf-8"
@@ -238,7 +240,7 @@ def _header(
         header = given["header"]
         columns = given.get("columns", ())
         if columns and len(columns) != width:
-            raise ValueError(f"--dialect=header names {len(columns)} columns, {path} has {width}; name each once")
+            raise UserError(f"--dialect=header names {len(columns)} columns, {path} has {width}; name each once")
     else:
         columns, numbers = (), [_is_number(cell, decimal) for cell in first]
         below = [any(_is_number(row[i], decimal) for row in rows[1:50] if i < len(row)) for i in range(len(first))]
@@ -248,7 +250,7 @@ def _header(
         header = not any(numbers) or over_numbers
         if not header and not all(numbers):
             shown = ", ".join(first[:6])
-            raise ValueError(
+            raise UserError(
                 f"{path}: its first line ({shown}) may be names or a row; give --dialect=header=yes, header=no or "
                 "header=a,b,… with the names"
             )
@@ -256,7 +258,7 @@ def _header(
         columns = tuple(name or f"Unnamed: {i}" for i, name in enumerate(first))
         twice = next((name for name, count in Counter(columns).items() if count > 1), None)
         if twice is not None:
-            raise ValueError(f"{path} needs a first line that names each column once, has {twice!r} twice; rename one")
+            raise UserError(f"{path} needs a first line that names each column once, has {twice!r} twice; rename one")
     return header, columns or tuple(f"column{i}" for i in range(1, width + 1))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fdl.core.cache_folder import cache_folder
+from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.tables.cells import Texts, Words
 from fdl.data.readers.tables.column_types import SENTINELS, Typed, as_text, type_column, type_json
@@ -114,7 +115,7 @@ def _row_store(paths: Sequence[Path], typed: Mapping[str, Typed], key: str) -> R
     seen = hashlib.blake2b(f"{quick_fingerprint(paths)} {dtype.descr} {key} 1".encode(), digest_size=16).hexdigest()
     folder = cache_folder()
     if folder is None:
-        raise ValueError(
+        raise UserError(
             f"{paths[0]} is too large to be held in memory, and nothing can be kept; give $FDL_CACHE a folder with room"
         )
     store = store_rows(folder / f"{seen}.rows", dtype, words, batches)
