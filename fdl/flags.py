@@ -1,6 +1,5 @@
 """Command-line flags: those of every experiment, the knobs of a page, and the help text."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from absl import flags
 from fdl import cli, pages
 from fdl.core.differences import shown
 from fdl.core.errors import UserError
+from fdl.core.wrapping import wrapped
 
 DEFAULT = "digits_mlp"
 KNOBS, SETTINGS = "knobs of the experiment", "execution and logging (never what is computed)"
@@ -21,7 +21,6 @@ SAMPLING, PREDICTING, MEASURING, DESCRIBING = (
     "--mode=describe",
 )
 TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING, DESCRIBING)
-WIDTH = 80  # columns of the default terminal
 
 
 if TYPE_CHECKING:
@@ -258,7 +257,7 @@ def usage(found: flags.FlagValues, page: pages.Page, command: str, about: str) -
     """
     texts = about.strip("\n"), f"experiment {page.name}: {page.doc}".strip("\n")
     wrapped_texts = [text.replace("python launch.py", command).split("\n") for text in texts]
-    parts = ["\n".join(map(_wrapped, lines)) for lines in wrapped_texts]
+    parts = ["\n".join(map(wrapped, lines)) for lines in wrapped_texts]
     for title, of_it in groups(found).items():
         parts.append("\n".join([f"{title}:", *map(_line, of_it)]))
     return "\n\n".join(parts)
@@ -266,7 +265,7 @@ def usage(found: flags.FlagValues, page: pages.Page, command: str, about: str) -
 
 def _line(flag: AnyFlag) -> str:
     value = shown(flag.default) if isinstance(flag.default, float) else (flag.default_as_str or "").strip("'")
-    return _wrapped(f"  --{flag.name}={value}  ({_type(flag)})  {_help(flag)}", indent=6)
+    return wrapped(f"  --{flag.name}={value}  ({_type(flag)})  {_help(flag)}", indent=6)
 
 
 def _type(flag: AnyFlag) -> str:
@@ -286,28 +285,7 @@ def _help(flag: AnyFlag) -> str:
     return text.split(">: ", 1)[-1] if isinstance(flag.parser, flags.EnumParser) and text.startswith("<") else text
 
 
-def _wrapped(line: str, indent: int | None = None) -> str:
-    """Wrap a line at blanks to 80 columns; by default continuation lines are indented to the start of its text.
-
-    A line such as `Data    1,797 images` continues under `1,797`.
-    """
-    if indent is None:
-        head, gap, _ = line.strip().partition("  ")
-        first = len(line) - len(line.lstrip())
-        indent = first + len(head) + len(gap) + _blanks(line.strip()[len(head) + len(gap) :]) if gap else first
-        indent = indent if indent <= WIDTH // 2 else first
-    lines = textwrap.wrap(
-        line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
-        replace_whitespace=False, drop_whitespace=True,
-    )  # fmt: skip
-    return "\n".join(lines)
-
-
-def _blanks(text: str) -> int:
-    return len(text) - len(text.lstrip())
-
-
 def listing(summaries: Mapping[str, str]) -> str:
     """Return each name with its summary, wrapped to 80 columns."""
     width = max(map(len, summaries)) + 2
-    return "\n".join(_wrapped(f"{name:{width}}{text}", indent=width) for name, text in summaries.items())
+    return "\n".join(wrapped(f"{name:{width}}{text}", indent=width) for name, text in summaries.items())

@@ -181,3 +181,21 @@ def test_what_is_wrong_with_the_input_is_a_user_error():
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 raised = node.exc.func.id if isinstance(node.exc.func, ast.Name) else ""
                 assert raised != "ValueError", f"{file}:{node.lineno}: raise UserError, which becomes one line"
+
+
+def test_files_functions_and_packages_stay_small():
+    wrong = []
+    for file in FILES.values():
+        text = file.read_text()
+        if len(text.splitlines()) > 300:
+            wrong.append(f"{file}: {len(text.splitlines())} lines, at most 300")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60:
+                wrong.append(f"{file}:{node.lineno}: {node.name} has more than 60 lines")
+    free = {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
+    most = {ROOT / "fdl": 14, ROOT / "fdl" / "data": 13}
+    for folder in {file.parent for file in FILES.values()}:
+        entries = {entry.name for entry in folder.iterdir()} - free
+        if len(entries) > most.get(folder, 25):
+            wrong.append(f"{folder}: {len(entries)} entries, at most {most.get(folder, 25)}")
+    assert not wrong, "\n".join(wrong)

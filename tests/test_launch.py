@@ -39,7 +39,7 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
     again = launch(cwd=tmp_path)
     assert "finished already" in again.stdout
     other = launch("--epochs=4", f"--workdir={workdir}", cwd=tmp_path)
-    assert (other.returncode, "epochs is 40 there and 4 here" in other.stderr) == (2, True)
+    assert (other.returncode, "epochs is 40.0 there and 4.0 here" in other.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -93,11 +93,6 @@ def train_to_end(
     machine = provenance.machine(executor.name, executor.devices)
     due, step = subject.cadence(), int(state.step)
 
-    def fault() -> Fault:
-        assert subject.fault is not None
-        checkpoints.wait()
-        return subject.fault(step)
-
     with Record(run.workdir, step, run.log) as record, bar(made.steps, step, "step", made.name) as shown:
 
         def write(split: str, **more: float) -> dict[str, Any]:
@@ -113,7 +108,7 @@ def train_to_end(
             )
             run.request.agree(processes.maximum)
             if subject.fault and made.nonfinite == "stop" and not _finite(sent):
-                raise fault()
+                raise _fault(subject, run, step)
             progress.add_calls(sent, run.clock() - begun, program.call.compile_seconds - compiled)
             restarts.mark_running()
             if made.nonfinite == "stop":
@@ -135,7 +130,7 @@ def train_to_end(
                     meta = {"score": score, "monitor": made.monitor, "machine": machine, **progress.as_json()}
                     checkpoints.save(state, meta)
                 except NotFinite:  # a finite loss with a non-finite gradient
-                    raise fault() from None
+                    raise _fault(subject, run, step) from None
             run.request.obey(step, made.steps, checkpoints.wait)
 
         checkpoints.wait()
@@ -178,6 +173,13 @@ def report_of(
         **restarts.cost(),
         **provenance.environment(executor.devices),
     }
+
+
+def _fault(subject: Subject, run: Run, step: int) -> Fault:
+    """Return the fault of a number that is not finite, once the checkpoint it goes back to is saved."""
+    assert subject.fault is not None
+    run.checkpoints.wait()
+    return subject.fault(step)
 
 
 def _finite(sent: list[Sums]) -> bool:

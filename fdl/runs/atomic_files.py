@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Real
@@ -82,6 +83,17 @@ def free(path: Path) -> None:
                 raise
             aside = path  # overlay file systems cannot rename folders of lower layers
         delete(aside)
+
+
+def delete_until_gone(folder: Path) -> None:
+    """Delete a folder that threads of others may make anew: TensorStore's outlive a failure of Orbax."""
+    gone = 0
+    for _ in range(100):
+        shutil.rmtree(folder, ignore_errors=True)
+        gone = 0 if folder.exists() else gone + 1
+        if gone == 20:
+            return
+        time.sleep(0.05)
 
 
 def delete(path: Path) -> None:

@@ -44,14 +44,7 @@ def arrays(
             shares[split] = float(held)
     inputs = {split: jax.tree.map(np.asarray, part) for split, (part, _) in given.items()}
     targets = {split: _column(part) for split, (_, part) in given.items()}
-    for split, part in inputs.items():
-        lengths = {len(leaf) for leaf in jax.tree.leaves(part)} | {len(targets[split])}
-        if len(lengths) != 1:
-            raise UserError(
-                f"{name} split {split!r}: x and y have {sorted(lengths)} rows; give the same number of each"
-            )
-        if any(leaf.dtype.kind not in "biuf" for leaf in jax.tree.leaves(part)):
-            raise UserError(f"{name}: x holds no numbers throughout; give mixed columns as fdl.data.table(dataframe)")
+    _refuse_uneven(name, inputs, targets)
 
     def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
         values: Mapping[str, Any] = {"y": targets[split][indices], "row": indices}
@@ -78,6 +71,18 @@ def arrays(
     first = columns(jax.tree.map(lambda leaf: leaf[:1], inputs["train"]), np.zeros(1, np.int32)).arrays[0]
     spec = target.spec(jax.tree.map(shape_of, first), records.sizes)
     return dataset_of(records.noting(target.said), spec, load, target.fitted)
+
+
+def _refuse_uneven(name: str, inputs: Mapping[str, PyTree], targets: Mapping[str, np.ndarray]) -> None:
+    """Raise a UserError where x and y differ in length, or x holds something else than numbers."""
+    for split, part in inputs.items():
+        lengths = {len(leaf) for leaf in jax.tree.leaves(part)} | {len(targets[split])}
+        if len(lengths) != 1:
+            raise UserError(
+                f"{name} split {split!r}: x and y have {sorted(lengths)} rows; give the same number of each"
+            )
+        if any(leaf.dtype.kind not in "biuf" for leaf in jax.tree.leaves(part)):
+            raise UserError(f"{name}: x holds no numbers throughout; give mixed columns as fdl.data.table(dataframe)")
 
 
 def _column(values: Any) -> np.ndarray:

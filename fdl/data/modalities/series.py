@@ -32,6 +32,15 @@ class Windows:
     horizon: int = 1
     season: int = 1
 
+    def counts(self) -> tuple[int, int, int]:
+        """Return length, horizon and season; raise a UserError where one counts nothing."""
+        length, horizon, season = self.length, self.horizon, self.season
+        if min(length, horizon, season) < 1:
+            raise UserError(
+                f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each"
+            )
+        return length, horizon, season
+
 
 NEXT_PLACE = Windows()
 
@@ -60,17 +69,10 @@ def series(
     test, the 10 % before them the validation. A missing number takes the last known one of its series, and is never a
     target. Training windows begin at every place; evaluation forecasts every place once, in steps of H.
     """
-    length, horizon, season = windows.length, windows.horizon, windows.season
-    if min(length, horizon, season) < 1:
-        raise UserError(f"length {length}, horizon {horizon} and season {season} count places; give 1 or more of each")
+    length, horizon, season = windows.counts()
     if is_windowed(records, target):
         return windowed(records, season=season)
-    goal = records.choose(target, "target", ("number",), besides=tuple(filter(None, (time, group))))
-    used = [goal, *(name for name in inputs if name != goal)]
-    for name in used:
-        records.choose(name, "inputs", ("number",))
-        if records.fields[name].suspect:
-            raise UserError(records.fields[name].suspect)
+    used = _used(records, inputs, records.choose(target, "target", ("number",), besides=(time, group)))
     time = time_column(records, time, used, group)
     table = np.stack([np.asarray(whole(records, name), np.float64) for name in used], axis=1)
     rows = series_rows(records, time=time, group=group, gaps=gaps, keep=np.ones(len(table), bool))
@@ -88,7 +90,6 @@ def series(
             made[split] = columns(past, part.change().astype(np.float32), part.inside.astype(np.float32))
         return made
 
-    train = splits["train"].change()[splits["train"].inside]
     fitted: dict[str, Any] = {
         "columns": used,
         "time": time,
@@ -96,15 +97,19 @@ def series(
         **scales,
         "seasonal_naive": {split: part.errors() for split, part in splits.items()},
     }
-    spec = Spec(
-        inputs=jax.ShapeDtypeStruct((length, len(used)), np.float32),
-        targets=jax.ShapeDtypeStruct((horizon,), np.float32),
-        weights=(horizon,),
-        sizes={split: len(part.places) for split, part in splits.items()},
-        scale=float(train.std()) or 1.0,
-    )
+    spec = _spec(splits, (length, len(used)), horizon)
     made = dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
     return replace(made, notes=(*records.notes, *rows.notes, *notes))
+
+
+def _used(records: Records, inputs: tuple[str, ...], goal: str) -> list[str]:
+    """Return the columns to read, the target first; refuse those that hold something else or stand-ins for nothing."""
+    used = [goal, *(name for name in inputs if name != goal)]
+    for name in used:
+        records.choose(name, "inputs", ("number",))
+        if records.fields[name].suspect:
+            raise UserError(records.fields[name].suspect)
+    return used
 
 
 class _Windows:
@@ -124,6 +129,18 @@ class _Windows:
         """Return how good the seasonal naive forecast is."""
         errors = self.change()[self.inside]
         return {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.mean(np.abs(errors)))}
+
+
+def _spec(splits: Mapping[str, _Windows], inputs: tuple[int, int], horizon: int) -> Spec:
+    """Return the spec of windows with these inputs [T, K]; targets are scaled by how far train moves."""
+    train = splits["train"]
+    return Spec(
+        inputs=jax.ShapeDtypeStruct(inputs, np.float32),
+        targets=jax.ShapeDtypeStruct((horizon,), np.float32),
+        weights=(horizon,),
+        sizes={split: len(part.places) for split, part in splits.items()},
+        scale=float(train.change()[train.inside].std()) or 1.0,
+    )
 
 
 def _filled(table: np.ndarray, rows: Rows, name: str, used: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -37,7 +37,6 @@ def table(
     missing: Literal["refuse", "drop"] = "refuse",
     roles: Sequence[str] = (),
     drop: Sequence[str] = (),
-    seed: int = 0,
 ) -> Dataset:
     """Return rows with a class or a number each: inputs f32[B, K], or a mapping where there are categories.
 
@@ -52,7 +51,7 @@ def table(
     records = as_records(data, roles=roles, drop=drop)
     goal_column = records.choose(target, "target", TARGETS)
     records = drop_missing(records, (goal_column,), missing)
-    records = complete(records, seed=seed, labels=class_labels(records, goal_column, goal))
+    records = complete(records, labels=class_labels(records, goal_column, goal))
     target_of = fit_target(records, goal_column, goal)
     used = candidates(records, inputs, goal_column)
     blocks = scan(records, "train", used)
@@ -78,19 +77,20 @@ def table(
         source = stored(records, spec, split, (*plan.inputs, goal_column), join, key=key)
         return replace(source, read=_in_parts(source.read), on_disk=True)
 
-    numbers = jax.ShapeDtypeStruct((plan.width,), np.float32)
-    codes = jax.ShapeDtypeStruct((len(plan.categories),), np.int32)
-    spec = target_of.spec(
-        {"inputs": numbers, "categories": codes} if plan.categories else numbers,
-        records.sizes,
-        categories=plan.categories,
-    )
+    spec = target_of.spec(_inputs(plan), records.sizes, categories=plan.categories)
     fitted = {"target": target_of.fitted or {"target": goal_column, "names": target_of.names}, "plan": plan.as_json()}
     if records.on_disk:
         release_memory()
     load = lazy if records.on_disk else lambda split: pick(sources(), split)
     made = dataset_of(records, spec, load, fitted)
     return replace(made, notes=tuple(plan.lines()))
+
+
+def _inputs(plan: Plan) -> Any:
+    """Return the shapes of an example's inputs."""
+    numbers = jax.ShapeDtypeStruct((plan.width,), np.float32)
+    codes = jax.ShapeDtypeStruct((len(plan.categories),), np.int32)
+    return {"inputs": numbers, "categories": codes} if plan.categories else numbers
 
 
 def _in_parts(read: Callable[[np.ndarray], Batch]) -> Callable[[np.ndarray], Batch]:

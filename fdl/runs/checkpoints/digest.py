@@ -32,3 +32,9 @@ def digest_of_json(value: Any) -> str:
 def digest_of_file(file: Path) -> str:
     """Return the digest of a file's content."""
     return digest(np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8))
+
+
+def digests_of_folder(folder: Path) -> dict[str, str]:
+    """Return the digest of each file below a folder, by its path from there."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file.relative_to(folder)): digest_of_file(file) for file in files}

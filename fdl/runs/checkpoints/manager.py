@@ -13,9 +13,7 @@ import contextlib
 import json
 import math
 import re
-import shutil
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -29,9 +27,9 @@ from fdl import __version__
 from fdl.core.errors import Damaged, Fault, NotFinite, UserError, brief, reason
 from fdl.core.types import TrainState
 from fdl.parallel import processes
-from fdl.runs.atomic_files import delete, flush, free
+from fdl.runs.atomic_files import delete, delete_until_gone, flush, free
 from fdl.runs.checkpoints import shards
-from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json
+from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json, digests_of_folder
 from fdl.runs.checkpoints.orbax_io import nonempty, orbax, read, restore
 from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece, read_pieces
@@ -264,36 +262,20 @@ class Checkpoints:
 
     def _save_together(self, draft: Path, state: TrainState, pieces: list[Piece], meta: dict[str, Any]) -> None:
         """Commit a state split over processes: each writes its shards, then the first process publishes them."""
-        part, step = f"pieces-{processes.index()}", int(state.step)
-
-        def write() -> None:
-            (draft / part).mkdir()
-            for i, piece in enumerate(pieces):
-                np.save(draft / part / f"{i}.npy", piece.array, allow_pickle=False)
-            manifest = [{"name": piece.name, "place": piece.place, **describe(piece.array)} for piece in pieces]
-            (draft / f"{part}.json").write_text(json.dumps({part: manifest}), encoding="utf-8")
+        step = int(state.step)
 
         def publish() -> None:
-            manifest = [json.loads(file.read_text(encoding="utf-8")) for file in draft.glob("pieces-*.json")]
             whole = {name: {"dtype": leaf.dtype.name, "shape": list(leaf.shape)} for name, leaf in leaves(state)}
-            joined = {part: listed for one in manifest for part, listed in one.items()}
-            self._publish(draft, step, meta, {"leaves": whole, "pieces": joined})
+            self._publish(draft, step, meta, {"leaves": whole, "pieces": shards.joined_manifest(draft)})
 
         try:
-            processes.all_or_raise(write)
+            processes.all_or_raise(lambda: shards.write_pieces(draft, pieces))
             processes.all_or_raise(publish if processes.first() else lambda: None)
         except Exception as error:
             raise self._failed(draft, step, error) from error
 
     def _failed(self, draft: Path, step: int, error: Exception) -> Fault:
-        # TensorStore's threads may outlive Orbax's failure and recreate files and folders: delete until it stays gone.
-        gone = 0
-        for _ in range(100):
-            shutil.rmtree(draft, ignore_errors=True)
-            gone = 0 if draft.exists() else gone + 1
-            if gone == 20:
-                break
-            time.sleep(0.05)
+        delete_until_gone(draft)
         with contextlib.suppress(OSError):  # removed meanwhile, or not empty
             self.folder.rmdir()
             self.folder.parent.rmdir()
@@ -301,13 +283,9 @@ class Checkpoints:
         return Fault(f"checkpoint {step} was not saved: {reason(error)}; kept: {kept}")
 
     def _publish(self, draft: Path, step: int, meta: Mapping[str, Any], proofs: Mapping[str, Any]) -> None:
-        files = {
-            str(file.relative_to(draft)): digest_of_file(file) for file in sorted(draft.rglob("*")) if file.is_file()
-        }
+        commit = {"fdl": __version__, "step": step, "run": self.run, "meta": meta, **proofs}
         # A round trip through JSON, so that the digest is of what will be read.
-        commit = json.loads(
-            json.dumps({"fdl": __version__, "step": step, "run": self.run, "meta": meta, **proofs, "files": files})
-        )
+        commit = json.loads(json.dumps({**commit, "files": digests_of_folder(draft)}))
         text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
         (draft / "meta.json").write_text(text, encoding="utf-8")
         for path in [*draft.rglob("*"), draft]:

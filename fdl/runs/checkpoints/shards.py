@@ -3,8 +3,9 @@
 A piece is a block of one leaf. A block replicated on several devices is written once, by the process of replica 0.
 """
 
+import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from fdl.core.errors import Damaged, brief
 from fdl.core.types import PyTree, TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete
-from fdl.runs.checkpoints.digest import verify_leaf
+from fdl.runs.checkpoints.digest import describe, verify_leaf
 from fdl.runs.checkpoints.structure import leaves, name_now
 
 
@@ -65,6 +66,22 @@ def common(folder: Path) -> Path | None:
     if processes.first():
         (folder / mark).unlink()
     return Path(place) if seen else None
+
+
+def write_pieces(draft: Path, pieces: Sequence[Piece]) -> None:
+    """Write the pieces of this process, and the manifest that says what they are."""
+    part = f"pieces-{processes.index()}"
+    (draft / part).mkdir()
+    for i, piece in enumerate(pieces):
+        np.save(draft / part / f"{i}.npy", piece.array, allow_pickle=False)
+    manifest = [{"name": piece.name, "place": piece.place, **describe(piece.array)} for piece in pieces]
+    (draft / f"{part}.json").write_text(json.dumps({part: manifest}), encoding="utf-8")
+
+
+def joined_manifest(draft: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the manifests of all processes as one: part -> its pieces."""
+    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in draft.glob("pieces-*.json")]
+    return {part: listed for one in manifests for part, listed in one.items()}
 
 
 def read_pieces(folder: Path, want: TrainState, parts: Mapping[str, list[Mapping[str, Any]]]) -> TrainState:
