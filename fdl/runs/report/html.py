@@ -98,7 +98,7 @@ def confusion(counts: Sequence[Sequence[float]], names: Sequence[str] | None) ->
     rows = []
     for label, row in zip(labels, counts, strict=True):
         whole = sum(row) or 1
-        shades = [f' style="background:rgba(31,78,140,{0.6 * n / whole:.2f})"' for n in row]
+        shades = [f' style="background:{svg_plot.STRONG}{round(153 * n / whole):02x}"' for n in row]
         cells = "".join(element("td", f"{n:.12g}", shade) for n, shade in zip(row, shades, strict=True))
         rows.append(f"<tr>{label}{cells}</tr>")
     head = "".join(labels)

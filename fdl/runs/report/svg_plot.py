@@ -8,6 +8,7 @@ WIDTH, HEIGHT, LEFT, BELOW, MARGIN = 640, 360, 70, 50, 15
 INK, PALE, STRONG = "#333", "#9bb8d8", "#1f4e8c"
 _LARGEST = 1e300  # values are clipped to it, since differences of larger ones overflow
 COLOURS = (STRONG, "#c8501e", "#3a7d44", "#7a4ea3")
+BOX = "#ffb000"  # seen on any picture
 
 
 def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: str) -> str:

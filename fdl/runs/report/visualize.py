@@ -12,7 +12,7 @@ import numpy as np
 
 from fdl.core.types import Array, Batch, PyTree
 from fdl.data.tokenizer import NUM_SPECIAL_TOKENS
-from fdl.runs.report.svg_plot import STRONG, text
+from fdl.runs.report.svg_plot import BOX, STRONG, text
 
 # (the task's predictions, the sown "intermediates", the batch) -> heading: SVG
 Visualize = Callable[[Mapping[str, Array], PyTree, Batch], Mapping[str, str]]
@@ -42,7 +42,7 @@ def detections(names: Sequence[str] | None = None, *, least: float = 0.3) -> Vis
                 if probability >= least:
                     label = f"{names[int(class_index)] if names else int(class_index)} {probability:.2f}"
                     x, y = _SIDE * box[0], _SIDE * box[1] - 3
-                    parts += [_box(box, 'stroke="#ffb000" stroke-width="2"'), text(label, x, y, "start", "#ffb000")]
+                    parts += [_box(box, f'stroke="{BOX}" stroke-width="2"'), text(label, x, y, "start", BOX)]
             drawn.append(f'<g transform="translate({i * (_SIDE + _GAP)} 0)">{"".join(parts)}</g>')
         return {"Detections (orange) and ground truth (dashed)": _svg(drawn, len(drawn) * (_SIDE + _GAP) - _GAP, _SIDE)}
 

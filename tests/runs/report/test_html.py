@@ -53,7 +53,7 @@ def test_the_report_says_what_was_measured():
     assert "n=3" in page
     assert "<td>0.25</td>" in page
     assert page.count("<polyline") == 2
-    assert "rgba(31,78,140,0.60)" in page
+    assert "background:#1f4e8c99" in page  # the strong colour at six tenths
     assert "dog" in page
 
 
