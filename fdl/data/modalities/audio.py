@@ -17,8 +17,8 @@ from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.log_mel import LOG_MEL, LogMel, log_mel
 from fdl.data.modalities.media_plan import AudioPlan, kept
-from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
-from fdl.data.records import Column, Records, complete, drop_missing
+from fdl.data.modalities.targets import Goal, fit_target, supervised
+from fdl.data.records import Column, Records
 
 
 def sounds(
@@ -37,12 +37,7 @@ def sounds(
                  16,000 where it declares nothing.
     seconds:     every sound is cut or padded with silence to that; 0 takes the longest of the first 200 of train.
     """
-    column = records.choose(inputs, "inputs", ("audio",))
-    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
-    if missing == "drop":
-        records = drop_missing(records, (goal_column,), "drop")
-    labels = class_labels(records, goal_column, goal) if records.stratified else None
-    records = complete(records, labels=labels)
+    records, column, goal_column = supervised(records, "audio", inputs, target, goal, missing)
     target_of = fit_target(records, goal_column, goal)
     records, plan = fit_sounds(records, column, spectrogram.rate, seconds)
     dtype = np.dtype(plan.dtype)

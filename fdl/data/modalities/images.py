@@ -13,10 +13,10 @@ from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.fingerprint import array_digest
 from fdl.data.modalities.media_plan import ImagePlan, kept
-from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
+from fdl.data.modalities.targets import Goal, fit_target, supervised
 from fdl.data.pixels import center_bytes
 from fdl.data.readers.npz import array_records
-from fdl.data.records import Column, Records, complete, drop_missing
+from fdl.data.records import Column, Records
 
 _SIZE = 64  # what pictures of several sizes are made
 
@@ -39,12 +39,7 @@ def images(
     """
     if not isinstance(records, Records):
         records = in_memory(records, labels)
-    column = records.choose(inputs, "inputs", ("image",))
-    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
-    if missing == "drop":
-        records = drop_missing(records, (goal_column,), "drop")
-    strata = class_labels(records, goal_column, goal) if records.stratified else None
-    records = complete(records, labels=strata)
+    records, column, goal_column = supervised(records, "image", inputs, target, goal, missing)
     field, target_of = records.fields[column], fit_target(records, goal_column, goal)
     height, width, channels = (*field.shape, None)[:3]
     if channels is None:

@@ -13,7 +13,7 @@ from fdl.core.narrow import narrow
 from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
 from fdl.data.modalities.plan import brief, named
-from fdl.data.records import Column, Field, Kind, Records, is_missing
+from fdl.data.records import Column, Field, Kind, Records, complete, drop_missing, is_missing
 from fdl.data.split import HOLD_OUT
 
 Goal = Literal["auto", "classify", "regress"]
@@ -87,6 +87,21 @@ def fit_target(records: Records, name: str, goal: Goal = "auto") -> Target:
             f"column {name!r} of {records.name} holds {column.shape} numbers each; no class can be made of it"
         )
     return _numbers(records, name, values, column)
+
+
+def supervised(
+    records: Records, kind: Kind, inputs: str, target: str, goal: Goal, missing: Literal["refuse", "drop"]
+) -> tuple[Records, str, str]:
+    """Return records in all three splits, the column of inputs of this kind, and that of the target.
+
+    What is held out is spread evenly over the classes where reading them all is cheap.
+    """
+    column = records.choose(inputs, "inputs", (kind,))
+    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
+    if missing == "drop":
+        records = drop_missing(records, (goal_column,), "drop")
+    labels = class_labels(records, goal_column, goal) if records.stratified else None
+    return complete(records, labels=labels), column, goal_column
 
 
 def class_labels(records: Records, name: str, goal: Goal = "auto") -> Column | None:

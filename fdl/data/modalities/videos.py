@@ -14,9 +14,9 @@ from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.modalities.media_plan import VideoPlan, kept, taken
-from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
+from fdl.data.modalities.targets import Goal, fit_target, supervised
 from fdl.data.pixels import center_bytes
-from fdl.data.records import Column, Records, complete, drop_missing
+from fdl.data.records import Column, Records
 
 
 def videos(
@@ -34,12 +34,7 @@ def videos(
     frames: T, taken evenly spread over each video; 0 takes the length of the first training video.
     size:   the side that every frame is cut and resized to; 0 keeps the shape of the first.
     """
-    column = records.choose(inputs, "inputs", ("video",))
-    goal_column = records.choose(target, "target", TARGETS, besides=(column,))
-    if missing == "drop":
-        records = drop_missing(records, (goal_column,), "drop")
-    labels = class_labels(records, goal_column, goal) if records.stratified else None
-    records = complete(records, labels=labels)
+    records, column, goal_column = supervised(records, "video", inputs, target, goal, missing)
     target_of = fit_target(records, goal_column, goal)
     first = records.read("train", np.arange(1), (column,))[column][0]
     frame = taken(first, np.arange(min(1, len(first))))
