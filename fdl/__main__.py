@@ -16,9 +16,11 @@ if sys.platform == "win32":
 
 from absl import flags as absl_flags
 
-from fdl import cli, pages
-from fdl.core.errors import UserError
-from fdl.flags import (
+from fdl import pages
+from fdl.cli import endings
+from fdl.cli.command import Command, given, parse_sweep
+from fdl.cli.command import run as run_command
+from fdl.cli.flags import (
     DEFAULT,
     DESCRIBING,
     KNOBS,
@@ -33,9 +35,9 @@ from fdl.flags import (
     add_knobs,
     general_flags,
     groups,
-    listing,
-    usage,
 )
+from fdl.cli.help_text import listing, usage
+from fdl.core.errors import UserError
 
 ABOUT = """
 Train, evaluate, predict, generate, describe, bench: launch any experiment with
@@ -67,7 +69,7 @@ def run() -> int:
 
 def main(argv: list[str]) -> int:
     """Parse the flags, run the mode and return the exit code; a signal ends it with one line and 75."""
-    return cli.stoppable(lambda: launch(argv))
+    return endings.stoppable(lambda: launch(argv))
 
 
 def launch(argv: list[str]) -> int:
@@ -97,21 +99,21 @@ def launch(argv: list[str]) -> int:
         if many["sweep"]:
             many["sweep"] = swept(many["sweep"], found, page)
     except absl_flags.UnrecognizedFlagError as error:
-        return cli.refuse(ValueError(unknown(error.flagname, found, page)))
+        return endings.refuse(ValueError(unknown(error.flagname, found, page)))
     except (absl_flags.Error, ValueError) as error:
-        return cli.refuse(error)
+        return endings.refuse(error)
     mode, distributed = str(found["mode"].value), values[PROCESSES].pop("distributed")
     titles = [title for title, modes in MODES.items() if mode in modes and title != MANY]
-    return cli.run(
-        cli.Command(
+    return run_command(
+        Command(
             page=page,
             knobs=knobs,
             settings={name: value for name, value in values[SETTINGS].items() if value is not None},
-            options=cli.given(values[OPTIONS]),
+            options=given(values[OPTIONS]),
             mode=mode,
             mode_args={name: value for title in titles for name, value in values[title].items()},
             workdir=found["workdir"].value,
-            many=cli.given(many),
+            many=given(many),
             distributed=values[PROCESSES] if distributed else None,
         )
     )
@@ -181,7 +183,7 @@ def refuse_idle(found: absl_flags.FlagValues) -> None:
 
 def swept(text: str, found: absl_flags.FlagValues, page: pages.Page) -> dict[str, list[str]]:
     """Return the flags of a sweep with their values; raise a ValueError where one does not fit, before any run."""
-    settings = cli.parse_sweep(text)
+    settings = parse_sweep(text)
     of_a_run = {"experiment", *(flag.name for title in (KNOBS, SETTINGS, OPTIONS) for flag in groups(found)[title])}
     if alone := [flag.name for flag in groups(found)[MANY] if flag.present and flag.name != "sweep"]:
         raise UserError(f"--{alone[0]} and --sweep are two ways to many runs; leave out one of them")

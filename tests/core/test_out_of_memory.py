@@ -2,9 +2,10 @@
 
 import re
 
-from fdl import cli, pages
+from fdl import pages
+from fdl.cli import endings
+from fdl.cli.flags import add_knobs, general_flags
 from fdl.core import out_of_memory
-from fdl.flags import add_knobs, general_flags
 
 TPU = """RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. Used 17.17G of 15.75G hbm. Exceeded hbm capacity by 1.42G.
 
@@ -58,7 +59,7 @@ def test_only_flags_that_exist_are_named():
     page = pages.read("digits_mlp")
     found = general_flags()
     add_knobs(found, page)
-    line = cli.remedy(RuntimeError(TPU), page, "train", {})
+    line = endings.remedy(RuntimeError(TPU), page, "train", {})
     assert "\n" not in line
     named = re.findall(r"--(\w+)", line)
     assert {"batch_size", "accumulate", "evaluate_batch_size"} <= set(named)
@@ -67,9 +68,9 @@ def test_only_flags_that_exist_are_named():
 
 def test_what_to_change_is_of_the_mode_that_ran_out(tmp_path):
     page, error = pages.read("digits_mlp"), MemoryError("Unable to allocate 74.5 GiB for an array")
-    said = cli.remedy(error, page, "predict", {"input": "all.npy"})
+    said = endings.remedy(error, page, "predict", {"input": "all.npy"})
     assert "split --input=all.npy into several files" in said
     assert "saved" not in said
     assert "--accumulate" not in said
-    assert "--max_tokens" in cli.remedy(error, page, "generate", {})
-    assert "--batch_size" not in cli.remedy(error, page, "evaluate", {}).replace("--evaluate_batch_size", "")
+    assert "--max_tokens" in endings.remedy(error, page, "generate", {})
+    assert "--batch_size" not in endings.remedy(error, page, "evaluate", {}).replace("--evaluate_batch_size", "")

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import tiny
-from fdl import cli
+from fdl import pages
+from fdl.cli import chip_subprocess
+from fdl.cli.flags import add_knobs, general_flags
 from fdl.core.errors import Fault
 from fdl.engine import ahead_of_time
-from fdl.flags import add_knobs, general_flags
 from fdl.modes import describe_target
 from fdl.parallel import targets
 from fdl.profiling import hlo
@@ -42,7 +43,7 @@ def test_what_does_not_fit_is_told_with_flags_that_exist(two_chips):
     assert not found["fits"]
     assert "does not fit" in lines[1]
     flags = general_flags()
-    add_knobs(flags, cli.pages.read("digits_mlp"))
+    add_knobs(flags, pages.read("digits_mlp"))
     words = lines[-1].replace("=", " ").replace(",", " ").split()
     assert all(word[2:] in flags for word in words if word.startswith("--"))
 
@@ -78,11 +79,11 @@ def test_the_program_is_the_one_that_training_runs():
 
 
 def test_a_compiler_that_dies_is_a_fault_in_one_line(monkeypatch):
-    monkeypatch.setattr(cli.sys, "orig_argv", ["python", "-c", "import os; os.kill(os.getpid(), 11)"])
+    monkeypatch.setattr(chip_subprocess.sys, "orig_argv", ["python", "-c", "import os; os.kill(os.getpid(), 11)"])
     with pytest.raises(Fault, match="the compiler for h100 ended with signal 11"):
-        cli.in_subprocess("h100")
-    monkeypatch.setenv(cli.TARGET, "h100")
-    assert cli.in_subprocess("h100") is None
+        chip_subprocess.in_subprocess("h100")
+    monkeypatch.setenv(chip_subprocess.TARGET, "h100")
+    assert chip_subprocess.in_subprocess("h100") is None
 
 
 def test_a_compiler_that_is_not_installed_is_named():

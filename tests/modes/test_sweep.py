@@ -74,10 +74,10 @@ def test_a_signal_reaches_the_run_under_way_and_the_sweep_ends_with_it(tmp_path:
     )
     parent = (
         "import pathlib, sys\n"
-        "from fdl import cli\n"
+        "from fdl.cli import endings\n"
         "from fdl.modes.sweep import sweep\n"
         "command, settings = [sys.executable, sys.argv[1]], {'seed': ['0', '1']}\n"
-        "sys.exit(cli.stoppable(lambda: sweep(command, settings, pathlib.Path(sys.argv[2])) and 0))\n"
+        "sys.exit(endings.stoppable(lambda: sweep(command, settings, pathlib.Path(sys.argv[2])) and 0))\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", parent, str(run), str(tmp_path / "sweep")], stderr=subprocess.PIPE, text=True

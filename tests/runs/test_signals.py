@@ -46,7 +46,7 @@ def test_a_signal_while_modules_are_imported_is_one_line_and_no_crash():
 def test_a_signal_that_a_collection_of_garbage_swallows_is_heard_again():
     code = """
 import gc, os, time
-from fdl import cli
+from fdl.cli import endings
 from fdl.runs import signals
 
 def work():
@@ -57,7 +57,7 @@ def work():
     time.sleep(30)
     return 1
 
-raise SystemExit(cli.stoppable(work))
+raise SystemExit(endings.stoppable(work))
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr.count("\n")) == (75, 1), ended.stderr
@@ -111,7 +111,7 @@ def test_the_first_signal_is_the_one_that_is_named():
 def test_many_signals_are_one_line_and_one_exit_code():
     code = """
 import os, threading, time
-from fdl import cli
+from fdl.cli import endings
 from fdl.runs import signals
 
 def work():
@@ -119,7 +119,7 @@ def work():
     threading.Thread(target=lambda: [(os.kill(os.getpid(), 15), time.sleep(0.0005)) for _ in range(400)]).start()
     time.sleep(30)
 
-raise SystemExit(cli.stoppable(work))
+raise SystemExit(endings.stoppable(work))
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr.count("\n")) == (75, 1), ended.stderr

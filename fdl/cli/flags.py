@@ -1,14 +1,15 @@
-"""Command-line flags: those of every experiment, the knobs of a page, and the help text."""
+"""Command-line flags: those of every experiment, and the knobs of a page."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
-from fdl import cli, pages
-from fdl.core.differences import shown
+from fdl import pages
+from fdl.cli import modes
+from fdl.cli.parsers import AnyFlag, Axes, Number, Several, WholeNumber, Words
 from fdl.core.errors import UserError
-from fdl.core.wrapping import wrapped
+from fdl.parallel import targets
 
 DEFAULT = "digits_mlp"
 KNOBS, SETTINGS = "knobs of the experiment", "execution and logging (never what is computed)"
@@ -21,91 +22,6 @@ SAMPLING, PREDICTING, MEASURING, DESCRIBING = (
     "--mode=describe",
 )
 TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING, DESCRIBING)
-
-
-if TYPE_CHECKING:
-    TextParser = flags.ArgumentParser[str]
-    TupleParser = flags.ArgumentParser[tuple[Any, ...]]
-    MappingParser = flags.ArgumentParser[dict[str, int]]
-    AnyFlag = flags.Flag[Any]
-else:  # absl-py 1.4, which Colab has, knows no types of them
-    TextParser = TupleParser = MappingParser = flags.ArgumentParser
-    AnyFlag = flags.Flag
-
-
-class Words(TextParser):
-    """Parses any text."""
-
-    def flag_type(self) -> str:
-        """Return the type as shown in the help."""
-        return "text"
-
-
-class WholeNumber(flags.IntegerParser):
-    """Parses a whole number within bounds."""
-
-    def convert(self, argument: str | int) -> int:
-        """Return the number."""
-        try:
-            return super().convert(argument)
-        except (ValueError, TypeError):
-            raise UserError("write a whole number") from None
-
-    def flag_type(self) -> str:
-        """Return the type as shown in the help."""
-        return "whole number"
-
-
-class Number(flags.FloatParser):
-    """Parses a number within bounds."""
-
-    def convert(self, argument: str | float) -> float:
-        """Return the number."""
-        try:
-            return super().convert(argument)
-        except (ValueError, TypeError):
-            raise UserError("write a number") from None
-
-    def flag_type(self) -> str:
-        """Return the type as shown in the help."""
-        return "number"
-
-
-class Several(TupleParser):
-    """Parses `1,2,3` into a tuple of one kind."""
-
-    def __init__(self, kind: type):
-        self.kind = kind
-
-    def parse(self, argument: str | Sequence[Any]) -> tuple[Any, ...]:
-        """Return the values."""
-        if not isinstance(argument, str):
-            return tuple(argument)
-        try:
-            return tuple(self.kind(word) for word in argument.split(",") if word)
-        except ValueError:
-            raise UserError(f"write {self.flag_type()}") from None
-
-    def flag_type(self) -> str:
-        """Return the type as shown in the help."""
-        words = {int: "whole numbers", float: "numbers", str: "texts"}
-        return f"{words.get(self.kind, self.kind.__name__)} with commas between"
-
-
-class Axes(MappingParser):
-    """Parses `data:2,model:4` into a mapping."""
-
-    def parse(self, argument: str) -> dict[str, int]:
-        """Return axis -> devices."""
-        pairs = (word.split(":") for word in argument.split(","))
-        try:
-            return {axis: int(size) for axis, size in pairs}
-        except ValueError:
-            raise UserError("write axis:devices, such as data:2,model:4") from None
-
-    def flag_type(self) -> str:
-        """Return the type as shown in the help."""
-        return "axis:devices, ..."
 
 
 class Group:
@@ -146,7 +62,7 @@ def general_flags() -> flags.FlagValues:
     found = flags.FlagValues()
     run = Group(found, RUN)
     run.text("experiment", DEFAULT, "the name of a page of experiments/, or its file path")
-    run.choice("mode", "train", [*cli.MODES, "doctor"], "what to do with it")
+    run.choice("mode", "train", [*modes.MODES, "doctor"], "what to do with it")
     run.text("workdir", None, "the run folder; default: runs/ with the page's name and changed knobs")
     run.yes("list", False, "list all experiments and exit")
     run.yes("help", False, "show this help and exit", short_name="h")
@@ -222,7 +138,10 @@ def _of_modes(found: flags.FlagValues) -> None:
     measuring.text("profile", None, "a folder for a trace of one call; the longest operations are listed")
     measuring.text("out", None, "the JSON file; default: the run folder's name with .bench.json")
     Group(found, DESCRIBING).choice(
-        "chip", None, cli.CHIPS, "compile for this chip, which need not be available, and report whether it fits"
+        "chip",
+        None,
+        sorted(targets.TARGETS),
+        "compile for this chip, which need not be available, and report whether it fits",
     )
 
 
@@ -248,44 +167,3 @@ def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
 def groups(found: flags.FlagValues) -> dict[str, list[AnyFlag]]:
     """Return the flags by title."""
     return {title: found.flags_by_module_dict().get(title, []) for title in TITLES}
-
-
-def usage(found: flags.FlagValues, page: pages.Page, command: str, about: str) -> str:
-    """Return the help text: the program, the page, and every flag with its type and default.
-
-    command: how the program was called, replacing `python launch.py`. about: the program's docstring.
-    """
-    texts = about.strip("\n"), f"experiment {page.name}: {page.doc}".strip("\n")
-    wrapped_texts = [text.replace("python launch.py", command).split("\n") for text in texts]
-    parts = ["\n".join(map(wrapped, lines)) for lines in wrapped_texts]
-    for title, of_it in groups(found).items():
-        parts.append("\n".join([f"{title}:", *map(_line, of_it)]))
-    return "\n\n".join(parts)
-
-
-def _line(flag: AnyFlag) -> str:
-    value = shown(flag.default) if isinstance(flag.default, float) else (flag.default_as_str or "").strip("'")
-    return wrapped(f"  --{flag.name}={value}  ({_type(flag)})  {_help(flag)}", indent=6)
-
-
-def _type(flag: AnyFlag) -> str:
-    """Return the type of a flag as shown in the help."""
-    parser = flag.parser
-    if isinstance(parser, flags.EnumParser):
-        *others, last = parser.enum_values
-        return f"{', '.join(others)} or {last}" if others else str(last)
-    if isinstance(parser, flags.BooleanParser):
-        return "true or false"
-    return str(parser.flag_type())
-
-
-def _help(flag: AnyFlag) -> str:
-    """Return the help of a flag without absl's prefix of choices."""
-    text = flag.help or ""
-    return text.split(">: ", 1)[-1] if isinstance(flag.parser, flags.EnumParser) and text.startswith("<") else text
-
-
-def listing(summaries: Mapping[str, str]) -> str:
-    """Return each name with its summary, wrapped to 80 columns."""
-    width = max(map(len, summaries)) + 2
-    return "\n".join(wrapped(f"{name:{width}}{text}", indent=width) for name, text in summaries.items())

@@ -1,0 +1,1 @@
+"""The command line: flags in, an exit code and one-line errors out."""

@@ -1,0 +1,151 @@
+"""Run one mode of one page from the command line: parsed flags in, an exit code and one-line errors out.
+
+Heavy imports (JAX) come after the input has been validated.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fdl
+from fdl import pages
+from fdl.cli import chip_subprocess, endings, modes
+from fdl.core import out_of_memory
+from fdl.core.errors import DONE, FAULT, Fault, UserError, reason
+from fdl.parallel.jax_startup import prepare_jax
+from fdl.runs import lock, signals
+from fdl.runs import workdir as folder
+
+if TYPE_CHECKING:
+    from fdl.engine.population import Population
+    from fdl.experiment import Experiment
+
+
+PATHS = ("input", "output", "baseline", "profile", "out")  # flags that name a file or folder
+OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What a command line asks for.
+
+    page, knobs: the experiment, every knob with its value.
+    settings:    Experiment fields that override the page's, and those `OF_THE_PROCESS`.
+    options:     of `options.apply_options`.
+    mode:        what to do, with the mode's own arguments.
+    workdir:     the run folder; a default is made of what differs from the page.
+    many:        `seeds`, `population` or `sweep`, where it is more than one run.
+    distributed: coordinator, processes and process, where this is one of several processes.
+    """
+
+    page: pages.Page
+    knobs: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    options: Mapping[str, Any]
+    mode: str
+    mode_args: Mapping[str, Any]
+    workdir: str | None
+    many: Mapping[str, Any]
+    distributed: Mapping[str, Any] | None
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Return the knobs whose values are not the defaults."""
+        return {knob.name: self.knobs[knob.name] for knob in self.page.knobs if self.knobs[knob.name] != knob.default}
+
+    @property
+    def run_folder(self) -> Path:
+        """Return the run folder; raise a ValueError where it is an address."""
+        if self.workdir:
+            return folder.local(self.workdir)
+        return folder.default(self.page.name, {**self.changed, **self.many, **self.options})
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given a value."""
+    return {name: value for name, value in values.items() if value not in (None, "", ())}
+
+
+def run(command: Command) -> int:
+    """Do what a command asks for and return the exit code; what is wrong becomes one line."""
+    try:
+        return execute(command)
+    except ValueError as error:
+        if not endings.ours(error, command.page):
+            raise
+        return endings.refuse(error)
+    except Fault as error:
+        return endings.end(error, FAULT)
+    except OSError as error:
+        return endings.end(Fault(reason(error)), FAULT)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory.is_out_of_memory(error):
+            raise
+        return endings.end(Fault(endings.remedy(error, command.page, command.mode, command.mode_args)), FAULT)
+
+
+def execute(command: Command) -> int:
+    """Do what a command asks for and return the exit code."""
+    many, mode, workdir = command.many, command.mode, command.run_folder
+    for name in set(PATHS) & set(command.mode_args):
+        folder.local(command.mode_args[name] or "", name)
+    if "sweep" in many:
+        from fdl.modes import sweep as sweeping
+
+        sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], workdir)
+        return DONE
+
+    # Before JAX is imported: a second start exits at once, and a chip that is not here is compiled for elsewhere.
+    if mode == "train" and command.distributed is None:
+        lock.refuse_held(workdir)
+    if (chip := command.mode_args.get("chip")) and (code := chip_subprocess.in_subprocess(chip)) is not None:
+        return code
+
+    prepare_jax(command.settings, command.distributed)
+    if mode == "doctor":
+        return int(any(finding.remedy for finding in fdl.doctor(command.settings.get("accelerator", "any"))))
+    make = making(command)
+    if command.distributed is None:  # JAX is imported by now
+        signals.leave_on_request()
+    if many:
+        fdl.train_population(family(make, command.changed, **many), workdir)
+    else:
+        modes.MODES[mode](make(), workdir, **command.mode_args)
+    return DONE
+
+
+def making(command: Command) -> "Callable[..., Experiment]":
+    """Return the function `(**numbers) -> Experiment` of a page with the knobs, settings and options of a command."""
+    from dataclasses import replace
+
+    from fdl.engine.options import apply_options
+    from fdl.experiment import Experiment, maker
+
+    function = maker(str(command.page.path))
+    settings = {name: value for name, value in command.settings.items() if name not in OF_THE_PROCESS}
+
+    def make(**numbers: Any) -> Experiment:
+        return apply_options(replace(function(**{**command.knobs, **numbers}), **settings), **command.options)
+
+    return make
+
+
+def family(
+    make: "Callable[..., Experiment]", fixed: Collection[str], seeds: int | None = None, population: str = ""
+) -> "Population":
+    """Return the population of experiments of `make`; raise a ValueError if it varies a fixed knob."""
+    from fdl.engine.population import Population, members, parse
+
+    values = members(seeds, parse(population))
+    for knob in values:
+        if knob in fixed:
+            raise UserError(f"--{knob} is one number and the population varies it; leave one of them out")
+    return Population(make=make, values=values)
+
+
+def parse_sweep(text: str) -> dict[str, list[str]]:
+    """Parse `flag=value,value`, separated by blanks; raise a ValueError for anything else."""
+    from fdl.modes.sweep import parse
+
+    return parse(text)

@@ -1,0 +1,73 @@
+"""The modes as the command line calls them: functions of the experiment, the run folder and the mode's flags.
+
+Attributes of fdl are imported lazily, so that the flags are checked before JAX is there.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fdl
+from fdl.core.errors import UserError
+
+if TYPE_CHECKING:
+    from fdl.experiment import Experiment
+
+
+def describe(experiment: "Experiment", *, chip: str | None = None) -> None:
+    """Describe an experiment, or its memory use on a chip that is not available."""
+    if chip is None:
+        fdl.describe(experiment)
+        return
+    from fdl.modes.describe_target import describe_target
+
+    describe_target(experiment, chip)
+
+
+def measure(
+    experiment: "Experiment",
+    workdir_path: Path,
+    *,
+    peak: bool = False,
+    baseline: str | None = None,
+    profile: str | None = None,
+    out: str | None = None,
+) -> None:
+    """Benchmark an experiment, or with `peak` only the device."""
+    from fdl.modes import bench
+    from fdl.runs.atomic_files import write_json
+
+    if peak:
+        bench.peak(experiment)
+        return
+    if baseline and not Path(baseline).is_file():
+        raise UserError(f"--baseline={baseline} is no file; --mode=bench writes one")
+    file = Path(out) if out else workdir_path.with_name(f"{workdir_path.name}.bench.json")
+    if file.exists():
+        bench.earlier(file)  # refuse to overwrite a file that is not a bench's
+    result = bench.bench(
+        experiment, baseline=Path(baseline) if baseline else None, profile=Path(profile) if profile else None
+    )
+    write_json(file, result)
+
+
+def generate(
+    experiment: "Experiment", workdir_path: Path, *, prompt: str, max_tokens: int, checkpoint: Any, **sampling: Any
+) -> None:
+    """Generate text from a prompt with the sampling flags."""
+    from fdl.models.sampling import Sampling
+
+    sampling["seed"] = sampling.pop("sample_seed")
+    fdl.generate(
+        experiment, workdir_path, prompt, max_tokens=max_tokens, sampling=Sampling(**sampling), checkpoint=checkpoint
+    )
+
+
+MODES: Mapping[str, Callable[..., object]] = {
+    "train": lambda experiment, workdir_path: fdl.train(experiment, workdir_path),
+    "evaluate": lambda experiment, workdir_path, **mode_args: fdl.evaluate(experiment, workdir_path, **mode_args),
+    "predict": lambda experiment, workdir_path, **mode_args: fdl.predict(experiment, workdir_path, **mode_args),
+    "generate": generate,
+    "describe": lambda experiment, workdir_path, **mode_args: describe(experiment, **mode_args),
+    "bench": measure,
+}
