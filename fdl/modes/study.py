@@ -13,6 +13,7 @@ from fdl.runs.workdir import local
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
 
@@ -23,13 +24,13 @@ def study(
     *,
     trials: int,
     name: str = "study",
-    storage: str | None = None,
+    storage: "str | BaseStorage | None" = None,
     log: Callable[[str], None] = print,
 ) -> "Study":
     """Run `trials` more experiments `make(**suggest(trial))`, each in a separate folder, and return Optuna's study.
 
-    storage: Optuna's, such as sqlite:///study.db or a server's; processes on any machine with the same name and storage
-             share one study. None keeps it in memory.
+    storage: Optuna's, such as sqlite:///study.db, a server's, or an object of it; processes on any machine with the
+             same name and storage share one study. None keeps it in memory.
     The objective is the primary metric on validation. A run that ends in a Fault is a failed trial. So is one that was
     stopped, or killed and left its folder here; the next trial takes over its settings and resumes in its folder.
     """

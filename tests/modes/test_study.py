@@ -11,7 +11,18 @@ from fdl.runs import lock
 optuna = pytest.importorskip("optuna")
 
 
-def test_a_study_goes_on_in_its_storage_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def storage(tmp_path: Path):
+    """Yield a database whose connections are closed at the end: Optuna leaves that to the garbage collector."""
+    database = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/study.db")
+    yield database
+    database.remove_session()
+    database.engine.dispose()
+
+
+def test_a_study_goes_on_in_its_storage_and_keeps_the_best(
+    tmp_path: Path, storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def train(made, workdir, log):
         if made.batch_size == 3:
             raise Fault("diverged")
@@ -24,7 +35,7 @@ def test_a_study_goes_on_in_its_storage_and_keeps_the_best(tmp_path: Path, monke
         size = next(sizes)
         return {"batch_size": trial.suggest_int("batch_size", size, size)}
 
-    where = {"storage": f"sqlite:///{tmp_path}/study.db", "log": str}
+    where = {"storage": storage, "log": str}
     study(tiny.experiment, suggest, tmp_path, trials=2, **where)
     found = study(tiny.experiment, suggest, tmp_path, trials=1, **where)
     assert [trial.state.name for trial in found.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
@@ -46,7 +57,9 @@ def suggest_four(trial) -> dict:
     return {"batch_size": trial.suggest_int("batch_size", 4, 4)}
 
 
-def test_a_trial_that_was_stopped_goes_on_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_was_stopped_goes_on_in_its_folder(
+    tmp_path: Path, storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders, ends = [], iter([Stopped("SIGTERM"), None, None])
 
     def train(made, workdir, log):
@@ -56,7 +69,7 @@ def test_a_trial_that_was_stopped_goes_on_in_its_folder(tmp_path: Path, monkeypa
         return {"metrics": {"validation": {"accuracy": 0.5}}}
 
     monkeypatch.setattr(module, "train", train)
-    where = {"storage": f"sqlite:///{tmp_path}/study.db", "log": str}
+    where = {"storage": storage, "log": str}
     with pytest.raises(Stopped):
         study(tiny.experiment, suggest_four, tmp_path, trials=2, **where)
     found = study(tiny.experiment, suggest_four, tmp_path, trials=2, **where)
@@ -65,7 +78,7 @@ def test_a_trial_that_was_stopped_goes_on_in_its_folder(tmp_path: Path, monkeypa
 
 
 def test_a_trial_whose_process_was_killed_is_taken_up_and_one_that_runs_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = []
 
@@ -74,7 +87,6 @@ def test_a_trial_whose_process_was_killed_is_taken_up_and_one_that_runs_is_left(
         return {"metrics": {"validation": {"accuracy": 0.5}}}
 
     monkeypatch.setattr(module, "train", train)
-    storage = f"sqlite:///{tmp_path}/study.db"
     begun = optuna.create_study(direction="maximize", storage=storage, study_name="study")
     for _ in range(2):
         begun.ask().suggest_int("batch_size", 4, 4)
