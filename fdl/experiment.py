@@ -42,8 +42,8 @@ class Experiment:
     monitor:        the metric of the validation split by which the best checkpoint is chosen.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
     visualize:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
-    name, knobs, code, imports: set by `load`: which page made it, with which values, and the digests of what the page
-        says and of the modules of its user that it imports.
+    name, knobs, code, imports, page: set by `load`: which page made it, with which values, the digests of what the page
+        says and of the modules of its user that it imports, and its file.
     from_page:      set by `load`: the parts that the page made, which these answer for.
     """
 
@@ -74,6 +74,7 @@ class Experiment:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
     imports: Mapping[str, str] = field(default_factory=dict)
+    page: Path | None = None
     from_page: tuple[Any, ...] = ()
 
     @property
@@ -187,7 +188,7 @@ def maker(name: str) -> Callable[..., Experiment]:
         made = module.experiment(**values)
         if not isinstance(made, Experiment):
             raise UserError(f"{page.path}: experiment() returns {made!r}; return an Experiment")
-        named = replace(made, name=page.name, knobs=values, code=page.code, imports=page.imports())
+        named = replace(made, name=page.name, knobs=values, code=page.code, imports=page.imports(), page=page.path)
         return named.answered_for()
 
     return make

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fdl.core.errors import UserError
-from fdl.core.source_code import digest_of_tree, own_imports, without_words
+from fdl.core.source_code import digest_of_tree, own_files, own_imports, without_words
 
 _HERE = Path(__file__).resolve().parent
 # In a wheel the pages lie inside the package; in the repository they lie beside it.
@@ -109,6 +109,10 @@ class Page:
     def imports(self) -> dict[str, str]:
         """Return the modules besides installed packages that the page imports, with a digest of each."""
         return own_imports(self.text, package="experiments", beside=self.path.resolve().parent)
+
+    def files(self) -> dict[str, Path]:
+        """Return the files of the modules besides installed packages that the page imports."""
+        return own_files(self.text, package="experiments", beside=self.path.resolve().parent)
 
     def complete(self, knobs: dict[str, Any]) -> dict[str, Any]:
         """Return the values of all knobs, defaults included; raise a ValueError for an unknown or invalid one."""

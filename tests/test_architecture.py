@@ -22,6 +22,7 @@ LAYERS = [
     ("profiling", "runs"),
     ("experiment",),
     ("engine",),
+    ("trained",),
     ("modes",),
     ("cli", "__main__"),
 ]

@@ -58,20 +58,32 @@ def own_imports(text: str, package: str = "", beside: Path | None = None) -> dic
     package: what relative imports begin from. beside: the folder that is looked in first, as a script's own is.
     Installed packages have a version instead, and fdl is one of them.
     """
-    digests: dict[str, str] = {}
+    sources = _own_sources(text, package, beside)
+    return {name: digest_of_tree(without_words(ast.parse(source))) for name, (_, source) in sources.items()}
+
+
+def own_files(text: str, package: str = "", beside: Path | None = None) -> dict[str, Path]:
+    """Return the files of the modules that `own_imports` finds."""
+    return {name: file for name, (file, _) in _own_sources(text, package, beside).items()}
+
+
+def _own_sources(text: str, package: str, beside: Path | None) -> dict[str, tuple[Path, str]]:
+    """Return the file and the source of each module of a user that some code imports; of those that parse."""
+    found: dict[str, tuple[Path, str]] = {}
     waiting = [(text, package)]
     while waiting:
         tree = ast.parse(waiting[-1][0])
         for name in _imported(tree, waiting.pop()[1]):
-            file = None if name in digests or is_installed(name) else _find(name, beside)
+            file = None if name in found or is_installed(name) else _find(name, beside)
             if file and file.endswith(".py") and not is_installed_file(file):
                 source = Path(file).read_text(encoding="utf-8")
                 try:
-                    digests[name] = digest_of_tree(without_words(ast.parse(source)))
+                    ast.parse(source)
                 except (SyntaxError, ValueError):
                     continue  # Python says what is wrong with it when it is imported
+                found[name] = Path(file), source
                 waiting.append((source, name if file.endswith("__init__.py") else name.rpartition(".")[0]))
-    return dict(sorted(digests.items()))
+    return dict(sorted(found.items()))
 
 
 def _imported(tree: ast.AST, package: str) -> Iterator[str]:

@@ -175,6 +175,8 @@ class Dataset:
     fitted:    values fitted on train (scales, vocabularies), in JSON's types; saved in the run folder.
     contents:  a quick fingerprint of the files; empty for shipped datasets.
     notes:     how the data was read and the inferred type of each column, logged before training.
+    modality, columns: the name of the function that made it of records, and their columns with the kind of each; kept
+               in the run folder (`fdl.data.modalities.kept`).
     """
 
     name: str
@@ -186,6 +188,8 @@ class Dataset:
     fitted: Mapping[str, Any] = field(default_factory=dict)
     contents: Callable[[], str] = lambda: ""
     notes: tuple[str, ...] = ()
+    modality: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def augmented(self, augment: Augment | None) -> "Dataset":
         """Return the same dataset with this augmentation of its training batches."""

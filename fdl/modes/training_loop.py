@@ -9,6 +9,7 @@ import numpy as np
 from fdl.core.differences import differences
 from fdl.core.errors import Fault, NotFinite
 from fdl.core.types import Sums, TrainState
+from fdl.data.modalities.kept import dataset_json
 from fdl.engine.cadence import Cadence, cadence_of
 from fdl.engine.program import Training, train_until_due
 from fdl.experiment import Experiment
@@ -21,6 +22,7 @@ from fdl.runs.checkpoints.saved import shared
 from fdl.runs.interruptions import RestartLog
 from fdl.runs.metrics_log import Record, lines, training_seconds
 from fdl.runs.open_run import Run
+from fdl.runs.page_copy import copy_page
 from fdl.runs.progress import Progress
 from fdl.runs.progress_bar import bar, headline
 
@@ -55,14 +57,14 @@ class Subject:
 
 
 def introduce(run: Run, experiment: Experiment) -> None:
-    """Log the choices about devices and data, and save the fitted values needed to encode new data."""
+    """Log the choices about devices and data, and save what makes the run a model: its page, and its data's plan."""
     if warning := overlooked():
         run.log(f"warning: {warning}")
     for line in experiment.dataset.notes:
         run.log(line)
-    if experiment.dataset.fitted or experiment.dataset.notes:  # scales and vocabularies, and how the files were read
-        kept = {**experiment.dataset.fitted, "notes": list(experiment.dataset.notes)}
-        write_json(run.workdir / "dataset.json", kept)
+    write_json(run.workdir / "dataset.json", dataset_json(experiment.dataset))
+    if experiment.page is not None:
+        copy_page(run.workdir, experiment.page, experiment.knobs, experiment.monitor)
 
 
 def resume(

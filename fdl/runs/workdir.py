@@ -1,6 +1,7 @@
 """The run folder: its files, and the check that it belongs to this run.
 
-experiment.json (what ran, where, with which versions) · starts.json · metrics.jsonl · events.* (TensorBoard) ·
+experiment.json (what ran, where, with which versions) · page/ (the page and its knobs) · dataset.json (how the data
+becomes inputs) · starts.json · metrics.jsonl · events.* (TensorBoard) ·
 checkpoints/ · report.json.
 """
 
@@ -8,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +76,7 @@ def disown(path: Path) -> None:
             (path / name).unlink(missing_ok=True)
         for file in path.glob("events*"):
             file.unlink()
+        shutil.rmtree(path / "page", ignore_errors=True)
 
 
 def finished(path: Path, log: Callable[[str], None]) -> dict[str, Any] | None:

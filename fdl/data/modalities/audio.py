@@ -3,8 +3,8 @@
 Shape legend: B batch, T samples, N frames, M mel bands.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,30 @@ from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.log_mel import LOG_MEL, LogMel, log_mel
-from fdl.data.modalities.media_plan import AudioPlan, kept
+from fdl.data.modalities.kept import KeptDataset, keeps
+from fdl.data.modalities.media_plan import AudioPlan, inputs_plan, kept
 from fdl.data.modalities.targets import Goal, fit_target, supervised
 from fdl.data.records import Column, Records
 
 
+def _spectrogram(kept: KeptDataset, *, spectrogram: LogMel = LOG_MEL, **_: Any) -> dict[str, Any]:
+    plan = inputs_plan(kept.fitted)
+    assert isinstance(plan, AudioPlan)
+    return {"transform": to_spectrogram(plan, spectrogram.bands)}
+
+
+def to_spectrogram(plan: AudioPlan, bands: int) -> Callable[[Batch], Batch]:
+    """Return the transform of waveforms [B, T] to log energies f32[B, N, M, 1] in so many mel bands."""
+
+    def transform(batch: Batch) -> Batch:
+        waves = jnp.asarray(batch.inputs, jnp.float32) / (32768 if plan.dtype == "int16" else 1)
+        mel = log_mel(waves, rate=plan.rate, bands=bands)
+        return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
+
+    return transform
+
+
+@keeps(_spectrogram)
 def sounds(
     records: Records,
     *,
@@ -40,25 +59,20 @@ def sounds(
     records, column, goal_column = supervised(records, "audio", inputs, target, goal, missing)
     target_of = fit_target(records, goal_column, goal)
     records, plan = fit_sounds(records, column, spectrogram.rate, seconds)
-    dtype = np.dtype(plan.dtype)
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
         waves = plan.encode(rows[column], lambda i: records.at(split, indices[i]))
         targets = target_of.encode(rows[goal_column], split, indices)
         return Batch(waves, targets, np.ones(len(indices), np.float32))
 
-    def transform(batch: Batch) -> Batch:
-        waves = jnp.asarray(batch.inputs, jnp.float32) / (32768 if dtype == np.int16 else 1)
-        mel = log_mel(waves, rate=plan.rate, bands=spectrogram.bands)
-        return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
-
-    spec = target_of.spec(jax.ShapeDtypeStruct((plan.length,), dtype), records.sizes)
+    spec = target_of.spec(jax.ShapeDtypeStruct((plan.length,), np.dtype(plan.dtype)), records.sizes)
 
     def load(split: str) -> LazySource:
         key = f"{column} {goal_column} {plan.declared} {plan.rate} {plan.length} {target_of.fitted}"
         return stored(records, spec, split, (column, goal_column), join, key=key)
 
     fitted = {"rate": plan.rate, "length": plan.length, "inputs": kept(plan), **target_of.kept}
+    transform = to_spectrogram(plan, spectrogram.bands)
     return dataset_of(records.noting(target_of.said), spec, load, fitted, transform=transform)
 
 

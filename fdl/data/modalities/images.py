@@ -12,6 +12,7 @@ from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.fingerprint import array_digest
+from fdl.data.modalities.kept import KeptDataset, keeps
 from fdl.data.modalities.media_plan import ImagePlan, kept
 from fdl.data.modalities.targets import Goal, fit_target, supervised
 from fdl.data.pixels import center_bytes
@@ -21,6 +22,12 @@ from fdl.data.records import Column, Records
 _SIZE = 64  # what pictures of several sizes are made
 
 
+def pixels_centered(kept: KeptDataset, **_: Any) -> dict[str, Any]:
+    """Return the transform of bytes, None of pictures that are floats already."""
+    return {"transform": center_bytes if kept.spec.inputs.dtype == np.uint8 else None}
+
+
+@keeps(pixels_centered)
 def images(
     records: Records | np.ndarray,
     labels: Any = None,

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
+from fdl.data.modalities.kept import keeps, no_more
 from fdl.data.modalities.text import Missing, as_written, clean, cut, known, unknown_tokens
 from fdl.data.records import Records, complete, drop_missing
 from fdl.data.tokenizer import END, START, Tokens, bucket, fit_tokens, padded
@@ -16,6 +17,7 @@ from fdl.data.tokenizer import END, START, Tokens, bucket, fit_tokens, padded
 CHARS = Tokens("chars")
 
 
+@keeps(no_more)
 def pairs(
     records: Records,
     *,

@@ -13,6 +13,7 @@ import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
+from fdl.data.modalities.kept import keeps, no_more
 from fdl.data.modalities.series_rows import Gaps, Rows, series_rows, time_column, whole
 from fdl.data.modalities.standardise import standardisation
 from fdl.data.modalities.windowed import is_windowed, windowed
@@ -45,6 +46,7 @@ class Windows:
 NEXT_PLACE = Windows()
 
 
+@keeps(no_more)
 def series(
     records: Records,
     *,

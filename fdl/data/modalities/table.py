@@ -18,6 +18,7 @@ from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, Source, columns, dataset_of
 from fdl.data.decoded_cache import stored
 from fdl.data.modalities.fit_plan import BLOCK, candidates, fit_plan
+from fdl.data.modalities.kept import keeps, no_more
 from fdl.data.modalities.plan import Plan, numeric
 from fdl.data.modalities.targets import TARGETS, Goal, class_labels, fit_target
 from fdl.data.readers.memory import as_records
@@ -28,6 +29,7 @@ from fdl.data.split import pick
 _PART = 8192  # rows that are encoded together where they are read from disk
 
 
+@keeps(no_more)
 def table(
     data: Any,
     *,

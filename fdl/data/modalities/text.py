@@ -5,19 +5,20 @@ Shape legend: B batch, T time (tokens).
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
+from fdl.data.modalities.kept import KeptDataset, keeps, no_more
 from fdl.data.modalities.media_plan import TextPlan, kept
 from fdl.data.modalities.targets import TARGETS, Goal, fit_target
 from fdl.data.modalities.windows import disjoint_windows, window_count, windows
 from fdl.data.records import Records, complete, drop_missing, is_missing
 from fdl.data.split import pick
-from fdl.data.tokenizer import Tokenizer, Tokens, bucket, fit_tokens, packed, unknown_share
+from fdl.data.tokenizer import Tokenizer, Tokens, bucket, fit_tokens, packed, restore_tokenizer, unknown_share
 
 Missing = Literal["refuse", "drop"]  # what is done about rows without a text
 _LOOKED_AT = 200  # texts of a held-out split that are looked at for tokens that train does not have
@@ -26,6 +27,7 @@ _LOOKED_AT = 200  # texts of a held-out split that are looked at for tokens that
 WORDS, BYTES = Tokens("words"), Tokens("bytes", length=128)
 
 
+@keeps(no_more)
 def texts(
     records: Records,
     *,
@@ -71,6 +73,12 @@ def texts(
     return dataset_of(records.noting(target_of.said), spec, lambda split: load(known(records, split)), fitted)
 
 
+def _tokenizer(kept: KeptDataset, **_: Any) -> dict[str, Any]:
+    """Return the tokenizer that was fitted on train."""
+    return {"tokenizer": restore_tokenizer(kept.fitted["tokens"])}
+
+
+@keeps(_tokenizer)
 def language(
     records: Records,
     *,

@@ -13,12 +13,15 @@ from fdl.core.errors import UserError
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, LazySource, dataset_of
 from fdl.data.decoded_cache import stored
+from fdl.data.modalities.images import pixels_centered
+from fdl.data.modalities.kept import keeps
 from fdl.data.modalities.media_plan import VideoPlan, kept, taken
 from fdl.data.modalities.targets import Goal, fit_target, supervised
 from fdl.data.pixels import center_bytes
 from fdl.data.records import Column, Records
 
 
+@keeps(pixels_centered)
 def videos(
     records: Records,
     *,

@@ -15,6 +15,7 @@ from fdl.data.readers.npz import ARRAY_FILES, array_files
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.splits import split_of
+from fdl.data.readers.supplied import supplied_records
 from fdl.data.readers.tables.containers import TABLES, suffix_of
 from fdl.data.readers.tables.dialect import parse_dialect
 from fdl.data.readers.tfds import tfds
@@ -32,6 +33,8 @@ def find(
     how:    what the flags say of files.
     kind:   what is wanted of it, as the pages are called: "image", "audio", "video", "text", "pairs", "table", …
     """
+    if (given := supplied_records()) is not None:
+        return given
     path = Path(os.path.expanduser(dataset))
     if not dataset:
         raise UserError(

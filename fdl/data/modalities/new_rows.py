@@ -1,0 +1,245 @@
+"""New data as the inputs of a trained run, through the plan that was fitted in training and through no other parser.
+
+Shape legend: n examples.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.core.errors import UserError
+from fdl.core.types import PyTree
+from fdl.data.dataset import Dataset, columns
+from fdl.data.modalities.media_plan import MediaPlan, inputs_plan
+from fdl.data.modalities.plan import Plan
+from fdl.data.modalities.table import refuse_infinite
+from fdl.data.pixels import Unreadable
+from fdl.data.readers.clips import CLIPS
+from fdl.data.readers.files import Reading
+from fdl.data.readers.find import find
+from fdl.data.readers.memory import as_records
+from fdl.data.readers.pictures import picture_suffixes
+from fdl.data.readers.recordings import SOUNDS
+from fdl.data.readers.tables.containers import TABLES, suffix_of
+from fdl.data.records import Column, Records
+from fdl.data.validate import check_values
+
+_LISTED = 5  # names in one message
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRows:
+    """New examples. inputs: pytree [n, ...], as a source of the dataset gives them. size: n.
+
+    carried: columns that are of the data and not of the model, such as an Id: name -> n values.
+    notes:   what was missing or never seen in training, a line each.
+    """
+
+    inputs: PyTree
+    size: int
+    carried: Mapping[str, Column] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def new_rows(dataset: Dataset, data: Any) -> NewRows:
+    """Return new data as inputs; raise a UserError where it is not of the kind that the run was trained on.
+
+    data: arrays in the dataset's own format always; for tables a DataFrame, an Arrow table, a list of mappings, a
+    mapping of columns or a file; for media a file, a folder, a pattern, or a list of files, arrays or texts.
+    """
+    fitted = dataset.fitted
+    if isinstance(data, str | Path) and Path(data).suffix in (".npy", ".npz"):
+        return _arrays(dataset, _load(Path(data)), f"{data}")
+    if "plan" in fitted:
+        return _table(dataset, Plan.from_json(fitted["plan"]), data)
+    if "inputs" in fitted:
+        plan = inputs_plan(fitted)
+        return _texts(dataset, plan, data) if plan.kind == "text" else _media(dataset, plan, data)
+    if isinstance(data, str | Path):
+        raise UserError(
+            f"{dataset.name} keeps no plan by which {data} could become inputs; give arrays of its format, in memory "
+            "or as an .npy or .npz file"
+        )
+    return _arrays(dataset, data, "the data")
+
+
+# ── Arrays ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _load(file: Path) -> Any:
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        return dict(loaded) if file.suffix == ".npz" else loaded
+    except FileNotFoundError:
+        raise UserError(f"there is no {file}; give an .npy or .npz file") from None
+    except Exception as error:  # what NumPy raises of a damaged file is of many kinds
+        raise UserError(f"{file} holds no arrays of numbers: {str(error).splitlines()[0]}") from None
+
+
+def _arrays(dataset: Dataset, data: Any, what: str) -> NewRows:
+    """Return arrays in the dataset's format, checked as a source's are."""
+    wanted = dataset.spec.inputs
+    if isinstance(data, Mapping) and not isinstance(wanted, Mapping) and len(data) == 1:
+        (data,) = data.values()
+    arrays = jax.tree.map(np.asarray, data)
+    seen, shapes = (jax.tree.map(lambda x: x.shape, tree) for tree in (arrays, wanted))
+    rows = jax.tree.map(lambda shape: shape[1:], seen, is_leaf=lambda x: isinstance(x, tuple))
+    if rows != shapes or any(leaf.dtype.kind not in "biuf" for leaf in jax.tree.leaves(arrays)):
+        raise UserError(f"{what} holds examples of {rows}, {dataset.name} has {shapes}; give them that shape")
+    source = columns(jax.tree.map(lambda x, like: x.astype(like.dtype), arrays, wanted))
+    everything = np.arange(len(source))
+    check_values(source.fetch(everything), dataset.spec, what, "input", everything)
+    return NewRows(inputs=source.fetch(everything).inputs, size=len(source))
+
+
+def _fits(dataset: Dataset, data: Any) -> bool:
+    """Say whether data are arrays of the dataset's own format."""
+    wanted = jax.tree.map(lambda x: x.shape, dataset.spec.inputs)
+    if isinstance(data, np.ndarray):
+        return not isinstance(wanted, Mapping) and data.shape[1:] == wanted
+    arrays = isinstance(data, Mapping) and all(isinstance(each, np.ndarray) for each in data.values())
+    return arrays and {name: each.shape[1:] for name, each in data.items()} == wanted
+
+
+# ── Tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
+    """Return the rows of a table, their unused columns, and what was missing or unseen, counted."""
+    if _fits(dataset, data):
+        return _arrays(dataset, data, "the data")
+    records = _read_table(dataset, plan.schema, data)
+    if lacking := [name for name in plan.inputs if name not in records.fields]:
+        raise UserError(
+            f"{records.name} lacks {_some(lacking)}, which {dataset.name} was trained on; its columns are "
+            f"{_some(list(records.fields))}"
+        )
+    whole = _whole(records)
+    for split, size in records.sizes.items():
+        rows = np.arange(size)
+        refuse_infinite(records, plan, records.read(split, rows, plan.inputs), split, rows)
+    inputs, counted = plan.encode_counted({name: whole[name] for name in plan.inputs})
+    size = sum(records.sizes.values())
+    notes = [
+        f"{name}: {count:,} of {size:,} values are {_WHAT[what]}"
+        for name, kinds in counted.items()
+        for what, count in kinds.items()
+        if count
+    ]
+    carried = {name: values for name, values in whole.items() if name not in plan.inputs}
+    return NewRows(inputs=inputs, size=size, carried=carried, notes=tuple(notes))
+
+
+_WHAT = {"missing": "missing", "unseen": "of categories never seen in training, which count as missing"}
+
+
+def _read_table(dataset: Dataset, schema: Mapping[str, Any], data: Any) -> Records:
+    if isinstance(data, str | Path):
+        return find(str(data), how=Reading(schema=schema), kind="table")
+    if isinstance(data, Mapping) or (isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data)):
+        import pandas
+
+        data = pandas.DataFrame(data)
+    elif isinstance(data, np.ndarray):
+        raise UserError(
+            f"an array of {data.shape} has no names of columns; give a DataFrame or a list of mappings with the "
+            f"columns of {dataset.name}"
+        )
+    return as_records(data, schema=schema, name="the data")
+
+
+def _whole(records: Records) -> dict[str, Column]:
+    """Return every column, of all splits one after another."""
+    return {name: _joined([records.column(split, name) for split in records.sizes]) for name in records.fields}
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    return parts[0] if len(parts) == 1 else [value for part in parts for value in part]
+
+
+# ── Texts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _texts(dataset: Dataset, plan: MediaPlan, data: Any) -> NewRows:
+    """Return texts: one, a list of them, a .txt file of a text per line, or a table with their column."""
+    if _fits(dataset, data):
+        return _arrays(dataset, data, "the data")
+    carried: dict[str, Column] = {}
+    if isinstance(data, str) and not (suffix_of(Path(data)) in (*TABLES, ".txt") and Path(data).exists()):
+        texts = [data]
+    elif isinstance(data, Sequence) and all(isinstance(text, str) for text in data):
+        texts = list(data)
+    else:
+        records = find(str(data), kind="text") if isinstance(data, str | Path) else as_records(data, name="the data")
+        column = records.choose(plan.column if plan.column in records.fields else "", "inputs", ("text",))
+        whole = _whole(records)
+        texts = [str(text or "") for text in whole.pop(column)]
+        carried = whole
+    if not texts:
+        raise UserError("there is no text; give one, or a list of them")
+    inputs = plan.encode(texts, lambda i: f"text {i}")
+    empty = sum(not text.strip() for text in texts)
+    notes = (f"{empty:,} of {len(texts):,} texts are empty",) if empty else ()
+    return NewRows(inputs=inputs, size=len(texts), carried=carried, notes=notes)
+
+
+# ── Pictures, sounds and videos ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _media(dataset: Dataset, plan: MediaPlan, data: Any) -> NewRows:
+    """Return files: one, a folder or pattern of them, or a list; or values in memory, decoded already."""
+    if _fits(dataset, data):
+        return _arrays(dataset, data, "the data")
+    if isinstance(data, str | Path):
+        files = _files(plan, str(data))
+        return _of_files(plan, files)
+    if isinstance(data, Sequence) and data and all(isinstance(each, str | Path) for each in data):
+        return _of_files(plan, [str(each) for each in data])
+    values = list(data) if isinstance(data, Sequence) else [data] if np.ndim(data) == len(_shape(plan)) else list(data)
+    if not values:
+        raise UserError(f"there is no {plan.kind}; give a file, a folder, or a list of them")
+    arrays = [np.asarray(each) for each in values]
+    return NewRows(inputs=plan.encode(arrays, lambda i: f"{plan.kind} {i}"), size=len(arrays))
+
+
+def _shape(plan: MediaPlan) -> tuple[Any, ...]:
+    return {"image": (0, 0, 0), "audio": (0,), "video": (0, 0, 0, 0)}[plan.kind]
+
+
+def _files(plan: MediaPlan, path: str) -> list[str]:
+    """Return the files of this kind that a path, a folder or a pattern names, sorted."""
+    suffixes = {"audio": SOUNDS, "video": CLIPS}.get(plan.kind) or picture_suffixes()
+    whole = Path(os.path.expanduser(path))
+    if whole.is_file():
+        return [str(whole)]
+    if whole.is_dir():
+        found = [file for file in whole.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    else:
+        matching = Path(whole.anchor or ".").glob(str(whole.relative_to(whole.anchor)))
+        found = [file for file in matching if file.is_file()]
+    files = sorted(str(file) for file in found if file.suffix.lower() in suffixes)
+    if not files:
+        seen = f"{len(found)} files of other kinds" if found else "nothing"
+        raise UserError(f"{path} holds no {plan.kind} but {seen}; give a file, a folder or a pattern such as '*.png'")
+    return files
+
+
+def _of_files(plan: MediaPlan, files: Sequence[str]) -> NewRows:
+    values, wrong = [], []
+    for file in files:
+        try:
+            values.append(plan.read(file))
+        except (Unreadable, ValueError, OSError) as error:
+            wrong.append(f"{file} ({error})")
+    if wrong:
+        raise UserError(f"{len(wrong)} of {len(files)} files cannot be read: {_some(wrong)}; mend or remove them")
+    return NewRows(inputs=plan.encode(values, lambda i: files[i]), size=len(files), carried={"file": list(files)})
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f", … ({len(names)} in all)" if len(names) > _LISTED else "")

@@ -1,0 +1,191 @@
+"""A trained run as a model: restored from its folder alone, called on new data.
+
+Shape legend: n examples.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from fdl.core import steps
+from fdl.core.errors import UserError
+from fdl.core.types import Batch, PyTree, TrainState
+from fdl.data.dataset import Dataset, LazySource, Source
+from fdl.data.modalities.kept import KEPT, KeptDataset, restoring
+from fdl.data.modalities.new_rows import NewRows, new_rows
+from fdl.engine.options import apply_options
+from fdl.engine.placement import prepare
+from fdl.engine.program import Evaluation
+from fdl.experiment import Experiment, maker
+from fdl.runs import workdir as run_folder
+from fdl.runs.atomic_files import read_json
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.metrics_log import lines
+from fdl.runs.page_copy import page_of
+
+Which = Literal["best", "last"]
+SIZES = (1, 8, 64, 512)  # of the batches that are compiled: a request is filled up to the next of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained model. Calling it, or `predict`, answers about new data; nothing of it ever changes.
+
+    step: of the checkpoint. variables: "params" as they are evaluated, averaged where the run averages, and the rest.
+    """
+
+    experiment: Experiment
+    folder: Path
+    step: int
+    variables: Mapping[str, Any]
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        return self.experiment.model
+
+    @property
+    def params(self) -> PyTree:
+        """The parameters, as they are evaluated."""
+        return self.variables["params"]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of the run's log, each a mapping with `step`, `epoch`, `split` and metrics."""
+        return list(lines(self.folder / "metrics.jsonl"))
+
+    def __call__(self, data: Any) -> dict[str, Any]:
+        """Return `predict(data)`."""
+        return self.predict(data)
+
+    def predict(self, data: Any) -> dict[str, Any]:
+        """Return the task's predictions of new data, in order: arrays [n, ...] by name.
+
+        Of classes "class" i32[n], "probability" f32[n] and "probabilities" f32[n, K], and "name", the n names of the
+        classes where they have some; of numbers "value" f64[n], in the unit of the targets.
+        data: as `fdl.data.modalities.new_rows.new_rows` has it.
+        """
+        return self.answers(new_rows(self.experiment.dataset, data))
+
+    def answers(self, rows: NewRows) -> dict[str, Any]:
+        """Return the predictions of rows that are encoded already."""
+        spec = self.experiment.dataset.spec
+        parts = list(self._parts(rows))
+        found: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if "value" in found:
+            found["value"] = found["value"].astype(np.float64).reshape(rows.size, *spec.targets.shape) + spec.offset
+        if "class" in found and found["class"].ndim == 1 and spec.names:
+            found["name"] = [spec.names[number] for number in found["class"]]
+        return found
+
+    def evaluate(self, *splits: str) -> dict[str, dict[str, Any]]:
+        """Return the metrics of these splits, of all where none is named; the run's data must be there."""
+        executor = prepare(self.experiment)
+        state, found = executor.put_state(self.state), {}
+        for split in splits or tuple(self.experiment.dataset.spec.sizes):
+            state, found[split] = Evaluation(self.experiment, executor, split)(state)
+        return found
+
+    @cached_property
+    def state(self) -> TrainState:
+        """The state of training less the optimizer's."""
+        rest = {name: value for name, value in self.variables.items() if name != "params"}
+        return TrainState(jnp.int32(self.step), self.params, (), rest, jax.random.key(self.experiment.seed))
+
+    @cached_property
+    def _program(self) -> Callable[[TrainState, Batch], tuple[TrainState, PyTree]]:
+        step = steps.predict_step(self.experiment.model, self.experiment.task)
+        return jax.jit(steps.prepare(step, self.experiment.dataset.transform))
+
+    @cached_property
+    def _placed(self) -> TrainState:
+        placed: TrainState = jax.device_put(self.state)
+        return placed
+
+    def _parts(self, rows: NewRows) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the predictions of some rows at a time, in batches of few sizes, each compiled once."""
+        if not rows.size:
+            raise UserError("there is no row to predict; give one or more")
+        spec = self.experiment.dataset.spec
+        for start in range(0, rows.size, SIZES[-1]):
+            count = min(SIZES[-1], rows.size - start)
+            size = next(size for size in SIZES if size >= count)
+
+            def filled(leaf: np.ndarray, start: int = start, count: int = count, size: int = size) -> np.ndarray:
+                part = leaf[start : start + count]
+                return part if count == size else np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
+
+            targets = jax.tree.map(lambda x, size=size: np.zeros((size, *x.shape), x.dtype), spec.targets)
+            batch = Batch(jax.tree.map(filled, rows.inputs), targets, np.ones((size, *spec.weights), np.float32))
+            _, found = self._program(self._placed, batch)
+            yield {name: np.asarray(column)[:count] for name, column in found.items()}
+
+
+def restore(folder: Path | str, checkpoint: Which = "best", *, experiment: Experiment | None = None) -> Trained:
+    """Return the model of a run, from its folder alone: on another machine, without the data it was trained on.
+
+    checkpoint: "best" on validation, where the run has one, or "last". experiment: of a run that no page made.
+    """
+    folder = run_folder.local(folder)
+    made = experiment or restored_experiment(folder)
+    checkpoints = Checkpoints(folder / "checkpoints", made.better, monitor=made.monitor, run=run_folder.digest(folder))
+    step = checkpoints.best() if checkpoint == "best" else None
+    step = checkpoints.last() if step is None else step
+    if step is None:
+        raise UserError(f"--workdir={folder} holds no checkpoint yet; let training reach its first save")
+    return Trained(experiment=made, folder=folder, step=step, variables=checkpoints.variables(step))
+
+
+def restored_experiment(folder: Path) -> Experiment:
+    """Return the experiment of a run as its folder keeps it; its data is read only where examples are asked for."""
+    copy = page_of(folder)
+    kept = read_json(folder / "dataset.json")
+    if KEPT not in kept:
+        raise UserError(f"--workdir={folder} was trained before fdl 0.2 kept a dataset's plan; give its flags")
+    identity = read_json(folder / "experiment.json")["identity"]
+
+    def make() -> Experiment:
+        made = maker(str(copy.page.path))(**copy.knobs)
+        options = {name: value.split(",") if name == "freeze" else value for name, value in copy.options.items()}
+        return replace(apply_options(made, **options), monitor=copy.monitor, accumulate=identity.get("accumulate", 1))
+
+    data = _Data(folder=folder, fitted=kept, make=make)
+    with restoring(KeptDataset(value=kept, contents=identity.get("files", ""), load=data.load)):
+        return make()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The data of a run, read by its page where it is asked for, and refused where it is not what it was."""
+
+    folder: Path
+    fitted: Mapping[str, Any]
+    make: Callable[[], Experiment]
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        try:
+            made = self.make().dataset
+        except (UserError, OSError) as error:
+            raise UserError(
+                f"the data that {self.folder} was trained on is not here ({' '.join(str(error).split())}); bring it "
+                "back, or give new data with --mode=predict --input=FILE"
+            ) from None
+        if json.loads(json.dumps(dict(made.fitted))) != {name: self.fitted.get(name) for name in made.fitted}:
+            raise UserError(
+                f"the data that {self.folder} was trained on has changed: it would be encoded otherwise; bring back "
+                "what it was, or train anew in another folder"
+            )
+        return made
+
+    def load(self, split: str) -> Source | LazySource:
+        """Return the examples of a split."""
+        return self._dataset.load(split)
