@@ -37,7 +37,9 @@ from fdl.cli.flags import (
     groups,
 )
 from fdl.cli.help_text import listing, usage
+from fdl.core.differences import shown
 from fdl.core.errors import UserError
+from fdl.runs.page_copy import PageCopy, has_page, page_of
 
 ABOUT = """
 Train, evaluate, predict, generate, describe, bench: launch any experiment with
@@ -52,6 +54,7 @@ The knobs of an experiment are flags of their own, typed and with defaults. The
 same command goes on where it stopped. Exit codes: 0 done, 1 a fault, 2 wrong
 input, 75 stopped by a signal after saving: the same command goes on.
 """
+RESTORING = ("evaluate", "predict", "generate", "describe")  # modes that a run folder is enough for
 MODES = {  # of the flags that some modes alone have
     MANY: ("train",),
     READING: ("evaluate", "predict", "generate"),
@@ -81,7 +84,8 @@ def launch(argv: list[str]) -> int:
         argv[1:] = absl_flags.FlagValues().read_flags_from_files(argv[1:], force_gnu=True)
         refuse_bytes(argv)
         found = general_flags()
-        page = pages.read(peek(argv[1:], "experiment") or DEFAULT)
+        kept = kept_page(argv[1:])
+        page = kept.page if kept else pages.read(peek(argv[1:], "experiment") or DEFAULT)
         add_knobs(found, page)
         extra = found(respell(argv))[1:]
         if extra:
@@ -92,6 +96,8 @@ def launch(argv: list[str]) -> int:
         if found["help"].value:
             print(usage(found, page, command(argv[0]), ABOUT))
             return 0
+        if kept:
+            take_kept(found, kept)
         knobs = page.complete({knob.name: found[knob.name].value for knob in page.knobs})
         values = {title: {flag.name: flag.value for flag in group} for title, group in groups(found).items()}
         refuse_idle(found)
@@ -113,10 +119,34 @@ def launch(argv: list[str]) -> int:
             mode=mode,
             mode_args={name: value for title in titles for name, value in values[title].items()},
             workdir=found["workdir"].value,
+            restored=kept is not None,
             many=given(many),
             distributed=values[PROCESSES] if distributed else None,
         )
     )
+
+
+def kept_page(words: list[str]) -> PageCopy | None:
+    """Return the page that a run folder keeps, where a command gives the folder and no experiment."""
+    mode, workdir = peek(words, "mode"), peek(words, "workdir")
+    if mode not in RESTORING or not workdir or peek(words, "experiment"):
+        return None
+    return page_of(Path(workdir)) if has_page(Path(workdir)) else None
+
+
+def take_kept(found: absl_flags.FlagValues, kept: PageCopy) -> None:
+    """Give the knobs and options that were not given the values of the run; raise a UserError where one differs."""
+    values = {**kept.knobs, **kept.options}
+    for flag in (flag for title in (KNOBS, OPTIONS) for flag in groups(found)[title]):
+        value = values.get(flag.name)
+        if flag.name == "freeze" and value:
+            value = tuple(value.split(","))
+        if flag.present and flag.value != value:
+            raise UserError(
+                f"--{flag.name}={shown(flag.value)}, and the run in {found['workdir'].value} has {shown(value)}; leave "
+                "it out"
+            )
+        flag.value = value
 
 
 def command(program: str) -> str:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from fdl.core import steps
+from fdl.core import optimizer_state, steps
 from fdl.core.errors import UserError
 from fdl.core.types import Batch, PyTree, TrainState
 from fdl.data.dataset import Dataset, LazySource, Source
@@ -127,6 +127,11 @@ class Trained:
             batch = Batch(jax.tree.map(filled, rows.inputs), targets, np.ones((size, *spec.weights), np.float32))
             _, found = self._program(self._placed, batch)
             yield {name: np.asarray(column)[:count] for name, column in found.items()}
+
+
+def variables_of(state: TrainState) -> dict[str, Any]:
+    """Return the variables that a state is evaluated with: averaged weights where there are some."""
+    return {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
 
 
 def restore(folder: Path | str, checkpoint: Which = "best", *, experiment: Experiment | None = None) -> Trained:

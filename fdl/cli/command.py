@@ -35,6 +35,7 @@ class Command:
     options:     of `options.apply_options`.
     mode:        what to do, with the mode's own arguments.
     workdir:     the run folder; a default is made of what differs from the page.
+    restored:    the page, its knobs and options are those of the run folder, which was given alone.
     many:        `seeds`, `population` or `sweep`, where it is more than one run.
     distributed: coordinator, processes and process, where this is one of several processes.
     """
@@ -46,6 +47,7 @@ class Command:
     mode: str
     mode_args: Mapping[str, Any]
     workdir: str | None
+    restored: bool
     many: Mapping[str, Any]
     distributed: Mapping[str, Any] | None
 
@@ -121,9 +123,13 @@ def making(command: Command) -> "Callable[..., Experiment]":
 
     from fdl.engine.options import apply_options
     from fdl.experiment import Experiment, maker
+    from fdl.trained import restored_experiment
 
-    function = maker(str(command.page.path))
     settings = {name: value for name, value in command.settings.items() if name not in OF_THE_PROCESS}
+
+    if command.restored:
+        return lambda: replace(restored_experiment(command.run_folder), **settings)
+    function = maker(str(command.page.path))
 
     def make(**numbers: Any) -> Experiment:
         return apply_options(replace(function(**{**command.knobs, **numbers}), **settings), **command.options)

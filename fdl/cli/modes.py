@@ -63,10 +63,24 @@ def generate(
     )
 
 
+def predict(
+    experiment: "Experiment", workdir_path: Path, *, split: str, input: str | None, columns: Any, **mode_args: Any
+) -> None:
+    """Predict a split, or new data."""
+    if columns and not input:
+        raise UserError("--columns is of new data; give --input, or leave it out")
+    if columns:
+        from fdl.modes.predict import predict_new
+
+        predict_new(experiment, workdir_path, input, columns=columns, **mode_args)
+    else:
+        fdl.predict(experiment, workdir_path, split=split, input=input, **mode_args)
+
+
 MODES: Mapping[str, Callable[..., object]] = {
     "train": lambda experiment, workdir_path: fdl.train(experiment, workdir_path),
     "evaluate": lambda experiment, workdir_path, **mode_args: fdl.evaluate(experiment, workdir_path, **mode_args),
-    "predict": lambda experiment, workdir_path, **mode_args: fdl.predict(experiment, workdir_path, **mode_args),
+    "predict": predict,
     "generate": generate,
     "describe": lambda experiment, workdir_path, **mode_args: describe(experiment, **mode_args),
     "bench": measure,

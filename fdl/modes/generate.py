@@ -8,13 +8,13 @@ from typing import Literal
 import jax
 import numpy as np
 
-from fdl.core import optimizer_state
 from fdl.core.errors import UserError
 from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.models.sampling import PLAIN, Sampling, write
 from fdl.modes.evaluate import trained
 from fdl.runs.workdir import local
+from fdl.trained import variables_of
 
 
 def generate(
@@ -43,7 +43,7 @@ def generate(
         raise UserError("--prompt is empty; give the model a text to continue")
     prepare(experiment)  # refuse an unavailable accelerator before reading anything
     _, state = trained(experiment, local(workdir), checkpoint, log)
-    variables = {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
+    variables = variables_of(state)
     context = getattr(model, "context", None) or len(tokens) + max_tokens
     key = jax.random.key(sampling.seed)
     generated = 0

@@ -1,11 +1,11 @@
-"""Write a trained model's predictions for a split or a file, one line per example.
+"""Write a trained model's predictions for a split, or for new data, one line per example.
 
 Shape legend: B batch.
 """
 
-import csv
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import tee
 from pathlib import Path
 from typing import Any, Literal
@@ -15,20 +15,21 @@ import numpy as np
 
 from fdl.core import steps
 from fdl.core.errors import UserError
-from fdl.data.dataset import LazySource, Source, Spec, columns
-from fdl.data.validate import check_values
+from fdl.data.dataset import Dataset, Spec
+from fdl.data.modalities.new_rows import NewRows, new_rows
 from fdl.engine import loader
 from fdl.engine.checks import evaluate_batch_size
 from fdl.engine.placement import prepare
 from fdl.engine.program import each_call
 from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
+from fdl.modes.prediction_file import json_value, output_file, write
 from fdl.parallel.compiled import Call
-from fdl.runs.atomic_files import json_text, whole
 from fdl.runs.workdir import local
+from fdl.trained import Trained, variables_of
 
-WRITERS = (".jsonl", ".csv")
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+Which = Literal["last", "best"]
+STDIN = "-"
 
 
 def predict(
@@ -38,26 +39,25 @@ def predict(
     split: str = "test",
     input: str | None = None,
     output: str | None = None,
-    checkpoint: Literal["last", "best"] = "last",
+    checkpoint: Which = "last",
     log: Callable[[str], None] = print,
 ) -> Path:
     """Write the predictions of a run's checkpoint and return the file.
 
     split:  the examples to predict; each line includes the target if that is a single number.
-    input:  instead, an .npy file of inputs [n, ...] in the dataset's format, or an .npz file of them by name.
+    input:  new data instead, see `predict_new`.
     output: a .jsonl or .csv file; by default predictions-SPLIT.jsonl in the run folder.
     A line holds the row and the task's predictions: a class, its name and the probabilities, or a value in the units of
     the targets.
     """
+    if input:
+        if split != "test":
+            raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
+        return predict_new(experiment, workdir, input, output=output, checkpoint=checkpoint, log=log)
     workdir = local(workdir)
-    if input and split != "test":
-        raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
-    target = Path(output) if output else workdir / f"predictions-{Path(input).stem if input else split}.jsonl"
-    if target.suffix not in WRITERS:
-        raise UserError(f"--output={output} has no known format; end it in {' or '.join(WRITERS)}")
-    refuse_precious(target)
+    target = output_file(output, workdir / f"predictions-{split}.jsonl")
     executor = prepare(experiment)
-    source = read(Path(input), experiment) if input else experiment.dataset.load(split)
+    source = experiment.dataset.load(split)
     step, state = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(state)
     answer = steps.prepare(steps.predict_step(experiment.model, experiment.task), experiment.dataset.transform)
@@ -72,49 +72,86 @@ def predict(
         called = each_call(call, state, chunks)
         for indices, weights, batch, (_, found) in zip(*all_rows, batches, called, strict=True):
             answers = {name: np.asarray(column[0]) for name, column in found.items()}
-            targets = None if input else batch.targets
             for i in np.flatnonzero(weights):
-                yield line(int(indices[i]), targets, answers, int(i), experiment.dataset.spec)
+                yield line(int(indices[i]), batch.targets, answers, int(i), experiment.dataset.spec)
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     write(target, lines())
     log(f"step {step}: {len(source)} predictions in {target}")
     return target
 
 
-def refuse_precious(target: Path) -> None:
-    """Raise a ValueError if predictions would overwrite another kind of file, such as a log or the data."""
-    if target.exists():
-        first = b"a folder or a pipe"
-        if target.is_file():
-            with target.open("rb") as file:
-                first = file.read(6)
-        if first and not first.startswith((b'{"row"', b"row,")):
-            raise UserError(f"--output={target} is there and holds no predictions; choose another file, or remove it")
+def predict_new(
+    experiment: Experiment,
+    workdir: Path | str,
+    data: Any,
+    *,
+    output: str | None = None,
+    columns: Sequence[str] = (),
+    checkpoint: Which = "last",
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Write the predictions of new data, in its order, and return the file.
+
+    data:    a file, folder or pattern of the kind that was trained on, "-" for lines of standard input, or values in
+             memory, see `fdl.data.modalities.new_rows`.
+    output:  a .jsonl or .csv file; by default predictions-NAME.jsonl in the run folder.
+    columns: what to write, of what a line holds; all where empty.
+    A line holds the columns that the model does not use, such as an Id, or else the number of the row; the prediction,
+    named after the target; and of classes their probabilities by name.
+    """
+    workdir, dataset = local(workdir), experiment.dataset
+    name = "stdin" if data == STDIN else Path(data).stem if isinstance(data, str | Path) else "data"
+    target = output_file(output, workdir / f"predictions-{name.strip('*?') or 'data'}.jsonl")
+    rows = _from_stdin(dataset) if data == STDIN else new_rows(dataset, data)
+    for note in rows.notes:
+        log(note)
+    step, state = trained(experiment, workdir, checkpoint, log)
+    model = Trained(experiment=experiment, folder=workdir, step=step, variables=variables_of(state))
+    write(target, new_lines(rows, model.answers(rows), dataset), columns)
+    log(f"step {step}: {rows.size} predictions in {target}")
+    return target
 
 
-def read(file: Path, experiment: Experiment) -> Source | LazySource:
-    """Return the examples of an .npy or .npz file; raise a ValueError if shapes differ from the dataset's inputs."""
-    if not file.is_file() or file.suffix not in (".npy", ".npz"):
-        raise UserError(f"--input={file} is no .npy or .npz file; save the inputs as one with numpy.save")
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        inputs: Any = dict(loaded) if file.suffix == ".npz" else loaded
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"--input={file} holds no arrays of numbers: {str(error).splitlines()[0]}") from None
-    wanted = experiment.dataset.spec.inputs
-    if isinstance(inputs, dict) and not isinstance(wanted, Mapping) and len(inputs) == 1:
-        (inputs,) = inputs.values()
-    seen = jax.tree.map(lambda x: x.shape[1:], inputs)
-    shapes = jax.tree.map(lambda x: x.shape, wanted)
-    if seen != shapes:
-        raise UserError(
-            f"--input={file} holds examples of {seen}, {experiment.dataset.name} has {shapes}; give them that shape"
-        )
-    source = columns(jax.tree.map(lambda x, like: x.astype(like.dtype), inputs, wanted))
-    everything = np.arange(len(source))
-    check_values(source.fetch(everything), experiment.dataset.spec, f"--input={file}", "input", everything)
-    return source
+def _from_stdin(dataset: Dataset) -> NewRows:
+    """Return the lines of standard input: texts, files, or the rows of a table as CSV or JSON Lines."""
+    if "inputs" in dataset.fitted:
+        return new_rows(dataset, [text for text in sys.stdin.read().split("\n") if text.strip()])
+    with tempfile.TemporaryDirectory() as folder:
+        text = sys.stdin.read()
+        if not text.strip():
+            raise UserError("standard input is empty; give a header and rows of CSV, or JSON Lines")
+        file = Path(folder) / ("stdin.jsonl" if text.lstrip().startswith("{") else "stdin.csv")
+        file.write_text(text, encoding="utf-8")
+        return new_rows(dataset, file)
+
+
+def new_lines(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield a line for each new example: what it carries, then what is predicted of it."""
+    goal, spec = _target(dataset), dataset.spec
+    carried = {f"{name} (given)" if name == goal else name: column for name, column in rows.carried.items()}
+    for i in range(rows.size):
+        kept = {name: json_value(column[i]) for name, column in carried.items()} or {"row": i}
+        yield {**kept, **_answer(answers, i, goal, spec)}
+
+
+def _answer(answers: Mapping[str, Any], i: int, goal: str, spec: Spec) -> dict[str, Any]:
+    """Return the prediction of one example: a class by name with its probabilities, or numbers."""
+    if "name" in answers and spec.names:
+        of_each = dict(zip(spec.names, answers["probabilities"][i].tolist(), strict=True))
+        return {
+            goal or "class": answers["name"][i],
+            "probability": answers["probability"][i].item(),
+            "probabilities": of_each,
+        }
+    named = {goal or name if name in ("value", "class") else name: column for name, column in answers.items()}
+    return {name: column[i].tolist() for name, column in named.items()}
+
+
+def _target(dataset: Dataset) -> str:
+    """Return the name of what is predicted, the target's column; empty where the run knows none."""
+    kept = dataset.fitted.get("target")
+    name = kept.get("target") if isinstance(kept, Mapping) else kept
+    return name if isinstance(name, str) else ""
 
 
 def line(row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, spec: Spec) -> dict[str, Any]:
@@ -128,36 +165,3 @@ def line(row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, spec
         if name == "class" and spec.names and column.ndim == 1:
             found["name"] = spec.names[int(column[i])]
     return found
-
-
-def write(file: Path, lines: Iterator[dict[str, Any]]) -> None:
-    """Write the lines as JSON, or as CSV with one column per array element; atomically."""
-    with whole(file) as out:
-        if file.suffix == ".jsonl":
-            out.writelines(json_text(each, ensure_ascii=False) + "\n" for each in lines)
-            return
-        writer = None
-        for each in lines:
-            flat = dict(cells(each))
-            writer = writer or _started(out, flat)
-            writer.writerow({name: plain(value) for name, value in flat.items()})
-
-
-def plain(value: Any) -> Any:
-    """Escape text that a spreadsheet would run as a formula, with a leading apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
-
-
-def cells(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Flatten a line: `probabilities.3` is the fourth of `probabilities`."""
-    for name, value in line.items():
-        if isinstance(value, list):
-            yield from cells({f"{name}.{i}": part for i, part in enumerate(value)})
-        else:
-            yield name, value
-
-
-def _started(out: Any, first: Mapping[str, Any]) -> "csv.DictWriter[str]":
-    writer = csv.DictWriter(out, list(first))
-    writer.writeheader()
-    return writer

@@ -49,11 +49,16 @@ def copy_page(workdir: Path, page: Path, values: Mapping[str, Any], monitor: str
     write_json(folder / VALUES, kept)
 
 
+def has_page(workdir: Path) -> bool:
+    """Say whether a folder holds the page of a run."""
+    return (workdir / FOLDER / VALUES).is_file()
+
+
 def page_of(workdir: Path) -> PageCopy:
     """Return the page of a run; raise a UserError where the folder holds no run, or one without its page."""
     if not (workdir / "experiment.json").exists():
         raise UserError(f"--workdir={workdir} holds no run; give the folder of one, or an --experiment to train")
-    if not (workdir / FOLDER / VALUES).exists():
+    if not has_page(workdir):
         raise UserError(
             f"--workdir={workdir} does not hold its page: fdl before 0.2 trained it, or Python code without a page; "
             "give --experiment and the flags it was trained with"

@@ -11,7 +11,8 @@ import pytest
 import fdl.data
 import tiny
 from fdl.models import MLP
-from fdl.modes.predict import cells, predict, refuse_precious, write
+from fdl.modes.predict import predict
+from fdl.modes.prediction_file import cells, refuse_precious, write
 from fdl.modes.train import train
 from fdl.tasks import regress
 
@@ -125,11 +126,11 @@ def test_predictions_are_there_whole_or_not_at_all(tmp_path):
         yield {"row": 0}
         raise KeyboardInterrupt
 
-    (tmp_path / "p.jsonl").write_text("before")
+    (tmp_path / "p.jsonl").write_text('{"row": 9}\n')
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "p.jsonl", lines())
     assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
-    assert (tmp_path / "p.jsonl").read_text() == "before"
+    assert (tmp_path / "p.jsonl").read_text() == '{"row": 9}\n'
 
 
 @pytest.mark.parametrize("text", ['{"step": 1}\n', "a,b\n1,2\n"])
@@ -137,7 +138,7 @@ def test_predictions_take_the_place_of_nothing_but_predictions(tmp_path, text):
     target = tmp_path / "p.csv"
     target.write_text(text)
     with pytest.raises(ValueError, match=r"--output=\S+ is there and holds no predictions; choose another file"):
-        refuse_precious(target)
-    for fine in ('{"row": 0}\n', "row,class\n", ""):
+        refuse_precious(target, {"Id": 1, "price": 2.0})
+    for fine in ('{"row": 0}\n', "row,class\n", "", "Id,price\n", '{"Id": 1, "price": 1.5}\n'):
         target.write_text(fine)
-        refuse_precious(target)
+        refuse_precious(target, {"Id": 1, "price": 2.0})
