@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from fdl.modes.describe import describe as describe
     from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
+    from fdl.modes.fit import fit as fit
     from fdl.modes.generate import generate as generate
     from fdl.modes.predict import predict as predict
     from fdl.modes.train import train as train
     from fdl.modes.train_population import train_population as train_population
+    from fdl.trained import Trained as Trained
+    from fdl.trained import restore as restore
 
 __version__ = "0.2.0"
 WINDOWS = "fdl needs the locks and signals of Linux or macOS; on Windows, install it inside WSL 2"
@@ -29,13 +32,16 @@ WINDOWS = "fdl needs the locks and signals of Linux or macOS; on Windows, instal
 _HOMES = {
     "Experiment": "fdl.experiment",
     "Population": "fdl.engine.population",
+    "Trained": "fdl.trained",
     "bench": "fdl.modes.bench",
     "describe": "fdl.modes.describe",
     "doctor": "fdl.modes.doctor",
     "evaluate": "fdl.modes.evaluate",
+    "fit": "fdl.modes.fit",
     "generate": "fdl.modes.generate",
     "load": "fdl.experiment",
     "predict": "fdl.modes.predict",
+    "restore": "fdl.trained",
     "recorded": "fdl.core.recorded",
     "train": "fdl.modes.train",
     "train_population": "fdl.modes.train_population",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,42 @@ Which = Literal["best", "last"]
 SIZES = (1, 8, 64, 512)  # of the batches that are compiled: a request is filled up to the next of them
 
 
+class Report(dict[str, Any]):
+    """What training gives: the report as a mapping, `report["metrics"]["test"]`, and what its run can do.
+
+    workdir: the run folder. experiment: what was trained.
+    """
+
+    def __init__(self, values: Mapping[str, Any], workdir: Path, experiment: Experiment):
+        super().__init__(values)
+        self.workdir, self.experiment = workdir, experiment
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of the run's log, each a mapping with `step`, `epoch`, `split` and metrics."""
+        return list(lines(self.workdir / "metrics.jsonl"))
+
+    def restore(self, checkpoint: Which = "best") -> "Trained":
+        """Return the trained model."""
+        return restore(self.workdir, checkpoint, experiment=self.experiment)
+
+    def _repr_html_(self) -> str:
+        """Return the metrics as a table, as a notebook shows it."""
+        rows = [(split, values) for split, values in self["metrics"].items() if isinstance(values, Mapping)]
+        named = dict.fromkeys(name for _, values in rows for name in values)
+        names = [name for name in named if any(_brief(values.get(name)) for _, values in rows)]
+        cells = [[split, *(_brief(values.get(name)) for name in names)] for split, values in rows]
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("", *names))
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
+        title = f"{self['experiment']}: step {self['step']:,}, run folder {self.workdir}"
+        return f"<table><caption>{escape(title)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def _brief(value: Any) -> str:
+    """Return a metric in four digits, empty where there is none."""
+    return f"{value:.4g}" if isinstance(value, int | float) else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """A trained model. Calling it, or `predict`, answers about new data; nothing of it ever changes.
@@ -61,6 +98,11 @@ class Trained:
     def history(self) -> list[dict[str, Any]]:
         """The lines of the run's log, each a mapping with `step`, `epoch`, `split` and metrics."""
         return list(lines(self.folder / "metrics.jsonl"))
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report of the run, once it has finished."""
+        return run_folder.read_report(self.folder / "report.json")
 
     def __call__(self, data: Any) -> dict[str, Any]:
         """Return `predict(data)`."""

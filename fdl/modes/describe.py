@@ -1,12 +1,12 @@
 """Describe an experiment: shapes, parameters, FLOPs and memory, without reading data or allocating parameters."""
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import jax
 
 from fdl.core import kernel_choice, steps
+from fdl.core.log import Log, logger
 from fdl.engine.checks import check
 from fdl.engine.placement import make_executor
 from fdl.engine.program import steps_per_call, work_of
@@ -21,9 +21,9 @@ MATMUL = {
 }
 
 
-def describe(experiment: Experiment, *, log: Callable[[str], None] = print) -> dict[str, Any]:
+def describe(experiment: Experiment, *, log: Log | None = print) -> dict[str, Any]:
     """Return and print shapes, the parameter table, FLOPs per step and the bytes of the state."""
-    executor = make_executor(experiment)
+    log, executor = logger(log), make_executor(experiment)
     outputs = check(experiment, executor.num_shards)
     kernels, notes = choices(experiment, executor)
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fdl.core.errors import UserError
+from fdl.core.log import Log, logger
 from fdl.core.types import TrainState
 from fdl.engine.placement import prepare
 from fdl.engine.program import Evaluation
@@ -22,9 +23,10 @@ def evaluate(
     workdir: Path | str,
     *,
     checkpoint: Literal["last", "best"] = "last",
-    log: Callable[[str], None] = print,
+    log: Log | None = print,
 ) -> dict[str, Any]:
     """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
+    log = logger(log)
     workdir = run_folder.local(workdir)
     executor = prepare(experiment)
     step, checkpoint_state = trained(experiment, workdir, checkpoint, log)

@@ -1,7 +1,6 @@
 """Generate text from a prompt with a language model."""
 
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.core.log import Log, logger
 from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.models.sampling import PLAIN, Sampling, write
@@ -25,13 +25,14 @@ def generate(
     max_tokens: int = 200,
     sampling: Sampling = PLAIN,
     checkpoint: Literal["last", "best"] = "last",
-    log: Callable[[str], None] = print,
+    log: Log | None = print,
 ) -> str:
     """Return and print the prompt and its continuation of `max_tokens` tokens.
 
     The weights are those of the run's checkpoint, or the published ones if there is no run.
     When the text exceeds the model's context, generation continues from its latter half.
     """
+    log = logger(log)
     model, tokenizer = experiment.model, experiment.dataset.tokenizer
     if "decode" not in inspect.signature(type(model).__call__).parameters:
         raise UserError(f"{type(model).__name__} of {experiment.name} cannot generate; try pydoc_gpt or gpt2")

@@ -5,7 +5,7 @@ Shape legend: B batch.
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import tee
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 
 from fdl.core import steps
 from fdl.core.errors import UserError
+from fdl.core.log import Log, logger
 from fdl.data.dataset import Dataset, Spec
 from fdl.data.modalities.new_rows import NewRows, new_rows
 from fdl.engine import loader
@@ -40,7 +41,7 @@ def predict(
     input: str | None = None,
     output: str | None = None,
     checkpoint: Which = "last",
-    log: Callable[[str], None] = print,
+    log: Log | None = print,
 ) -> Path:
     """Write the predictions of a run's checkpoint and return the file.
 
@@ -50,6 +51,7 @@ def predict(
     A line holds the row and the task's predictions: a class, its name and the probabilities, or a value in the units of
     the targets.
     """
+    log = logger(log)
     if input:
         if split != "test":
             raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
@@ -88,7 +90,7 @@ def predict_new(
     output: str | None = None,
     columns: Sequence[str] = (),
     checkpoint: Which = "last",
-    log: Callable[[str], None] = print,
+    log: Log | None = print,
 ) -> Path:
     """Write the predictions of new data, in its order, and return the file.
 
@@ -99,10 +101,11 @@ def predict_new(
     A line holds the columns that the model does not use, such as an Id, or else the number of the row; the prediction,
     named after the target; and of classes their probabilities by name.
     """
-    workdir, dataset = local(workdir), experiment.dataset
-    name = "stdin" if data == STDIN else Path(data).stem if isinstance(data, str | Path) else "data"
+    workdir, dataset, log = local(workdir), experiment.dataset, logger(log)
+    piped = isinstance(data, str) and data == STDIN
+    name = "stdin" if piped else Path(data).stem if isinstance(data, str | Path) else "data"
     target = output_file(output, workdir / f"predictions-{name.strip('*?') or 'data'}.jsonl")
-    rows = _from_stdin(dataset) if data == STDIN else new_rows(dataset, data)
+    rows = _from_stdin(dataset) if piped else new_rows(dataset, data)
     for note in rows.notes:
         log(note)
     step, state = trained(experiment, workdir, checkpoint, log)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fdl.core import errors
+from fdl.core.log import Log
 from fdl.core.types import Sums
 from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
@@ -17,32 +18,35 @@ from fdl.modes.visualize_examples import show
 from fdl.parallel.devices import describe
 from fdl.parallel.executors import Executor
 from fdl.runs import atomic_files
+from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import write_text
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import lines
 from fdl.runs.open_run import Run, open_run
 from fdl.runs.progress_bar import brief
 from fdl.runs.report.html import faults, html
+from fdl.trained import Report
 
 
 def train(
     experiment: Experiment,
     workdir: Path | str,
     *,
-    log: Callable[[str], None] = print,
+    log: Log | None = print,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, Any]:
-    """Train an experiment in a run folder and return its report.
+) -> Report:
+    """Train an experiment in a run folder and return its report, a mapping that can restore the trained model.
 
     Training starts at step 0 in a new folder, resumes at the last checkpoint if the folder holds this experiment, and
     is skipped if that is finished. Raises a ValueError if the parts do not fit or the folder holds another run, a Fault
     if a disk fails or a loss is not finite, and Stopped after a signal, when everything is saved.
+    log: takes each line for the user; None silences everything, the progress bar as well.
     """
     executor = prepare(experiment, trains=True)
     identity = experiment.identity()  # computed once: it may read whole files
     kept = partial(Checkpoints, better=experiment.better, monitor=experiment.monitor)
     with open_run(workdir, identity, executor.devices, make_checkpoints=kept, log=log, clock=clock) as run:
-        return run.finished or train_in(run, experiment, executor)
+        return Report(run.finished or train_in(run, experiment, executor), run_folder.local(workdir), experiment)
 
 
 def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.core.log import Log
 from fdl.core.steps import fuse
 from fdl.core.types import PyTree, Rows, Sums, Task, TrainState, add_up
 from fdl.data import Source
@@ -21,7 +22,7 @@ from fdl.engine.population import Population
 from fdl.engine.program import Training, each_call, steps_per_call
 from fdl.experiment import Experiment
 from fdl.modes.train import draw
-from fdl.modes.training_loop import Subject, introduce, note_start, report_of, resume, train_to_end
+from fdl.modes.training_loop import Subject, introduce, keep_model, note_start, report_of, resume, train_to_end
 from fdl.parallel import executors, processes
 from fdl.parallel.compiled import Call
 from fdl.parallel.devices import describe, find
@@ -41,7 +42,7 @@ def train_population(
     population: Population,
     workdir: Path | str,
     *,
-    log: Callable[[str], None] = print,
+    log: Log | None = print,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Train all members at once and return the report: mean, standard deviation, each member, the best.
@@ -207,8 +208,9 @@ def save_member(
     population: Population, index: int, state: TrainState, score: float, run_dir: Path, devices: tuple[jax.Device, ...]
 ) -> None:
     """Save the state of one member as a run folder that every mode can read."""
-    identity = population.member(index).identity()
-    run_folder.claim(run_dir, identity, devices)
+    made = population.member(index)
+    run_folder.claim(run_dir, made.identity(), devices)
+    keep_model(run_dir, made)
     member = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
     checkpoints = Checkpoints(  # all may have diverged
         run_dir / "checkpoints", "higher", finite=False, run=run_folder.digest(run_dir)

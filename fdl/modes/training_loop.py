@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,14 +58,19 @@ class Subject:
 
 
 def introduce(run: Run, experiment: Experiment) -> None:
-    """Log the choices about devices and data, and save what makes the run a model: its page, and its data's plan."""
+    """Log the choices about devices and data, and save what makes the run a model."""
     if warning := overlooked():
         run.log(f"warning: {warning}")
     for line in experiment.dataset.notes:
         run.log(line)
-    write_json(run.workdir / "dataset.json", dataset_json(experiment.dataset))
+    keep_model(run.workdir, experiment)
+
+
+def keep_model(workdir: Path, experiment: Experiment) -> None:
+    """Keep in a run folder what `fdl.restore` needs besides a checkpoint: the page, and how data becomes inputs."""
+    write_json(workdir / "dataset.json", dataset_json(experiment.dataset))
     if experiment.page is not None:
-        copy_page(run.workdir, experiment.page, experiment.knobs, experiment.monitor)
+        copy_page(workdir, experiment.page, experiment.knobs, experiment.monitor)
 
 
 def resume(
@@ -95,7 +101,7 @@ def train_to_end(
     machine = provenance.machine(executor.name, executor.devices)
     due, step = subject.cadence(), int(state.step)
 
-    with Record(run.workdir, step, run.log) as record, bar(made.steps, step, "step", made.name) as shown:
+    with Record(run.workdir, step, run.log) as record, bar(made.steps, step, "step", made.name, run.quiet) as shown:
 
         def write(split: str, **more: float) -> dict[str, Any]:
             values = subject.flat(progress.metrics[split])

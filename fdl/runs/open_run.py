@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from fdl.core.log import Log, logger
 from fdl.parallel import processes
 from fdl.runs import lock
 from fdl.runs import workdir as run_folder
@@ -22,7 +23,7 @@ class Run:
 
     workdir:  the run folder; a temporary folder in all processes but the first.
     request:  the stop request of a signal. finished: the report, if the run has finished before.
-    log:      takes each line for the user. clock: in seconds, for measurements.
+    log:      takes each line for the user. quiet: nothing is to be shown. clock: in seconds, for measurements.
     at:       the wall-clock time of opening; begun: the same moment by `time.perf_counter`.
     """
 
@@ -30,7 +31,8 @@ class Run:
     checkpoints: Checkpoints
     request: Request
     finished: dict[str, Any] | None
-    log: Callable[[str], None]
+    log: Log
+    quiet: bool
     clock: Callable[[], float]
     at: float = field(default_factory=time.time)
     begun: float = field(default_factory=time.perf_counter)
@@ -43,7 +45,7 @@ def open_run(
     devices: tuple[jax.Device, ...],
     *,
     make_checkpoints: Callable[..., Checkpoints],
-    log: Callable[[str], None],
+    log: Log | None,
     clock: Callable[[], float],
 ) -> Iterator[Run]:
     """Claim and lock a run folder; release the claim if training fails before anything was saved.
@@ -51,20 +53,26 @@ def open_run(
     make_checkpoints: `Checkpoints` with what chooses the best, still without its folder and owner.
     Raises a ValueError if the folder belongs to another run.
     """
-    folder = run_folder.local(workdir)
+    folder, lines = run_folder.local(workdir), logger(log)
     processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
     with (
         processes.process_workdir(folder) as local_workdir,
-        lock.hold(local_workdir, log=log) as held,
+        lock.hold(local_workdir, log=lines) as held,
         on_request(processes.count()) as request,
     ):
-        run_folder.claim(local_workdir, identity, devices, log)
+        run_folder.claim(local_workdir, identity, devices, lines)
         checkpoints = make_checkpoints(
             local_workdir / "checkpoints", run=run_folder.digest(local_workdir), check_owner=held.check
         )
-        finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, log))
+        finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, lines))
         run = Run(
-            workdir=local_workdir, checkpoints=checkpoints, request=request, finished=finished, log=log, clock=clock
+            workdir=local_workdir,
+            checkpoints=checkpoints,
+            request=request,
+            finished=finished,
+            log=lines,
+            quiet=log is None,
+            clock=clock,
         )
         if finished:
             yield run

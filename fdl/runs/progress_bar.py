@@ -14,9 +14,9 @@ FORMAT = "{desc}: {percentage:3.0f}%{postfix} |{bar}| {n_fmt}/{total_fmt} [{elap
 
 
 @contextmanager
-def bar(total: int, done: int, unit: str, title: str) -> Iterator["tqdm[Any]"]:
+def bar(total: int, done: int, unit: str, title: str, quiet: bool = False) -> Iterator["tqdm[Any]"]:
     """Show a progress bar on standard error, updated rarely if that is not a terminal."""
-    interval, silent = 0.2 if sys.stderr.isatty() else 10.0, not processes.first()
+    interval, silent = 0.2 if sys.stderr.isatty() else 10.0, quiet or not processes.first()
     with tqdm(
         total=total,
         initial=done,

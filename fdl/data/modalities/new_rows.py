@@ -113,7 +113,7 @@ def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
     """Return the rows of a table, their unused columns, and what was missing or unseen, counted."""
     if _fits(dataset, data):
         return _arrays(dataset, data, "the data")
-    records = _read_table(dataset, plan.schema, data)
+    records = _read_table(dataset, plan, data)
     if lacking := [name for name in plan.inputs if name not in records.fields]:
         raise UserError(
             f"{records.name} lacks {_some(lacking)}, which {dataset.name} was trained on; its columns are "
@@ -138,19 +138,29 @@ def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
 _WHAT = {"missing": "missing", "unseen": "of categories never seen in training, which count as missing"}
 
 
-def _read_table(dataset: Dataset, schema: Mapping[str, Any], data: Any) -> Records:
+def _read_table(dataset: Dataset, plan: Plan, data: Any) -> Records:
     if isinstance(data, str | Path):
-        return find(str(data), how=Reading(schema=schema), kind="table")
+        return find(str(data), how=Reading(schema=plan.schema), kind="table")
     if isinstance(data, Mapping) or (isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data)):
         import pandas
 
         data = pandas.DataFrame(data)
     elif isinstance(data, np.ndarray):
+        data = _numbered(dataset, plan, data)
+    return as_records(data, schema=plan.schema, name="the data")
+
+
+def _numbered(dataset: Dataset, plan: Plan, data: np.ndarray) -> Any:
+    """Return the rows of an array as a table, where training had an array as well: its columns are x0, x1, …"""
+    names = [column.name for column in plan.columns if column.role != "target"]
+    if data.ndim != 2 or names != [f"x{i}" for i in range(data.shape[1])]:
         raise UserError(
             f"an array of {data.shape} has no names of columns; give a DataFrame or a list of mappings with the "
             f"columns of {dataset.name}"
         )
-    return as_records(data, schema=schema, name="the data")
+    import pandas
+
+    return pandas.DataFrame(data, columns=names)
 
 
 def _whole(records: Records) -> dict[str, Column]:
