@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.core.integers import count_each
 from fdl.data.fingerprint import array_digest
 from fdl.data.readers.tables.cells import Texts
-from fdl.data.split import HOLD_OUT, split_rows
+from fdl.data.split import HOLD_OUT, by_place, split_rows
 
 Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "array", "other"]
 
@@ -215,8 +216,8 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
         return None
     if isinstance(labels, Texts):
         place = np.argsort(np.argsort(labels.strings, kind="stable")) + 1
-        few = len(place) < 2**16 - 1  # 16 bits do, where millions of rows have a class each
-        result: np.ndarray | None = np.append(place, 0).astype(np.uint16 if few else np.int32)[labels.codes]
+        few = np.min_scalar_type(len(place))  # 8 bits do, where millions of rows have a class each
+        result: np.ndarray | None = np.append(place, 0).astype(few)[labels.codes]
         return result
     if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
         different = np.unique(labels)
@@ -227,7 +228,7 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
 
 def _rare(labels: Column, numbers: np.ndarray, rows: Mapping[str, np.ndarray]) -> str:
     """Say which classes have too few rows to be in every split that was carved out."""
-    of_split = [np.bincount(numbers[index], minlength=numbers.max() + 1) for index in rows.values()]
+    of_split = [count_each(numbers[index], int(numbers.max()) + 1) for index in rows.values()]
     rare = np.flatnonzero((np.min(of_split, 0) == 0) & (np.sum(of_split, 0) > 0))
     if not len(rare):
         return ""
@@ -269,10 +270,11 @@ def complete(
     rows = split_rows(size, seed=seed, labels=numbers, held_out=share)
     if labels is not None and numbers is not None:
         records = records.noting(_rare(labels, numbers, rows))
+    kept, dtype = by_place(rows), rows["train"].dtype
 
     def complete_of(read: Read) -> Read:
         def complete_read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
-            return read("train", rows[split][indices], names) if split in rows else read(split, indices, names)
+            return read("train", kept[split][indices], names) if split in kept else read(split, indices, names)
 
         return complete_read
 
@@ -281,7 +283,10 @@ def complete(
         return complete_of(records.in_subprocess(ask))
 
     def where(split: str, index: int) -> str:
-        return records.at("train", int(rows[split][index])) if split in rows else records.at(split, index)
+        return records.at("train", int(kept[split][index])) if split in kept else records.at(split, index)
+
+    def chosen() -> str:
+        return array_digest(kept[split][np.arange(sizes[split])].astype(dtype) for split in kept)
 
     sizes = {**records.sizes, **{name: len(index) for name, index in rows.items()}}
     return replace(
@@ -290,5 +295,5 @@ def complete(
         read=complete_of(records.read),
         in_subprocess=apart if records.in_subprocess else None,
         where=where if records.where else None,
-        fingerprint=lambda: f"{records.fingerprint()} {array_digest(rows.values())}",  # other rows are another set
+        fingerprint=lambda: f"{records.fingerprint()} {chosen()}",  # other rows are another set
     )

@@ -1,11 +1,12 @@
 """Splits: which rows train, which choose the best checkpoint, which are kept for the last word."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.core.integers import count_each
 
 _FEW = 16  # classes
 HOLD_OUT: Mapping[str, float] = {"validation": 0.1, "test": 0.1}
@@ -29,7 +30,8 @@ def split_rows(
     has a row in train: what was not seen there could not be asked for later.
     """
     sizes = split_sizes(size, held_out)
-    rows = np.random.default_rng(seed).permutation(np.arange(size, dtype=np.int32 if size < 2**31 else np.int64))
+    rows = np.arange(size, dtype=np.int32 if size < 2**31 else np.int64)
+    np.random.default_rng(seed).shuffle(rows)
     if labels is not None:
         labels = _dense(np.asarray(labels))
         rows = _by_class(rows, labels)
@@ -41,7 +43,8 @@ def split_rows(
         kept = np.ones(len(rows), bool)
         kept[picks] = False
         rows = rows[kept]
-    whole = {"train": np.sort(rows), **splits}
+    rows.sort()
+    whole = {"train": rows, **splits}
     return whole if labels is None else _all_in_train(whole, labels)
 
 
@@ -60,17 +63,16 @@ def _by_class(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _dense(labels: np.ndarray) -> np.ndarray:
-    """Return the number of each label among the different ones, in 16 bits where they do: those sort in one pass."""
-    if labels.dtype.kind in "iu" and len(labels) and labels.min() >= 0 and labels.max() < 2**16:
-        return labels.astype(np.uint16)
-    numbers = np.unique(labels, return_inverse=True)[1]
-    return numbers.astype(np.uint16) if len(numbers) and numbers.max() < 2**16 else numbers
+    """Return the number of each label among the different ones, in the fewest bits: up to 16 sort in one pass."""
+    if labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0 or labels.max() >= 2**16:
+        labels = np.unique(labels, return_inverse=True)[1]
+    return labels.astype(np.min_scalar_type(int(labels.max()) if len(labels) else 0), copy=False)
 
 
 def _all_in_train(splits: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
     """Return splits of the same sizes in which train has each class: rows of rare ones against one of the commonest."""
-    present = np.bincount(labels)
-    counts = np.bincount(labels[splits["train"]], minlength=len(present))
+    present = count_each(labels, int(labels.max()) + 1)
+    counts = count_each(labels[splits["train"]], len(present))
     for absent in np.flatnonzero((counts == 0) & (present > 0)):
         split, row = next((name, int(row)) for name, rows in splits.items() for row in rows if labels[row] == absent)
         most = int(np.argmax(counts))
@@ -81,6 +83,28 @@ def _all_in_train(splits: dict[str, np.ndarray], labels: np.ndarray) -> dict[str
             splits[name] = np.sort(np.where(splits[name] == old, new, splits[name]))
         counts[absent], counts[most] = 1, counts[most] - 1
     return splits
+
+
+class Remaining:
+    """The rows, in order, that others leave of `size`, indexed as an array of them without a number for each.
+
+    others: i[m], sorted, each once.
+    """
+
+    def __init__(self, size: int, others: np.ndarray) -> None:
+        self.size = size - len(others)
+        self.before = others - np.arange(len(others), dtype=others.dtype)  # how many rows remain before each of them
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the rows of these places: each is as many further as there are others before it."""
+        return index + np.searchsorted(self.before, index, side="right")
+
+
+def by_place(rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the rows of `split_rows`, indexed as they are, in a fraction of their memory where train has most."""
+    held = {split: index for split, index in rows.items() if split != "train"}
+    size = sum(len(index) for index in rows.values())
+    return {"train": Remaining(size, np.sort(np.concatenate([*held.values()]))), **held}
 
 
 Kept = TypeVar("Kept")

@@ -54,10 +54,10 @@ def in_blocks(rows: Callable[[int, int], Rows], block: int) -> Callable[[int, in
     return some
 
 
-def evaluation_rows(*, batch_size: int, size: int) -> Rows:
-    """Return every row exactly once and in order, the last batch padded with weight 0."""
-    steps = ceil_div(size, batch_size)
-    index = np.arange(steps * batch_size, dtype=np.int32).reshape(steps, batch_size)
+def evaluation_rows(*, batch_size: int, size: int, first: int = 0, count: int | None = None) -> Rows:
+    """Return every row exactly once and in order, the last batch padded with weight 0; or `count` batches of these."""
+    last = ceil_div(size, batch_size) if count is None else first + count
+    index = np.arange(first * batch_size, last * batch_size, dtype=np.int32).reshape(-1, batch_size)
     return Rows(np.where(index < size, index, 0), (index < size).astype(np.float32))
 
 

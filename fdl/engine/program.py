@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from fdl.core import steps
-from fdl.core.integers import round_up
+from fdl.core.integers import ceil_div, round_up
 from fdl.core.kernel_choice import custom
-from fdl.core.types import Batch, Rows, Step, Sums, TrainState, add_up
+from fdl.core.types import Batch, Rows, Step, Sum, Sums, TrainState, Unreduced, add_up
 from fdl.data import LazySource, Source
 from fdl.data.validate import check_source, check_values, rule_of
 from fdl.engine import loader
@@ -153,6 +153,19 @@ def train_until_due(
             return state, step, fetch(sent)
 
 
+def add_up_calls(call: Call, state: TrainState, chunks: Iterable[Any]) -> tuple[TrainState, dict[str, Sum | Unreduced]]:
+    """Return the last state and the sums of all calls of one step; each is added at once, so that none is kept."""
+
+    def sums() -> Iterator[Sums]:
+        nonlocal state
+        for after, more in each_call(call, state, chunks):
+            state = after
+            yield more
+
+    added = add_up(sums())
+    return state, added
+
+
 def each_call(call: Call, state: TrainState, chunks: Iterable[Any]) -> Iterator[tuple[TrainState, Any]]:
     """Yield the state and what a call of one step returned, on the host, for each of the chunks [1, ...] in turn."""
     for chunk in chunks:
@@ -170,19 +183,14 @@ class Evaluation:
         batch_size = min(
             evaluate_batch_size(experiment, executor.num_shards), round_up(len(source), executor.num_shards)
         )
-        all_rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))
-        self.calls = len(all_rows.indices)
+        self.calls = ceil_div(len(source), batch_size)
 
         def rows(step: int, count: int) -> Rows:
-            return Rows(all_rows.indices[step : step + count], all_rows.weights[step : step + count])
+            return loader.evaluation_rows(batch_size=batch_size, size=len(source), first=step, count=count)
 
         self.call, self.rows, _ = compile_step(experiment, executor, step, split, source, rows, self.calls)
 
     def __call__(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Return the state and the metrics of the split, including `n`."""
-        sums: list[Sums] = []
-        for after, more in each_call(self.call, state, (self.rows(index, 1) for index in range(self.calls))):
-            state = after
-            sums.append(more)
-        added = add_up(sums)
+        state, added = add_up_calls(self.call, state, (self.rows(index, 1) for index in range(self.calls)))
         return state, {**self.task.finish(added, self.split), "n": round(float(added["n"].total))}

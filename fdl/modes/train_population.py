@@ -13,13 +13,13 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.log import Log
 from fdl.core.steps import fuse
-from fdl.core.types import PyTree, Rows, Sums, Task, TrainState, add_up
+from fdl.core.types import PyTree, Rows, Sums, Task, TrainState
 from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
 from fdl.engine.checks import check
 from fdl.engine.population import Population
-from fdl.engine.program import Training, each_call, steps_per_call
+from fdl.engine.program import Training, add_up_calls, steps_per_call
 from fdl.experiment import Experiment
 from fdl.modes.train import draw
 from fdl.modes.training_loop import Subject, introduce, keep_model, note_start, report_of, resume, train_to_end
@@ -158,12 +158,9 @@ def evaluation(
     rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))
 
     def evaluate(state: TrainState) -> tuple[TrainState, Members]:
-        sums: list[Sums] = []
         same = (Rows(*(np.broadcast_to(x, (1, size, *x.shape)) for x in batch)) for batch in zip(*rows, strict=True))
-        for after, more in each_call(call, state, same):
-            state = after
-            sums.append(more)
-        return state, each(first.task, add_up(sums), size, split)
+        state, added = add_up_calls(call, state, same)
+        return state, each(first.task, added, size, split)
 
     return evaluate
 

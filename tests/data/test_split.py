@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fdl.data.records import Field, Records, complete
-from fdl.data.split import split_rows, split_sizes
+from fdl.data.split import by_place, split_rows, split_sizes
 
 
 def test_splits_are_disjoint_and_whole():
@@ -46,3 +46,13 @@ def test_classes_too_rare_for_each_split_are_said():
 def test_too_few_rows_to_train_are_refused():
     with pytest.raises(ValueError, match="hold out less"):
         split_rows(1, held_out={"test": 0.9})
+
+
+@pytest.mark.parametrize("held_out", [{"test": 0.1}, {"validation": 0.3, "test": 0.6}])
+def test_rows_by_place_are_the_rows_and_take_memory_for_what_is_held_out_alone(held_out):
+    rows = split_rows(1000, seed=3, held_out=held_out)
+    compact = by_place(rows)
+    for split, index in rows.items():
+        assert np.array_equal(compact[split][np.arange(len(index))], index)
+        assert [compact[split][place] for place in (0, len(index) - 1)] == [index[0], index[-1]]
+    assert len(compact["train"].before) == 1000 - len(rows["train"])

@@ -1,15 +1,18 @@
+import weakref
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import tiny
 from fdl.core import data_axis, steps
-from fdl.core.types import add_up
+from fdl.core.types import Sum, add_up
 from fdl.data.dataset import columns
 from fdl.engine import loader
 from fdl.engine.placement import make_executor
-from fdl.engine.program import Evaluation, step_of, training
+from fdl.engine.program import Evaluation, add_up_calls, step_of, training
 from fdl.parallel.compiled import Call
 from fdl.parallel.executors import jit, mesh, pmap
 from fdl.tasks import detect
@@ -103,3 +106,24 @@ def test_a_step_is_traced_once_however_often_it_is_called(executor_of):
         batch = made.dataset.load("train").fetch(np.arange(8) + step)
         state, _ = call(state, jax.tree.map(lambda x: x[None], batch))
     assert int(state.step) == 3
+
+
+def test_the_sums_of_an_evaluation_are_added_at_once_and_not_kept():
+    made, held = [], []
+
+    def call(state, chunk):
+        total = jnp.full(1, float(chunk))
+        made.append(weakref.ref(total))
+        held.append(sum(one() is not None for one in made))
+        return state + 1, {"n": Sum(total, total)}
+
+    state, added = add_up_calls(call, 0, range(50))
+    assert (state, added["n"].total) == (50, 1225)
+    assert max(held) <= 3
+
+
+def test_batches_of_an_evaluation_are_those_of_the_whole():
+    whole = loader.evaluation_rows(batch_size=4, size=10)
+    for first in range(3):
+        part = loader.evaluation_rows(batch_size=4, size=10, first=first, count=1)
+        chex.assert_trees_all_equal(part, jax.tree.map(lambda leaf, i=first: leaf[i : i + 1], whole))

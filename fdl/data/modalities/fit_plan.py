@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.core.integers import count_each
 from fdl.data.modalities.plan import PARTS, ColumnPlan, Plan, brief, date_part, named, numeric
 from fdl.data.readers.tables.cells import Texts, Words
 from fdl.data.records import Column, Field, Kind, Records
@@ -152,7 +153,7 @@ class _Categories:
     def update(self, values: Column) -> None:
         codes, names = named(values)
         self.rows += len(values)
-        counts = np.bincount(codes[codes >= 0], minlength=len(names))
+        counts = count_each(codes, len(names))
         words = values.words if isinstance(values, Texts) else Words(None)
         if words is not self.words:
             self._gather()

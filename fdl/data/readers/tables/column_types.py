@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.core.integers import count_each
 from fdl.data.readers.tables.cells import Cells, Texts, Words
 from fdl.data.readers.tables.dates import ISO, Dates, compact_dates, parse_clock, parse_dates
 from fdl.data.readers.tables.dialect import PLAIN, Dialect
@@ -122,7 +123,7 @@ def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> T
     codes, words = encoded(cells)
     if not forced and coded and len(words) and (values := plain_numbers(words)) is not None:
         return _number(values[codes] if (codes >= 0).all() else _spread(values.astype(np.float64), codes))
-    counts = np.bincount(codes[codes >= 0], minlength=len(words))
+    counts = count_each(codes, len(words))
 
     def refused(read: Numbers | Dates, kind: str) -> str:
         if read.doubt:
