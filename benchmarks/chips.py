@@ -27,14 +27,13 @@ PAGE, BOOK = ROOT / "docs" / "accelerators.md", ROOT / "docs" / "accelerators.js
 BEGIN, END = "<!-- written by benchmarks.chips -->", "<!-- end -->"
 CPU_SECONDS = 20 * 60  # of one compilation
 LARGE = 2**20  # numbers of a resident array, below which a copy is nothing
-SLACK = 1.25  # of the operations that a device's share of the model has: recomputation, optimizer, input work
+SLACK = 1.25  # of the operations that a device's share of the step has: recomputation, input work
 Row = dict[str, Any]
 
 
 def compile_one(program: Program, chip: str, digest: str) -> Row:
     """Compile one program in this process, whose environment is ready; only its digest where that is the one given."""
     from fdl.engine import ahead_of_time
-    from fdl.engine.program import work_of
     from fdl.profiling import hardware, hlo
 
     made, devices = program.make(), targets.devices(chip)
@@ -44,7 +43,7 @@ def compile_one(program: Program, chip: str, digest: str) -> Row:
         return {"digest": digest}
     footprint, text = lowered.compile()
     found = hlo.operations(text)
-    work = work_of(made) / len(devices) / (3 if program.evaluation else 1)
+    work = share_of(made, len(devices)) / (3 if program.evaluation else 1)
     peaks = hardware.chip_of(devices[0].device_kind)
     row: Row = {
         "digest": lowered.digest,
@@ -60,6 +59,20 @@ def compile_one(program: Program, chip: str, digest: str) -> Row:
         **footprint.as_json(),
     }
     return row | {"faults": faults(program, chip, row, lowered, found)}
+
+
+def share_of(made: Any, devices: int) -> float:
+    """Return the FLOPs of one device in a training step: of its rows, and of the update of the parameters it holds.
+
+    Where parameters are replicated so is their update, and Muon's is matrix products.
+    """
+    from fdl.engine.program import work_of
+    from fdl.profiling import flops
+
+    state = made.abstract()
+    update = flops.count(made.optimizer.update, state.params, state.opt_state, state.params)
+    held = math.prod(size for axis, size in made.mesh.items() if axis != "data")
+    return (work_of(made) - update) / devices + update / held
 
 
 def faults(program: Program, chip: str, row: Row, lowered: Any, found: list[Any]) -> list[str]:

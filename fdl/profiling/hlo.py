@@ -111,12 +111,15 @@ def copies(found: Iterable[Operation], sides: Sequence[int]) -> list[Operation]:
 
 
 def wide_numbers(found: Iterable[Operation]) -> int:
-    """Return how many arrays of 64-bit numbers reach memory; inside fusions JAX's random bits count in 64 bits."""
+    """Return how many arrays of 64-bit numbers reach memory, besides the few kilobytes by which JAX counts random bits.
+
+    Inside fusions, where no array reaches memory, it counts in 64 bits as well.
+    """
     wide = ("f64", "s64", "u64", "c128")
     return sum(
         any(dtype in wide and sides for dtype, sides in arrays(operation.shape))
         for operation in found
-        if not operation.fused
+        if not operation.fused and not ("iota_2x32_shape" in operation.source and operation.nbytes < 2**16)
     )
 
 
