@@ -135,8 +135,8 @@ class Experiment:
         if not is_installed(getattr(data.load, "__module__", None) or "") or not self._is_from_page(data):
             examples = self._part(data.load, data)
             # Readers close over open files; what they read shows in the contents.
-            told = isinstance(examples, Mapping) and pages.UNDESCRIBED in examples and data.contents()
-            yield "examples", recorded.name_of(data.load) if told else examples
+            by_contents = isinstance(examples, Mapping) and pages.UNDESCRIBED in examples and data.contents()
+            yield "examples", recorded.name_of(data.load) if by_contents else examples
 
     def _is_from_page(self, part: Any) -> bool:
         return any(part is one for one in self.from_page)

@@ -192,7 +192,7 @@ def restore(folder: Path | str, checkpoint: Which = "best", *, experiment: Exper
 
 
 def restored_experiment(folder: Path) -> Experiment:
-    """Return the experiment of a run as its folder keeps it; its data is read only where examples are asked for."""
+    """Return the experiment of a run as its folder keeps it; its data is read only where examples are needed."""
     copy = page_of(folder)
     kept = read_json(folder / "dataset.json")
     if KEPT not in kept:
@@ -211,7 +211,7 @@ def restored_experiment(folder: Path) -> Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """The data of a run, read by its page where it is asked for, and refused where it is not what it was."""
+    """The data of a run, read by its page on demand, and refused where it is not what it was."""
 
     folder: Path
     fitted: Mapping[str, Any]

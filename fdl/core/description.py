@@ -38,7 +38,7 @@ class UndescribedError(Exception):
 
 
 def describe(value: Any, *, code: bool = True) -> Any:
-    """Return a value in JSON's types; raise UndescribedError where it cannot be told from another.
+    """Return a value in JSON's types; raise UndescribedError where it cannot be distinguished from another.
 
     code: whether functions and classes of a user are described by their bytecode too, for which Python's version
           counts; not where a page answers for it.

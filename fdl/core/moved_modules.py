@@ -12,7 +12,7 @@ def forward(package: str, moved: Mapping[str, str]) -> None:
     """Let `from package.OLD import name` find a name in its new module, with a FutureWarning that shows the line.
 
     moved: the old module -> the new one, both inside the package; where it was split, the new ones, with blanks
-        between. Nothing is imported before a name is asked for.
+        between. Nothing is imported before a name is used.
     """
     for old, new in moved.items():
         homes = [f"{package}.{part}" for part in new.split()]
@@ -29,8 +29,8 @@ def _forwarder(package: str, old: str, homes: Sequence[str]) -> ModuleType:
         for home in homes:
             if hasattr(import_module(home), name):
                 place = package if hasattr(sys.modules[package], name) else home
-                told = f"{old} has moved; write: from {place} import {name} (the old import works until fdl 0.3)"
-                warnings.warn(told, FutureWarning, stacklevel=2)
+                warning = f"{old} has moved; write: from {place} import {name} (the old import works until fdl 0.3)"
+                warnings.warn(warning, FutureWarning, stacklevel=2)
                 return getattr(import_module(home), name)
         raise AttributeError(f"{old} is {' and '.join(homes)} since fdl 0.2, where {name!r} has another name")
 

@@ -5,7 +5,7 @@ import numpy as np
 from fdl.core.errors import UserError
 
 _ROUNDING = 1e-12  # what differs by less, of its level, differs by rounding in 64 bits
-_LEVELS = 50  # different values that 32 bits must be able to tell apart between the least and the greatest of a column
+_LEVELS = 50  # different values that 32 bits must distinguish between the least and the greatest of a column
 
 
 def narrow(values: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def narrow(values: np.ndarray) -> np.ndarray:
 
 
 def _refuse_lost_digits(values: np.ndarray) -> None:
-    """Raise a ValueError where a column varies by less than 32 bits tell apart at its level, as time stamps do."""
+    """Raise a ValueError where a column varies by less than 32 bits distinguish at its level, as time stamps do."""
     if not values.size or not values.ndim:
         return
     low, high = values.min(0), values.max(0)

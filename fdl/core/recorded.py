@@ -1,4 +1,4 @@
-"""Factories whose results carry what made them: an optimizer is two closures, and nobody can tell two of them apart."""
+"""Factories whose results carry what made them: an optimizer is two closures, and two of them cannot be compared."""
 
 import functools
 import inspect

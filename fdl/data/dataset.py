@@ -131,7 +131,7 @@ class FlatRows:
 
 
 def _narrow(row: jax.ShapeDtypeStruct) -> bool:
-    """Return whether a TPU would pad rows of this shape; a single channel is laid out well already."""
+    """Return whether a TPU would pad rows of this shape; a single channel has a good layout already."""
     return len(row.shape) >= 2 and 1 < row.shape[-1] < _LANES
 
 

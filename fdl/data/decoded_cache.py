@@ -42,7 +42,7 @@ def stored(
     key: str,
     sizes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> LazySource:
-    """Return a source that decodes rows when asked, and everything once when asked to be resident.
+    """Return a source that decodes rows on demand, and everything once when it becomes resident.
 
     join:  `(columns, split, indices) -> Batch` of what was read.
     key:   whatever besides the files decides what the decoded arrays hold.
@@ -57,7 +57,7 @@ def stored(
     def reading(rows: Read) -> Callable[[np.ndarray], Batch]:
         return lambda indices: join(rows(split, indices, columns), split, indices)
 
-    def apart() -> Callable[[np.ndarray], Batch]:
+    def decode_in_subprocess() -> Callable[[np.ndarray], Batch]:
         assert records.in_subprocess is not None
         here, there = records.read, records.in_subprocess(Decoder(sizes or {}))
 
@@ -77,7 +77,11 @@ def stored(
         return Source(arrays=arrays, size=size, take=take_columns)
 
     return LazySource(
-        size=size, read=read, load=load, nbytes=nbytes, in_subprocess=apart if records.in_subprocess else None
+        size=size,
+        read=read,
+        load=load,
+        nbytes=nbytes,
+        in_subprocess=decode_in_subprocess if records.in_subprocess else None,
     )
 
 

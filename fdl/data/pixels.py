@@ -73,8 +73,8 @@ def picture_info(item: str | bytes) -> PictureInfo:
 def decode_image(data: bytes, channels: int | None, dtype: np.dtype = BYTE) -> np.ndarray:
     """Return u8[H, W, C] (or u16, or f32 that TFDS keeps as four bytes) of an encoded image.
 
-    A camera's EXIF orientation is applied. To bytes: 16 bits are divided by 256, and what is transparent is laid on
-    white unless four channels are wanted.
+    A camera's EXIF orientation is applied. To bytes: 16 bits are divided by 256, and transparent pixels are composited
+    on white unless four channels are wanted.
     """
     if dtype == np.uint8 and (plain := _plain_png(data, channels)) is not None:
         return plain

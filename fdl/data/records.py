@@ -67,9 +67,9 @@ class Records:
     notes:       what the reader decided about the whole, a line each: said before anything trains.
     schema:      how a new file is to be read the same way: dialect and types, in JSON's types.
     advice:      what else may be wrong where a column is not there.
-    on_disk:     whether the rows are read from disk as they are asked for, being too many to hold.
+    on_disk:     whether the rows are read from disk on demand, being too many for memory.
     retyped:     `{column: type} -> the same records` with these columns read as another type ("text" as written).
-    apart:       makes another `read`, which has another process do the work by asking it (`fdl.data.readers.worker`).
+    in_subprocess: makes another `read` that sends its requests to a separate process (`fdl.data.readers.worker`).
     """
 
     name: str
@@ -107,14 +107,14 @@ class Records:
         """Return where an example is to be found, as errors begin."""
         return self.where(split, index) if self.where else f"{self.name} split {split!r} example {index}"
 
-    def choose(self, asked: str, role: str, kinds: Sequence[Kind], *, besides: Sequence[str] = ()) -> str:
-        """Return the one field of these kinds that is asked for, declared by the set, or the only one there is.
+    def choose(self, requested: str, role: str, kinds: Sequence[Kind], *, besides: Sequence[str] = ()) -> str:
+        """Return the one field of these kinds that is requested, declared by the set, or the only one there is.
 
         A column that is left out (row numbers) is never guessed, and one that cannot be vouched for never taken.
         """
         fits = [name for name, field in self.fields.items() if field.fits(kinds) and name not in besides]
-        if asked:
-            chosen = self._asked(asked, role, kinds, fits, besides)
+        if requested:
+            chosen = self._requested(requested, role, kinds, fits, besides)
         elif self.supervised and self.supervised[role == "target"] in fits:
             chosen = self.supervised[role == "target"]
         else:
@@ -127,19 +127,21 @@ class Records:
             raise UserError(self.fields[chosen].refusal)
         return chosen
 
-    def _asked(self, asked: str, role: str, kinds: Sequence[Kind], fits: Sequence[str], besides: Sequence[str]) -> str:
-        if asked not in self.fields:
+    def _requested(
+        self, requested: str, role: str, kinds: Sequence[Kind], fits: Sequence[str], besides: Sequence[str]
+    ) -> str:
+        if requested not in self.fields:
             advice = f"; {self.advice}" if self.advice else ""
             raise UserError(
-                f"{self.name} has no column {asked!r} for --{role}; its columns are {self._listed()}{advice}"
+                f"{self.name} has no column {requested!r} for --{role}; its columns are {self._listed()}{advice}"
             )
-        if asked not in fits:
-            field = self.fields[asked]
-            rule = "is already taken" if asked in besides else f"is not {' or '.join(kinds)}"
+        if requested not in fits:
+            field = self.fields[requested]
+            rule = "is already taken" if requested in besides else f"is not {' or '.join(kinds)}"
             way = f"give --{role}={' or '.join(fits)}" if fits else "give another --dataset: this one has none"
             what = f"{field.kind}: {field.left_out}" if field.left_out else field.kind
-            raise UserError(f"column {asked!r} of {self.name} ({what}) {rule}; {way}")
-        return asked
+            raise UserError(f"column {requested!r} of {self.name} ({what}) {rule}; {way}")
+        return requested
 
     def _listed(self) -> str:
         listed = [f"{name} ({field.kind})" for name, field in self.fields.items()]
@@ -278,7 +280,7 @@ def complete(
 
         return complete_read
 
-    def apart(ask: Ask) -> Read:
+    def complete_in_subprocess(ask: Ask) -> Read:
         assert records.in_subprocess is not None
         return complete_of(records.in_subprocess(ask))
 
@@ -293,7 +295,7 @@ def complete(
         records,
         sizes=sizes,
         read=complete_of(records.read),
-        in_subprocess=apart if records.in_subprocess else None,
+        in_subprocess=complete_in_subprocess if records.in_subprocess else None,
         where=where if records.where else None,
         fingerprint=lambda: f"{records.fingerprint()} {chosen()}",  # other rows are another set
     )

@@ -27,7 +27,7 @@ def split_rows(
     """Return i32[n] row numbers of each split: disjoint, together every row, the same for the same seed.
 
     labels: [size] or None; with labels every class is spread over the splits as evenly as whole rows allow, and each
-    has a row in train: what was not seen there could not be asked for later.
+    has a row in train: what was not seen there could not be queried later.
     """
     sizes = split_sizes(size, held_out)
     rows = np.arange(size, dtype=np.int32 if size < 2**31 else np.int64)

@@ -1,6 +1,6 @@
 """Training compiled for chips that are only described: whether it compiles, whether it fits, and what it holds.
 
-Nothing runs and no parameter is allocated. Of data that is decoded when it is asked for, only shapes are read.
+Nothing runs and no parameter is allocated. Of data that is decoded on demand, only shapes are read.
 """
 
 import functools

@@ -112,7 +112,7 @@ DEBUG_MODES = {  # of JAX, which run a function operation by operation; what fdl
 
 
 def refuse_debug_modes() -> None:
-    """Raise a ValueError where JAX is told to debug in a way that programs compiled ahead of time cannot follow."""
+    """Raise a ValueError where JAX is set to debug in a way that programs compiled ahead of time cannot follow."""
     for name, instead in DEBUG_MODES.items():
         if getattr(jax.config, name):
             raise UserError(

@@ -57,7 +57,7 @@ def claim(
     refuse_stranger(path, identity)
     if not (path / "experiment.json").exists():
         for name, reason in undescribed(identity).items():
-            log(f"warning: this folder cannot be resumed or reused: its {name} cannot be told apart: {reason}")
+            log(f"warning: this folder cannot be resumed or reused: its {name} cannot be compared: {reason}")
         write_json(path / "experiment.json", {"identity": finite(identity, str), **environment(devices)})
 
 
@@ -136,10 +136,10 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         reason = (undescribed(current) or undescribed(recorded)).get(name, "it was not described when that run began")
         if not log:
             raise UserError(
-                f"--workdir={path} may hold another run: its {name} cannot be told apart: {reason}; "
+                f"--workdir={path} may hold another run: its {name} cannot be compared: {reason}; "
                 "or choose another folder"
             )
-        log(f"warning: whether {path} was trained with this {name} cannot be told: {reason}")
+        log(f"warning: whether {path} was trained with this {name} is unknown: {reason}")
         recorded[PARTS] = {**recorded[PARTS], name: current[PARTS].get(name)}
         current[PARTS].setdefault(name, None)
     if differing := differences(_flat(recorded), _flat(current), THERE_AND_HERE):
@@ -147,7 +147,7 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
 
 
 def undescribed(identity: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parts of an identity that cannot be told from another, each with the reason and the way out."""
+    """Return the parts of an identity that cannot be compared with another, each with the reason and the way out."""
     parts = identity.get(PARTS) or {}
     return {name: part[UNDESCRIBED] for name, part in parts.items() if isinstance(part, dict) and UNDESCRIBED in part}
 

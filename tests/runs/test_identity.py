@@ -127,7 +127,7 @@ def test_what_no_description_tells_apart_is_not_used_again_and_the_line_to_type_
         train(made(), tmp_path, log=quiet)
     said.clear()
     evaluate(bare, tmp_path, log=said.append)
-    assert any("cannot be told" in line for line in said)
+    assert any("is unknown: " in line for line in said)
 
 
 def test_recorded_factories_make_a_bare_optimizer_known(tmp_path):
@@ -189,7 +189,7 @@ def test_a_page_does_not_answer_for_what_is_put_in_the_place_of_its_parts(tmp_pa
     train(whole, tmp_path / "run", log=quiet)
     for other, words in (
         (replace(whole, optimizer=optim.adamw(1.0)), "optimizer.made by is absent there"),
-        (replace(whole, optimizer=optax.adam(1.0)), "its optimizer cannot be told apart"),
+        (replace(whole, optimizer=optax.adam(1.0)), "its optimizer cannot be compared"),
         (replace(whole, model=MLP(outputs=3, hidden=(9,))), r"model.hidden is \[4\] there and \[9\] here"),
         (apply_options(whole, ema_decay=0.9), "ema_decay is absent there and 0.9 here"),
     ):
@@ -294,7 +294,7 @@ def test_weights_that_are_written_anew_under_the_same_name_are_others(tmp_path):
     with pytest.raises(ValueError, match=r"weights is '[0-9a-f]{16}' there and '[0-9a-f]{16}' here"):
         train(warm, folder, log=quiet)
     shutil.rmtree(source)
-    with pytest.raises(ValueError, match="its weights cannot be told apart: their file is not there; put it back"):
+    with pytest.raises(ValueError, match="its weights cannot be compared: their file is not there; put it back"):
         train(warm, folder, log=quiet)
     evaluate(warm, folder, log=said.append)
-    assert any("weights cannot be told" in line for line in said)
+    assert any("this weights is unknown" in line for line in said)

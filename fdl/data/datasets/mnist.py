@@ -14,7 +14,7 @@ from fdl.data.readers.find import find
 def mnist(*, augment: Augment | None = None) -> Dataset:
     """Return the digits: inputs u8[B, 28, 28, 1], in [-1, 1] on the device, targets i32[B] of 10 classes.
 
-    Nothing is read, or downloaded the first time, before a split is asked for. Validation is the end of TFDS's train.
+    Nothing is read, or downloaded the first time, before a split is loaded. Validation is the end of TFDS's train.
     """
 
     @cache

@@ -34,7 +34,7 @@ def cancer(*, seed: int = 0) -> Dataset:
 
 
 def affairs(*, seed: int = 0) -> Dataset:
-    """Return 6,366 married women asked by Redbook magazine in 1974; Fair 1978, as bundled with statsmodels.
+    """Return 6,366 married women surveyed by Redbook magazine in 1974; Fair 1978, as bundled with statsmodels.
 
     Inputs f32[B, 8] standardised, targets i32[B]: 1 where there was an affair.
     """

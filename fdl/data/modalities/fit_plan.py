@@ -32,8 +32,8 @@ def fit_plan(
     inputs: those to learn from, all that are of use where empty. target: the column to predict; seen: what it holds;
     said: how it is taken, one line. blocks: the rows of train, in order; every column that may be learned from.
     """
-    asked = tuple(inputs)
-    used = candidates(records, asked, target)
+    requested = tuple(inputs)
+    used = candidates(records, requested, target)
     fits = {name: _fit_of(records.fields[name]) for name in used}
     for rows in blocks:
         for name, fit in fits.items():
@@ -44,9 +44,9 @@ def fit_plan(
             columns.append(ColumnPlan(name=name, role="target", seen=seen, why=what.note))
         elif name in fits:
             why = ", ".join(filter(None, (what.note, what.left_out)))
-            columns.append(fits[name].plan(name, why, asked=name in asked))
+            columns.append(fits[name].plan(name, why, requested=name in requested))
         else:
-            columns.append(ColumnPlan(name=name, role="left out", why=_why_not(what, bool(asked))))
+            columns.append(ColumnPlan(name=name, role="left out", why=_why_not(what, bool(requested))))
     plan = Plan(columns=tuple(columns), notes=records.notes, target=said, schema=records.schema)
     if not plan.inputs:
         out = [f"{column.name} ({column.why})" for column in columns if column.role == "left out"]
@@ -77,10 +77,10 @@ def _usable(what: Field) -> bool:
     return what.fits(LEARNED) and None not in what.shape
 
 
-def _why_not(what: Field, asked: bool) -> str:
+def _why_not(what: Field, requested: bool) -> str:
     if what.left_out:
         return what.left_out
-    if asked and what.fits(LEARNED):
+    if requested and what.fits(LEARNED):
         return "not in --inputs"
     return f"holds {what.kind}" if what.kind != "other" else "of no kind that is learned from"
 
@@ -115,13 +115,13 @@ class _Numbers:
             for part, found in self.parts.items():
                 found.update(np.unique(date_part(values, part)).tolist())
 
-    def plan(self, name: str, note: str, *, asked: bool) -> ColumnPlan:
+    def plan(self, name: str, note: str, *, requested: bool) -> ColumnPlan:
         holes = self.count < self.rows
         missing = 1 - float(self.count.min()) / self.rows
         if not self.count.any():
             return ColumnPlan(name=name, role="left out", why="empty in train", missing=1.0)
         constant = self.least == self.most
-        if constant.all() and not holes.any() and not asked:
+        if constant.all() and not holes.any() and not requested:
             return ColumnPlan(name=name, role="left out", why=f"constant: {self._shown(self.least[0])}")
         scale = np.where(constant | ~(self.squares > 0), 1.0, np.sqrt(self.squares / np.maximum(self.count, 1)))
         fitted: dict[str, Any] = {"mean": self.mean.tolist(), "scale": scale.tolist(), "hole": holes.tolist()}
@@ -166,7 +166,7 @@ class _Categories:
             self.counts[self.names[place]] = self.counts.get(self.names[place], 0) + int(self.coded[place])
         self.words = None
 
-    def plan(self, name: str, note: str, *, asked: bool) -> ColumnPlan:
+    def plan(self, name: str, note: str, *, requested: bool) -> ColumnPlan:
         self._gather()
         present, different = sum(self.counts.values()), len(self.counts)
         missing = 1 - present / self.rows
@@ -177,10 +177,10 @@ class _Categories:
             why = f"constant: {brief(next(iter(self.counts)))}"
         elif (different > _NAMES and 2 * different > present) or (different == present > 8):
             why = f"{different} different texts in {present} rows"
-        if why and not asked:
+        if why and not requested:
             return ColumnPlan(name=name, role="left out", why=", ".join(filter(None, (why, note))), missing=missing)
         common = sorted(sorted(self.counts), key=lambda text: -self.counts[text])[:_RARE]
-        rest = f", of which {_RARE} are told apart" if different > _RARE else ""
+        rest = f", of which {_RARE} are distinguished" if different > _RARE else ""
         shown = ", ".join(brief(text) for text in sorted(common)[:3])
         seen = f"{different} values{rest}: {shown}{', …' * (different > 3)}"
         fitted = {"values": sorted(common)}

@@ -40,7 +40,7 @@ def whole(records: Records, name: str) -> np.ndarray:
 
 
 def time_column(records: Records, time: str, used: Sequence[str], group: str) -> str:
-    """Return the column that orders the rows: the one that is asked for, or the only one of dates; "" for none."""
+    """Return the column that orders the rows: the one that is requested, or the only one of dates; "" for none."""
     if time:
         return records.choose(time, "time", ("date", "number"), besides=(*used, *([group] if group else [])))
     dates = [name for name, field in records.fields.items() if field.kind == "date" and name not in used]
@@ -165,7 +165,7 @@ def _refuse_repeated(
         return
     first, second = int(rows[twice[0]]), int(rows[twice[0] + 1])
     fits = [name for name in records.fields if name not in (time, group) and _tells_apart(records, name, times, rows)]
-    way = f"give --group={fits[0]}" if fits else "name the column that tells them apart with --group"
+    way = f"give --group={fits[0]}" if fits else "name the column that identifies each series with --group"
     raise UserError(
         f"{_at(records, second)}: {time} is {_shown(times[twice[0]])}, as in {_at(records, first)} ({len(twice)} times "
         f"in all); if the file holds several series, {way}, else keep one row for each time"

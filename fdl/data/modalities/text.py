@@ -142,7 +142,7 @@ def clean(records: Records, split: str, column: str) -> list[str]:
 
 
 def as_written(records: Records, *names: str) -> Records:
-    """Return the same records in which columns of numbers or dates that are asked for as texts are read as written."""
+    """Return the same records in which columns of numbers or dates that are requested as texts are read as written."""
     typed = [name for name in names if name in records.fields and records.fields[name].kind in ("number", "date")]
     if not typed or records.retyped is None:
         return records

@@ -90,12 +90,12 @@ def numbered(dataset: Dataset) -> Dataset:
         source = dataset.load(split)
         if isinstance(source, Source):
             return whole(source)
-        read, decode, apart = source.read, source.load, source.in_subprocess
+        read, decode, start_subprocess = source.read, source.load, source.in_subprocess
         return replace(
             source,
             read=numbering(read),
             load=lambda: whole(decode()),
-            in_subprocess=(lambda: numbering(apart())) if apart else None,
+            in_subprocess=(lambda: numbering(start_subprocess())) if start_subprocess else None,
         )
 
     row = jax.ShapeDtypeStruct((), np.int32)

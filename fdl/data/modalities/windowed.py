@@ -19,7 +19,7 @@ from fdl.data.records import Records
 from fdl.data.split import pick, split_sizes
 
 PAST, FUTURE = "past", "future"
-_LOOKED_AT = 200  # rows by which it is told how far one is from the next
+_LOOKED_AT = 200  # rows from which the stride is inferred
 
 
 def is_windowed(records: Records, target: str) -> bool:

@@ -1,4 +1,4 @@
-"""What an array of numbers means, told by its dtype, its dimensions and the page that asks: picture, video, sound.
+"""What an array of numbers means, inferred from its dtype, its dimensions and the page: picture, video, sound.
 
 Layouts that other libraries write are turned into ours, in which the last dimension counts channels.
 

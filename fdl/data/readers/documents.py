@@ -25,7 +25,7 @@ _ATTRIBUTION = "CC-BY"  # what the third column of Tatoeba's pairs begins with
 
 def documents(items: Items, encoding: str = "utf-8") -> Media:
     """Return the column of these files, a text each."""
-    kept: dict[Item, str] = {}  # asked for again and again: by the split, the tokenizer, the loader
+    kept: dict[Item, str] = {}  # read again and again: by the split, the tokenizer, the loader
 
     def decode(item: Item) -> str:
         if item not in kept:

@@ -21,7 +21,7 @@ from fdl.data.records import Column, Field, Records
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How files are to be read, as far as it is not to be told from them.
+    """How files are to be read, as far as it is not inferred from them.
 
     dialect: of text tables, see `parse_dialect`. roles: `column -> type` of `TYPES`. drop: columns that are not there.
     schema:  `Records.schema` of the files that new ones are to be read like; columns that lack in them are no error.
@@ -33,12 +33,12 @@ class Reading:
     schema: Mapping[str, Any] = field(default_factory=dict)
 
     def given(self) -> dict[str, Any]:
-        """Return the fields of the dialect that are not to be told: numbers and dates are written as they were."""
+        """Return the fields of the dialect that are not inferred: numbers and dates are written as they were."""
         kept = {name: self.schema["dialect"][name] for name in ("decimal", "missing")} if self.schema else {}
         return {**kept, **parse_dialect(self.dialect)}
 
     def forced(self, column: str) -> tuple[str, str]:
-        """Return the type of a column that is not to be told, and the format of its dates; "" each where it is."""
+        """Return the type of a column that is not inferred, and the format of its dates; "" each where it is."""
         kept = self.schema["types"].get(column, {}) if self.schema else {}
         return self.roles.get(column) or kept.get("type", ""), kept.get("dates", "")
 
@@ -152,11 +152,11 @@ def records_of(
 
 
 def _same_columns(files: Sequence[tuple[Path, RawTable]], how: Reading, name: str) -> None:
-    """Raise a ValueError where files have other columns than the first, or none of the name that is asked for."""
+    """Raise a ValueError where files have other columns than the first, or none of the requested name."""
     first = [name for name in files[0][1].columns if name not in how.drop]
-    for asked, role in ((name, role) for names, role in ((how.drop, "drop"), (how.roles, "roles")) for name in names):
-        if asked not in files[0][1].columns:
-            raise UserError(f"{name} has no column {asked!r} for --{role}; its columns are {', '.join(first)}")
+    for column, role in ((name, role) for names, role in ((how.drop, "drop"), (how.roles, "roles")) for name in names):
+        if column not in files[0][1].columns:
+            raise UserError(f"{name} has no column {column!r} for --{role}; its columns are {', '.join(first)}")
     for file, raw in files[1:]:
         names = [name for name in raw.columns if name not in how.drop]
         lacking, more = [n for n in first if n not in names], [n for n in names if n not in first]
@@ -207,7 +207,7 @@ def _notes(tables: Sequence[tuple[str, Path, RawTable]], skipped: str, how: Read
 
 
 def _dropped(how: Reading) -> str:
-    return f"dropped as asked: {', '.join(how.drop)}" if how.drop else ""
+    return f"dropped by --drop: {', '.join(how.drop)}" if how.drop else ""
 
 
 def _advice(tables: Sequence[tuple[str, Path, RawTable]]) -> str:

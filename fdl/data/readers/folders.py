@@ -83,7 +83,7 @@ def _records(path: Path, kind: Kind, form: Form, found: ClassFiles) -> Records:
             for file, _ in rows:  # a video may be a folder of frames
                 yield from map(Path, frame_files(file) if os.path.isdir(file) else (file,))
 
-    whole = cache(lambda: fingerprint(every()))  # it is asked for by the run and by each split, and reads all files
+    whole = cache(lambda: fingerprint(every()))  # it is needed by the run and by each split, and reads all files
     return Records(
         name=path.absolute().name,
         fields={
@@ -120,4 +120,4 @@ def _flat_texts(path: Path, root: Folder, encoding: str) -> Records:
 
 def _commonest(path: Path) -> Kind:
     counts: dict[Kind, int] = {kind: len(listing(path, form.suffixes()).deep_files()) for kind, form in FORMS.items()}
-    return max(counts, key=lambda kind: counts[kind])  # GIFs are pictures then, since those are asked for first
+    return max(counts, key=lambda kind: counts[kind])  # GIFs are pictures then, since those are tried first

@@ -76,7 +76,7 @@ def _notes(
         yield f"gray pictures: {gray:,}, colour: {colour:,}; all are read as {'colour' if channels == 3 else 'gray'}"
     for name, what in (
         ("deep", "of 16 bits a channel, divided by 256 to 8 bits"),
-        ("transparent", "with transparency, laid on white"),
+        ("transparent", "with transparency, composited on white"),
         ("turned", "turned upright, as their EXIF orientation says"),
         ("animated", "with several frames, of which the first is read"),
     ):

@@ -49,18 +49,18 @@ class Decoder:
 
     def __call__(self, what: str, **arguments: Any) -> dict[str, Column]:
         """Return the columns that `READERS[what]` reads there, or raise its ValueError; Gone where nobody answers."""
-        asked, answers = self.process.stdin, self.process.stdout
-        assert asked is not None
+        requests, answers = self.process.stdin, self.process.stdout
+        assert requests is not None
         assert answers is not None
         try:
-            asked.write(_line({"what": what, "arguments": arguments, "sizes": self.sizes}))
-            asked.flush()
-            told = json.loads(answers.readline())
-            if "error" in told:
-                raise UserError(told["error"])
-            if "crash" in told:
-                raise RuntimeError(told["crash"])
-            return {name: _unpack(column, answers) for name, column in told["columns"].items()}
+            requests.write(_line({"what": what, "arguments": arguments, "sizes": self.sizes}))
+            requests.flush()
+            response = json.loads(answers.readline())
+            if "error" in response:
+                raise UserError(response["error"])
+            if "crash" in response:
+                raise RuntimeError(response["crash"])
+            return {name: _unpack(column, answers) for name, column in response["columns"].items()}
         except (OSError, EOFError, json.JSONDecodeError) as error:
             raise Gone from error
 
@@ -92,10 +92,10 @@ def _form(array: np.ndarray) -> dict[str, Any]:
     return {"dtype": array.dtype.str, "shape": array.shape}
 
 
-def _unpack(told: Any, answers: IO[bytes]) -> Column:
-    if isinstance(told, list):
-        return [_unpack(one, answers) if isinstance(one, dict) else one for one in told]
-    array = np.empty(told["shape"], told["dtype"])
+def _unpack(response: Any, answers: IO[bytes]) -> Column:
+    if isinstance(response, list):
+        return [_unpack(one, answers) if isinstance(one, dict) else one for one in response]
+    array = np.empty(response["shape"], response["dtype"])
     left = array.reshape(-1).view(np.uint8).data
     while len(left):
         count = answers.readinto(left)  # type: ignore[attr-defined]
@@ -123,25 +123,25 @@ def _pictures(files: list[str], channels: int) -> dict[str, Column]:
     return {"image": [picture(file, channels) for file in files]}
 
 
-# What can be asked for: `(**arguments of JSON's types) -> columns`.
+# What can be requested: `(**arguments of JSON's types) -> columns`.
 READERS: Mapping[str, Callable[..., dict[str, Column]]] = {"rows": _rows, "pictures": _pictures}
 
 
-def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer one request after another until nobody is there to ask."""
     from fdl.data.pixels import fit
 
-    for line in asked:
+    for line in requests:
         request = json.loads(line)
         arrays: list[np.ndarray] = []
-        told: dict[str, Any] = {}
+        columns: dict[str, Any] = {}
         try:
             for name, values in READERS[request["what"]](**request["arguments"]).items():
                 if name in request["sizes"]:
                     values = [fit(image, tuple(request["sizes"][name])) for image in values]
-                told[name], found = _pack(values)
+                columns[name], found = _pack(values)
                 arrays += found
-            answer = _line({"columns": told})
+            answer = _line({"columns": columns})
         except ValueError as error:
             answer, arrays = _line({"error": str(error)}), []
         except Exception as error:

@@ -76,7 +76,7 @@ def test_every_mode_of_a_folder_is_read_as_one(tmp_path):
     assert {image.shape for image in records.column("train", "image")} == {(6, 8, 3)}
     assert "gray pictures: 8, colour: 8; all are read as colour" in records.notes
     assert "pictures of 16 bits a channel, divided by 256 to 8 bits: 2" in records.notes
-    assert "pictures with transparency, laid on white: 4" in records.notes
+    assert "pictures with transparency, composited on white: 4" in records.notes
 
 
 def test_colour_counts_where_it_is_rare_among_those_looked_at(tmp_path):

@@ -1,4 +1,4 @@
-"""Columns that stay as Arrow holds them until a row is asked for: texts by number, and whatever else a file has."""
+"""Columns that stay as Arrow holds them until a row is read: texts by number, and whatever else a file has."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -53,7 +53,7 @@ class Texts(Sequence[Any]):
 
 
 class Cells(Sequence[Any]):
-    """A column of anything, as Python's values when a row is asked for. cells: an Arrow array."""
+    """A column of anything, as Python's values when a row is read. cells: an Arrow array."""
 
     def __init__(self, cells: Any) -> None:
         self.cells = cells

@@ -38,7 +38,7 @@ class Typed:
 def type_column(name: str, cells: Any, dialect: Dialect, at: At, forced: str = "") -> Typed:
     """Return an Arrow chunked array, all splits one after another, as a typed column.
 
-    at: `row -> where a user would look for it`. forced: a type that is not to be told, of `TYPES`.
+    at: `row -> where a user would look for it`. forced: a type that is not inferred, of `TYPES`.
     """
     import pyarrow as pa
 
@@ -127,7 +127,7 @@ def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> T
 
     def refused(read: Numbers | Dates, kind: str) -> str:
         if read.doubt:
-            return f"{at(0)}: {name} cannot be told: {read.doubt}"
+            return f"{at(0)}: {name} is ambiguous: {read.doubt}"
         return _refusal(name, kind, read.odd, codes, counts, words, at) if read.odd.any() and not forced else ""
 
     why = ""

@@ -31,7 +31,7 @@ def suffix_of(path: Path) -> str:
 def read_raw(path: Path, given: Mapping[str, Any], quick: Quick = lambda name: False) -> RawTable:
     """Return the table of one file.
 
-    given: fields of the dialect of a text table that are not to be told; quick: see `read_delimited`.
+    given: fields of the dialect of a text table that are not inferred; quick: see `read_delimited`.
     """
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); give a file with rows")

@@ -23,7 +23,7 @@ def read_delimited(
 ) -> RawTable:
     """Return the table of a CSV or TSV file, every cell as text.
 
-    open_file: opens its bytes, decompressed. given: fields of the dialect that are not to be told. quick: whether a
+    open_file: opens its bytes, decompressed. given: fields of the dialect that are not inferred. quick: whether a
     column may be read as numbers at once, where every cell is written as one: that is all it can be then.
     """
     body = _body(open_file, path, given)
@@ -53,7 +53,7 @@ def read_delimited(
 
 
 def _body(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any]) -> Body:
-    """Return the rows of a file, its dialect told or given."""
+    """Return the rows of a file, its dialect inferred or given."""
     with open_file() as file:
         head = file.read(HEAD)
     mark = len(_MARK) if head.startswith(_MARK) else 0
@@ -132,7 +132,7 @@ def _numbers(dialect: Dialect, names: Mapping[str, str], rows: Sequence[Sequence
 
 
 def _read(body: Body, names: list[str], seen: Scan, numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns by the library that knows the dialect: as text, or as numbers that were told to be such."""
+    """Return the columns by the library that knows the dialect: as text, or as numbers where they were inferred."""
     dialect = body.dialect
     blank_before_quote = f"{dialect.delimiter} {dialect.quote}".encode()
     if dialect.delimiter == " " or (dialect.quote and dialect.delimiter and blank_before_quote in body.read(HEAD)):

@@ -1,4 +1,4 @@
-"""The dialect of a text table: told once from its first lines, or given by `--dialect`; there is no second guess."""
+"""The dialect of a text table: inferred once from its first lines, or given by `--dialect`; no second guess."""
 
 import codecs
 import csv
@@ -10,7 +10,7 @@ from typing import Any
 
 from fdl.core.errors import UserError
 
-HEAD = 2**18  # bytes that a dialect is told from
+HEAD = 2**18  # bytes from which a dialect is inferred
 _NAMES = {"tab": "\t", "space": " ", "comma": ",", "none": ""}
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -27,7 +27,7 @@ class Dialect:
     decimal:   "." or ","; "" where commas may be either decimal or thousands and nothing tells.
     columns:   their names; skip: the lines above the first row; in `--dialect`, those above the line of names.
     missing:   words that stand for a missing number besides the usual ones.
-    dates:     the format of dates as `strptime` has it; "" where it is told from the cells.
+    dates:     the format of dates as `strptime` has it; "" where it is inferred from the cells.
     """
 
     encoding: str = "utf-8"
@@ -97,7 +97,7 @@ def parse_dialect(text: str) -> dict[str, Any]:
 def sniff(head: bytes, path: str, given: Mapping[str, Any], *, whole: bool) -> Dialect:
     """Return the dialect of a file that begins with these bytes.
 
-    given: fields that are not to be told. whole: whether these bytes are the whole file.
+    given: fields that are not inferred. whole: whether these bytes are the whole file.
     """
     encoding = given.get("encoding") or _encoding(head, path)
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)

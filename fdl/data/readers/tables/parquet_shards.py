@@ -47,7 +47,7 @@ def shard_records(
 ) -> Records:
     """Return the records of large Parquet files: nothing of a column is held but its different texts.
 
-    forced: the types of columns that are not to be told. drop: columns that are not there.
+    forced: the types of columns that are not inferred. drop: columns that are not there.
     """
     from pyarrow import parquet
 
@@ -65,10 +65,10 @@ def shard_records(
     typed = {}
     for column in [column for column in _schema(paths[0]).names if column not in drop]:
         kind = None if column in forced else _by_statistics(paths, column, int(starts[-1]))
-        told = kind or type_column(column, _column(paths, column), Dialect(), at, forced.get(column, ""))
-        if isinstance(told.values, Texts):  # the rows keep their numbers
-            told = replace(told, values=Texts(np.zeros(0, np.int32), told.values.words))
-        typed[column] = told
+        found = kind or type_column(column, _column(paths, column), Dialect(), at, forced.get(column, ""))
+        if isinstance(found.values, Texts):  # the rows keep their numbers
+            found = replace(found, values=Texts(np.zeros(0, np.int32), found.values.words))
+        typed[column] = found
     release_memory()
     store: list[RowStore] = []
 
@@ -78,7 +78,7 @@ def shard_records(
         return store[0].read(np.asarray(indices) + begins[split], names)
 
     mib = sum(path.stat().st_size for path in paths) / 2**20
-    size = f"{starts[-1]:,} rows in {len(paths)} files of {mib:,.0f} MiB are read from disk as they are asked for"
+    size = f"{starts[-1]:,} rows in {len(paths)} files of {mib:,.0f} MiB are read from disk on demand"
     return Records(
         name=name,
         fields={column: what.field for column, what in typed.items()},
@@ -103,13 +103,15 @@ def _row_store(paths: Sequence[Path], typed: Mapping[str, Typed], key: str) -> R
     dtype = np.dtype(
         [(name, _code(words[name]) if name in words else what.field.dtype.str) for name, what in kept.items()]
     )
-    told = {name: np.asarray(what.values) for name, what in kept.items() if name not in words and what.by_cells}
+    values_by_name = {
+        name: np.asarray(what.values) for name, what in kept.items() if name not in words and what.by_cells
+    }
 
     def batches() -> Iterator[Mapping[str, np.ndarray]]:
         begun = 0
         for batch in _batches(paths, list(kept)):
             rows = slice(begun, begun + batch.num_rows)
-            yield {name: _values(batch.column(name), name, rows, words, told) for name in kept}
+            yield {name: _values(batch.column(name), name, rows, words, values_by_name) for name in kept}
             begun = rows.stop
 
     seen = hashlib.blake2b(f"{quick_fingerprint(paths)} {dtype.descr} {key} 1".encode(), digest_size=16).hexdigest()
@@ -124,14 +126,14 @@ def _row_store(paths: Sequence[Path], typed: Mapping[str, Typed], key: str) -> R
 
 
 def _values(
-    cells: Any, name: str, rows: slice, words: Mapping[str, Words], told: Mapping[str, np.ndarray]
+    cells: Any, name: str, rows: slice, words: Mapping[str, Words], values_by_name: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """Return a batch of a column as it is kept."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if name in told:
-        return told[name][rows]
+    if name in values_by_name:
+        return values_by_name[name][rows]
     if name in words:
         text = pc.utf8_trim_whitespace(as_text(cells))
         known = words[name].arrow

@@ -18,7 +18,7 @@ from fdl.data.readers.tables.cells import Texts, Words
 from fdl.data.records import Column
 
 _BLOCK = 65_536  # rows that are read together
-_DENSE = 4  # rows this many apart on average, in order, are read with all that lies between them
+_DENSE = 4  # sorted rows with at most this mean distance are read together with the rows between them
 
 
 class RowStore:
