@@ -14,7 +14,6 @@ from fdl.data.split import HOLD_OUT, by_place, split_rows
 
 Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "array", "other"]
 
-
 FLOAT = np.dtype(np.float32)
 _BLOCK = 65_536  # rows that are read together
 Column = Sequence[Any] | np.ndarray
