@@ -38,3 +38,11 @@ def test_a_folder_of_an_earlier_version_gives_its_numbers_or_is_refused_with_the
     else:
         assert metrics["accuracy"] == expected["accuracy"]
         assert metrics["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+
+
+def test_a_folder_of_an_earlier_version_that_does_not_fit_says_the_version(tmp_path: Path):
+    copy = shutil.copytree(EARLIER[0].parent / "adam", tmp_path / "adam")
+    with pytest.raises(
+        ValueError, match=r"holds another run, of fdl 0\.1\.0 \(this is .*\): width is 8 there and 9 here"
+    ):
+        evaluate(load("digits_mlp", width=9, epochs=2), copy)

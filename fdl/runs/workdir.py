@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fdl import __version__
 from fdl.core.differences import THERE_AND_HERE, differences, first_few, shown
 from fdl.core.errors import UserError
 from fdl.pages import CODE, IMPORTS, PARTS, UNDESCRIBED
@@ -113,7 +114,8 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
             kind = "link" if file.is_symlink() else "pipe or a device"
             raise UserError(f"{file} is a {kind}, and a run writes to its own folder alone; put a file or folder there")
     try:
-        recorded = read_json(path / "experiment.json")["identity"]
+        kept = read_json(path / "experiment.json")
+        recorded = kept["identity"]
         if not isinstance(recorded, dict):
             raise TypeError("no identity")
     except (ValueError, KeyError, TypeError) as error:
@@ -143,7 +145,16 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         recorded[PARTS] = {**recorded[PARTS], name: current[PARTS].get(name)}
         current[PARTS].setdefault(name, None)
     if differing := differences(_flat(recorded), _flat(current), THERE_AND_HERE):
-        raise UserError(f"--workdir={path} holds another run: {first_few(differing)}; choose another folder")
+        raise UserError(
+            f"--workdir={path} holds another run{_of_version(kept)}: {first_few(differing)}; choose another folder"
+        )
+
+
+def _of_version(kept: Mapping[str, Any]) -> str:
+    """Return the version of fdl that a folder is of, where it is another, which may have read data differently."""
+    versions = kept.get("versions")
+    earlier = versions.get("fdl") if isinstance(versions, dict) else None
+    return f", of fdl {earlier} (this is {__version__})" if earlier not in (None, __version__) else ""
 
 
 def undescribed(identity: Mapping[str, Any]) -> dict[str, str]:
