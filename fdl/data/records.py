@@ -7,10 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from fdl.core.errors import UserError
-from fdl.core.integers import count_each
 from fdl.data.fingerprint import array_digest
 from fdl.data.readers.tables.cells import Texts
-from fdl.data.split import HOLD_OUT, by_place, split_rows
+from fdl.data.split import HOLD_OUT, by_place, rare_classes, split_rows
 
 Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "array", "other"]
 
@@ -61,8 +60,7 @@ class Records:
     fingerprint: changes with the content; costs reading the files once.
     contents:    changes with the content as far as can be seen at once: of files that are large, names and sizes.
     where:       `(split, index) -> file and line`, where a user would look for the example.
-    stratified:  whether the classes of all rows may be read, to spread what is held out evenly over them: not where
-                 that reads gigabytes.
+    stratified:  whether the classes of all rows may be read, to hold rows out evenly: not where that reads gigabytes.
     notes:       what the reader decided about the whole, a line each: said before anything trains.
     schema:      how a new file is to be read the same way: dialect and types, in JSON's types.
     advice:      what else may be wrong where a column is not there.
@@ -93,10 +91,11 @@ class Records:
 
     def column(self, split: str, name: str) -> Column:
         """Return one whole column of a split."""
-        size = self.sizes[split]
         if not self.on_disk:
-            return self.read(split, np.arange(size), (name,))[name]
-        starts = range(0, size, _BLOCK)  # row numbers of all at once would take as much memory as the column
+            return self.read(split, np.arange(self.sizes[split]), (name,))[name]
+        starts = range(
+            0, size := self.sizes[split], _BLOCK
+        )  # row numbers of all at once would take as much memory as the column
         parts = [self.read(split, np.arange(at, min(at + _BLOCK, size)), (name,))[name] for at in starts]
         if isinstance(first := parts[0], Texts):
             return Texts(np.concatenate([part.codes for part in parts if isinstance(part, Texts)]), first.words)
@@ -119,8 +118,7 @@ class Records:
         else:
             plain = [name for name in fits if not self.fields[name].left_out]
             if len(plain) != 1:
-                seen = f"several columns fit: {', '.join(plain)}" if plain else f"no column is {' or '.join(kinds)}"
-                raise UserError(f"{self.name}: {seen}; name one of {self._listed()} with --{role}")
+                raise UserError(self._not_one(plain, role, kinds))
             chosen = plain[0]
         if self.fields[chosen].refusal:
             raise UserError(self.fields[chosen].refusal)
@@ -141,6 +139,12 @@ class Records:
             what = f"{field.kind}: {field.left_out}" if field.left_out else field.kind
             raise UserError(f"column {requested!r} of {self.name} ({what}) {rule}; {way}")
         return requested
+
+    def _not_one(self, fits: Sequence[str], role: str, kinds: Sequence[Kind]) -> str:
+        if fits:
+            return f"{self.name}: several columns fit: {', '.join(fits)}; name one of {self._listed()} with --{role}"
+        seen = f"no column is {' or '.join(kinds)}: {self._listed()}"
+        return f"{self.name}: {seen}; name one with --{role}, or give another --dataset"
 
     def _listed(self) -> str:
         listed = [f"{name} ({field.kind})" for name, field in self.fields.items()]
@@ -227,20 +231,6 @@ def _numbered(labels: Column | None) -> np.ndarray | None:
     return np.unique(np.asarray(labels, dtype=str), return_inverse=True)[1]
 
 
-def _rare(labels: Column, numbers: np.ndarray, rows: Mapping[str, np.ndarray]) -> str:
-    """Say which classes have too few rows to be in every split that was carved out."""
-    of_split = [count_each(numbers[index], int(numbers.max()) + 1) for index in rows.values()]
-    rare = np.flatnonzero((np.min(of_split, 0) == 0) & (np.sum(of_split, 0) > 0))
-    if not len(rare):
-        return ""
-    names = [str(labels[int(np.argmax(numbers == number))]) for number in rare[:3]]
-    listed = ", ".join(names) + ", …" * (len(rare) > 3)
-    unseen = np.flatnonzero((of_split[0] == 0) & (np.sum(of_split, 0) > 0))
-    train = f"train lacks {len(unseen)} of them" if len(unseen) else "train has them all"
-    classes = np.count_nonzero(np.sum(of_split, 0))
-    return f"{len(rare)} of {classes} classes are too rare for each split ({listed}): {train}"
-
-
 def complete(
     records: Records,
     *,
@@ -270,7 +260,7 @@ def complete(
     numbers = _numbered(labels)
     rows = split_rows(size, seed=seed, labels=numbers, held_out=share)
     if labels is not None and numbers is not None:
-        records = records.noting(_rare(labels, numbers, rows))
+        records = records.noting(rare_classes(labels, numbers, rows))
     kept, dtype = by_place(rows), rows["train"].dtype
 
     def complete_of(read: Read) -> Read:

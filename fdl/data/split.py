@@ -85,6 +85,20 @@ def _all_in_train(splits: dict[str, np.ndarray], labels: np.ndarray) -> dict[str
     return splits
 
 
+def rare_classes(labels: Any, numbers: np.ndarray, rows: Mapping[str, np.ndarray]) -> str:
+    """Say which classes have too few rows to be in every split that was carved out."""
+    of_split = [count_each(numbers[index], int(numbers.max()) + 1) for index in rows.values()]
+    rare = np.flatnonzero((np.min(of_split, 0) == 0) & (np.sum(of_split, 0) > 0))
+    if not len(rare):
+        return ""
+    names = [str(labels[int(np.argmax(numbers == number))]) for number in rare[:3]]
+    listed = ", ".join(names) + ", …" * (len(rare) > 3)
+    unseen = np.flatnonzero((of_split[0] == 0) & (np.sum(of_split, 0) > 0))
+    train = f"train lacks {len(unseen)} of them" if len(unseen) else "train has them all"
+    classes = np.count_nonzero(np.sum(of_split, 0))
+    return f"{len(rare)} of {classes} classes are too rare for each split ({listed}): {train}"
+
+
 class Remaining:
     """The rows, in order, that others leave of `size`, indexed as an array of them without a number for each.
 

@@ -123,9 +123,9 @@ def _read_owner(handle: int) -> str:
     return os.pread(handle, 400, 0).decode(errors="replace")
 
 
-def _in_use(folder: Path, content: str) -> ValueError:
+def _in_use(folder: Path, content: str) -> UserError:
     owner = content.partition("\n")[0].strip() or "another process"
-    return ValueError(f"--workdir={folder} is in use by {owner}; wait for it, end it or choose another folder")
+    return UserError(f"--workdir={folder} is in use by {owner}; wait for it, end it or choose another folder")
 
 
 @contextmanager

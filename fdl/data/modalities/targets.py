@@ -12,6 +12,7 @@ from fdl.core.errors import UserError
 from fdl.core.narrow import narrow
 from fdl.core.types import PyTree
 from fdl.data.dataset import Spec
+from fdl.data.modalities.class_marks import is_multi_label, one_hot, same_but_for_case
 from fdl.data.modalities.plan import brief, named
 from fdl.data.records import Column, Field, Kind, Records, complete, drop_missing, is_missing
 from fdl.data.split import HOLD_OUT
@@ -82,6 +83,11 @@ def fit_target(records: Records, name: str, goal: Goal = "auto") -> Target:
         return _classes(records, name, values, column, goal)
     if column.kind == "text":
         raise UserError(f"column {name!r} of {records.name} holds {column.kind}, not numbers; give --goal=classify")
+    if goal == "auto" and is_multi_label(values):
+        raise UserError(
+            f"column {name!r} of {records.name} holds {column.shape[0]} zeros and ones a row, several classes each: "
+            "learn them as numbers with --goal=regress, or as classes in a page of your own with fdl.tasks.multi_label"
+        )
     if goal == "classify":
         raise UserError(
             f"column {name!r} of {records.name} holds {column.shape} numbers each; no class can be made of it"
@@ -120,7 +126,7 @@ def flat(values: Column, column: Field) -> Column:
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
-    return array.argmax(1) if _one_hot(array) else array
+    return array.argmax(1) if one_hot(array) else array
 
 
 def takes_classes(values: Column, column: Field, goal: Goal) -> bool:
@@ -144,12 +150,6 @@ def takes_classes(values: Column, column: Field, goal: Goal) -> bool:
         len(found) <= MOST_CLASSES and len(found) and found[0] in (0, 1) and found[-1] - found[0] + 1 == len(found)
     )
     return bool(counted or len(found) <= _FEW)
-
-
-def _one_hot(array: np.ndarray) -> bool:
-    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "fiub":
-        return False
-    return bool(np.isin(array, (0, 1)).all() and (array.sum(1) == 1).all())
 
 
 def _declared(records: Records, name: str, column: Field) -> Target:
@@ -209,13 +209,15 @@ def _classes(records: Records, name: str, values: Column, column: Field, goal: G
         wrong = np.flatnonzero(found < 0)
         if len(wrong):
             row = int(wrong[0])
-            seen = "missing" if codes[row] < 0 else f"{texts[codes[row]]!r}, which train does not have"
-            raise UserError(f"{records.at(split, indices[row])}: {name} is {seen}; leave such examples out")
+            seen = f"{texts[codes[row]]!r}, which train does not have" if codes[row] >= 0 else "missing"
+            way = " with --missing=drop" * bool(codes[row] < 0)
+            raise UserError(f"{records.at(split, indices[row])}: {name} is {seen}; leave such examples out{way}")
         return found
 
     shown = ", ".join(map(brief, known[:3])) + ", …" * (len(known) > 3)
     whole = column.kind == "number" and goal == "auto"
     said = f"{len(known)} whole numbers ({shown}), read as classes; --goal=regress for a number" if whole else ""
+    said = said or f"{len(known)} classes ({shown}){same_but_for_case(known)}"
     return Target(
         name=name,
         shape=jax.ShapeDtypeStruct((), np.int32),
@@ -223,7 +225,7 @@ def _classes(records: Records, name: str, values: Column, column: Field, goal: G
         classes=len(known),
         names=tuple(known),
         seen=f"{len(known)} classes: {shown}",
-        said=f"target {name}: {said or f'{len(known)} classes ({shown})'}",
+        said=f"target {name}: {said}",
         fitted={"target": name, "classes": known},
     )
 

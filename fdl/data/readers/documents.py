@@ -14,11 +14,14 @@ from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.media import Item, Items, Media
+from fdl.data.readers.stand_ins import refuse_pointer
 from fdl.data.records import Column, Field, Records
 
+TEXTS = (".txt", ".text", ".log")  # a text per line
 DOCUMENTS = frozenset({".txt", ".text", ""})  # 20 Newsgroups' files have no suffix
 TEXT = Field(kind="text", dtype=np.dtype(object))
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BLOCK = 2**20
 _LABEL = "__label__"  # fastText's mark before the class of a line
 _ATTRIBUTION = "CC-BY"  # what the third column of Tatoeba's pairs begins with
 
@@ -38,12 +41,31 @@ def documents(items: Items, encoding: str = "utf-8") -> Media:
 def document(item: Item, encoding: str = "utf-8") -> str:
     """Return the text of a file or of its bytes, with \\n at the end of a line; raise Unreadable."""
     try:
+        if not isinstance(item, bytes) and (line := nul_line(Path(item), encoding)):
+            raise Unreadable(f"line {line} holds a NUL byte: no text")
         data = item if isinstance(item, bytes) else Path(item).read_bytes()
         return decode_text(data, encoding).replace("\r\n", "\n")
     except FileNotFoundError:
         raise Unreadable("no such file, a broken link") from None
     except UnicodeDecodeError as error:
         raise Unreadable(f"line {_line_of(error)} is not {encoding.upper()}") from None
+
+
+def nul_line(path: Path, encoding: str = "utf-8") -> int:
+    """Return the first line of a file that holds a NUL byte, which no text has, 0 where none does.
+
+    A block at a time: a file may be larger than memory, as one of nothing but a hole is. UTF-16 and UTF-32 have them.
+    """
+    line = 1
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            wide = line == 1 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            if wide or encoding.lower().startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+                return 0
+            if b"\0" in block:
+                return line + block[: block.index(b"\0")].count(b"\n")
+            line += block.count(b"\n")
+    return 0
 
 
 def decode_text(data: bytes, encoding: str = "utf-8") -> str:
@@ -63,6 +85,12 @@ def text_files(name: str, files: Mapping[str, Path], encoding: str = "utf-8") ->
     """
     lines, kept, notes = {}, {}, []
     for split, path in files.items():
+        refuse_pointer(path)
+        if line := nul_line(path, encoding):
+            raise UserError(
+                f"{path} line {line} holds a NUL byte, which no text has; mend it, or give its encoding, as in "
+                "--dialect=encoding=utf-16-le"
+            )
         try:
             lines[split] = decode_text(path.read_bytes(), encoding).replace("\r\n", "\n").split("\n")
         except UnicodeDecodeError as error:

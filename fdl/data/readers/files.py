@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from fdl.core.errors import UserError
 from fdl.core.types import SPLITS
 from fdl.data.fingerprint import fingerprint
 from fdl.data.readers.splits import is_shard, split_of
+from fdl.data.readers.stand_ins import refuse_page, refuse_pointer
 from fdl.data.readers.tables.column_types import TYPES, Typed, as_text, type_column, type_json
 from fdl.data.readers.tables.containers import TABLES, read_raw, suffix_of
 from fdl.data.readers.tables.dialect import Dialect, parse_dialect
 from fdl.data.readers.tables.parquet_shards import is_large, shard_records
 from fdl.data.readers.tables.raw_table import RawTable
+from fdl.data.readers.tables.total_row import total_row
 from fdl.data.records import Column, Field, Records
 
 
@@ -60,6 +63,9 @@ def table_file(path: Path, how: Reading | None = None) -> Records:
     how = how or Reading()
     files, skipped = ({"train": [path]}, "") if path.is_file() else table_files(path)
     name = path.absolute().name.split(".")[0] or path.name
+    for file in [file for part in files.values() for file in part]:
+        refuse_pointer(file)
+        refuse_page(file)
     if is_large(files) and not how.schema:
         notes = tuple(filter(None, (skipped, _dropped(how))))
         return shard_records(files, name=name, forced=how.roles, drop=how.drop, notes=notes)
@@ -130,6 +136,10 @@ def records_of(
         forced, dates = how.forced(column)
         made = type_column(column, cells, replace(dialect, dates=dates or dialect.dates), at, forced)
         typed[column] = _labelled(made, column, tables)
+    if not how.schema:
+        for first, end in pairwise(starts):
+            if found := total_row({column: what.values[first:end] for column, what in typed.items()}):
+                raise UserError(f"{at(int(end) - 1)}: {found}; it is the sum of the rows above: remove the line")
     begins = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
 
     def read(split: str, indices: np.ndarray, names: Sequence[str]) -> dict[str, Column]:
@@ -211,6 +221,8 @@ def _dropped(how: Reading) -> str:
 
 
 def _advice(tables: Sequence[tuple[str, Path, RawTable]]) -> str:
+    if suffix_of(tables[0][1]) in (".xlsx", ".xls"):
+        return "if the names stand below other lines, give how many as --dialect=skip=2"
     dialect = tables[0][2].dialect
     if dialect is None or not dialect.header:
         return ""

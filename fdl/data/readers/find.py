@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fdl.core.errors import UserError
 from fdl.data.readers.clips import CLIPS
-from fdl.data.readers.documents import is_tatoeba, text_files
+from fdl.data.readers.documents import TEXTS, is_tatoeba, text_files
 from fdl.data.readers.files import Reading, table_file, table_files
 from fdl.data.readers.folders import media_folder
 from fdl.data.readers.hub_media import attach, table_beside
@@ -16,12 +16,12 @@ from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.splits import split_of
 from fdl.data.readers.supplied import supplied_records
-from fdl.data.readers.tables.containers import TABLES, suffix_of
+from fdl.data.readers.tables.containers import PANDAS, TABLES, suffix_of
 from fdl.data.readers.tables.dialect import parse_dialect
 from fdl.data.readers.tfds import tfds
 from fdl.data.records import Records
 
-READERS = (*TABLES, *ARRAY_FILES, ".txt")
+READERS = (*TABLES, *ARRAY_FILES, *TEXTS)
 
 
 def find(
@@ -71,7 +71,7 @@ def _of_tfds(name: str, splits: Mapping[str, str] | None, how: Reading | None, k
 
 def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
     suffix = suffix_of(path)
-    if suffix == ".txt" or (suffix == ".tsv" and is_tatoeba(path)):
+    if suffix in TEXTS or (suffix == ".tsv" and is_tatoeba(path)):
         return text_files(path.absolute().stem, {"train": path}, _encoding(how))
     if suffix in TABLES or suffix in (".gz", ".bz2", ".xz", ".zip"):
         return attach(table_file(path, how), {"train": path.parent}, kind)
@@ -79,13 +79,16 @@ def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
         return array_files(path.absolute().stem, {"train": path}, kind)
     if suffix in SOUNDS | CLIPS | picture_suffixes():
         raise UserError(f"{path} is one example; give a folder with a folder of them for each class")
-    raise UserError(f"{path} is no {', '.join(READERS)} file; convert it, or give a folder")
+    if suffix in PANDAS:
+        way = f"pandas.{PANDAS[suffix]}({path.name!r}).to_parquet({path.stem + '.parquet'!r})"
+        raise UserError(f"{path} is of a kind that pandas reads; write it as Parquet with {way}, and give that")
+    raise UserError(f"{path} is no {', '.join(READERS)} file; write it as CSV or Parquet, or give a folder")
 
 
 def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
     if table_files(path)[0]:
         return attach(table_file(path, how), {"train": path}, kind)
-    for suffixes, read, more in ((ARRAY_FILES, array_files, kind), ((".txt",), text_files, _encoding(how))):
+    for suffixes, read, more in ((ARRAY_FILES, array_files, kind), (TEXTS, text_files, _encoding(how))):
         files = {
             split: file
             for file in sorted(path.iterdir())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.pixels import Unreadable
 from fdl.data.records import Ask, Column, Field
 
@@ -62,13 +63,13 @@ class Failures:
         self.items, self.decode = items, decode
         self.lock, self.said = Lock(), ""
 
-    def error(self, met: str) -> ValueError:
+    def error(self, met: str) -> UserError:
         """Return the error; safe to call from the several threads that decode. met: what was raised at first."""
         with self.lock:
             if not self.said:
                 found = failures(self.items, self.decode)
                 self.said = unreadable(self.items, found) if found else f"{self.items.what}: {met}"
-        return ValueError(self.said)
+        return UserError(self.said)
 
 
 def reading(items: Items, decode: Callable[[Item], Any]) -> Callable[[str, np.ndarray], list[Any]]:

@@ -108,7 +108,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         if "allow_pickle" in said:
             raise UserError(
-                f"{path} holds Python objects (arrays of several lengths, log), which only code can read; save arrays "
+                f"{path} holds Python objects (arrays of several lengths?), which only code can read; save arrays "
                 "of numbers of one length, or a folder with a file for each example"
             ) from None
         raise UserError(f"{path} cannot be read: {said}; save it again") from error

@@ -26,7 +26,7 @@ Shape = tuple[int, ...]
 
 
 class Gone(Exception):
-    """The other process has ended (was killed for its memory, log)."""
+    """The other process has ended (was killed for its memory, for example)."""
 
 
 class Decoder:

@@ -11,7 +11,7 @@ from fdl.core.integers import count_each
 from fdl.data.readers.tables.cells import Cells, Texts, Words
 from fdl.data.readers.tables.dates import ISO, Dates, compact_dates, parse_clock, parse_dates
 from fdl.data.readers.tables.dialect import PLAIN, Dialect
-from fdl.data.readers.tables.numbers import Numbers, parse_numbers, plain_numbers, to_numpy
+from fdl.data.readers.tables.numbers import MAINLY, Numbers, parse_numbers, plain_numbers, to_numpy
 from fdl.data.records import Column, Field
 
 At = Callable[[int], str]
@@ -135,10 +135,11 @@ def _by_cells(name: str, cells: Any, dialect: Dialect, at: At, forced: str) -> T
         numbers = parse_numbers(words, counts, dialect, forced=bool(forced)) if len(words) else "empty"
         if not isinstance(numbers, str):
             note = _notes(numbers.note, numbers.odd | numbers.gone, counts, words)
-            return _number(_spread(numbers.values, codes), note=note, refusal=refused(numbers, "number"))
+            refusal = _two_units(name, numbers.mixed, at) or refused(numbers, "number")
+            return _number(_spread(numbers.values, codes), note=note, refusal=refusal)
         if numbers == "empty":
             return _all_missing(len(codes), forced) if forced else _unused("empty", Texts(codes, Words(words)))
-        why = numbers if numbers != "text" else ""
+        why = _why_text(name, numbers)
     if forced in ("", "date") and len(words):
         dates = parse_dates(words, counts, dialect, forced=bool(forced))
         if not isinstance(dates, str):
@@ -212,6 +213,18 @@ def _refusal(name: str, kind: str, odd: np.ndarray, codes: np.ndarray, counts: n
         f"mend it, or take it for missing with --roles={name}:{kind}, the column for text with --roles={name}:text, or "
         f"leave the column out with --drop={name}"
     )
+
+
+def _why_text(name: str, why: str) -> str:
+    """Return what is said of a column that is text and no numbers, with the way where it nearly is one of numbers."""
+    return f"{why}; --roles={name}:number takes such for missing" if why.startswith(MAINLY) else why.replace("text", "")
+
+
+def _two_units(name: str, cells: str, at: At) -> str:
+    """Return the line that names two cells of different units, and the ways out; "" where there are none."""
+    way = f"write all in one, or take each as what stands beside its sign with --roles={name}:number"
+    ways = f"{way}, or leave the column out with --drop={name}"
+    return f"{at(0)}: {name} holds {cells}, numbers of two units; {ways}" if cells else ""
 
 
 def _notes(note: str, missing: np.ndarray, counts: np.ndarray, words: Any) -> str:

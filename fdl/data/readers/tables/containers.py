@@ -13,10 +13,22 @@ from typing import Any, BinaryIO
 
 from fdl.core.errors import UserError
 from fdl.data.readers.tables.delimited import Quick, read_delimited
+from fdl.data.readers.tables.dialect import column_name
 from fdl.data.readers.tables.raw_table import RawTable
 
 _MAGIC: Mapping[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _MARKS = {b"PAR1": ".parquet", b"ARROW1": ".feather", b"PK\x03\x04": ".xlsx"}
+# Files of tables that pandas reads and fdl does not: suffix -> its function.
+PANDAS = {
+    **dict.fromkeys((".dta",), "read_stata"),
+    **dict.fromkeys((".sav", ".zsav"), "read_spss"),
+    **dict.fromkeys((".sas7bdat", ".xpt"), "read_sas"),
+    **dict.fromkeys((".pkl", ".pickle"), "read_pickle"),
+    **dict.fromkeys((".h5", ".hdf5", ".hdf"), "read_hdf"),
+    **dict.fromkeys((".ods", ".xlsb", ".xlsm"), "read_excel"),
+    ".orc": "read_orc",
+    ".xml": "read_xml",
+}
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
 
 
@@ -109,10 +121,24 @@ def _json_lines(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str
     try:
         with open_file() as file:
             options = arrow_json.ReadOptions(block_size=2**24)
-            table = of_arrow(arrow_json.read_json(file, read_options=options))
+            whole = arrow_json.read_json(file, read_options=options)
     except ArrowException:
         return _json_by_line(open_file, path)
+    if whole.num_rows == 1:
+        _refuse_one_object(whole.to_pylist()[0], path)
+    table = of_arrow(whole)
     return RawTable(columns=table.columns, rows=table.rows, line_of=lambda row: row + 1)
+
+
+def _refuse_one_object(row: Mapping[str, Any], path: str) -> None:
+    """Raise a UserError where the one object of a file holds the rows: in lists, or by column in objects."""
+    lists = [name for name, value in row.items() if isinstance(value, list) and value]
+    inside = [name for name in lists if isinstance(row[name][0], list | dict)]
+    if inside or all(isinstance(value, dict) and len(value) > 1 for value in row.values()):
+        raise UserError(
+            f"{path} is one JSON object that holds the rows ({', '.join([*(inside or row)][:4])}); write an object per "
+            "line, as pandas' to_json(orient='records', lines=True) does"
+        )
 
 
 def _json_list(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
@@ -148,10 +174,12 @@ def _json_by_line(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
                 raise UserError(f'{path} line {number} is no JSON object; give {{"column": value, …}} per line')
             rows.append(row)
             lines.append(number)
+    if len(rows) == 1:
+        _refuse_one_object(rows[0], path)
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {}
     for name in names:
-        values = [row.get(name) for row in rows]
+        values, name = [row.get(name) for row in rows], column_name(name)
         try:
             columns[name] = pa.chunked_array([pa.array(values)])
         except pa.ArrowException:
@@ -165,7 +193,8 @@ def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any
 
     try:
         with open_file() as file:
-            sheets = pandas.read_excel(file, sheet_name=None, dtype=object, keep_default_na=False, na_values=[""])
+            how = {"dtype": object, "keep_default_na": False, "na_values": [""], "skiprows": given.get("skip", 0)}
+            sheets = pandas.read_excel(file, sheet_name=None, **how)
     except ImportError:
         raise UserError(f"{path}: Excel needs openpyxl; run: pip install 'fdl[excel]'") from None
     except Exception as error:  # whatever a damaged archive makes of it
@@ -175,7 +204,8 @@ def _excel(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str, Any
         raise UserError(f"{path} has {len(filled)} sheets with rows ({', '.join(filled)}); save the one as CSV")
     name, frame = next(iter(filled.items()))
     raw = of_frame(frame)
-    return RawTable(columns=raw.columns, rows=raw.rows, line_of=lambda row: row + 2, notes=(f"sheet {name!r}",))
+    first = 2 + given.get("skip", 0)
+    return RawTable(columns=raw.columns, rows=raw.rows, line_of=lambda row: row + first, notes=(f"sheet {name!r}",))
 
 
 def of_frame(frame: Any) -> RawTable:
@@ -189,7 +219,7 @@ def of_frame(frame: Any) -> RawTable:
             cells = pa.array(values, from_pandas=True)
         except (pa.ArrowException, TypeError):
             cells = pa.array([None if value is None or value != value else str(value) for value in values], pa.string())
-        columns[str(name)] = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
+        columns[column_name(name)] = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
     if len(columns) != len(frame.columns):
         raise UserError(f"two columns have one name, of {', '.join(map(str, frame.columns))}; rename one")
     return RawTable(columns=columns, rows=len(frame))
@@ -200,6 +230,7 @@ def of_arrow(table: Any) -> RawTable:
     columns: dict[str, Any] = {}
     for name, cells in zip(table.column_names, table.columns, strict=True):
         for inner, part in _opened_struct(name, cells):
+            inner = column_name(inner)
             if inner in columns:
                 raise UserError(f"two columns have the name {inner!r}; rename one")
             columns[inner] = part

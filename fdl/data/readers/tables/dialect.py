@@ -248,18 +248,31 @@ def _header(
             not number and cell and beneath for cell, number, beneath in zip(first, numbers, below, strict=True)
         )
         header = not any(numbers) or over_numbers
-        if not header and not all(numbers):
+        if (not header and not all(numbers)) or (not any(below) and _is_repeated(rows)):
             shown = ", ".join(first[:6])
             raise UserError(
                 f"{path}: its first line ({shown}) may be names or a row; give --dialect=header=yes, header=no or "
                 "header=a,b,… with the names"
             )
     if header:
-        columns = tuple(name or f"Unnamed: {i}" for i, name in enumerate(first))
+        columns = tuple(column_name(name) or f"Unnamed: {i}" for i, name in enumerate(first))
         twice = next((name for name, count in Counter(columns).items() if count > 1), None)
         if twice is not None:
-            raise UserError(f"{path} needs a first line that names each column once, has {twice!r} twice; rename one")
+            raise UserError(
+                f"{path} needs a first line that names each column once, has {twice!r} twice; rename one, or give how "
+                "many lines stand above that of the names, as in --dialect=skip=1"
+            )
     return header, columns or tuple(f"column{i}" for i in range(1, width + 1))
+
+
+def column_name(name: object) -> str:
+    """Return the name of a column in one line: spreadsheets break long ones."""
+    return " ".join(str(name).split())
+
+
+def _is_repeated(rows: Sequence[Sequence[str]]) -> bool:
+    """Say whether a cell of the first row stands below itself again, as a class does and a name does not."""
+    return any(cell and any(row[i : i + 1] == [cell] for row in rows[1:]) for i, cell in enumerate(rows[0]))
 
 
 def _is_number(cell: str, decimal: str) -> bool:

@@ -65,7 +65,7 @@ class Body:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What the bytes of the rows log.
+    """What the bytes of the rows say.
 
     lines:       how many there are.
     nul:         the place of the first NUL byte, None where there is none.

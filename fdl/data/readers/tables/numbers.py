@@ -12,6 +12,7 @@ MISSING = frozenset(
     {"", "na", "n/a", "nan", "null", "none", "nil", "unknown", "missing", "?", "-", "--", ".", "<na>", "nat"}
     | {"#n/a", "#na", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"}
 )
+MAINLY = "mostly numbers"  # how the reason begins why a column that nearly is one of numbers is text
 MOSTLY = 0.9  # this share of the cells being numbers, the others are odd ones among numbers
 _PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = r"^[0-9]+[eE][0-9]+$"  # 12e4567 is a hash; a number is written 1.2e4 or 12e+04
@@ -38,6 +39,7 @@ class Numbers:
     gone:   bool[k] the words for missing; odd: bool[k] what is neither a number nor missing.
     note:   what was read as a number that is not written as one; empty where nothing was.
     doubt:  why the values may as well be others; empty where they may not.
+    mixed:  two cells that are of different units, as '45 %' and '0.45'; empty where all are of one.
     """
 
     values: np.ndarray
@@ -45,6 +47,7 @@ class Numbers:
     odd: np.ndarray
     note: str = ""
     doubt: str = ""
+    mixed: str = ""
 
 
 def plain_numbers(cells: Any) -> np.ndarray | None:
@@ -108,12 +111,31 @@ def parse_numbers(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: b
     signed &= ~gone
     odd = np.isnan(plain) & ~gone
     if not forced and counts[odd].sum() > (1 - MOSTLY) * counts[~gone].sum():
-        return "text"
+        share = counts[~odd & ~gone].sum() / counts[~gone].sum()
+        first = trimmed[int(np.argmax(odd))].as_py()
+        return f"{MAINLY}: {first!r} is none, {share:.0%} are" if share >= 0.5 else "text"
     either = f"{ambiguous} may be a decimal or thousands; give --dialect=decimal=, or --dialect=decimal=."
     values = np.where(gone, np.nan, plain)
     note = f"{counts[signed].sum()} as {trimmed[int(np.argmax(signed))].as_py()!r}" if signed.any() else ""
     doubt = either if ambiguous and not dialect.decimal else ""
-    return Numbers(values=values, gone=gone, odd=odd, note=note, doubt=doubt)
+    mixed = "" if forced else _mixed_units(trimmed, values)
+    return Numbers(values=values, gone=gone, odd=odd, note=note, doubt=doubt, mixed=mixed)
+
+
+def _mixed_units(cells: Any, values: np.ndarray) -> str:
+    """Return two cells of different units: of two currencies, or '45 %' where what has no sign is at most 1 as 0.45."""
+    import pyarrow.compute as pc
+
+    known = ~np.isnan(values) & (values != 0)
+    numbers, sizes = cells.filter(to_arrow(known)), np.abs(values[known])
+    signs = {sign: pc.match_substring(numbers, sign) for sign in _SIGNS}
+    units = [where for where in signs.values() if pc.any(where).as_py()]
+    percent = pc.match_substring(numbers, "%")
+    signed = to_numpy(percent.cast("uint8")).astype(bool)
+    if signed.any() and sizes[signed].max() > 1 >= sizes[~signed].max(initial=0):
+        units += [percent, pc.invert(percent)]
+    first = [found[0].as_py() for where in units if len(found := numbers.filter(where))]
+    return f"{first[0]!r} and {first[1]!r}" if len(first) > 1 else ""
 
 
 def missing_words(trimmed: Any, words: Sequence[str] = ()) -> np.ndarray:

@@ -14,7 +14,7 @@ from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.tables.cells import Texts, Words
 from fdl.data.readers.tables.column_types import SENTINELS, Typed, as_text, type_column, type_json
 from fdl.data.readers.tables.dates import is_compact
-from fdl.data.readers.tables.dialect import Dialect
+from fdl.data.readers.tables.dialect import Dialect, column_name
 from fdl.data.readers.tables.row_store import RowStore, release_memory, store_rows
 from fdl.data.records import Column, Field, Records
 
@@ -39,6 +39,7 @@ def is_large(files: Files) -> bool:
     except (pa.ArrowException, OSError):
         return False  # damaged: the usual way says so
     plain = len(schemas) == 1 and all(_is_plain(kind) for kind in next(iter(schemas)).types)
+    plain = plain and all(column_name(name) == name for name in next(iter(schemas)).names)
     return plain and sum(each.row_group(i).total_byte_size for each in known for i in range(each.num_row_groups)) > HELD
 
 
