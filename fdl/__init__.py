@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fdl.modes.describe import describe as describe
     from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
+    from fdl.modes.export import export as export
     from fdl.modes.fit import fit as fit
     from fdl.modes.generate import generate as generate
     from fdl.modes.predict import predict as predict
@@ -37,6 +38,7 @@ _HOMES = {
     "describe": "fdl.modes.describe",
     "doctor": "fdl.modes.doctor",
     "evaluate": "fdl.modes.evaluate",
+    "export": "fdl.modes.export",
     "fit": "fdl.modes.fit",
     "generate": "fdl.modes.generate",
     "load": "fdl.experiment",

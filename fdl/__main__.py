@@ -23,6 +23,7 @@ from fdl.cli.command import run as run_command
 from fdl.cli.flags import (
     DEFAULT,
     DESCRIBING,
+    EXPORTING,
     KNOBS,
     MANY,
     MEASURING,
@@ -32,6 +33,7 @@ from fdl.cli.flags import (
     READING,
     SAMPLING,
     SETTINGS,
+    WRITING,
     add_knobs,
     general_flags,
     groups,
@@ -54,12 +56,14 @@ The knobs of an experiment are flags of their own, typed and with defaults. The
 same command goes on where it stopped. Exit codes: 0 done, 1 a fault, 2 wrong
 input, 75 stopped by a signal after saving: the same command goes on.
 """
-RESTORING = ("evaluate", "predict", "generate", "describe")  # modes that a run folder is enough for
+RESTORING = ("evaluate", "predict", "generate", "export", "describe")  # modes that a run folder is enough for
 MODES = {  # of the flags that some modes alone have
     MANY: ("train",),
-    READING: ("evaluate", "predict", "generate"),
+    READING: ("evaluate", "predict", "generate", "export"),
     SAMPLING: ("generate",),
     PREDICTING: ("predict",),
+    EXPORTING: ("export",),
+    WRITING: ("predict", "export"),
     MEASURING: ("bench",),
     DESCRIBING: ("describe",),
 }

@@ -142,10 +142,19 @@ class Trained:
         rest = {name: value for name, value in self.variables.items() if name != "params"}
         return TrainState(jnp.int32(self.step), self.params, (), rest, jax.random.key(self.experiment.seed))
 
-    @cached_property
-    def _program(self) -> Callable[[TrainState, Batch], tuple[TrainState, PyTree]]:
+    def forward(self, inputs: PyTree, state: TrainState | None = None) -> Mapping[str, jax.Array]:
+        """Return the task's predictions of inputs [n, ...] as a source gives them: pure JAX, the transform included."""
+        spec, size = self.experiment.dataset.spec, jax.tree.leaves(inputs)[0].shape[0]
+        targets = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), spec.targets)
+        batch = Batch(inputs, targets, jnp.ones((size, *spec.weights), jnp.float32))
         step = steps.predict_step(self.experiment.model, self.experiment.task)
-        return jax.jit(steps.prepare(step, self.experiment.dataset.transform))
+        prepared = steps.prepare(step, self.experiment.dataset.transform)
+        answers: Any = prepared(state or self.state, batch)[1]
+        return dict(answers)
+
+    @cached_property
+    def _program(self) -> Callable[[PyTree, TrainState], Mapping[str, jax.Array]]:
+        return jax.jit(self.forward)
 
     @cached_property
     def _placed(self) -> TrainState:
@@ -156,7 +165,6 @@ class Trained:
         """Yield the predictions of some rows at a time, in batches of few sizes, each compiled once."""
         if not rows.size:
             raise UserError("there is no row to predict; give one or more")
-        spec = self.experiment.dataset.spec
         for start in range(0, rows.size, SIZES[-1]):
             count = min(SIZES[-1], rows.size - start)
             size = next(size for size in SIZES if size >= count)
@@ -165,9 +173,7 @@ class Trained:
                 part = leaf[start : start + count]
                 return part if count == size else np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
 
-            targets = jax.tree.map(lambda x, size=size: np.zeros((size, *x.shape), x.dtype), spec.targets)
-            batch = Batch(jax.tree.map(filled, rows.inputs), targets, np.ones((size, *spec.weights), np.float32))
-            _, found = self._program(self._placed, batch)
+            found = self._program(jax.tree.map(filled, rows.inputs), self._placed)
             yield {name: np.asarray(column)[:count] for name, column in found.items()}
 
 

@@ -15,13 +15,10 @@ DEFAULT = "digits_mlp"
 KNOBS, SETTINGS = "knobs of the experiment", "execution and logging (never what is computed)"
 OPTIONS, RUN, MANY = "options of any experiment", "the run", "many runs"
 PROCESSES, READING = "multi-process runs", "which checkpoint is read"
-SAMPLING, PREDICTING, MEASURING, DESCRIBING = (
-    "--mode=generate",
-    "--mode=predict",
-    "--mode=bench",
-    "--mode=describe",
-)
-TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, SAMPLING, PREDICTING, MEASURING, DESCRIBING)
+SAMPLING, PREDICTING, EXPORTING = "--mode=generate", "--mode=predict", "--mode=export"
+WRITING, MEASURING, DESCRIBING = "what is written", "--mode=bench", "--mode=describe"
+_OF_MODES = SAMPLING, PREDICTING, EXPORTING, WRITING, MEASURING, DESCRIBING
+TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, *_OF_MODES)
 
 
 class Group:
@@ -131,8 +128,11 @@ def _of_modes(found: flags.FlagValues) -> None:
     predicting = Group(found, PREDICTING)
     predicting.text("split", "test", "the split to predict")
     predicting.text("input", None, "new data to predict instead: a file, a folder, a pattern, or - for standard input")
-    predicting.text("output", None, "a .jsonl or .csv file; default: predictions-SPLIT.jsonl in the run folder")
     predicting.several("columns", None, "of new data, what to write: Id,price; all where none is named")
+    formats = ["stablehlo", "onnx", "safetensors"]
+    Group(found, EXPORTING).choice("format", "stablehlo", formats, "of the file, which needs no fdl to be read")
+    where = "a .jsonl or .csv file of predictions, or the file of an export; default: in the run folder"
+    Group(found, WRITING).text("output", None, where)
     measuring = Group(found, MEASURING)
     measuring.yes("peak", False, "measure only the device's peak, without a model")
     measuring.text("baseline", None, "the JSON of an earlier bench to compare with")

@@ -82,6 +82,7 @@ MODES: Mapping[str, Callable[..., object]] = {
     "evaluate": lambda experiment, workdir_path, **mode_args: fdl.evaluate(experiment, workdir_path, **mode_args),
     "predict": predict,
     "generate": generate,
+    "export": lambda experiment, workdir_path, **mode_args: fdl.export(experiment, workdir_path, **mode_args),
     "describe": lambda experiment, workdir_path, **mode_args: describe(experiment, **mode_args),
     "bench": measure,
 }

@@ -30,12 +30,12 @@ def forward(
     factored: outputs may be `TokenLogits`, if the model's `__call__` supports it.
     frozen: module paths that keep their model state, and normalise by it in training too.
     """
-    example_weights = batch.weights.reshape(len(batch.weights), -1).max(1)
+    example_weights = batch.weights.reshape(batch.weights.shape[0], -1).max(1)
     positional, named = arguments(model, batch._replace(inputs=mask_zero_weight(batch.inputs, example_weights)))
     if factored and "factored" in inspect.signature(type(model).__call__).parameters:
         named["factored"] = True
     variables = {"params": params, **model_state}
-    with _rows_stay_split(len(batch.weights)), frozen_modules.in_evaluation_mode(frozen):
+    with _rows_stay_split(batch.weights.shape[0]), frozen_modules.in_evaluation_mode(frozen):
         if key is None:
             return model.apply(variables, *positional, **named, train=False), model_state
         outputs, updated = model.apply(

@@ -46,6 +46,7 @@ class Target:
 
 
 _TARGET: ContextVar[Target | None] = ContextVar("target", default=None)
+_PLAIN: ContextVar[bool] = ContextVar("reference forms", default=False)
 _NOTES: ContextVar[dict[str, list[str]] | None] = ContextVar("notes", default=None)
 
 
@@ -61,6 +62,16 @@ def compiling_for(device: Any) -> Iterator[None]:
         yield
     finally:
         _TARGET.reset(token)
+
+
+@contextmanager
+def reference_forms() -> Iterator[None]:
+    """Trace reference kernels alone in this block, whatever the target and the flag: the result runs anywhere."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
 
 
 def target() -> Target:
@@ -98,6 +109,8 @@ def custom(kernel: str) -> bool:
 
 def kernel_forms() -> dict[str, str]:
     """Return the form of every kernel, "custom" or "reference", for the current target."""
+    if _PLAIN.get():
+        return dict.fromkeys(KERNELS, "reference")
     platform = target().platform
     defaults = {name: "custom" if platform in platforms else "reference" for name, platforms in CUSTOM.items()}
     return defaults | parse(os.environ.get(VARIABLE, ""))

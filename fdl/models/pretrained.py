@@ -26,12 +26,37 @@ def published(
 
     def load(initial: PyTree) -> PyTree:
         try:
-            return fill(initial, convert(read(file)), fresh=fresh)
+            tensors = read(file)
+            variables = nested(tensors) if is_exported(tensors) else convert(tensors)
+            return fill(initial, variables, fresh=fresh)
         except KeyError as error:
             raise UserError(f"{file} has no tensor {error}: it is of another model or another size") from error
 
     load.contents = lambda: seen_at_once(Path(os.path.expanduser(file)))  # type: ignore[attr-defined]
     return load
+
+
+def is_exported(tensors: Collection[str]) -> bool:
+    """Say whether names of tensors are those that `flat_names` gives, of a run of fdl."""
+    return any(name.startswith("params/") for name in tensors)
+
+
+def flat_names(variables: PyTree) -> dict[str, np.ndarray]:
+    """Return variables as tensors by path, such as `params/Dense_0/kernel`; `nested` is the inverse."""
+    leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+
+
+def nested(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return tensors by path as variables."""
+    variables: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        *folders, leaf = name.split("/")
+        inside = variables
+        for folder in folders:
+            inside = inside.setdefault(folder, {})
+        inside[leaf] = tensor
+    return variables
 
 
 def seen_at_once(file: Path) -> str:

@@ -27,9 +27,14 @@ def environment(devices: "Sequence[jax.Device]") -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "versions": {name: installed for name in PACKAGES if (installed := _version(name))},
+        "versions": versions(),
         "commit": _commit(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that a result depends on."""
+    return {name: installed for name in PACKAGES if (installed := _version(name))}
 
 
 def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:

@@ -121,7 +121,7 @@ def detections(outputs: Mapping[str, Array], most: int) -> dict[str, jax.Array]:
 
     {"class": i32[B, M], "logit": f32[B, M], "box": f32[B, M, 4], "kept": bool[B, M], False for padding}
     """
-    batch, classes = len(outputs["class"]), outputs["class"].shape[-1]
+    batch, *_, classes = outputs["class"].shape
     logits = outputs["class"].reshape(batch, -1, classes).astype(jnp.float32)
     boxes = outputs["box"].reshape(batch, -1, 4).astype(jnp.float32)
     chosen, best = jax.vmap(partial(nms, most=min(most, logits[0].size)))(boxes, logits)

@@ -68,7 +68,7 @@ def spoken_digits(
         mel = log_mel(waves, rate=RATE, bands=bands, window=0.05, hop=0.025)
         mel = mel - jnp.mean(mel, 1, keepdims=True)  # how loud a band is throughout says who speaks, not what
         mel = mel / (jnp.std(mel, (1, 2), keepdims=True) + 1e-3)
-        pairs = mel[:, : mel.shape[1] // 2 * 2].reshape(len(mel), -1, 2, bands).swapaxes(2, 3)
+        pairs = mel[:, : mel.shape[1] // 2 * 2].reshape(mel.shape[0], -1, 2, bands).swapaxes(2, 3)
         return batch._replace(inputs=pairs)
 
     spec = Spec(

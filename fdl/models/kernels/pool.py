@@ -24,7 +24,7 @@ def max_pool(x: jax.Array, sides: Sides, strides: Sides, padding: int = 0) -> ja
     """Return the maximum of every window of `x: array[B, ..., C]`; among ties the first gets the gradient."""
     if custom("max_pool") and sides == strides and not padding and prod(sides) <= 16:
         return _custom(x, sides)
-    result: jax.Array = nn.max_pool(x, sides, strides, [(padding, padding)] * len(sides))
+    result: jax.Array = nn.max_pool(x, window_shape=sides, strides=strides, padding=[(padding, padding)] * len(sides))
     return result
 
 
