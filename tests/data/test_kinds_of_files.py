@@ -29,7 +29,7 @@ for module in (
 ):
     import_module(f"kinds.{module}")
 
-NEEDED = {"a": ["soundfile"], "v": ["imageio", "av"], "e13": ["openpyxl"]}
+NEEDED = {"a": ["soundfile"], "v": ["imageio", "av"], "e13": ["openpyxl"], "v40": ["av"]}
 # What is refused: what matters of the line, and the knobs that follow its way out (None: the file is to be mended).
 REFUSED = {
     "a02_files_file": ("one example; give a folder", None),
@@ -63,6 +63,10 @@ REFUSED = {
     "e23_label_null": ("line 1: label is missing; leave such examples out with --missing=drop", {"missing": "drop"}),
     "e24_chat": (r"no column is text: messages \(other\); .*give another --dataset", None),
     "e29_half_a_gif": (r"1 of 40 pictures cannot be read: .*003\.gif", None),
+    "e35_splits_within_classes": (r"holds splits within classes \(cat/train, …\); put classes within splits", None),
+    "e36_archives": (r"a\.tar\.gz holds a\.tar, no \.csv.*; unpack it", None),
+    "e36_archives_txt": (r"b\.txt\.gz holds b\.txt, no \.csv.*; unpack it", None),
+    "e37_other_delimiter": (r"no column 'y'.*--dialect=delimiter=X", {"dialect": "delimiter=~"}),
     "i11_truncated": (r"1 of 80 pictures cannot be read: .*013\.jpg \(damaged", None),
     "i13_html_named_jpg": (r"1 of 80 pictures cannot be read: .*013\.jpg \(no picture", None),
     "i23_bomb": (r"1 of 41 pictures cannot be read: .*huge\.png \(more than", None),
@@ -113,6 +117,15 @@ SAID = {
     "e26_ranges_and_yes_no": ["age +category +6 values: 0-9, 10-19", "smokes +category +2 values: Ja, Nein"],
     "e27_zones_differ": ["at +date +2020-01-01 to 2020-01-13T10:00:00"],
     "e28_modes_of_pictures": ["gray pictures: 8, colour: 32; all are read as colour", "divided by 256 to 8 bits: 8"],
+    "e30_currency_codes_and_minus_behind": [
+        "chf +number +1005 to 4221",
+        r"sap +number +-32\.21 to 30\.52",
+        "lakh +number +110100 to 999279",
+    ],
+    "e31_french_thousands": [r"prix +number +1002\.5 to 2610\.5"],
+    "e32_units_in_cells": ["weight +left out.*a word beside them, as '52.5 kg': write them alone", "lat +left out.*°"],
+    "e33_index_written_twice": ["Unnamed: 0.1 +left out +row numbers", "Unnamed: 0 +left out +row numbers"],
+    "e34_npz_of_records_and_dates": [r"data\.a +number", "when +date +2020-01-01 to 2020-10-26"],
     "v40_frame_rates_differ": ["12 videos of 8 to 24 frames", "of every video 8 frames are taken"],
     "t01_semicolon_decimal_comma": ["decimal comma", r"a +number +-3\.\d+ to 3\.\d+"],
     "t04_currency_target": [r"price: \d+ whole numbers, read as a number; --goal=classify"],
@@ -175,7 +188,7 @@ def made(tmp_path_factory):
 def test_every_kind_of_file_trains_or_is_refused_in_one_line(command, made, tmp_path, monkeypatch):
     monkeypatch.setenv("FDL_CACHE", str(tmp_path / "cache"))
     name, page, knobs = COMMANDS[command]
-    for library in NEEDED.get(name[0], NEEDED.get(name[:3], [])):
+    for library in NEEDED.get(name[:3], NEEDED.get(name[0], [])):
         pytest.importorskip(library)
     folder, inside = made(name)
     where = inside if knobs["dataset"] == "." else folder / knobs["dataset"]
@@ -209,4 +222,4 @@ def loaded(page, knobs):
 
 def test_the_lists_name_cases_that_there_are():
     assert set(REFUSED) | set(SAID) <= set(COMMANDS)
-    assert len(CASES) == 182
+    assert len(CASES) == 190

@@ -250,3 +250,66 @@ def v40_frame_rates_differ(d):
                     picture = av.VideoFrame.from_ndarray(noise(24, 32, 3, i + shot) // 4, format="rgb24")
                     film.mux(stream.encode(picture))
                 film.mux(stream.encode())
+
+
+@case(table())
+def e30_currency_codes_and_minus_behind(d):
+    x = base()
+    x["chf"] = [f"CHF {1000 + abs(v) * 100:,.2f}".replace(",", "'") for v in x.v]
+    x["sap"] = [f"{abs(v):.2f}-" if v < 0 else f"{v:.2f}" for v in x.v]
+    x["lakh"] = [f"{i % 9 + 1},{i % 90 + 10},{i % 900 + 100}" for i in range(300)]
+    x.to_csv(d / "a.csv", index=False)
+
+
+@case(table())
+def e31_french_thousands(d):
+    x = base()
+    shown = [f"{1000 + abs(v) * 50:,.2f}".replace(",", "\u202f").replace(".", ",") for v in x.v]
+    x["prix"] = [f"{price}\u00a0€" for price in shown]
+    write(d / "a.csv", x.to_csv(index=False, sep=";", decimal=","))
+
+
+@case(table())
+def e32_units_in_cells(d):
+    x = base()
+    x["weight"] = [f"{50 + v:.1f} kg" for v in x.v]
+    x["lat"] = [f"{48 + a / 10:.4f}°" for a in x.a]
+    x.to_csv(d / "a.csv", index=False)
+
+
+@case(table())
+def e33_index_written_twice(d):
+    base().to_csv(d / "once.csv")
+    pd.read_csv(d / "once.csv").to_csv(d / "a.csv")
+    (d / "once.csv").unlink()
+
+
+@case(("", "table", {"dataset": "a.npz", "target": "y"}))
+def e34_npz_of_records_and_dates(d):
+    x = base()
+    when = pd.date_range("2020-01-01", periods=300).to_numpy()
+    np.savez(d / "a.npz", data=x[["a", "b"]].to_records(index=False), when=when, y=(x.a > 0).to_numpy().astype(int))
+
+
+@case(image())
+def e35_splits_within_classes(d):
+    for name in ("cat", "dog"):
+        classes(d, n=10, names=("train", "test"), root=f"d/{name}")
+
+
+@case(
+    ("", "image", {"dataset": "a.tar.gz"}),
+    ("_txt", "table", {"dataset": "b.txt.gz"}),
+)
+def e36_archives(d):
+    import gzip
+    import shutil
+
+    classes(d, n=10, root="d")
+    shutil.make_archive(str(d / "a"), "gztar", d / "d")
+    (d / "b.txt.gz").write_bytes(gzip.compress(b"good film\n" * 50))
+
+
+@case(table())
+def e37_other_delimiter(d):
+    base().to_csv(d / "a.csv", index=False, sep="~")

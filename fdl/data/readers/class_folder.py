@@ -90,6 +90,7 @@ def class_files(root: Folder, what: str) -> ClassFiles:
             for number, name in enumerate(names)
             for file in sorted(found[name].deep_files() if name in found else ())
         ]
+        _refuse_splits_inside(folder, [found[name] for name in names if name in found])
         if deeper := [name for name in names if name in found and any(f.deep_files() for f in found[name].folders)]:
             notes.append(f"{what} in folders below a class count to that class: {_list(deeper)}")
         if loose := len(folder.files):
@@ -185,6 +186,16 @@ def _refuse_other_layouts(folder: Folder, what: str) -> None:
         raise UserError(
             f"{folder.path} holds no {what} in folders of classes but {_seen(folder.whole())}; give a folder with one "
             "folder per class, a prepared TFDS folder, or a file"
+        )
+
+
+def _refuse_splits_inside(folder: Folder, classes: Sequence[Folder]) -> None:
+    """Raise a UserError where each class holds a folder per split: its test would be learned from."""
+    inside = [{split_of(each.name) for each in found.folders if each.deep_files()} for found in classes]
+    if inside and all("train" in splits and len(splits) > 1 for splits in inside):
+        name = classes[0].name
+        raise UserError(
+            f"{folder.path} holds splits within classes ({name}/train, …); put classes within splits: train/{name}, …"
         )
 
 

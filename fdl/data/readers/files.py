@@ -226,7 +226,8 @@ def _advice(tables: Sequence[tuple[str, Path, RawTable]]) -> str:
     dialect = tables[0][2].dialect
     if dialect is None or not dialect.header:
         return ""
+    way = "; what divides the cells as --dialect=delimiter=X" * (len(dialect.columns) == 1)
     return (
         "if the first line does not name the columns, give --dialect=header=no, the names as --dialect=header=a,b,…, "
-        "or the number of lines above them as --dialect=skip=1"
+        f"or the number of lines above them as --dialect=skip=1{way}"
     )

@@ -101,7 +101,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         if not zipfile.is_zipfile(path):
             raise UserError("it is no zip of arrays")
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            return dict(part for key in file.files for part in _opened(key, file[key]))
     except NotImplementedError:
         raise UserError(f"{path} is of MATLAB 7.3, which is HDF5; save it with -v7, or as .npz") from None
     except Exception as error:  # what a damaged zip, header or array raises is anything
@@ -112,6 +112,11 @@ def _load(path: Path) -> dict[str, np.ndarray]:
                 "of numbers of one length, or a folder with a file for each example"
             ) from None
         raise UserError(f"{path} cannot be read: {said}; save it again") from error
+
+
+def _opened(key: str, array: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Return an array by name, or in its place each field of a structured one as `name.field`."""
+    return [(f"{key}.{field}", array[field]) for field in array.dtype.names] if array.dtype.names else [(key, array)]
 
 
 def _in_splits(arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
@@ -157,6 +162,9 @@ def _layout(name: str, arrays: Sequence[np.ndarray], page: str) -> Layout:
         return replace(inner, rows=lambda rows: inner.rows(rows.astype(np.uint8) * np.uint8(255)), note=note)
     if first.dtype.kind in "SUb":
         return Layout(field=Field(kind="text", dtype=np.dtype(object)))
+    if first.dtype.kind == "M" and first.ndim == 1:
+        date = np.dtype("datetime64[us]")
+        return Layout(field=Field(kind="date", dtype=date), rows=lambda rows: rows.astype(date))
     if first.dtype.kind not in "iuf":
         return Layout(field=Field(kind="other", shape=first.shape[1:], dtype=first.dtype))
 

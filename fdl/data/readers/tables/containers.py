@@ -49,9 +49,13 @@ def read_raw(path: Path, given: Mapping[str, Any], quick: Quick = lambda name: F
         raise UserError(f"{path} is empty (0 bytes); give a file with rows")
     open_file, inner = _opened(path)
     suffix = suffix_of(path)
-    reader = TABLES[_by_first_bytes(open_file) or (suffix if suffix in TABLES else suffix_of(Path(inner)))]
+    kind = _by_first_bytes(open_file) or (suffix if suffix in TABLES else suffix_of(Path(inner)))
+    if kind not in TABLES:
+        raise UserError(
+            f"{path} holds {Path(inner).name}, no {', '.join(TABLES)}; unpack it and give the file or folder"
+        )
     try:
-        return reader(open_file, str(path), given, quick)
+        return TABLES[kind](open_file, str(path), given, quick)
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged: {error}; copy or download it again") from None
 

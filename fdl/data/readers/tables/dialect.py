@@ -255,7 +255,8 @@ def _header(
                 "header=a,b,… with the names"
             )
     if header:
-        columns = tuple(column_name(name) or f"Unnamed: {i}" for i, name in enumerate(first))
+        names = [column_name(name) for name in first]
+        columns = tuple(name or _unnamed(i, names) for i, name in enumerate(names))
         twice = next((name for name, count in Counter(columns).items() if count > 1), None)
         if twice is not None:
             raise UserError(
@@ -268,6 +269,11 @@ def _header(
 def column_name(name: object) -> str:
     """Return the name of a column in one line: spreadsheets break long ones."""
     return " ".join(str(name).split())
+
+
+def _unnamed(place: int, names: Sequence[str]) -> str:
+    """Return a name for a column that has none: pandas writes a file that it read so with `Unnamed: 0` in it."""
+    return next(name for name in (f"Unnamed: {place}", f"Unnamed: {place}.1", f"column{place}") if name not in names)
 
 
 def _is_repeated(rows: Sequence[Sequence[str]]) -> bool:

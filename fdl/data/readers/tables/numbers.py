@@ -17,16 +17,25 @@ MOSTLY = 0.9  # this share of the cells being numbers, the others are odd ones a
 _PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = r"^[0-9]+[eE][0-9]+$"  # 12e4567 is a hash; a number is written 1.2e4 or 12e+04
 _SIGNS = "$€£¥₹₽₩¢"
+_CODES = ("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK", "USD")
+_CURRENCY = f"(?:[{_SIGNS}]|{'|'.join(_CODES)})"
+_BLANK = r"[\s\x{a0}\x{202f}]"
 # What is taken out of a cell that is no number as it stands, in this order.
 _CLEANED = (
     (r"[\x{2212}\x{2013}]", "-"),  # the minus of typesetters
-    (rf"^([+-]?)\s*[{_SIGNS}]\s*([+-]?)", r"\1\2"),
-    (rf"\s*[{_SIGNS}%]$", ""),
+    (rf"^([+-]?){_BLANK}*{_CURRENCY}{_BLANK}*([+-]?)", r"\1\2"),
+    (rf"{_BLANK}*({_CURRENCY}|%)$", ""),
     (rf"^\([{_SIGNS}]?\s*([0-9][0-9.,]*)\)$", r"-\1"),  # as accountants write what is owed
+    (r"^([0-9][0-9.,]*)-$", r"-\1"),  # as SAP writes it
     (r"^([+-]?[0-9]*\.?[0-9]+)[dD]([+-]?[0-9]+)$", r"\1e\2"),  # Fortran's exponent
 )
+# A number with a unit behind it, after a blank if it is no degree.
+_UNIT = rf"^[+-]?\.?[0-9][0-9.,]*({_BLANK}+[^0-9\s.,:/-][^\s]{{0,9}}|°[CF]?)$"
 _GROUPS = {
-    ".": (r"^[+-]?[0-9]{1,3}([,\x{a0}\x{202f}\x{2009}' ][0-9]{3})+(\.[0-9]*)?$", r"[,\x{a0}\x{202f}\x{2009}' ]"),
+    ".": (
+        r"^[+-]?([0-9]{1,2}(,[0-9]{2})+,[0-9]{3}|[0-9]{1,3}([,\x{a0}\x{202f}\x{2009}' ][0-9]{3})+)(\.[0-9]*)?$",
+        r"[,\x{a0}\x{202f}\x{2009}' ]",
+    ),
     ",": (r"^[+-]?[0-9]{1,3}([.\x{a0}\x{202f}\x{2009}' ][0-9]{3})+(,[0-9]*)?$", r"[.\x{a0}\x{202f}\x{2009}' ]"),
 }
 
@@ -111,9 +120,7 @@ def parse_numbers(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: b
     signed &= ~gone
     odd = np.isnan(plain) & ~gone
     if not forced and counts[odd].sum() > (1 - MOSTLY) * counts[~gone].sum():
-        share = counts[~odd & ~gone].sum() / counts[~gone].sum()
-        first = trimmed[int(np.argmax(odd))].as_py()
-        return f"{MAINLY}: {first!r} is none, {share:.0%} are" if share >= 0.5 else "text"
+        return _as_text(trimmed, counts, odd, gone)
     either = f"{ambiguous} may be a decimal or thousands; give --dialect=decimal=, or --dialect=decimal=."
     values = np.where(gone, np.nan, plain)
     note = f"{counts[signed].sum()} as {trimmed[int(np.argmax(signed))].as_py()!r}" if signed.any() else ""
@@ -122,13 +129,26 @@ def parse_numbers(words: Any, counts: np.ndarray, dialect: Dialect, *, forced: b
     return Numbers(values=values, gone=gone, odd=odd, note=note, doubt=doubt, mixed=mixed)
 
 
+def _as_text(cells: Any, counts: np.ndarray, odd: np.ndarray, gone: np.ndarray) -> str:
+    """Return why a column is text, as far as numbers are in it: a unit beside each, or some that are none."""
+    import pyarrow.compute as pc
+
+    present, first = counts[~gone].sum(), cells[int(np.argmax(odd))].as_py()
+    if pc.any(pc.match_substring_regex(cells.slice(0, 100), _UNIT)).as_py():
+        with_unit = to_numpy(pc.match_substring_regex(cells, _UNIT).cast("uint8")).astype(bool)
+        if counts[with_unit].sum() >= MOSTLY * present:
+            return f"numbers with a word beside them, as {first!r}: write them alone to learn from numbers"
+    share = counts[~odd & ~gone].sum() / present
+    return f"{MAINLY}: {first!r} is none, {share:.0%} are" if share >= 0.5 else "text"
+
+
 def _mixed_units(cells: Any, values: np.ndarray) -> str:
     """Return two cells of different units: of two currencies, or '45 %' where what has no sign is at most 1 as 0.45."""
     import pyarrow.compute as pc
 
     known = ~np.isnan(values) & (values != 0)
     numbers, sizes = cells.filter(to_arrow(known)), np.abs(values[known])
-    signs = {sign: pc.match_substring(numbers, sign) for sign in _SIGNS}
+    signs = {sign: pc.match_substring(numbers, sign) for sign in (*_SIGNS, *_CODES)}
     units = [where for where in signs.values() if pc.any(where).as_py()]
     percent = pc.match_substring(numbers, "%")
     signed = to_numpy(percent.cast("uint8")).astype(bool)
