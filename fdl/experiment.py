@@ -40,6 +40,8 @@ class Experiment:
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
     monitor:        the metric of the validation split by which the best checkpoint is chosen.
+    patience:       evaluations in a row without a better score after which training stops; None trains all steps.
+    minutes:        training time after which it stops, without compiling and evaluating; not reproducible.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
     visualize:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
     name, knobs, code, imports, page: set by `load`: which page made it, with which values, the digests of what the page
@@ -67,6 +69,8 @@ class Experiment:
     evaluate_every: int | None = None
     save_every: int | None = None
     monitor: str = "loss"
+    patience: int | None = None
+    minutes: float | None = None
     nonfinite: Literal["stop", "skip"] = "stop"
     visualize: Visualize | None = None
 

@@ -136,9 +136,9 @@ class Trained:
             state, found[split] = Evaluation(self.experiment, executor, split)(state)
         return found
 
-    @cached_property
+    @property
     def state(self) -> TrainState:
-        """The state of training less the optimizer's."""
+        """The state of training less the optimizer's; a new one each time, since an evaluation consumes it."""
         rest = {name: value for name, value in self.variables.items() if name != "params"}
         return TrainState(jnp.int32(self.step), self.params, (), rest, jax.random.key(self.experiment.seed))
 

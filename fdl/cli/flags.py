@@ -100,6 +100,8 @@ def _settings(settings: Group) -> None:
     settings.whole("evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", 0)
     settings.whole("save_every", None, "steps between checkpoints, 0: at the end (as evaluations)", 0)
     settings.text("monitor", None, "the validation metric that chooses the best checkpoint (loss)")
+    settings.whole("patience", None, "stop after so many evaluations in a row without a better one (never)", 1)
+    settings.number("minutes", None, "stop after so many minutes of training; not reproducible (never)", 0)
     settings.choice("nonfinite", None, ["stop", "skip"], "what to do if a loss or update is not finite (stop)")
 
 

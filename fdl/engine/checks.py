@@ -28,6 +28,10 @@ def check(experiment: Experiment, num_shards: int) -> PyTree:
     for name, end in (("steps", 2**31), ("seed", 2**32)):  # of the step's i32 and the key's u32
         if not 0 <= getattr(experiment, name) < end:
             raise UserError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
+    if experiment.patience is not None and experiment.patience < 1:
+        raise UserError(f"patience {experiment.patience} is not positive; try 1 or more evaluations")
+    if experiment.minutes is not None and not experiment.minutes > 0:
+        raise UserError(f"minutes {experiment.minutes} is not positive; give more than 0")
     if batch_size > sizes["train"]:
         most = sizes["train"]
         raise UserError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")

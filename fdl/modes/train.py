@@ -13,7 +13,7 @@ from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
 from fdl.modes import nonfinite
-from fdl.modes.training_loop import Subject, introduce, note_start, report_of, resume, train_to_end
+from fdl.modes.training_loop import Subject, goes_on, introduce, note_start, report_of, resume, train_to_end
 from fdl.modes.visualize_examples import show
 from fdl.parallel.devices import describe
 from fdl.parallel.executors import Executor
@@ -45,7 +45,8 @@ def train(
     executor = prepare(experiment, trains=True)
     identity = experiment.identity()  # computed once: it may read whole files
     kept = partial(Checkpoints, better=experiment.better, monitor=experiment.monitor)
-    with open_run(workdir, identity, executor.devices, make_checkpoints=kept, log=log, clock=clock) as run:
+    more, devices = partial(goes_on, experiment), executor.devices
+    with open_run(workdir, identity, devices, make_checkpoints=kept, log=log, clock=clock, goes_on=more) as run:
         return Report(run.finished or train_in(run, experiment, executor), run_folder.local(workdir), experiment)
 
 
@@ -118,8 +119,9 @@ def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
     n = test.pop("n")
     skips = f"{report['skipped']:,} of {report['step']:,} updates skipped: not finite" if report["skipped"] else ""
     best = f"best by validation {report['monitor']}: step {report['best_step']}"
+    which = f" (of the best state, step {report['best_step']})" if report["tested"] == "best" else ""
     parts = [
-        f"test {brief(test)} n={n}",
+        f"test {brief(test)} n={n}{which}",
         best if report["best_step"] is not None else "",
         f"{report['steps_per_second']:,.0f} steps/s",
         skips,

@@ -55,6 +55,8 @@ def train_population(
         raise UserError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
     if first.executor == "pmap" or first.mesh:
         raise UserError("a population is spread over devices by its members; leave out --executor=pmap and --mesh")
+    if first.patience is not None:
+        raise UserError("--patience stops one run, and a population trains its members to the same step; leave it out")
     devices = find(first.accelerator)[: 1 if first.executor == "jit" else None]
     executor = executors.members(devices[: math.gcd(size, len(devices))])
     check(first, 1)

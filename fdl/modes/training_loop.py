@@ -19,7 +19,7 @@ from fdl.parallel.devices import overlooked
 from fdl.parallel.executors import Executor
 from fdl.runs import provenance
 from fdl.runs.atomic_files import write_json
-from fdl.runs.checkpoints.saved import shared
+from fdl.runs.checkpoints.saved import Saved, shared
 from fdl.runs.interruptions import RestartLog
 from fdl.runs.metrics_log import Record, lines, training_seconds
 from fdl.runs.open_run import Run
@@ -92,14 +92,14 @@ def resume(
 def train_to_end(
     subject: Subject, run: Run, executor: Executor, state: TrainState, progress: Progress, restarts: RestartLog
 ) -> TrainState:
-    """Train to the last step, or until a stop is requested, and return the state; updates `progress`.
+    """Train to the last step, out of patience or time, or until a stop is requested; return the state that was tested.
 
-    The test split is evaluated once, on the last state. Raises a Fault if a loss is not finite or saving fails, and
-    Stopped after a signal, when everything is saved.
+    The test split is evaluated once: on the last state, or with `patience` on the best one. Updates `progress`. Raises
+    a Fault if a loss is not finite or saving fails, and Stopped after a signal, when everything is saved.
     """
     made, program, checkpoints = subject.experiment, subject.program, run.checkpoints
     machine = provenance.machine(executor.name, executor.devices)
-    due, step = subject.cadence(), int(state.step)
+    due, step, why = subject.cadence(), int(state.step), progress.over(made.patience, made.minutes)
 
     with Record(run.workdir, step, run.log) as record, bar(made.steps, step, "step", made.name, run.quiet) as shown:
 
@@ -108,7 +108,7 @@ def train_to_end(
             record.write(split, step, made.epochs(step), {**values, **more})
             return values
 
-        while step < made.steps:
+        while step < made.steps and not why:
             # Train. Training time excludes compilation, evaluation and waiting for the disk.
             begun, compiled = run.clock(), program.call.compile_seconds
             state, step, sent = train_until_due(
@@ -132,22 +132,45 @@ def train_to_end(
                 write("validation")
             checkpoints.check()
             score = subject.score(progress.metrics["validation"]) if due.evaluates(step) else None
-            if progress.is_best(score, made.better) or due.saves(step) or run.request.made():
+            best = progress.is_best(score, made.better)
+            why = progress.over(made.patience, made.minutes)
+            if best or due.saves(step) or run.request.made() or why:
                 record.flush()
-                try:
-                    meta = {"score": score, "monitor": made.monitor, "machine": machine, **progress.as_json()}
-                    checkpoints.save(state, meta)
-                except NotFinite:  # a finite loss with a non-finite gradient
-                    raise _fault(subject, run, step) from None
+                meta = {"score": score, "monitor": made.monitor, "machine": machine, **progress.as_json()}
+                _save(subject, run, state, meta)
             run.request.obey(step, made.steps, checkpoints.wait)
 
         checkpoints.wait()
         progress.raise_if_nothing_learned(step)
+        state = _tested_state(subject, run, executor, state, why)
         # A population that fdl 0.1 trained to its end has no validation in its checkpoint.
         for split in {"validation", "test"} - progress.metrics.keys():
             state, progress.metrics[split] = subject.evaluate[split](state)
         write("test")
     return state
+
+
+def _tested_state(subject: Subject, run: Run, executor: Executor, state: TrainState, why: str) -> TrainState:
+    """Return the state to test: the best by validation where training had patience, else the last.
+
+    why: why training stopped before its last step, "" where it did not.
+    """
+    made, step = subject.experiment, int(state.step)
+    if why:
+        run.log(f"stopped at step {step:,} of {made.steps:,}: {why}")
+    best = processes.on_first_process(run.checkpoints.best) if made.patience is not None else None
+    if best is None or best == step:
+        return state
+    like = made.abstract()
+    saved = Saved(best, run.checkpoints.restore(best, like), {}) if processes.first() else None
+    chosen = shared(saved, like)
+    return state if chosen is None else executor.put_state(chosen.state)
+
+
+def goes_on(experiment: Experiment, report: Mapping[str, Any]) -> bool:
+    """Say whether a run that stopped before its last step is to go on, having more or less patience or time now."""
+    then = report.get("patience"), report.get("minutes")
+    return bool(report.get("stopped")) and then != (experiment.patience, experiment.minutes)
 
 
 def note_start(run: Run, state: TrainState, progress: Progress) -> RestartLog:
@@ -160,14 +183,18 @@ def report_of(
     subject: Subject, run: Run, executor: Executor, progress: Progress, restarts: RestartLog
 ) -> dict[str, Any]:
     """Return the report of any run: experiment, metrics, speed and environment."""
-    made = subject.experiment
-    task, rate = made.task, made.steps / progress.seconds
+    made, last = subject.experiment, run.checkpoints.last() or 0
+    task, rate = made.task, last / progress.seconds
     return {
         "experiment": made.name,
         "knobs": dict(made.knobs),
         "data": list(made.dataset.notes),
-        "step": made.steps,
-        "epoch": made.epochs(made.steps),
+        "step": last,
+        "epoch": made.epochs(last),
+        "stopped": progress.over(made.patience, made.minutes) if last < made.steps else "",
+        "patience": made.patience,
+        "minutes": made.minutes,
+        "tested": "best" if made.patience is not None and run.checkpoints.best() is not None else "last",
         "metrics": {split: subject.flat(values) for split, values in progress.metrics.items()},
         "primary": task.primary,
         "better": task.metrics[task.primary].better,
@@ -181,6 +208,14 @@ def report_of(
         **restarts.cost(),
         **provenance.environment(executor.devices),
     }
+
+
+def _save(subject: Subject, run: Run, state: TrainState, meta: Mapping[str, Any]) -> None:
+    """Save a checkpoint; raise the fault of a finite loss with a gradient that is not."""
+    try:
+        run.checkpoints.save(state, meta)
+    except NotFinite:
+        raise _fault(subject, run, int(state.step)) from None
 
 
 def _fault(subject: Subject, run: Run, step: int) -> Fault:

@@ -47,9 +47,11 @@ def open_run(
     make_checkpoints: Callable[..., Checkpoints],
     log: Log | None,
     clock: Callable[[], float],
+    goes_on: Callable[[Mapping[str, Any]], bool] = lambda report: False,
 ) -> Iterator[Run]:
     """Claim and lock a run folder; release the claim if training fails before anything was saved.
 
+    goes_on: `report of a finished run -> whether it is to be trained further`.
     make_checkpoints: `Checkpoints` with what chooses the best, still without its folder and owner.
     Raises a ValueError if the folder belongs to another run.
     """
@@ -64,7 +66,7 @@ def open_run(
         checkpoints = make_checkpoints(
             local_workdir / "checkpoints", run=run_folder.digest(local_workdir), check_owner=held.check
         )
-        finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, lines))
+        finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, lines, goes_on))
         run = Run(
             workdir=local_workdir,
             checkpoints=checkpoints,

@@ -20,7 +20,7 @@ class Progress:
 
     metrics: the latest of each split. window: the training sums since the last log line.
     seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
-    best: the best score of an evaluation so far, None before there is one.
+    best: the best score of an evaluation so far, None before there is one. stale: evaluations in a row since then.
     skipped: number of skipped non-finite updates; skipped_in_a_row: of these, consecutive ones up to now.
     """
 
@@ -29,6 +29,7 @@ class Progress:
     seconds: float = 0.0
     compile_seconds: float = 0.0
     best: float | None = None
+    stale: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
 
@@ -51,13 +52,27 @@ class Progress:
                 self.skipped_in_a_row = self.skipped_in_a_row + len(skipped) if whole else int(np.argmin(skipped[::-1]))
 
     def is_best(self, score: float | None, better: Literal["higher", "lower"] | None) -> bool:
-        """Say whether a score is the best so far, and remember it if so; what is no number never is."""
-        if score is None or better is None or math.isnan(score):
+        """Say whether a score is the best so far, and remember it if so; what is no number never is.
+
+        Counts the evaluations in a row that are not; a score of None is no evaluation.
+        """
+        if score is None or better is None:
+            return False
+        self.stale += 1
+        if math.isnan(score):
             return False
         if self.best is not None and (score >= self.best if better == "lower" else score <= self.best):
             return False
-        self.best = score
+        self.best, self.stale = score, 0
         return True
+
+    def over(self, patience: int | None, minutes: float | None) -> str:
+        """Return why training is to stop before its last step, "" where it is not: from what checkpoints hold alone."""
+        if patience is not None and self.stale >= patience:
+            return f"{self.stale} evaluations without a better one"
+        if minutes is not None and self.seconds >= 60 * minutes:
+            return f"{self.seconds / 60:.3g} minutes of training"
+        return ""
 
     def raise_if_hopeless(self, step: int) -> None:
         """Raise a Fault if updates are not finite even at the smallest loss scale: training makes no progress."""

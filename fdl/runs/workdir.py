@@ -80,8 +80,13 @@ def disown(path: Path) -> None:
         shutil.rmtree(path / "page", ignore_errors=True)
 
 
-def finished(path: Path, log: Callable[[str], None]) -> dict[str, Any] | None:
-    """Return the report of a finished run, or None; a damaged one is ignored and written again."""
+def finished(
+    path: Path, log: Callable[[str], None], goes_on: Callable[[Mapping[str, Any]], bool] = lambda report: False
+) -> dict[str, Any] | None:
+    """Return the report of a finished run, or None; a damaged one is ignored and written again.
+
+    goes_on: `report -> whether the run is to be trained further`.
+    """
     file = path / "report.json"
     if not file.exists():
         return None
@@ -89,6 +94,8 @@ def finished(path: Path, log: Callable[[str], None]) -> dict[str, Any] | None:
         report = read_report(file)
     except ValueError as error:
         log(f"warning: {error}; it is written again")
+        return None
+    if goes_on(report):
         return None
     log(f"finished already, at step {report['step']}: {file}")
     return report

@@ -1,0 +1,102 @@
+"""A run stops where it gets no better, at the same step however often it was killed, and tests its best state."""
+
+import numpy as np
+import pytest
+
+import fdl
+import tiny
+from fdl.core.errors import UserError
+from fdl.core.recorded import recorded
+from fdl.engine.population import Population
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.progress import Progress
+
+
+def overfitting(**changes):
+    """An experiment whose validation loss soon rises."""
+    optimizer = recorded(tiny.optax.sgd)(0.5)
+    return tiny.experiment(steps=400, evaluate_every=4, optimizer=optimizer, executor="jit", **changes)
+
+
+def states(folder) -> dict[int, list[np.ndarray]]:
+    checkpoints = Checkpoints(folder / "checkpoints")
+    return {step: tiny.jax.tree.leaves(checkpoints.variables(step)) for step in checkpoints.steps()}
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patience") / "run"
+    lines: list[str] = []
+    return fdl.train(overfitting(patience=3), folder, log=lines.append), folder, lines
+
+
+def test_it_stops_after_so_many_evaluations_without_a_better_one(stopped):
+    report, _, lines = stopped
+    losses = [line["loss"] for line in report.history if line["split"] == "validation"]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 3
+    assert report["step"] == 4 * len(losses) < 400
+    assert report["best_step"] == 4 * (best + 1)
+    assert f"stopped at step {report['step']} of 400: 3 evaluations without a better one" in lines
+    assert f"(of the best state, step {report['best_step']})" in lines[-1]
+
+
+def test_the_best_state_is_what_was_tested(stopped):
+    report, _, _ = stopped
+    assert report["tested"] == "best"
+    tiny.close(report.restore("best").evaluate("test")["test"], report["metrics"]["test"], 1e-6)
+
+
+@pytest.mark.parametrize("save", [3, 6, 8])
+def test_a_killed_run_stops_at_the_same_step_with_the_same_bits(stopped, tmp_path, monkeypatch, save):
+    report, folder, _ = stopped
+    saves, plain = [], Checkpoints.save
+
+    def killed(self, state, meta):
+        plain(self, state, meta)
+        self.wait()
+        saves.append(int(state.step))
+        if len(saves) == save:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", killed)
+    try:
+        fdl.train(overfitting(patience=3), tmp_path / "run", log=None)
+    except KeyboardInterrupt:
+        monkeypatch.setattr(Checkpoints, "save", plain)
+        again = fdl.train(overfitting(patience=3), tmp_path / "run", log=None)
+        assert (again["step"], again["metrics"]) == (report["step"], report["metrics"])
+        whole, resumed = states(folder), states(tmp_path / "run")
+        assert whole.keys() == resumed.keys()
+        for step, leaves in whole.items():
+            tiny.jax.tree.map(np.testing.assert_array_equal, leaves, resumed[step])
+
+
+def test_more_patience_goes_on_where_it_stopped_and_as_much_has_finished(stopped, tmp_path):
+    report, _, _ = stopped
+    lines: list[str] = []
+    first = fdl.train(overfitting(patience=1), tmp_path / "run", log=None)
+    assert first["step"] < report["step"]
+    assert fdl.train(overfitting(patience=1), tmp_path / "run", log=lines.append) == first
+    assert "finished already" in lines[0]
+    assert fdl.train(overfitting(patience=3), tmp_path / "run", log=None)["step"] == report["step"]
+
+
+def test_minutes_count_training_over_all_starts():
+    progress = Progress(seconds=59.0)
+    assert progress.over(None, 1.0) == ""
+    assert Progress.from_json({**progress.as_json(), "seconds": 61.0}).over(None, 1.0) == "1.02 minutes of training"
+
+
+def test_a_run_out_of_minutes_ends_with_its_last_state(tmp_path):
+    report = fdl.train(overfitting(minutes=1e-9), tmp_path / "run", log=None)
+    assert (report["step"], report["tested"]) == (4, "last")
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"patience": 0}, "patience 0"), ({"minutes": -1.0}, "minutes -1")])
+def test_what_is_no_patience_is_one_line(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        fdl.train(overfitting(**changes), tmp_path / "run", log=None)
+    population = Population(make=lambda seed: overfitting(patience=2, seed=seed), values={"seed": np.arange(2)})
+    with pytest.raises(UserError, match="--patience stops one run"):
+        fdl.train_population(population, tmp_path / "many", log=None)
