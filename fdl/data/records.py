@@ -147,7 +147,7 @@ class Records:
         return f"{self.name}: {seen}; name one with --{role}, or give another --dataset"
 
     def _listed(self) -> str:
-        listed = [f"{name} ({field.kind})" for name, field in self.fields.items()]
+        listed = [f"{name[:80]}{'…' * (len(name) > 80)} ({field.kind})" for name, field in self.fields.items()]
         return ", ".join(listed[:20]) + f", … ({len(listed)} columns)" * (len(listed) > 20)
 
 

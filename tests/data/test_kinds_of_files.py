@@ -29,7 +29,7 @@ for module in (
 ):
     import_module(f"kinds.{module}")
 
-NEEDED = {"a": ["soundfile"], "v": ["imageio", "av"], "e13": ["openpyxl"], "v40": ["av"]}
+NEEDED = {"a": ["soundfile"], "v": ["imageio", "av"], "e13": ["openpyxl"], "v40": ["av"], "v41": ["av"]}
 # What is refused: what matters of the line, and the knobs that follow its way out (None: the file is to be mended).
 REFUSED = {
     "a02_files_file": ("one example; give a folder", None),
@@ -126,6 +126,7 @@ SAID = {
     "e32_units_in_cells": ["weight +left out.*a word beside them, as '52.5 kg': write them alone", "lat +left out.*°"],
     "e33_index_written_twice": ["Unnamed: 0.1 +left out +row numbers", "Unnamed: 0 +left out +row numbers"],
     "e34_npz_of_records_and_dates": [r"data\.a +number", "when +date +2020-01-01 to 2020-10-26"],
+    "v41_held_upright": [r"12 videos of 4 frames, 48 x 32 \(height x width\)"],
     "v40_frame_rates_differ": ["12 videos of 8 to 24 frames", "of every video 8 frames are taken"],
     "t01_semicolon_decimal_comma": ["decimal comma", r"a +number +-3\.\d+ to 3\.\d+"],
     "t04_currency_target": [r"price: \d+ whole numbers, read as a number; --goal=classify"],
@@ -222,4 +223,4 @@ def loaded(page, knobs):
 
 def test_the_lists_name_cases_that_there_are():
     assert set(REFUSED) | set(SAID) <= set(COMMANDS)
-    assert len(CASES) == 190
+    assert len(CASES) == 191

@@ -313,3 +313,25 @@ def e36_archives(d):
 @case(table())
 def e37_other_delimiter(d):
     base().to_csv(d / "a.csv", index=False, sep="~")
+
+
+@case(("", "video", {"dataset": "d"}))
+def v41_held_upright(d):
+    import struct
+
+    import av
+
+    turned, plain = ((0, 1, 0, -1, 0, 0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0))
+    matrix = {cells: struct.pack(">9i", *(65536 * cell for cell in cells), 2**30) for cells in (turned, plain)}
+    for name in "ab":
+        (d / "d" / name).mkdir(parents=True)
+        for i in range(6):
+            path = d / "d" / name / f"{i}.mp4"
+            with av.open(str(path), "w") as film:
+                stream = film.add_stream("mpeg4", rate=8)
+                stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+                for shot in range(4):
+                    film.mux(stream.encode(av.VideoFrame.from_ndarray(noise(32, 48, 3, i + shot), format="rgb24")))
+                film.mux(stream.encode())
+            head, found, tail = path.read_bytes().partition(b"tkhd")  # as telephones write it: a track's matrix
+            path.write_bytes(head + found + tail.replace(matrix[plain], matrix[turned], 1))

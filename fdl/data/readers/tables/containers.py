@@ -47,14 +47,14 @@ def read_raw(path: Path, given: Mapping[str, Any], quick: Quick = lambda name: F
     """
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); give a file with rows")
-    open_file, inner = _opened(path)
-    suffix = suffix_of(path)
-    kind = _by_first_bytes(open_file) or (suffix if suffix in TABLES else suffix_of(Path(inner)))
-    if kind not in TABLES:
-        raise UserError(
-            f"{path} holds {Path(inner).name}, no {', '.join(TABLES)}; unpack it and give the file or folder"
-        )
     try:
+        open_file, inner = _opened(path)
+        suffix = suffix_of(path)
+        kind = _by_first_bytes(open_file) or (suffix if suffix in TABLES else suffix_of(Path(inner)))
+        if kind not in TABLES:
+            raise UserError(
+                f"{path} holds {Path(inner).name}, no {', '.join(TABLES)}; unpack it and give the file or folder"
+            )
         return TABLES[kind](open_file, str(path), given, quick)
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged: {error}; copy or download it again") from None
@@ -122,6 +122,8 @@ def _json_lines(open_file: Callable[[], BinaryIO], path: str, given: Mapping[str
         start = file.read(2**16).lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"["):
         return _json_list(open_file, path)
+    if not start.startswith(b"{"):  # of a file of nulls pyarrow's reader ends the process
+        return _json_by_line(open_file, path)
     try:
         with open_file() as file:
             options = arrow_json.ReadOptions(block_size=2**24)
@@ -151,7 +153,7 @@ def _json_list(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
     with open_file() as file:
         try:
             rows = json.load(file)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is no JSON: {error}; mend it, or give a line per row (JSON Lines)") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} holds no list of objects; give JSON Lines: an object per line")
@@ -172,7 +174,7 @@ def _json_by_line(open_file: Callable[[], BinaryIO], path: str) -> RawTable:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{path} line {number} is no JSON: {error}; mend the line") from None
             if not isinstance(row, dict):
                 raise UserError(f'{path} line {number} is no JSON object; give {{"column": value, …}} per line')

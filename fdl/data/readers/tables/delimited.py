@@ -99,7 +99,8 @@ def _named(body: Body, seen: Scan, quick: Quick) -> tuple[dict[str, Any], str]:
     names = body.dialect.columns
     first, _ = body.rows(HEAD)
     if not first:
-        raise UserError(f"{body.path} holds no rows below the line of names ({', '.join(names[:6])}); give it some")
+        shown = ", ".join(name[:40] for name in names[:6])
+        raise UserError(f"{body.path} holds no rows below the line of names ({shown}); give it some")
     extra = all(len(row) == len(names) + 1 for row in first)
     wide = (*names, "\0") if extra else names
     places = [*map(str, range(len(wide)))]

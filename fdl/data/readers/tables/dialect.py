@@ -175,7 +175,7 @@ def _encoding(head: bytes, path: str) -> str:
 def _preamble(lines: Sequence[str]) -> tuple[int, str | None]:
     """Return how many lines stand above the table, and the delimiter if Excel's `sep=;` names it."""
     skip, delimiter = 0, None
-    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+    for line, after in zip(lines, [*lines[1:], ""], strict=False):
         stated = re.fullmatch(r"sep=(.)\s*", line)
         comment = line.startswith("#") and _marks(line) != _marks(after)  # a line of names may begin so as well
         if stated:
