@@ -119,7 +119,7 @@ def launch(argv: list[str]) -> int:
             page=page,
             knobs=knobs,
             settings={name: value for name, value in values[SETTINGS].items() if value is not None},
-            options=given(values[OPTIONS]),
+            options={name: value for name, value in values[OPTIONS].items() if value not in (None, ())},
             mode=mode,
             mode_args={name: value for title in titles for name, value in values[title].items()},
             workdir=found["workdir"].value,
@@ -143,8 +143,6 @@ def take_kept(found: absl_flags.FlagValues, kept: PageCopy) -> None:
     values = {**kept.knobs, **kept.options}
     for flag in (flag for title in (KNOBS, OPTIONS) for flag in groups(found)[title]):
         value = values.get(flag.name)
-        if flag.name == "freeze" and value:
-            value = tuple(value.split(","))
         if flag.present and flag.value != value:
             raise UserError(
                 f"--{flag.name}={shown(flag.value)}, and the run in {found['workdir'].value} has {shown(value)}; leave "

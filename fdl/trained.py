@@ -207,8 +207,8 @@ def restored_experiment(folder: Path) -> Experiment:
 
     def make() -> Experiment:
         made = maker(str(copy.page.path))(**copy.knobs)
-        options = {name: value.split(",") if name == "freeze" else value for name, value in copy.options.items()}
-        return replace(apply_options(made, **options), monitor=copy.monitor, accumulate=identity.get("accumulate", 1))
+        made = apply_options(made, **copy.options)
+        return replace(made, monitor=copy.monitor, accumulate=identity.get("accumulate", 1))
 
     data = _Data(folder=folder, fitted=kept, make=make)
     with restoring(KeptDataset(value=kept, contents=identity.get("files", ""), load=data.load)):

@@ -79,6 +79,8 @@ def _options(options: Group) -> None:
         "of float32 matrix products; highest is float32 on TPUs",
     )
     options.number("ema_decay", None, "evaluate with an exponential moving average of the weights")
+    options.text("init", None, "start from the weights of another run: its folder")
+    options.several("fresh", None, "with --init, module paths that stay as initialised, such as a new head")
     options.several("freeze", None, "module paths whose parameters are frozen, such as Dense_0,Block_0/attention")
 
 
@@ -149,11 +151,11 @@ def _of_modes(found: flags.FlagValues) -> None:
 
 
 def add_knobs(found: flags.FlagValues, page: pages.Page) -> None:
-    """Define a flag per knob of the page; a knob with the name of a setting replaces it."""
-    settings = {flag.name for flag in found.flags_by_module_dict()[SETTINGS]}
+    """Define a flag per knob of the page; a knob with the name of a setting or option replaces it."""
+    replaceable = {flag.name for title in (SETTINGS, OPTIONS) for flag in found.flags_by_module_dict()[title]}
     group = Group(found, KNOBS)
     for knob in page.knobs:
-        if knob.name in settings:
+        if knob.name in replaceable:
             delattr(found, knob.name)
         elif knob.name in found:
             raise UserError(f"{page.path}: knob {knob.name} is the name of a flag of every experiment; choose another")

@@ -14,6 +14,8 @@ from fdl import optim
 from fdl.core import optimizer_state
 from fdl.core.errors import UserError
 from fdl.experiment import Experiment
+from fdl.runs import workdir
+from fdl.runs.checkpoints.warm_start import of_run
 
 Precision = Literal["bfloat16", "float16"]
 MatmulPrecision = Literal["default", "high", "highest"]
@@ -48,6 +50,23 @@ def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     return _marked(experiment, frozen, "freeze", ",".join(sorted(paths)))
 
 
+def with_init(experiment: Experiment, run: str, fresh: Sequence[str] = ()) -> Experiment:
+    """Initialise from the weights of another run's newest checkpoint, averaged where it averages, at step 0.
+
+    run: its folder. fresh: module paths that stay as initialised, such as a head for other classes. The digest of the
+    weights is part of the identity.
+    """
+    if experiment.init_from is not None:
+        raise UserError(f"--init={run}: {experiment.name} starts from weights of its own; leave out one of them")
+    if not run:
+        raise UserError("init is empty; give the folder of a run, or leave it out")
+    if not all(fresh):
+        raise UserError(f"fresh {','.join(fresh)!r} has an empty path; write Dense_1,Block_0/attention")
+    begun = replace(experiment, init_from=of_run(workdir.local(run, "init"), fresh=fresh))
+    marked = _marked(experiment, begun, "init", str(run))
+    return _marked(marked, marked, "fresh", ",".join(sorted(fresh))) if fresh else marked
+
+
 def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) -> Experiment:
     """Set `jax_default_matmul_precision` for float32 matrix products, for the whole process.
 
@@ -62,12 +81,17 @@ def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) ->
 def apply_options(
     experiment: Experiment,
     *,
+    init: str | None = None,
+    fresh: Sequence[str] = (),
     freeze: Sequence[str] = (),
     precision: Precision | None = None,
     matmul_precision: MatmulPrecision | None = None,
     ema_decay: float | None = None,
 ) -> Experiment:
     """Return the experiment with these options. The order matters: the average must wrap all other transformations."""
+    if fresh and init is None:
+        raise UserError(f"fresh {','.join(fresh)} is of the weights of another run; add --init=RUN, or leave it out")
+    experiment = with_init(experiment, init, fresh) if init is not None else experiment
     experiment = with_frozen(experiment, freeze) if freeze else experiment
     experiment = with_precision(experiment, precision) if precision else experiment
     experiment = with_matmul_precision(experiment, matmul_precision) if matmul_precision else experiment

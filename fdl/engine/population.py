@@ -57,7 +57,7 @@ class Population:
         first = self.member(0)
         example = first.example()
         if first.init_from is not None:
-            raise UserError("the members of a population start from random weights; leave out published weights")
+            raise UserError("the members of a population start from random weights; leave out --weights and --init")
         with self._naming():
             result: TrainState = jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
             return result

@@ -84,30 +84,45 @@ def read(file: Path | str) -> dict[str, np.ndarray]:
         raise UserError(f"{file} is no safetensors file of floats that NumPy knows ({error}); convert it") from error
 
 
-def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = ()) -> PyTree:
+def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = (), remedy: str = "fresh={}") -> PyTree:
     """Return `initial` with each leaf replaced by the published one of the same path, in the initial dtype.
 
     initial, published: variables as `model.init` gives them; leaves only in `published` (other heads) are ignored.
     fresh:              modules to keep initialised (a new head), by path within their collection.
+    remedy:             how a user writes `fresh`; raises a UserError that names what does not fit, and this with it.
     """
     available = {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree_util.tree_flatten_with_path(published)[0]
     }
+    misfits: dict[str, str] = {}  # module -> what does not fit in it
+    matched, taken = set(), False
 
     def leaf(path: tuple[Any, ...], ours: jax.Array) -> jax.Array | np.ndarray:
+        nonlocal taken
         name, inside = (jax.tree_util.keystr(part, simple=True, separator="/") for part in (path, path[1:]))
-        if any(f"{inside}/".startswith(f"{module}/") for module in fresh):
+        if within := {module for module in fresh if f"{inside}/".startswith(f"{module}/")}:
+            matched.update(within)
             return ours
+        module = inside.rpartition("/")[0] or inside
         if name not in available:
-            raise UserError(
-                f"the weights have nothing for {name}; they are another model's, or it must be listed in `fresh`"
-            )
+            misfits.setdefault(module, f"the weights have nothing for {name}")
+            return ours
         if available[name].shape != ours.shape:
-            raise UserError(
-                f"{name} is {list(available[name].shape)} in the weights and {list(ours.shape)} in the model"
-            )
+            theirs = f"{list(available[name].shape)} in the weights and {list(ours.shape)} in the model"
+            misfits.setdefault(module, f"{name} is {theirs}")
+            return ours
+        taken = True
         result: jax.Array | np.ndarray = available[name].astype(ours.dtype)
         return result
 
-    return jax.tree_util.tree_map_with_path(leaf, initial)
+    filled = jax.tree_util.tree_map_with_path(leaf, initial)
+    if unknown := set(fresh) - matched:
+        modules = ", ".join(initial["params"])
+        raise UserError(f"no parameter is below {min(unknown)!r}, to be left as initialised; the model has {modules}")
+    if misfits:
+        if not taken:
+            raise UserError(f"{next(iter(misfits.values()))}, and nothing else fits; give the weights of this model")
+        way = remedy.format(",".join([*fresh, *misfits]))
+        raise UserError(f"{next(iter(misfits.values()))}; they are another model's, or give {way} to initialise it")
+    return filled

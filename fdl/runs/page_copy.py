@@ -13,6 +13,7 @@ from fdl.core.errors import UserError
 from fdl.runs.atomic_files import read_json, write_json, write_text
 
 FOLDER, VALUES = "page", "knobs.json"
+PATHS = ("freeze", "fresh")  # options that are kept as text, comma-separated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,4 +68,5 @@ def page_of(workdir: Path) -> PageCopy:
     page = pages.read(str((workdir / FOLDER / kept["page"]).resolve()))
     several = {knob.name for knob in page.knobs if knob.many}
     knobs = {name: tuple(value) if name in several and value else value for name, value in kept["knobs"].items()}
-    return PageCopy(page=page, knobs=knobs, options=kept["options"], monitor=kept["monitor"])
+    options = {name: tuple(value.split(",")) if name in PATHS else value for name, value in kept["options"].items()}
+    return PageCopy(page=page, knobs=knobs, options=options, monitor=kept["monitor"])

@@ -6,14 +6,24 @@ import numpy as np
 import optax
 import pytest
 
+import fdl
 import tiny
 from fdl import optim
 from fdl.core import optimizer_state, steps
 from fdl.core.types import TrainState
-from fdl.engine.options import apply_options, with_ema, with_frozen, with_matmul_precision, with_precision
+from fdl.engine.options import (
+    apply_options,
+    with_ema,
+    with_frozen,
+    with_init,
+    with_matmul_precision,
+    with_precision,
+)
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.models import MLP, Transformer
+from fdl.pages import PARTS
+from fdl.tasks import classify
 
 
 def made(**changes) -> Experiment:
@@ -68,6 +78,48 @@ def test_what_is_frozen_stays_bit_for_bit_and_costs_no_memory() -> None:
 def test_an_option_that_would_do_nothing_is_refused(option, message) -> None:
     with pytest.raises(ValueError, match=message):
         apply_options(tiny.experiment(), **option)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("init") / "source"
+    return fdl.train(made(seed=5), folder, log=None), folder
+
+
+def test_a_run_starts_from_the_weights_of_another_less_fresh_modules(source) -> None:
+    report, folder = source
+    begun, anew = with_init(made(), str(folder)), with_init(made(), str(folder), ["Dense_1"])
+    tiny.same(begun.init().params, report.restore("last").params)
+    tiny.same(anew.init().params["Dense_0"], begun.init().params["Dense_0"])
+    tiny.same(anew.init().params["Dense_1"], made().init().params["Dense_1"])
+    assert begun.identity()[PARTS]["weights"]
+    assert anew.identity()["fresh"] == "Dense_1"
+
+
+def test_another_head_is_refused_by_name_with_a_way_out_that_works(source, tmp_path) -> None:
+    other = replace(made(), model=MLP(outputs=4, hidden=(4,)), task=classify(4), dataset=tiny.dataset(classes=4))
+    with pytest.raises(ValueError, match=r"Dense_1/\w+ is \[.*3\] in the weights .*give --fresh=Dense_1 to initialise"):
+        fdl.train(with_init(other, str(source[1])), tmp_path / "run", log=None)
+    assert fdl.train(with_init(other, str(source[1]), ["Dense_1"]), tmp_path / "run", log=None)["step"] == 12
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"fresh": ["Dense_1"]}, "add --init=RUN"),
+        ({"init": "gs://b/run"}, "--init=gs://b/run is an address"),
+        ({"init": ""}, "init is empty"),
+        ({"init": "absent"}, "absent holds no checkpoint to initialise from"),
+        ({"init": "SOURCE", "fresh": ["head"]}, "no parameter is below 'head'.* the model has Dense_0, Dense_1"),
+        ({"init": "SOURCE", "fresh": [""]}, "empty path"),
+    ],
+)
+def test_a_start_that_is_none_is_one_line(source, option, message) -> None:
+    option = {name: str(source[1]) if value == "SOURCE" else value for name, value in option.items()}
+    with pytest.raises(ValueError, match=message):
+        apply_options(made(), **option).init()
+    with pytest.raises(ValueError, match="starts from weights of its own"):
+        with_init(made(init_from=lambda variables: variables), str(source[1]))
 
 
 def test_a_path_that_leads_nowhere_is_named() -> None:

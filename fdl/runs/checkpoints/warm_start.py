@@ -25,7 +25,7 @@ def of_run(folder: Path | str, *, fresh: Collection[str] = ()) -> Callable[[PyTr
             raise UserError(
                 f"{folder} holds no checkpoint to initialise from; give the folder of a run that was trained"
             )
-        return fill(initial, checkpoints().variables(step), fresh=fresh)
+        return fill(initial, checkpoints().variables(step), fresh=fresh, remedy="--fresh={}")
 
     def contents() -> str:
         step = checkpoints().last()
