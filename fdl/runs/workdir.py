@@ -152,9 +152,25 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         recorded[PARTS] = {**recorded[PARTS], name: current[PARTS].get(name)}
         current[PARTS].setdefault(name, None)
     if differing := differences(_flat(recorded), _flat(current), THERE_AND_HERE):
+        way = "" if log else _way_to_go_on(path, _flat(recorded), _flat(current))
         raise UserError(
-            f"--workdir={path} holds another run{_of_version(kept)}: {first_few(differing)}; choose another folder"
+            f"--workdir={path} holds another run{_of_version(kept)}: {first_few(differing)}; choose another folder{way}"
         )
+
+
+def _way_to_go_on(path: Path, recorded: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """Return how to train a run further, where a longer one is all that differs; "" where more does.
+
+    Its learning rates are planned for all of its steps, so a longer run is another one from its first step on.
+    """
+    differing = {name for name in {**recorded, **current} if recorded.get(name) != current.get(name)}
+    longer = "steps" in differing and recorded.get("steps", 0) < current.get("steps", 0)
+    planned = all(name in ("steps", "epochs") or name.startswith("optimizer.") for name in differing)
+    knobs = (value for name, value in current.items() if "." not in name and isinstance(value, list))
+    members = any(isinstance(number, int | float) for value in knobs for number in value)
+    if not longer or not planned or members:  # a population starts from no weights
+        return ""
+    return f", and add --init={path} there to go on from these weights with a schedule that begins anew"
 
 
 def _of_version(kept: Mapping[str, Any]) -> str:
