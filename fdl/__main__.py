@@ -208,6 +208,9 @@ def refuse_idle(found: absl_flags.FlagValues) -> None:
             if flag.present and mode not in modes:
                 fitting = " or ".join(f"--mode={one}" for one in modes)
                 raise UserError(f"--{flag.name} is for {fitting} and this is --mode={mode}; leave it out")
+    for flag in by_title[OPTIONS]:
+        if flag.present and flag.value in ("", ()):
+            raise UserError(f"--{flag.name} is empty; give it a value, or leave it out")
     for flag in by_title[PROCESSES]:
         if flag.present and not found["distributed"].value:
             raise UserError(f"--{flag.name} is for --distributed; add that, or leave it out")

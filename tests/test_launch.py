@@ -58,6 +58,7 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
         (["--depth=-1"], "depth=-1 is below 0"),
         (["--learning_rate=nan"], "learning_rate=nan is no number"),
         (["--dropout=1.5"], "dropout 1.5 is not a rate"),
+        (["--fresh="], "--fresh is empty; give it a value, or leave it out"),
         (["--prompt=a"], "--prompt is for --mode=generate and this is --mode=train; leave it out"),
         (["--process=1"], "--process is for --distributed"),
         (["--distributed", "--processes=2"], "--distributed lacks --coordinator and --process"),

@@ -30,8 +30,8 @@ def check(experiment: Experiment, num_shards: int) -> PyTree:
             raise UserError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")
     if experiment.patience is not None and experiment.patience < 1:
         raise UserError(f"patience {experiment.patience} is not positive; try 1 or more evaluations")
-    if experiment.minutes is not None and not experiment.minutes > 0:
-        raise UserError(f"minutes {experiment.minutes} is not positive; give more than 0")
+    if experiment.minutes is not None and not 0 < experiment.minutes < math.inf:
+        raise UserError(f"minutes {experiment.minutes} is not positive and finite; give more than 0")
     if batch_size > sizes["train"]:
         most = sizes["train"]
         raise UserError(f"batch_size {batch_size} is larger than the {most} training examples; try {most} or less")

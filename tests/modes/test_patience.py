@@ -93,7 +93,10 @@ def test_a_run_out_of_minutes_ends_with_its_last_state(tmp_path):
     assert (report["step"], report["tested"]) == (4, "last")
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"patience": 0}, "patience 0"), ({"minutes": -1.0}, "minutes -1")])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"patience": 0}, "patience 0"), ({"minutes": -1.0}, "minutes -1"), ({"minutes": float("inf")}, "minutes inf")],
+)
 def test_what_is_no_patience_is_one_line(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         fdl.train(overfitting(**changes), tmp_path / "run", log=None)
