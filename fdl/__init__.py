@@ -51,14 +51,18 @@ _HOMES = {
 __all__ = [
     "Experiment",
     "Population",
+    "Trained",
     "bench",
     "describe",
     "doctor",
     "evaluate",
+    "export",
+    "fit",
     "generate",
     "load",
     "predict",
     "recorded",
+    "restore",
     "train",
     "train_population",
 ]

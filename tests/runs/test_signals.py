@@ -15,14 +15,16 @@ from fdl.runs.signals import Request, on_request
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_noted_and_handlers_come_back(number):
-    outside = signal.signal(number, signal.default_int_handler)  # the tests may run where it is ignored, as by nohup
+    # The tests may run where signals are ignored, as by nohup and in the background of a script.
+    outside = {each: signal.signal(each, signal.default_int_handler) for each in (number, signal.SIGINT)}
     before = signal.getsignal(number)
     with on_request() as request:
         os.kill(os.getpid(), number)
         assert request.signal == number.name
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # a second Ctrl-C leaves at once
     assert signal.getsignal(number) == before
-    signal.signal(number, outside)
+    for each, handler in outside.items():
+        signal.signal(each, handler)
 
 
 def test_of_several_processes_none_stops_before_all_have_agreed():
