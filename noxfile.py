@@ -48,6 +48,20 @@ def gpu(session: nox.Session) -> None:
     session.run("python", "-W", "ignore", "-m", "benchmarks.chips", "gpu", *session.posargs)
 
 
+@nox.session(python="3.11", default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into build/site; a warning is an error."""
+    session.install("-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", "--quiet", *session.posargs)
+
+
+@nox.session(python="3.11", default=False)
+def course(session: nox.Session) -> None:
+    """Run every command and cell of the course, and compare outputs and pictures with its pages."""
+    session.install("-e", ".[course,export]")
+    session.run("python", "-m", "course", *session.posargs)
+
+
 @nox.session(python="3.13", default=False)
 def notebook(session: nox.Session) -> None:
     """Execute the Colab notebook, which installs fdl itself, on what Colab's TPU runtime has."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -51,9 +52,9 @@ def compare(drawn: Path, kept: Path, *, update: bool) -> list[str]:
     wrong = []
     for file in sorted(drawn.glob("*.png")):
         other = kept / file.name
-        if other.exists() and (apart := _difference(file, other)) <= SIMILAR:
+        if other.exists() and (difference := _difference(file, other)) <= SIMILAR:
             continue
-        wrong.append(f"{file.name} differs by {apart:.3f}" if other.exists() else f"{file.name} is new")
+        wrong.append(f"{file.name} differs by {difference:.3f}" if other.exists() else f"{file.name} is new")
         if update:
             other.write_bytes(file.read_bytes())
     return wrong
@@ -74,11 +75,11 @@ def _difference(one: Path, other: Path) -> float:
 def picture(name: str, size: tuple[float, float], draw: Callable[[Figure, Mapping[str, Any]], None]) -> None:
     """Draw a picture of `size` inches in both schemes and keep it, or show it in a notebook."""
     for scheme, colours in SCHEMES.items():
-        style = {
+        style: Any = {
             "axes.edgecolor": colours["pale"], "axes.labelcolor": colours["ink"], "axes.titlecolor": colours["ink"],
             "text.color": colours["ink"], "xtick.color": colours["ink"], "ytick.color": colours["ink"],
             "grid.color": colours["pale"], "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=CYCLE), "font.size": 9, "axes.titlesize": 9, "legend.frameon": False,
+            "axes.prop_cycle": cycler(color=CYCLE), "font.size": 9, "axes.titlesize": 9, "legend.frameon": False,
         }  # fmt: skip
         with mpl.rc_context(style):
             figure = Figure(figsize=size, dpi=130, layout="constrained")
@@ -180,7 +181,7 @@ def heatmap(
 
 
 def images(name: str, pictures: Mapping[str, np.ndarray], *, columns: int = 8) -> None:
-    """Draw pictures [H, W] or [H, W, 3] side by side, each with its title."""
+    """Draw pictures [H, W] or [H, W, 3] side by side, each with its title; one that begins with # stays empty."""
     rows = -(-len(pictures) // columns)
 
     def draw(figure: Figure, colours: Mapping[str, Any]) -> None:
@@ -188,8 +189,10 @@ def images(name: str, pictures: Mapping[str, np.ndarray], *, columns: int = 8) -
         for axis in axes.flat:
             axis.axis("off")
         for axis, (title, pixels) in zip(axes.flat, pictures.items(), strict=False):
+            if title.startswith("#"):  # a place that stays empty
+                continue
             axis.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, interpolation="nearest")
-            axis.set_title(title.split("#")[0], fontsize=8)
+            axis.set_title(title, fontsize=8)
 
     picture(name, (1.05 * min(columns, len(pictures)), 1.2 * rows), draw)
 

@@ -8,14 +8,26 @@ from course import chapters
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "course.ipynb"
 INSTALL = """\
-# On Colab: install fdl beside the JAX that is there, without moving it. Elsewhere this cell finds everything there.
-import importlib.util, os
-if importlib.util.find_spec("fdl") is None:
-    !git clone -q https://github.com/fdl/fdl && pip install -q -e './fdl[course]'
-    os.chdir("fdl")
+import os
+import subprocess
 import sys
-sys.path[:0] = [folder for folder in (".", "..") if os.path.isdir(os.path.join(folder, "course"))]
+from pathlib import Path
+
+REPOSITORY = os.environ.get("FDL_REPOSITORY", "")  # the address of your copy of fdl, where this is no checkout
+
+folders = [folder for folder in (Path.cwd(), Path.cwd().parent, Path("fdl")) if (folder / "launch.py").exists()]
+if not folders:
+    subprocess.run(["git", "clone", "--depth=1", REPOSITORY, "fdl"], check=True)
+    folders = [Path("fdl")]
+ROOT = folders[0].resolve()
+freeze = subprocess.run([sys.executable, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
+Path("constraints.txt").write_text("\\n".join(line for line in freeze.splitlines() if "==" in line))  # nothing may move
+extras = f"{ROOT}[course,export]"
+subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "constraints.txt", "-e", extras], check=True)
+sys.path.insert(0, str(ROOT))
+
 from course import drawing
+
 drawing.show_in_notebook()
 """
 
