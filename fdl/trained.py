@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,6 @@ from fdl.core.errors import UserError
 from fdl.core.types import Batch, PyTree, TrainState
 from fdl.data.dataset import Dataset, LazySource, Source
 from fdl.data.modalities.kept import KEPT, KeptDataset, restoring
-from fdl.data.modalities.new_rows import NewRows, new_rows
 from fdl.engine.options import apply_options
 from fdl.engine.placement import prepare
 from fdl.engine.program import Evaluation
@@ -31,6 +30,9 @@ from fdl.runs.atomic_files import read_json
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import lines
 from fdl.runs.page_copy import page_of
+
+if TYPE_CHECKING:
+    from fdl.data.modalities.new_rows import NewRows
 
 Which = Literal["best", "last"]
 SIZES = (1, 8, 64, 512)  # of the batches that are compiled: a request is filled up to the next of them
@@ -115,9 +117,11 @@ class Trained:
         classes where they have some; of numbers "value" f64[n], in the unit of the targets.
         data: as `fdl.data.modalities.new_rows.new_rows` has it.
         """
+        from fdl.data.modalities.new_rows import new_rows  # imports every reader, which training needs none of
+
         return self.answers(new_rows(self.experiment.dataset, data))
 
-    def answers(self, rows: NewRows) -> dict[str, Any]:
+    def answers(self, rows: "NewRows") -> dict[str, Any]:
         """Return the predictions of rows that are encoded already."""
         spec = self.experiment.dataset.spec
         parts = list(self._parts(rows))
@@ -161,7 +165,7 @@ class Trained:
         placed: TrainState = jax.device_put(self.state)
         return placed
 
-    def _parts(self, rows: NewRows) -> Iterator[dict[str, np.ndarray]]:
+    def _parts(self, rows: "NewRows") -> Iterator[dict[str, np.ndarray]]:
         """Yield the predictions of some rows at a time, in batches of few sizes, each compiled once."""
         if not rows.size:
             raise UserError("there is no row to predict; give one or more")

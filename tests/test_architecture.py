@@ -6,6 +6,7 @@
 import ast
 import re
 import subprocess
+import sys
 import textwrap
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -144,6 +145,12 @@ def test_nothing_imports_tensorflow_before_a_dataset_asks_for_it():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.split(".")[0] in ("tensorflow", "torch") for name in names), f"{file}:{node.lineno}"
+
+
+def test_training_imports_no_reader():
+    code = "import sys, fdl.modes.train; print([name for name in sys.modules if name.startswith('fdl.data.readers.f')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_no_file_names_the_host_of_a_registry():
