@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from fdl.data.modalities.unseen_classes import numbered as numbered
     from fdl.data.modalities.unseen_classes import split_by_class as split_by_class
     from fdl.data.modalities.videos import videos as videos
-    from fdl.data.readers.files import reading as reading
     from fdl.data.readers.find import find as find
     from fdl.data.readers.find import split_strings as split_strings
+    from fdl.data.readers.table_files import reading as reading
     from fdl.data.readers.tfds import tfds as tfds
     from fdl.data.tokenizer import END as END
     from fdl.data.tokenizer import START as START
@@ -102,7 +102,7 @@ _HOMES = {
     "split_by_class": "modalities.unseen_classes",
     "numbered": "modalities.unseen_classes",
     "videos": "modalities.videos",
-    "reading": "readers.files",
+    "reading": "readers.table_files",
     "find": "readers.find",
     "split_strings": "readers.find",
     "tfds": "readers.tfds",
@@ -137,7 +137,7 @@ forward(
         "co2": "datasets.co2",
         "diabetes": "datasets.small_tables",
         "digits": "datasets.digits",
-        "files": "readers.files",
+        "files": "readers.table_files",
         "find": "readers.find",
         "imagenet": "datasets.imagenet",
         "images": "modalities.images",

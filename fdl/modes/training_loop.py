@@ -20,12 +20,12 @@ from fdl.parallel.executors import Executor
 from fdl.runs import provenance
 from fdl.runs.atomic_files import write_json
 from fdl.runs.checkpoints.saved import Saved, shared
-from fdl.runs.interruptions import RestartLog
 from fdl.runs.metrics_log import Record, lines, training_seconds
 from fdl.runs.open_run import Run
 from fdl.runs.page_copy import copy_page
 from fdl.runs.progress import Progress
 from fdl.runs.progress_bar import bar, headline
+from fdl.runs.restart_log import RestartLog
 
 Metrics = Any  # of one experiment a mapping, of a population a list of them
 

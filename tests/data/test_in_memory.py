@@ -6,9 +6,9 @@ import pytest
 
 import fdl.data
 from fdl.data.modalities.plan import Plan
-from fdl.data.readers.files import Reading
 from fdl.data.readers.find import find
 from fdl.data.readers.memory import as_records
+from fdl.data.readers.table_files import Reading
 
 pandas = pytest.importorskip("pandas")
 

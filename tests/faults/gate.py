@@ -27,18 +27,18 @@ import disks
 import edits
 import filesystems
 import flagfiles
-import hostile
 import inputs
 import kills
-import moves
+import malicious_input
 import names
+import other_devices
+import out_of_memory
 import pairs
 import parents
 import resume
 import runs
 import soak
 import starts
-import starve
 import terminals
 import vanish
 from runs import Row
@@ -49,10 +49,10 @@ ROWS = {
     3: ("a checkpoint damaged: bits, truncation, zeros, junk, files and folders deleted", 1000, damage.hurt),
     5: ("disk full, in bytes or inodes, at a random point", 50, disks.fill),
     6: ("two starts on one folder", 50, starts.twice),
-    7: ("a run goes on with other devices or another executor", 40, moves.move),
-    10: ("memory runs out at a random moment", 50, starve.starve),
+    7: ("a run goes on with other devices or another executor", 40, other_devices.move),
+    10: ("memory runs out at a random moment", 50, out_of_memory.starve),
     11: ("wrong flags, pages, folders, shapes, labels, numbers", 300, inputs.wrong),
-    12: ("hostile text, run folders, checkpoints and data", 50, hostile.hostile),
+    12: ("hostile text, run folders, checkpoints and data", 50, malicious_input.hostile),
     15: ("two hours of all of these at random, and a long run frozen and thawed beside them", 10**6, soak.soak),
     16: ("a killed run goes on", 12, resume.resume),
     17: ("one of two processes killed", 20, pairs.killed),

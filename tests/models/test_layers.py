@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.core.data_axis import DATA
 from fdl.models.layers import BatchNorm, Conv, Dropout, max_pool, normalise
 
@@ -46,7 +46,7 @@ def test_batch_norm_is_the_same_on_eight_devices_two_of_them_all_padding():
     x = 3 + jax.random.normal(KEY, (24, 4, 5))
     weights = jnp.arange(24) < 16
     norm = BatchNorm()
-    variables = drawn.variables(norm, x, train=False)
+    variables = random_variables.variables(norm, x, train=False)
 
     def step(variables, x, weights):
         def loss(params):
@@ -72,7 +72,7 @@ def test_batch_norm_ignores_padding(dimensions):
     x = jax.random.normal(KEY, (6, *dimensions, 3))
     padded = jnp.concatenate([x, jnp.full((2, *dimensions, 3), 1e4)])
     norm = BatchNorm(momentum=0.0)
-    variables = drawn.variables(norm, x, train=False)
+    variables = random_variables.variables(norm, x, train=False)
     apply = jax.jit(lambda x, w: norm.apply(variables, x, weights=w, train=True, mutable=["batch_stats"]))
     y, stats = apply(x, np.ones(6))
     weights = (jnp.arange(8) < 6).astype(jnp.float32)
@@ -88,7 +88,7 @@ def test_batch_norm_weighs_every_step_of_a_sequence():
     weights = jnp.array([[1, 1, 0, 0], [1, 0, 0, 0]])
     norm = BatchNorm(momentum=0.0)
     _, stats = norm.apply(
-        drawn.variables(norm, x, train=False), x, weights=weights, train=True, mutable=["batch_stats"]
+        random_variables.variables(norm, x, train=False), x, weights=weights, train=True, mutable=["batch_stats"]
     )
     seen = np.asarray(x)[np.asarray(weights) == 1]
     np.testing.assert_allclose(stats["batch_stats"]["mean"], seen.mean(axis=0), atol=1e-6)
@@ -102,7 +102,9 @@ def test_batch_norm_keeps_its_digits_from_the_first_step_on(shape, mean):
     expected = (exact - exact.mean(places)) / np.sqrt(exact.var(places) + 1e-5)
 
     def normalised(x):
-        return BatchNorm().apply(drawn.variables(BatchNorm(), x, train=True), x, train=True, mutable=["batch_stats"])
+        return BatchNorm().apply(
+            random_variables.variables(BatchNorm(), x, train=True), x, train=True, mutable=["batch_stats"]
+        )
 
     np.testing.assert_allclose(normalised(x)[0], expected, atol=1e-5 + mean * 2**-23)
     _, one = jax.jit(normalised)(x)
@@ -116,7 +118,7 @@ def test_the_gradient_of_batch_norm_is_that_of_the_formula():
     weights = np.array([1, 2, 0, 1, 0.5, 1, 0, 1], np.float32)
 
     def ours(x):
-        variables = drawn.variables(BatchNorm(), x, train=True)
+        variables = random_variables.variables(BatchNorm(), x, train=True)
         y, _ = BatchNorm().apply(variables, x, weights=weights, train=True, mutable=["batch_stats"])
         return (y * up * weights[:, None, None]).sum()
 
@@ -141,7 +143,7 @@ def test_a_batch_of_padding_alone_gives_no_nan():
     x = jnp.ones((2, 3))
     norm = BatchNorm()
     y, stats = norm.apply(
-        drawn.variables(norm, x, train=False), x, weights=jnp.zeros(2), train=True, mutable=["batch_stats"]
+        random_variables.variables(norm, x, train=False), x, weights=jnp.zeros(2), train=True, mutable=["batch_stats"]
     )
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((y, stats)))
 
@@ -178,7 +180,7 @@ def test_an_unknown_normalisation_is_named():
 def test_convolution_equals_flax_in_every_number_of_dimensions(dimensions):
     x = jax.random.normal(KEY, (2, *(6,) * dimensions, 3))
     ours, theirs = Conv(4, 3, stride=2, padding=1), nn.Conv(4, (3,) * dimensions, strides=2, padding=1)
-    both = jax.jit(lambda v: (ours.apply(v, x), theirs.apply(v, x)))(drawn.variables(ours, x))
+    both = jax.jit(lambda v: (ours.apply(v, x), theirs.apply(v, x)))(random_variables.variables(ours, x))
     np.testing.assert_allclose(*both, atol=1e-5)
 
 
@@ -189,7 +191,7 @@ def test_a_dimension_shorter_than_the_window_is_pooled_whole():
 @pytest.mark.parametrize("shape", [(1, 4), (1, 1, 1, 4)])
 def test_batch_norm_of_one_value_is_refused_and_evaluates_all_the_same(shape):
     x = np.ones(shape, np.float32)
-    held = drawn.variables(BatchNorm(), x, train=True)
+    held = random_variables.variables(BatchNorm(), x, train=True)
     with pytest.raises(ValueError, match="has one value per channel, which it makes 0 whatever it is; give more"):
         BatchNorm().apply(held, x, train=True, mutable=["batch_stats"])
     assert np.all(np.isfinite(BatchNorm().apply(held, x, train=False)))

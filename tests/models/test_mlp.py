@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import MLP
 
 NUMBERS = jnp.ones((3, 2))
@@ -12,7 +12,7 @@ NUMBERS = jnp.ones((3, 2))
 def test_categories_are_looked_up_and_laid_beside_the_numbers():
     model = MLP(1, hidden=(), categories=(3, 5))
     columns = jnp.array([[0, 4], [2, 4], [0, 1]])
-    variables = drawn.variables(model, NUMBERS, columns)
+    variables = random_variables.variables(model, NUMBERS, columns)
     params = variables["params"]
     first, second = params["Embed_0"]["embedding"], params["Embed_1"]["embedding"]
     assert first.shape == (3, 2)
@@ -28,7 +28,7 @@ def test_a_misfit_of_columns_is_named():
 
 def test_a_residual_layer_adds_to_what_it_was_given():
     model = MLP(2, hidden=(2, 2), residual=True)
-    zeros = jax.tree.map(jnp.zeros_like, drawn.variables(model, NUMBERS))
+    zeros = jax.tree.map(jnp.zeros_like, random_variables.variables(model, NUMBERS))
     head = {"kernel": jnp.eye(2), "bias": jnp.zeros(2)}
     variables = {"params": {**zeros["params"], "Dense_2": head}}
     np.testing.assert_array_equal(model.apply(variables, NUMBERS), NUMBERS)

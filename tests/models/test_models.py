@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import CNN, MLP, RNN, VGG, AlexNet, Bag, Perceptron, Transformer, ViT, cifar_resnet, gpt
 
 KEY = jax.random.key(0)
@@ -71,7 +71,7 @@ LEARNERS = [CASES[i] for i in (0, 2, 4, 8, 10, 13)]
 
 @pytest.mark.parametrize(("model", "inputs", "shape"), LEARNERS, ids=[type(m).__name__ for m, *_ in LEARNERS])
 def test_every_model_overfits_one_batch(model, inputs, shape):
-    variables = drawn.variables(model, inputs)
+    variables = random_variables.variables(model, inputs)
     labels = jax.random.randint(KEY, shape[:-1], 0, shape[-1])
     optimizer = optax.adam(1e-2)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import BERT, MaskedLM, ResNet, SequenceClassifier, TokenClassifier, gpt
 from fdl.models.bert import bert_variables
 from fdl.models.gpt import gpt2_variables
@@ -67,7 +67,7 @@ def test_gpt2_equals_transformers(tmp_path):
     theirs = transformers.GPT2LMHeadModel(config).eval()
     ours = gpt(50, width=16, depth=2, heads=4, context=12)
     tensors = saved(theirs, tmp_path / "gpt2.safetensors")
-    variables = fill(drawn.variables(ours, TOKENS), gpt2_variables(ours, tensors))
+    variables = fill(random_variables.variables(ours, TOKENS), gpt2_variables(ours, tensors))
     with torch.no_grad():
         expected = theirs(torch.tensor(TOKENS)).logits.numpy()
     np.testing.assert_allclose(jax.jit(ours.apply)(variables, TOKENS), expected, atol=1e-4)
@@ -88,7 +88,7 @@ def test_bert_equals_transformers(head, tmp_path):
     published = bert_variables(encoder, saved(theirs, tmp_path / "bert.safetensors"))
     if head == "pooler":
         published = {"params": published["params"]["bert"]}
-    variables = fill(drawn.variables(ours, TOKENS, LENGTHS, types), published)
+    variables = fill(random_variables.variables(ours, TOKENS, LENGTHS, types), published)
     with torch.no_grad():
         expected = theirs(
             torch.tensor(TOKENS), attention_mask=torch.tensor(MASK.astype(int)), token_type_ids=torch.tensor(types)
@@ -110,7 +110,7 @@ def test_resnet_equals_a_torch_module(bottleneck, train, tmp_path):
     ours = ResNet(5, (2, 1), width=4, bottleneck=bottleneck)
     images = np.random.default_rng(1).normal(size=(3, 21, 21, 3)).astype(np.float32)
     published = resnet_variables(ours, saved(theirs, tmp_path / "resnet.safetensors"))
-    variables = fill(drawn.variables(ours, images), published)
+    variables = fill(random_variables.variables(ours, images), published)
     with torch.no_grad():
         expected = theirs.train(train)(torch.tensor(images.transpose(0, 3, 1, 2))).numpy()
     apply = jax.jit(lambda v, x: ours.apply(v, x, train=train, mutable=["batch_stats"])[0])

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import ResNet
 from fdl.models.resnet import Residual
 
@@ -18,7 +18,7 @@ def test_a_block_begins_as_its_shortcut(bottleneck):
 
 def test_a_padded_shortcut_thins_space_and_adds_empty_channels():
     block = Residual(6, stride=2, shortcut="pad", pre_activation=True)
-    variables = drawn.variables(block, X)
+    variables = random_variables.variables(block, X)
     variables["params"]["conv2"]["kernel"] *= 0
     y = jax.jit(block.apply)(variables, X)
     np.testing.assert_array_equal(y[..., :4], X[:, ::2, ::2])
@@ -27,7 +27,7 @@ def test_a_padded_shortcut_thins_space_and_adds_empty_channels():
 
 def test_padding_rows_change_nothing_in_training():
     model = ResNet(3, (1,), width=4, stem="small")
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
 
     @jax.jit
     def run(x, weights):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import RNN
 from fdl.models.rnn import CELLS
 
@@ -48,7 +48,7 @@ def loop(cell, params, x, steps, reverse=False):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_each_cell_equals_a_hand_written_loop(cell, reverse):
     model = RNN(None, width=4, cell=cell, bidirectional=reverse)
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
     params = variables["params"]["Recurrence_1" if reverse else "Recurrence_0"]
     if cell == "gru":
         params["recurrent_bias"] += 0.3
@@ -65,7 +65,7 @@ def test_each_cell_equals_a_hand_written_loop(cell, reverse):
 @cells
 def test_padding_does_not_change_the_answer(cell):
     model = RNN(3, width=4, cell=cell, bidirectional=True)
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
     apply = jax.jit(model.apply)
     together = apply(variables, X, LENGTHS)
     np.testing.assert_array_equal(together, apply(variables, PADDED, LENGTHS))
@@ -75,7 +75,7 @@ def test_padding_does_not_change_the_answer(cell):
 @cells
 def test_the_future_is_not_seen(cell):
     model = RNN(None, width=4, cell=cell, return_sequences=True)
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
     slopes = jax.jit(jax.grad(lambda x: model.apply(variables, x)[:, 2].sum()))(X)
     assert (slopes[:, 3:] == 0).all()
     assert (slopes[:, :3] != 0).all()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import RNN, gpt
 from fdl.models.sampling import Sampling, choose, write
 
@@ -78,7 +78,7 @@ MODELS = [
 
 @pytest.mark.parametrize("model", MODELS, ids=["learned", "rotary", "lstm"])
 def test_the_cached_model_writes_what_the_uncached_one_does(model):
-    variables = jax.tree.map(lambda x: 3 * x, drawn.variables(model, PROMPT))  # far from uniform
+    variables = jax.tree.map(lambda x: 3 * x, random_variables.variables(model, PROMPT))  # far from uniform
     written = write(model, variables, PROMPT, KEY, count=6, sampling=Sampling(temperature=2.0))
 
     @jax.jit

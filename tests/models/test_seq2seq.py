@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import AutoregressiveDecoder, Seq2SeqRNN, Seq2SeqTransformer
 from fdl.models.beam_search import search
 
@@ -18,7 +18,7 @@ models = pytest.mark.parametrize("model", [Seq2SeqRNN(6, width=8), Seq2SeqTransf
 
 @models
 def test_neither_what_is_yet_to_be_written_nor_padding_is_seen_and_the_attention_is_a_distribution(model):
-    variables = drawn.variables(model, SOURCES, WRITTEN, LENGTHS)
+    variables = random_variables.variables(model, SOURCES, WRITTEN, LENGTHS)
 
     @jax.jit
     def run(sources, written):
@@ -47,7 +47,7 @@ def test_token_sources_are_embedded(kind):
 def test_a_writer_is_taught_as_its_model_and_writes_what_its_model_would():
     inner = Seq2SeqRNN(6, 7, width=8)
     writer = AutoregressiveDecoder(inner, start=2, stop=3, width=3)
-    variables = drawn.variables(writer, WRITTEN, WRITTEN, LENGTHS[::-1] - 1)
+    variables = random_variables.variables(writer, WRITTEN, WRITTEN, LENGTHS[::-1] - 1)
     own = {"params": variables["params"]["model"]}
 
     @jax.jit

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-import drawn
+import random_variables
 from fdl.models import BERT, SequenceClassifier, Transformer
 from fdl.models.attention import rotate
 
@@ -16,7 +16,7 @@ PADDED = np.where((np.arange(5)[None] < LENGTHS[:, None])[..., None], X, np.floa
 
 def test_the_future_is_not_seen():
     model = Transformer(4, width=8, depth=1, causal=True, return_sequences=True)
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
     slopes = jax.jit(jax.grad(lambda x: model.apply(variables, x)[:, 2].sum()))(X)
     assert (slopes[:, 3:] == 0).all()
     assert (slopes[:, :3] != 0).all()
@@ -24,13 +24,13 @@ def test_the_future_is_not_seen():
 
 def test_an_encoder_sees_the_future():
     model = Transformer(4, width=8, depth=1, return_sequences=True)
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
     assert (jax.jit(jax.grad(lambda x: model.apply(variables, x)[:, 2].sum()))(X) != 0).all()
 
 
 def test_padding_does_not_change_the_answer():
     model = Transformer(4, width=8, depth=1)
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
     apply = jax.jit(model.apply)
     together = apply(variables, X, LENGTHS)
     np.testing.assert_array_equal(together, apply(variables, PADDED, LENGTHS))
@@ -41,7 +41,7 @@ def test_padding_does_not_change_the_answer():
 def test_of_a_classified_sequence_padding_says_nothing_and_the_whole_does(mean):
     model = SequenceClassifier(3, BERT(50, 8, 1, 2, context=5, pooler=not mean), mean=mean)
     tokens = np.arange(15).reshape(3, 5)
-    variables = drawn.variables(model, tokens)
+    variables = random_variables.variables(model, tokens)
     apply = jax.jit(model.apply)
     answer = apply(variables, tokens, LENGTHS)
     padded = np.where(np.arange(5)[None] < LENGTHS[:, None], tokens, 49)
@@ -52,7 +52,7 @@ def test_of_a_classified_sequence_padding_says_nothing_and_the_whole_does(mean):
 
 def test_attention_can_be_looked_at():
     model = Transformer(4, width=8, heads=2, depth=1)
-    variables = drawn.variables(model, X)
+    variables = random_variables.variables(model, X)
     _, seen = jax.jit(lambda v: model.apply(v, X, LENGTHS, mutable=["intermediates"]))(variables)
     (weights,) = jax.tree.leaves(seen)
     assert weights.shape == (3, 2, 5, 5)

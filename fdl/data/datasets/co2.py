@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fdl.core.errors import UserError
-from fdl.data.readers.files import table_file
+from fdl.data.readers.table_files import table_file
 from fdl.data.records import Records
 
 

@@ -20,11 +20,11 @@ from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.table import refuse_infinite
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.clips import CLIPS
-from fdl.data.readers.files import Reading
 from fdl.data.readers.find import find
 from fdl.data.readers.memory import as_records
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
+from fdl.data.readers.table_files import Reading
 from fdl.data.readers.tables.containers import TABLES, suffix_of
 from fdl.data.records import Column, Records
 from fdl.data.validate import check_values

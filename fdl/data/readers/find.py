@@ -7,7 +7,6 @@ from pathlib import Path
 from fdl.core.errors import UserError
 from fdl.data.readers.clips import CLIPS
 from fdl.data.readers.documents import TEXTS, is_tatoeba, text_files
-from fdl.data.readers.files import Reading, table_file, table_files
 from fdl.data.readers.folders import media_folder
 from fdl.data.readers.hub_media import attach, table_beside
 from fdl.data.readers.moses import parallel_files, parallel_texts
@@ -16,6 +15,7 @@ from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.splits import split_of
 from fdl.data.readers.supplied import supplied_records
+from fdl.data.readers.table_files import Reading, table_file, table_files
 from fdl.data.readers.tables.containers import PANDAS, TABLES, suffix_of
 from fdl.data.readers.tables.dialect import parse_dialect
 from fdl.data.readers.tfds import tfds

@@ -19,11 +19,11 @@ from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.pixels import Unreadable, picture_info
 from fdl.data.readers.clips import CLIPS, clip_info, clips
-from fdl.data.readers.files import Reading, records_of, table_file
 from fdl.data.readers.media import Item, Items, Media, asking, reading
 from fdl.data.readers.pictures import picture_suffixes, pictures
 from fdl.data.readers.recordings import SOUNDS, recordings, sound_info
 from fdl.data.readers.splits import split_of
+from fdl.data.readers.table_files import Reading, records_of, table_file
 from fdl.data.readers.tables.containers import TABLES, read_raw, suffix_of
 from fdl.data.readers.tables.dialect import parse_dialect
 from fdl.data.records import Ask, Column, Field, Kind, Read, Records

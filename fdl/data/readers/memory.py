@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fdl.core.errors import UserError
-from fdl.data.readers.files import reading, records_of
 from fdl.data.readers.find import find
+from fdl.data.readers.table_files import reading, records_of
 from fdl.data.readers.tables.containers import of_arrow, of_frame
 from fdl.data.records import Records
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fdl.data.modalities.series import Windows, series
-from fdl.data.readers.files import reading
 from fdl.data.readers.find import find
+from fdl.data.readers.table_files import reading
 
 
 def write(path, rows, header="date,v"):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fdl.data.readers.files import reading
 from fdl.data.readers.find import find
+from fdl.data.readers.table_files import reading
 
 pytest.importorskip("pyarrow")
 

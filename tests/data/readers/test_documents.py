@@ -115,7 +115,7 @@ def test_one_pair_of_parallel_files_needs_no_name_of_a_split(tmp_path):
 
 
 def test_texts_of_another_encoding_are_read_as_it_is_given(tmp_path):
-    from fdl.data.readers.files import reading
+    from fdl.data.readers.table_files import reading
 
     for name in "ab":
         for i in range(12):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fdl.runs.interruptions import RestartLog, lost
+from fdl.runs.restart_log import RestartLog, lost
 
 
 def start(folder: Path, step: int = 0, logged: float = 0.0, saved: float = 0.0, *, ticks: tuple[float, ...] = (0.0,)):

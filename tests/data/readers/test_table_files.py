@@ -8,10 +8,10 @@ from fdl.data import fingerprint
 from fdl.data.modalities.images import images
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.table import table
-from fdl.data.readers.files import reading
 from fdl.data.readers.find import find
 from fdl.data.readers.folders import media_folder
 from fdl.data.readers.image_folder import image_folder
+from fdl.data.readers.table_files import reading
 
 
 def write_mixed(path, rows=60, seed=0):
