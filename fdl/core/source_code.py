@@ -59,7 +59,7 @@ def own_imports(text: str, package: str = "", beside: Path | None = None) -> dic
     Installed packages have a version instead, and fdl is one of them.
     """
     sources = _own_sources(text, package, beside)
-    return {name: digest_of_tree(without_words(ast.parse(source))) for name, (_, source) in sources.items()}
+    return {name: digest_of_tree(without_words(tree)) for name, (_, tree) in sources.items()}
 
 
 def own_files(text: str, package: str = "", beside: Path | None = None) -> dict[str, Path]:
@@ -67,9 +67,9 @@ def own_files(text: str, package: str = "", beside: Path | None = None) -> dict[
     return {name: file for name, (file, _) in _own_sources(text, package, beside).items()}
 
 
-def _own_sources(text: str, package: str, beside: Path | None) -> dict[str, tuple[Path, str]]:
-    """Return the file and the source of each module of a user that some code imports; of those that parse."""
-    found: dict[str, tuple[Path, str]] = {}
+def _own_sources(text: str, package: str, beside: Path | None) -> dict[str, tuple[Path, ast.Module]]:
+    """Return the file and the syntax tree of each module of a user that some code imports; of those that parse."""
+    found: dict[str, tuple[Path, ast.Module]] = {}
     waiting = [(text, package)]
     while waiting:
         tree = ast.parse(waiting[-1][0])
@@ -78,10 +78,9 @@ def _own_sources(text: str, package: str, beside: Path | None) -> dict[str, tupl
             if file and file.endswith(".py") and not is_installed_file(file):
                 source = Path(file).read_text(encoding="utf-8")
                 try:
-                    ast.parse(source)
+                    found[name] = Path(file), ast.parse(source)
                 except (SyntaxError, ValueError):
                     continue  # Python says what is wrong with it when it is imported
-                found[name] = Path(file), source
                 waiting.append((source, name if file.endswith("__init__.py") else name.rpartition(".")[0]))
     return dict(sorted(found.items()))
 

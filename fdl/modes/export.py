@@ -175,13 +175,14 @@ def _rows(model: Trained, count: int) -> tuple[PyTree, str]:
         source = dataset.load("test")
     except (UserError, OSError):
         random = np.random.default_rng(0)
-        ranges = dict.fromkeys(("categories",), min(dataset.spec.categories, default=1))
 
         def made_up(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-            name = jax.tree_util.keystr(path, simple=True)
             if np.issubdtype(leaf.dtype, np.floating):
                 return random.normal(size=(count, *leaf.shape)).astype(leaf.dtype)
-            most = 256 if leaf.dtype == np.uint8 else ranges.get(name, dataset.spec.vocabulary or 2)
+            if jax.tree_util.keystr(path, simple=True) == "categories":
+                most = min(dataset.spec.categories, default=1)
+            else:
+                most = 256 if leaf.dtype == np.uint8 else dataset.spec.vocabulary or 2
             return random.integers(0, most, (count, *leaf.shape)).astype(leaf.dtype)
 
         inputs = jax.tree_util.tree_map_with_path(made_up, dataset.spec.inputs)
@@ -203,8 +204,8 @@ def _difference(model: Trained, answer: Answer, rows: PyTree) -> float:
                 raise Fault(f"the export answers {name} {other.shape} and the run {one.shape}; please report it")
             if np.issubdtype(column.dtype, np.integer):  # a class may change where two are as likely
                 continue
-            apart = np.abs(one - other) / np.maximum(1, np.abs(one))
-            worst = max(worst, float(apart.max(initial=0.0)))
+            difference = np.abs(one - other) / np.maximum(1, np.abs(one))
+            worst = max(worst, float(difference.max(initial=0.0)))
     if not worst <= tolerance:
         raise Fault(f"the export's answers differ by {worst:.3g}, more than {tolerance:g}; it was removed: report it")
     return worst

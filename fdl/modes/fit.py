@@ -1,7 +1,5 @@
 """Fit data in memory in one call: the generic page of its kind, trained as from the command line."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,16 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.log import Log
 from fdl.data.modalities.images import in_memory
-from fdl.data.readers.memory import as_records
+from fdl.data.readers.memory import as_records, frame_of_array
 from fdl.data.readers.supplied import supplied
 from fdl.data.records import Records
-from fdl.experiment import Experiment, maker
+from fdl.experiment import maker
 from fdl.modes.train import train
+from fdl.runs.atomic_files import finite
+from fdl.runs.workdir import digest_of
 from fdl.trained import Trained, restore
 
 NAME = "data in memory"  # the knob `dataset` of such a run
-ROWS = "x"  # columns of an array are x0, x1, …
 
 
 def fit(
@@ -36,7 +35,8 @@ def fit(
     kind, records, target = _records(x, y, page)
     with supplied(records):
         made = maker(kind)(dataset=NAME, target=target, **knobs)
-    folder = Path(workdir) if workdir else Path("runs") / f"fit,{kind},{_digest(made)}"
+    digest = digest_of(finite(made.identity(), str))[:10]
+    folder = Path(workdir) if workdir else Path("runs") / f"fit,{kind},{digest}"
     train(made, folder, log=log)
     return restore(folder, experiment=made)
 
@@ -60,8 +60,7 @@ def _records(x: Any, y: Any, page: str) -> tuple[str, Records, str]:
             f"x is {array.dtype} of shape {array.shape}; give a DataFrame, numbers [n, k], a list of texts or bytes of "
             "pictures [n, H, W, C], or fdl.data.arrays(x, y) with a model of your own"
         )
-    columns = {f"{ROWS}{i}": array[:, i] for i in range(array.shape[1])}
-    return page or "table", as_records(_frame({**columns, "y": _target(array, y)}), name=NAME), "y"
+    return page or "table", as_records(frame_of_array(array).assign(y=_target(array, y)), name=NAME), "y"
 
 
 def _target(x: Any, y: Any) -> Any:
@@ -77,7 +76,3 @@ def _frame(columns: dict[str, Any]) -> Any:
     import pandas
 
     return pandas.DataFrame(columns)
-
-
-def _digest(experiment: Experiment) -> str:
-    return hashlib.sha256(json.dumps(experiment.identity(), sort_keys=True, default=str).encode()).hexdigest()[:10]

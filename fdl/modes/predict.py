@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import tee
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,9 +27,8 @@ from fdl.modes.evaluate import trained
 from fdl.modes.prediction_file import json_value, output_file, write
 from fdl.parallel.compiled import Call
 from fdl.runs.workdir import local
-from fdl.trained import Trained, variables_of
+from fdl.trained import Trained, Which, variables_of
 
-Which = Literal["last", "best"]
 STDIN = "-"
 
 

@@ -183,7 +183,7 @@ def report_of(
     subject: Subject, run: Run, executor: Executor, progress: Progress, restarts: RestartLog
 ) -> dict[str, Any]:
     """Return the report of any run: experiment, metrics, speed and environment."""
-    made, last = subject.experiment, run.checkpoints.last() or 0
+    made, last, best = subject.experiment, run.checkpoints.last() or 0, run.checkpoints.best()
     task, rate = made.task, last / progress.seconds
     return {
         "experiment": made.name,
@@ -194,12 +194,12 @@ def report_of(
         "stopped": progress.over(made.patience, made.minutes) if last < made.steps else "",
         "patience": made.patience,
         "minutes": made.minutes,
-        "tested": "best" if made.patience is not None and run.checkpoints.best() is not None else "last",
+        "tested": "best" if made.patience is not None and best is not None else "last",
         "metrics": {split: subject.flat(values) for split, values in progress.metrics.items()},
         "primary": task.primary,
         "better": task.metrics[task.primary].better,
         "monitor": made.monitor,
-        "best_step": run.checkpoints.best(),
+        "best_step": best,
         "skipped": progress.skipped,
         "steps_per_second": rate,
         "examples_per_second": rate * made.batch_size,

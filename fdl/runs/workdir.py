@@ -66,7 +66,11 @@ def digest(path: Path) -> str:
     """Return what the commits of a run carry of its identity, as its folder holds it; "" where it holds none."""
     if not (path / "experiment.json").exists():
         return ""
-    identity = read_json(path / "experiment.json")["identity"]
+    return digest_of(read_json(path / "experiment.json")["identity"])
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
+    """Return the digest of an identity in JSON's types."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 

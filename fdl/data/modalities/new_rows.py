@@ -21,7 +21,7 @@ from fdl.data.modalities.table import refuse_infinite
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.clips import CLIPS
 from fdl.data.readers.find import find
-from fdl.data.readers.memory import as_records
+from fdl.data.readers.memory import as_records, frame_of_array
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.table_files import Reading
@@ -119,10 +119,10 @@ def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
             f"{records.name} lacks {_some(lacking)}, which {dataset.name} was trained on; its columns are "
             f"{_some(list(records.fields))}"
         )
-    whole = _whole(records)
+    by_split = _columns(records)
     for split, size in records.sizes.items():
-        rows = np.arange(size)
-        refuse_infinite(records, plan, records.read(split, rows, plan.inputs), split, rows)
+        refuse_infinite(records, plan, by_split[split], split, np.arange(size))
+    whole = _joined(list(by_split.values()))
     inputs, counted = plan.encode_counted({name: whole[name] for name in plan.inputs})
     size = sum(records.sizes.values())
     notes = [
@@ -153,23 +153,24 @@ def _read_table(dataset: Dataset, plan: Plan, data: Any) -> Records:
 def _numbered(dataset: Dataset, plan: Plan, data: np.ndarray) -> Any:
     """Return the rows of an array as a table, where training had an array as well: its columns are x0, x1, …"""
     names = [column.name for column in plan.columns if column.role != "target"]
-    if data.ndim != 2 or names != [f"x{i}" for i in range(data.shape[1])]:
+    frame = frame_of_array(data) if data.ndim == 2 else None
+    if frame is None or names != list(frame.columns):
         raise UserError(
             f"an array of {data.shape} has no names of columns; give a DataFrame or a list of mappings with the "
             f"columns of {dataset.name}"
         )
-    import pandas
-
-    return pandas.DataFrame(data, columns=names)
+    return frame
 
 
-def _whole(records: Records) -> dict[str, Column]:
-    """Return every column, of all splits one after another."""
-    return {name: _joined([records.column(split, name) for split in records.sizes]) for name in records.fields}
+def _columns(records: Records) -> dict[str, dict[str, Column]]:
+    """Return every column of each split, read once."""
+    return {split: {name: records.column(split, name) for name in records.fields} for split in records.sizes}
 
 
-def _joined(parts: Sequence[Column]) -> Column:
-    return parts[0] if len(parts) == 1 else [value for part in parts for value in part]
+def _joined(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
+    """Return the columns of all splits, one after another."""
+    first, *more = parts
+    return {name: [value for part in parts for value in part[name]] if more else first[name] for name in first}
 
 
 # ── Texts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,7 +188,7 @@ def _texts(dataset: Dataset, plan: MediaPlan, data: Any) -> NewRows:
     else:
         records = find(str(data), kind="text") if isinstance(data, str | Path) else as_records(data, name="the data")
         column = records.choose(plan.column if plan.column in records.fields else "", "inputs", ("text",))
-        whole = _whole(records)
+        whole = _joined(list(_columns(records).values()))
         texts = [str(text or "") for text in whole.pop(column)]
         carried = whole
     if not texts:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fdl.core.errors import UserError
 from fdl.data.readers.find import find
 from fdl.data.readers.table_files import reading, records_of
@@ -48,6 +50,13 @@ def as_records(
             _add(digest, chunk)
     seen = digest.hexdigest()
     return records_of({"train": [(Path(name), raw)]}, how, name=name, contents=lambda: seen)
+
+
+def frame_of_array(rows: np.ndarray) -> Any:
+    """Return an array [n, k] as a DataFrame whose columns are x0, x1, …"""
+    import pandas
+
+    return pandas.DataFrame(rows, columns=[f"x{i}" for i in range(rows.shape[1])])
 
 
 def _add(digest: Any, chunk: Any) -> None:
