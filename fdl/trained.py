@@ -18,9 +18,10 @@ from flax import linen as nn
 
 from fdl.core import optimizer_state, steps
 from fdl.core.errors import UserError
-from fdl.core.types import Batch, PyTree, TrainState
+from fdl.core.types import Batch, PyTree, Step, TrainState
 from fdl.data.dataset import Dataset, LazySource, Source
 from fdl.data.modalities.kept import KEPT, KeptDataset, restoring
+from fdl.engine.decoding import Decoding, decoding_of
 from fdl.engine.options import apply_options
 from fdl.engine.placement import prepare
 from fdl.engine.program import Evaluation
@@ -114,7 +115,8 @@ class Trained:
         """Return the task's predictions of new data, in order: arrays [n, ...] by name.
 
         Of classes "class" i32[n], "probability" f32[n] and "probabilities" f32[n, K], and "name", the n names of the
-        classes where they have some; of numbers "value" f64[n], in the unit of the targets.
+        classes where they have some; of numbers "value" f64[n], in the unit of the targets. Sequences are decoded
+        greedily: "tokens" i32[n, T] padded with 0, "log_probability" f[n], and "text", n texts, where tokens have some.
         data: as `fdl.data.modalities.new_rows.new_rows` has it.
         """
         from fdl.data.modalities.new_rows import new_rows  # imports every reader, which training needs none of
@@ -128,6 +130,8 @@ class Trained:
         found: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if "value" in found:
             found["value"] = found["value"].astype(np.float64).reshape(rows.size, *spec.targets.shape) + spec.offset
+        if self._decoding and self._decoding.text:
+            found = {"text": self._decoding.texts(found["tokens"]), **found}
         if "class" in found and found["class"].ndim == 1 and spec.names:
             found["name"] = [spec.names[number] for number in found["class"]]
         return found
@@ -148,17 +152,26 @@ class Trained:
 
     def forward(self, inputs: PyTree, state: TrainState | None = None) -> Mapping[str, jax.Array]:
         """Return the task's predictions of inputs [n, ...] as a source gives them: pure JAX, the transform included."""
+        return self._answered(inputs, state or self.state, None)
+
+    def _answered(self, inputs: PyTree, state: TrainState, step: Step | None) -> Mapping[str, jax.Array]:
+        """Return what a step, by default that of predictions, gives instead of sums."""
         spec, size = self.experiment.dataset.spec, jax.tree.leaves(inputs)[0].shape[0]
         targets = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), spec.targets)
         batch = Batch(inputs, targets, jnp.ones((size, *spec.weights), jnp.float32))
-        step = steps.predict_step(self.experiment.model, self.experiment.task)
+        step = step or steps.predict_step(self.experiment.model, self.experiment.task)
         prepared = steps.prepare(step, self.experiment.dataset.transform)
-        answers: Any = prepared(state or self.state, batch)[1]
+        answers: Any = prepared(state, batch)[1]
         return dict(answers)
 
     @cached_property
+    def _decoding(self) -> Decoding | None:
+        return decoding_of(self.experiment)
+
+    @cached_property
     def _program(self) -> Callable[[PyTree, TrainState], Mapping[str, jax.Array]]:
-        return jax.jit(self.forward)
+        step = self._decoding.step if self._decoding else None
+        return jax.jit(lambda inputs, state: self._answered(inputs, state, step))
 
     @cached_property
     def _placed(self) -> TrainState:
@@ -169,8 +182,10 @@ class Trained:
         """Yield the predictions of some rows at a time, in batches of few sizes, each compiled once."""
         if not rows.size:
             raise UserError("there is no row to predict; give one or more")
-        for start in range(0, rows.size, SIZES[-1]):
-            count = min(SIZES[-1], rows.size - start)
+        decoding = self._decoding
+        most = max(size for size in SIZES if size == 1 or not decoding or size <= decoding.rows)
+        for start in range(0, rows.size, most):
+            count = min(most, rows.size - start)
             size = next(size for size in SIZES if size >= count)
 
             def filled(leaf: np.ndarray, start: int = start, count: int = count, size: int = size) -> np.ndarray:
@@ -178,7 +193,8 @@ class Trained:
                 return part if count == size else np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
 
             found = self._program(jax.tree.map(filled, rows.inputs), self._placed)
-            yield {name: np.asarray(column)[:count] for name, column in found.items()}
+            there = {name: np.asarray(column)[:count] for name, column in found.items()}
+            yield decoding.finish(there) if decoding else there
 
 
 def variables_of(state: TrainState) -> dict[str, Any]:

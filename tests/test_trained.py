@@ -193,6 +193,21 @@ def test_pictures_texts_and_sounds_are_asked_about_by_file(tmp_path, monkeypatch
     assert trained(str(tmp_path / "sounds" / "high"))["name"] == ["high"] * 8
 
 
+def test_pairs_are_decoded_from_the_source_alone(tmp_path):
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abc"), 3)) for _ in range(300)]
+    pandas.DataFrame({"read": words, "write": [word[::-1] for word in words]}).to_csv(tmp_path / "p.csv", index=False)
+    knobs = {"inputs": "read", "target": "write", "model": "gru", "width": 32, "depth": 1, "epochs": 40.0}
+    trained = run_of(tmp_path / "run", "pairs", tmp_path / "p.csv", learning_rate=0.01, dropout=0.0, **knobs)
+    (tmp_path / "p.csv").unlink()
+    answers = trained(["abc", "cab"])
+    assert answers["text"] == ["cba", "bac"]
+    assert answers["tokens"].shape[0] == 2
+    assert (answers["log_probability"] < 0).all()
+    out = predict_new(restored_experiment(tmp_path / "run"), tmp_path / "run", ["aab"], log=None)
+    assert json.loads(out.read_text())["write"] == "baa"
+
+
 def test_data_in_memory_is_fitted_in_one_call(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)

@@ -8,7 +8,22 @@ import jax
 import jax.numpy as jnp
 
 from fdl.core.types import Array, PyTree
-from fdl.models.beam_search import search
+from fdl.models.beam_search import Beam, search
+
+
+def decode(
+    model: nn.Module, variables: PyTree, inputs: PyTree, *, start: int, stop: int, length: int, width: int = 1
+) -> Beam:
+    """Return the `width` most likely outputs of at most `length` tokens, as `search` has them; width 1 is greedy.
+
+    model:  such as `Seq2SeqRNN`, with its variables. inputs: {"sources": [B, S, ...]} and, where their lengths differ,
+            "source_lengths": i32[B].
+    """
+
+    def score(inputs: PyTree, decoder_inputs: jax.Array) -> jax.Array:
+        return jnp.asarray(model.apply(variables, decoder_inputs=decoder_inputs, **inputs))
+
+    return search(score, inputs, start=start, stop=stop, length=length, width=width)
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -36,13 +51,9 @@ class AutoregressiveDecoder(nn.Module):
         model, variables = self.model.unbind()
         inputs = {"sources": sources, **({} if source_lengths is None else {"source_lengths": source_lengths})}
 
-        def score(inputs: PyTree, decoder_inputs: jax.Array) -> jax.Array:
-            return jnp.asarray(model.apply(variables, decoder_inputs=decoder_inputs, **inputs))
+        def best(width: int) -> jax.Array:
+            length = decoder_inputs.shape[1]
+            found = decode(model, variables, inputs, start=self.start, stop=self.stop, length=length, width=width)
+            return found.tokens[:, 0]
 
-        def decode(width: int) -> jax.Array:
-            hypotheses = search(
-                score, inputs, start=self.start, stop=self.stop, length=decoder_inputs.shape[1], width=width
-            )
-            return hypotheses.tokens[:, 0]
-
-        return {"logits": logits, "greedy": decode(1), "beam": decode(self.width)}
+        return {"logits": logits, "greedy": best(1), "beam": best(self.width)}

@@ -145,8 +145,8 @@ def _answer(answers: Mapping[str, Any], i: int, goal: str, spec: Spec) -> dict[s
             "probability": answers["probability"][i].item(),
             "probabilities": of_each,
         }
-    named = {goal or name if name in ("value", "class") else name: column for name, column in answers.items()}
-    return {name: column[i].tolist() for name, column in named.items()}
+    named = {goal or name if name in ("value", "class", "text") else name: column for name, column in answers.items()}
+    return {name: column[i] if isinstance(column[i], str) else column[i].tolist() for name, column in named.items()}
 
 
 def _target(dataset: Dataset) -> str:

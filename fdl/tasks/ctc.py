@@ -10,6 +10,7 @@ from jax import lax
 
 from fdl.core.errors import UserError
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
+from fdl.tasks.ctc_search import transcripts
 from fdl.tasks.sums import mean, no_token, weigh
 
 
@@ -49,6 +50,7 @@ def ctc() -> Task:
         },
         primary="error_rate",
         predict=lambda outputs: {"symbols": jnp.where(greedy(outputs)[1], greedy(outputs)[0], 0)},
+        search=transcripts,
         check=no_token,
     )
 

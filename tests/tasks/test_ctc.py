@@ -7,6 +7,7 @@ import pytest
 from fdl.core.types import Batch
 from fdl.tasks import ctc
 from fdl.tasks.ctc import edit_distance, greedy
+from fdl.tasks.ctc_search import prefix_beam_search
 
 
 def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
@@ -61,3 +62,14 @@ def test_a_target_that_no_path_reads_is_left_out_of_the_loss_and_counted() -> No
     gradient = jax.grad(lambda logits: task(logits, batch)["loss"].total)(logits)
     assert np.all(gradient[0] == 0)
     assert np.any(gradient[1] != 0)
+
+
+def test_a_wide_beam_holds_every_transcript_with_its_probability() -> None:
+    frames = np.asarray(jax.nn.log_softmax(2 * np.random.default_rng(0).normal(size=(5, 4))))
+    chances: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(4), repeat=5):
+        chance = np.exp(sum(frames[t, s] for t, s in enumerate(path)))
+        chances[collapse(path)] = chances.get(collapse(path), 0) + chance
+    found = {prefix: np.exp(score) for prefix, score in prefix_beam_search(frames, 10_000)}
+    assert found == pytest.approx(chances, rel=1e-5)
+    assert prefix_beam_search(frames, 3)[0][0] == max(chances, key=chances.__getitem__)

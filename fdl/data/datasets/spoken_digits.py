@@ -76,6 +76,7 @@ def spoken_digits(
         targets=jax.ShapeDtypeStruct((most,), np.int32),
         sizes=sizes,
         classes=1 + len(WORDS),
+        names=("", *WORDS),
     )
     return Dataset(name="spoken_digits", spec=spec, load=load, transform=transform, augment=augment)
 

@@ -17,7 +17,7 @@ from fdl.data.readers.clips import Clip
 from fdl.data.readers.media import Item
 from fdl.data.readers.recordings import as_dtype, resampled, sound
 from fdl.data.records import Column
-from fdl.data.tokenizer import Tokenizer, padded, restore_tokenizer
+from fdl.data.tokenizer import START, Tokenizer, padded, restore_tokenizer
 
 Where = Callable[[int], str]  # the place of a value among those that are encoded -> where a user finds it
 
@@ -117,12 +117,29 @@ class TextPlan:
         return {"inputs": tokens, "lengths": lengths}
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairPlan(TextPlan):
+    """Texts that are read to write others of at most `written` tokens; the tokenizer is that of the texts read."""
+
+    kind: ClassVar[str] = "pair"
+    written: int
+
+    def encode(self, values: Column, at: Where) -> dict[str, np.ndarray]:
+        """Return `{"sources": i32[B, S], "decoder_inputs": i32[B, T], "source_lengths": i32[B]}`.
+
+        Of what will be written the decoder is given the start alone: START and padding.
+        """
+        tokens, lengths = padded([self.tokenizer.encode(text) for text in values], self.length)
+        start, _ = padded([np.array([START], np.int32)] * len(values), self.written)
+        return {"sources": tokens, "decoder_inputs": start, "source_lengths": lengths}
+
+
 MediaPlan = ImagePlan | AudioPlan | VideoPlan | TextPlan
-_PLANS: Mapping[str, Any] = {plan.kind: plan for plan in (ImagePlan, AudioPlan, VideoPlan, TextPlan)}
+_PLANS: Mapping[str, Any] = {plan.kind: plan for plan in (ImagePlan, AudioPlan, VideoPlan, TextPlan, PairPlan)}
 
 
 def kept(plan: MediaPlan) -> dict[str, Any]:
-    """Return a plan in JSON's types, but for the tokenizer, which `Dataset.fitted` keeps beside it under "tokens"."""
+    """Return a plan in JSON's types, but for the tokenizer, which `Dataset.fitted` keeps beside it."""
     values = {each.name: getattr(plan, each.name) for each in fields(plan) if each.name != "tokenizer"}
     return {"kind": plan.kind, **values}
 
@@ -133,8 +150,8 @@ def inputs_plan(fitted: Mapping[str, Any]) -> MediaPlan:
     plan = _PLANS[value.pop("kind")]
     if "shape" in value:
         value["shape"] = tuple(value["shape"])
-    if plan is TextPlan:
-        value["tokenizer"] = restore_tokenizer(fitted["tokens"])
+    if issubclass(plan, TextPlan):
+        value["tokenizer"] = restore_tokenizer(fitted["source" if plan is PairPlan else "tokens"])
     made: MediaPlan = plan(**value)
     return made
 

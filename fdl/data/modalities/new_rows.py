@@ -15,7 +15,7 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.types import PyTree
 from fdl.data.dataset import Dataset, columns
-from fdl.data.modalities.media_plan import MediaPlan, inputs_plan
+from fdl.data.modalities.media_plan import MediaPlan, TextPlan, inputs_plan
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.table import refuse_infinite
 from fdl.data.pixels import Unreadable
@@ -59,7 +59,7 @@ def new_rows(dataset: Dataset, data: Any) -> NewRows:
         return _table(dataset, Plan.from_json(fitted["plan"]), data)
     if "inputs" in fitted:
         plan = inputs_plan(fitted)
-        return _texts(dataset, plan, data) if plan.kind == "text" else _media(dataset, plan, data)
+        return _texts(dataset, plan, data) if isinstance(plan, TextPlan) else _media(dataset, plan, data)
     if isinstance(data, str | Path):
         raise UserError(
             f"{dataset.name} keeps no plan by which {data} could become inputs; give arrays of its format, in memory "
@@ -176,7 +176,7 @@ def _joined(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
 # ── Texts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _texts(dataset: Dataset, plan: MediaPlan, data: Any) -> NewRows:
+def _texts(dataset: Dataset, plan: TextPlan, data: Any) -> NewRows:
     """Return texts: one, a list of them, a .txt file of a text per line, or a table with their column."""
     if _fits(dataset, data):
         return _arrays(dataset, data, "the data")

@@ -10,6 +10,7 @@ import numpy as np
 
 from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
 from fdl.data.modalities.kept import keeps, no_more
+from fdl.data.modalities.media_plan import PairPlan, kept
 from fdl.data.modalities.text import Missing, as_written, clean, cut, known, unknown_tokens
 from fdl.data.records import Records, complete, drop_missing
 from fdl.data.tokenizer import END, START, Tokens, bucket, fit_tokens, padded
@@ -47,16 +48,16 @@ def pairs(
     unknown = (*unknown_tokens(records, column, read), *unknown_tokens(records, goal, write))
     records = records.noting(cut(column, lengths, length), cut(goal, target_lengths, target_length), *unknown)
 
+    plan = PairPlan(column=column, length=length, tokenizer=read, written=target_length)
+
     @cache
     def load(split: str) -> Source:
-        sources, source_lengths = padded([read.encode(text) for text in clean(records, split, column)], length)
+        inputs = plan.encode(clean(records, split, column), lambda i: records.at(split, i))
         answers = [np.append(write.encode(text), END) for text in clean(records, split, goal)]
         targets, lengths = padded(answers, target_length)
         decoder_inputs = np.concatenate([np.full((len(targets), 1), START, np.int32), targets[:, :-1]], axis=1)
         weights = (np.arange(target_length)[None] < lengths[:, None]).astype(np.float32)
-        return columns(
-            {"sources": sources, "decoder_inputs": decoder_inputs, "source_lengths": source_lengths}, targets, weights
-        )
+        return columns({**inputs, "decoder_inputs": decoder_inputs}, targets, weights)
 
     spec = Spec(
         inputs={
@@ -70,7 +71,13 @@ def pairs(
         classes=write.size,
         vocabulary=read.size,
     )
-    fitted = {"source": read.fitted, "target": write.fitted, "length": length, "target_length": target_length}
+    fitted = {
+        "source": read.fitted,
+        "target": {**write.fitted, "target": goal},
+        "length": length,
+        "target_length": target_length,
+        "inputs": kept(plan),
+    }
     return dataset_of(records, spec, lambda split: load(known(records, split)), fitted)
 
 
