@@ -34,6 +34,24 @@ def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 
     return optax.join_schedules([up, down], [rise])
 
 
+@recorded
+def warmup_linear(peak: float, steps: int, *, warmup: float = 0.1, end: float = 0.0) -> optax.Schedule:
+    """Make a learning rate that rises linearly to `peak` and falls linearly to `end * peak`; see `warmup_cosine`."""
+    _refuse_negative("learning_rate", peak)
+    rise = max(1, round(warmup * steps))
+    up = optax.linear_schedule(peak / rise, peak, rise)
+    down = optax.linear_schedule(peak, end * peak, max(1, steps - rise))
+    return optax.join_schedules([up, down], [rise])
+
+
+@recorded
+def warmup_constant(peak: float, *, rise: int = 100) -> optax.Schedule:
+    """Make a learning rate that rises linearly to `peak` over `rise` updates and stays: of any length of training."""
+    _refuse_negative("learning_rate", peak)
+    up = optax.linear_schedule(peak / rise, peak, rise)
+    return optax.join_schedules([up, optax.constant_schedule(peak)], [rise])
+
+
 def decay_mask(params: PyTree) -> PyTree:
     """Return for each parameter whether weight decay applies: to kernels, not to biases, scales and vectors."""
 

@@ -78,6 +78,11 @@ def _options(options: Group) -> None:
         ["default", "high", "highest"],
         "of float32 matrix products; highest is float32 on TPUs",
     )
+    optimizers, schedules = ["adamw", "muon", "sgd"], ["warmup_cosine", "warmup_linear", "warmup_constant", "constant"]
+    options.choice("optimizer", None, optimizers, "with the page's learning rate and weight decay")
+    options.choice("schedule", None, schedules, "of the learning rate, whose peak is the page's")
+    options.number("clip", None, "the largest global norm of a gradient, 0 for no clipping", 0)
+    options.choice("remat", None, ["none", "dots", "all"], "what the blocks of a Transformer compute again, for memory")
     options.number("ema_decay", None, "evaluate with an exponential moving average of the weights")
     options.text("init", None, "start from the weights of another run: its folder")
     options.several("fresh", None, "with --init, module paths that stay as initialised, such as a new head")

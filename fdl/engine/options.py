@@ -3,22 +3,37 @@
 All are off by default and part of a run's identity; a page may use the same building blocks itself.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from fdl import optim
 from fdl.core import optimizer_state
 from fdl.core.errors import UserError
+from fdl.core.recorded import name_of, recipe_of
 from fdl.experiment import Experiment
 from fdl.runs import workdir
 from fdl.runs.checkpoints.warm_start import of_run
 
 Precision = Literal["bfloat16", "float16"]
 MatmulPrecision = Literal["default", "high", "highest"]
+Remat = Literal["none", "dots", "all"]  # of `fdl.models.Transformer`
+OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
+    "adamw": optim.adamw,
+    "muon": optim.muon,
+    "sgd": optim.sgd,
+}
+SCHEDULES: Mapping[str, Callable[[Any, int], Any]] = {  # of the peak and the number of steps
+    "warmup_cosine": optim.warmup_cosine,
+    "warmup_linear": optim.warmup_linear,
+    "warmup_constant": lambda peak, steps: optim.warmup_constant(peak),
+    "constant": lambda peak, steps: peak,
+}
 
 
 def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
@@ -31,7 +46,7 @@ def with_precision(experiment: Experiment, precision: Precision) -> Experiment:
     if precision == "float16":
         optimizer = optimizer_state.dynamic_loss_scale(optimizer)
     model = experiment.model.clone(dtype=jnp.dtype(precision))
-    return _marked(experiment, replace(experiment, model=model, optimizer=optimizer), "precision", precision)
+    return _marked(experiment, replace(experiment, model=model, optimizer=optimizer), precision=precision)
 
 
 def with_ema(experiment: Experiment, decay: float) -> Experiment:
@@ -39,7 +54,7 @@ def with_ema(experiment: Experiment, decay: float) -> Experiment:
     if not 0 < decay < 1:
         raise UserError(f"ema_decay {decay} is not between 0 and 1; try 0.999")
     averaged = replace(experiment, optimizer=optimizer_state.ema(experiment.optimizer, decay))
-    return _marked(experiment, averaged, "ema_decay", decay)
+    return _marked(experiment, averaged, ema_decay=decay)
 
 
 def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
@@ -47,11 +62,72 @@ def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     if not all(paths):
         raise UserError(f"freeze {','.join(paths)!r} has an empty path; write Dense_0,Block_0/attention")
     frozen = replace(experiment, optimizer=optim.frozen(experiment.optimizer, paths))
-    return _marked(experiment, frozen, "freeze", ",".join(sorted(paths)))
+    return _marked(experiment, frozen, freeze=",".join(sorted(paths)))
+
+
+def with_optimizer(
+    experiment: Experiment, optimizer: str | None = None, schedule: str | None = None, clip: float | None = None
+) -> Experiment:
+    """Train with another optimizer, learning-rate schedule or gradient clipping, and otherwise as the page has it.
+
+    optimizer: of OPTIMIZERS; it keeps the page's learning rate, weight decay and clipping. schedule: of SCHEDULES, with
+    the page's learning rate as its peak. clip: the largest global norm of a gradient; 0 turns clipping off.
+    Raises a UserError where the page's optimizer is not one of OPTIMIZERS: it was composed for its model.
+    """
+    named = {"optimizer": optimizer, "schedule": schedule, "clip": clip}
+    given = {name: value for name, value in named.items() if value is not None}
+    recipe, flags = recipe_of(experiment.optimizer), ", ".join(f"--{name}" for name in given)
+    name = next((name for name, make in OPTIMIZERS.items() if recipe and recipe.factory == name_of(make)), None)
+    if recipe is None or name is None:
+        made = f"by {recipe.factory}" if recipe else "of Optax's parts"
+        raise UserError(
+            f"{flags}: {experiment.name} composes its optimizer for its model, {made}; leave it out, or change the page"
+        )
+    for flag, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        if given.get(flag, next(iter(known))) not in known:
+            raise UserError(f"{flag} {given[flag]!r} is not one of {', '.join(known)}")
+    if clip is not None and not 0 <= clip < math.inf:
+        raise UserError(f"clip {clip} is not 0 or more and finite; give the largest norm of a gradient, 0 for none")
+
+    arguments = dict(recipe.arguments)
+    if optimizer not in (None, name):  # momenta are of one optimizer and mean something else in another
+        arguments = {key: value for key, value in arguments.items() if key in ("learning_rate", "weight_decay", "clip")}
+    if schedule is not None:
+        arguments["learning_rate"] = SCHEDULES[schedule](
+            _peak(experiment, arguments["learning_rate"]), experiment.steps
+        )
+    if clip is not None:
+        arguments["clip"] = clip or None
+    changed = replace(experiment, optimizer=OPTIMIZERS[optimizer or name](**arguments))
+    return _marked(experiment, changed, **given)
+
+
+def _peak(experiment: Experiment, learning_rate: Any) -> Any:
+    """Return the largest learning rate of a page's schedule, a number or a traced one."""
+    recipe = recipe_of(learning_rate) if callable(learning_rate) else None
+    if recipe is not None and "peak" in recipe.arguments:
+        return recipe.arguments["peak"]
+    if callable(learning_rate):
+        raise UserError(
+            f"--schedule: {experiment.name} has a schedule without a peak; leave it out, or change the page"
+        )
+    return learning_rate
+
+
+def with_remat(experiment: Experiment, remat: Remat) -> Experiment:
+    """Compute parts of each block again in the backward pass, for less memory: all of it, or all but its products."""
+    if remat not in get_args(Remat):
+        raise UserError(f"remat {remat!r} is not one of {', '.join(get_args(Remat))}")
+    if not hasattr(experiment.model, "remat"):
+        raise UserError(
+            f"{type(experiment.model).__name__} has no Transformer blocks to compute again; leave out --remat, and "
+            "give --accumulate=2 for less memory"
+        )
+    return _marked(experiment, replace(experiment, model=experiment.model.clone(remat=remat)), remat=remat)
 
 
 def with_init(experiment: Experiment, run: str, fresh: Sequence[str] = ()) -> Experiment:
-    """Initialise from the weights of another run's newest checkpoint, averaged where it averages, at step 0.
+    """Initialise from the weights of another run's best checkpoint, averaged where it averages, at step 0.
 
     run: its folder. fresh: module paths that stay as initialised, such as a head for other classes. The digest of the
     weights is part of the identity.
@@ -63,8 +139,8 @@ def with_init(experiment: Experiment, run: str, fresh: Sequence[str] = ()) -> Ex
     if not all(fresh):
         raise UserError(f"fresh {','.join(fresh)!r} has an empty path; write Dense_1,Block_0/attention")
     begun = replace(experiment, init_from=of_run(workdir.local(run, "init"), fresh=fresh))
-    marked = _marked(experiment, begun, "init", str(run))
-    return _marked(marked, marked, "fresh", ",".join(sorted(fresh))) if fresh else marked
+    marked = _marked(experiment, begun, init=str(run))
+    return _marked(marked, marked, fresh=",".join(sorted(fresh))) if fresh else marked
 
 
 def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) -> Experiment:
@@ -75,30 +151,41 @@ def with_matmul_precision(experiment: Experiment, precision: MatmulPrecision) ->
     if precision not in get_args(MatmulPrecision):
         raise UserError(f"matmul_precision {precision!r} is not one of {', '.join(get_args(MatmulPrecision))}")
     jax.config.update("jax_default_matmul_precision", precision)
-    return _marked(experiment, experiment, "matmul_precision", precision)
+    return _marked(experiment, experiment, matmul_precision=precision)
 
 
-def apply_options(
-    experiment: Experiment,
-    *,
-    init: str | None = None,
-    fresh: Sequence[str] = (),
-    freeze: Sequence[str] = (),
-    precision: Precision | None = None,
-    matmul_precision: MatmulPrecision | None = None,
-    ema_decay: float | None = None,
-) -> Experiment:
+class Options(TypedDict, total=False):
+    """The options of any experiment, by the names of their flags; what is not given changes nothing."""
+
+    optimizer: str | None
+    schedule: str | None
+    clip: float | None
+    remat: Remat | None
+    init: str | None
+    fresh: Sequence[str]
+    freeze: Sequence[str]
+    precision: Precision | None
+    matmul_precision: MatmulPrecision | None
+    ema_decay: float | None
+
+
+def apply_options(experiment: Experiment, **options: Unpack[Options]) -> Experiment:
     """Return the experiment with these options. The order matters: the average must wrap all other transformations."""
-    if fresh and init is None:
-        raise UserError(f"fresh {','.join(fresh)} is of the weights of another run; add --init=RUN, or leave it out")
-    experiment = with_init(experiment, init, fresh) if init is not None else experiment
-    experiment = with_frozen(experiment, freeze) if freeze else experiment
-    experiment = with_precision(experiment, precision) if precision else experiment
-    experiment = with_matmul_precision(experiment, matmul_precision) if matmul_precision else experiment
-    return with_ema(experiment, ema_decay) if ema_decay is not None else experiment
+    given, made = {name: value for name, value in options.items() if value not in (None, (), [])}, experiment
+    if "fresh" in given and "init" not in given:
+        fresh = ",".join(options["fresh"])
+        raise UserError(f"fresh {fresh} is of the weights of another run; add --init=RUN, or leave it out")
+    if {"optimizer", "schedule", "clip"} & set(given):
+        made = with_optimizer(made, options.get("optimizer"), options.get("schedule"), options.get("clip"))
+    made = with_remat(made, remat) if (remat := options.get("remat")) else made
+    made = with_init(made, options["init"] or "", options.get("fresh", ())) if "init" in given else made
+    made = with_frozen(made, options["freeze"]) if "freeze" in given else made
+    made = with_precision(made, precision) if (precision := options.get("precision")) else made
+    made = with_matmul_precision(made, matmul) if (matmul := options.get("matmul_precision")) else made
+    return with_ema(made, decay) if (decay := options.get("ema_decay")) is not None else made
 
 
-def _marked(before: Experiment, after: Experiment, name: str, value: str | float) -> Experiment:
-    """Return the experiment after an option, which its knobs name, so that a page goes on answering for its parts."""
-    marked = replace(after, knobs={**after.knobs, name: value})
+def _marked(before: Experiment, after: Experiment, **options: str | float) -> Experiment:
+    """Return the experiment after options, which its knobs name, so that a page goes on answering for its parts."""
+    marked = replace(after, knobs={**after.knobs, **options})
     return marked.answered_for() if before.is_all_from_page() else marked

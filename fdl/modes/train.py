@@ -13,6 +13,7 @@ from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
 from fdl.modes import nonfinite
+from fdl.modes.continuation import make_longer
 from fdl.modes.training_loop import Subject, goes_on, introduce, note_start, report_of, resume, train_to_end
 from fdl.modes.visualize_examples import show
 from fdl.parallel.devices import describe
@@ -44,6 +45,7 @@ def train(
     """
     executor = prepare(experiment, trains=True)
     identity = experiment.identity()  # computed once: it may read whole files
+    make_longer(experiment, identity, workdir, log)
     kept = partial(Checkpoints, better=experiment.better, monitor=experiment.monitor)
     more, devices = partial(goes_on, experiment), executor.devices
     with open_run(workdir, identity, devices, make_checkpoints=kept, log=log, clock=clock, goes_on=more) as run:

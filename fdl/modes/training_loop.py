@@ -63,6 +63,8 @@ def introduce(run: Run, experiment: Experiment) -> None:
         run.log(f"warning: {warning}")
     for line in experiment.dataset.notes:
         run.log(line)
+    if (note := getattr(experiment.init_from, "note", None)) and (weights := note()):
+        run.log(weights)
     keep_model(run.workdir, experiment)
 
 
@@ -136,8 +138,7 @@ def train_to_end(
             why = progress.over(made.patience, made.minutes)
             if best or due.saves(step) or run.request.made() or why:
                 record.flush()
-                meta = {"score": score, "monitor": made.monitor, "machine": machine, **progress.as_json()}
-                _save(subject, run, state, meta)
+                _save(subject, run, state, {"score": score, "machine": machine, **progress.as_json()})
             run.request.obey(step, made.steps, checkpoints.wait)
 
         checkpoints.wait()
@@ -168,9 +169,11 @@ def _tested_state(subject: Subject, run: Run, executor: Executor, state: TrainSt
 
 
 def goes_on(experiment: Experiment, report: Mapping[str, Any]) -> bool:
-    """Say whether a run that stopped before its last step is to go on, having more or less patience or time now."""
+    """Say whether a run that ended before its last step is to go on: it is longer now, or its patience or time is."""
+    if not report.get("stopped"):
+        return bool(report["step"] < experiment.steps)
     then = report.get("patience"), report.get("minutes")
-    return bool(report.get("stopped")) and then != (experiment.patience, experiment.minutes)
+    return then != (experiment.patience, experiment.minutes)
 
 
 def note_start(run: Run, state: TrainState, progress: Progress) -> RestartLog:
@@ -212,8 +215,9 @@ def report_of(
 
 def _save(subject: Subject, run: Run, state: TrainState, meta: Mapping[str, Any]) -> None:
     """Save a checkpoint; raise the fault of a finite loss with a gradient that is not."""
+    made = subject.experiment
     try:
-        run.checkpoints.save(state, meta)
+        run.checkpoints.save(state, {"monitor": made.monitor, "better": made.better, **meta})
     except NotFinite:
         raise _fault(subject, run, int(state.step)) from None
 

@@ -1,8 +1,8 @@
 """The run folder: its files, and the check that it belongs to this run.
 
 experiment.json (what ran, where, with which versions) · page/ (the page and its knobs) · dataset.json (how the data
-becomes inputs) · starts.json · metrics.jsonl · events.* (TensorBoard) ·
-checkpoints/ · report.json.
+becomes inputs) · longer.json (its steps, where it was made longer) · starts.json · metrics.jsonl · events.*
+(TensorBoard) · checkpoints/ · report.json.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from fdl.runs.provenance import environment
 if TYPE_CHECKING:
     import jax
 
+LONGER = "longer.json"
 RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
 
 
@@ -77,7 +78,7 @@ def digest_of(identity: Mapping[str, Any]) -> str:
 def disown(path: Path) -> None:
     """Release a claim under which nothing was saved, so that the folder can be used again."""
     if not (path / "checkpoints").exists():
-        for name in ("experiment.json", "dataset.json", "metrics.jsonl", "starts.json"):
+        for name in ("experiment.json", LONGER, "dataset.json", "metrics.jsonl", "starts.json"):
             (path / name).unlink(missing_ok=True)
         for file in path.glob("events*"):
             file.unlink()
@@ -124,17 +125,8 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         if file.is_symlink() or not (file.is_file() or file.is_dir()):  # reading a pipe would block forever
             kind = "link" if file.is_symlink() else "pipe or a device"
             raise UserError(f"{file} is a {kind}, and a run writes to its own folder alone; put a file or folder there")
-    try:
-        kept = read_json(path / "experiment.json")
-        recorded = kept["identity"]
-        if not isinstance(recorded, dict):
-            raise TypeError("no identity")
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
-        ) from None
+    kept, recorded = _kept(path), recorded_identity(path)
     current = finite(json.loads(json.dumps(dict(identity))), str)
-    recorded = finite({RENAMED.get(key, key): value for key, value in recorded.items()}, str)
     if PARTS not in recorded and not log and current.get(CODE, "unknown") == "":
         raise UserError(
             f"--workdir={path} is of fdl 0.1, whose folders do not say with which model, data and optimizer they were "
@@ -152,7 +144,7 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
                 f"--workdir={path} may hold another run: its {name} cannot be compared: {reason}; "
                 "or choose another folder"
             )
-        log(f"warning: whether {path} was trained with this {name} is unknown: {reason}")
+        log(f"warning: whether the run in {path} had the same {name} is unknown: {reason}")
         recorded[PARTS] = {**recorded[PARTS], name: current[PARTS].get(name)}
         current[PARTS].setdefault(name, None)
     if differing := differences(_flat(recorded), _flat(current), THERE_AND_HERE):
@@ -160,6 +152,41 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         raise UserError(
             f"--workdir={path} holds another run{_of_version(kept)}: {first_few(differing)}; choose another folder{way}"
         )
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """Return what a folder's experiment.json holds, of a longer run its steps; raise a UserError without identity."""
+    try:
+        kept: dict[str, Any] = read_json(path / "experiment.json")
+        if not isinstance(kept["identity"], dict):
+            raise TypeError("no identity")
+        if (path / LONGER).exists():
+            kept["identity"] |= dict(read_json(path / LONGER))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path / 'experiment.json'} does not say whose run this is ({error}); restore it or choose another folder"
+        ) from None
+    return kept
+
+
+def recorded_identity(path: Path) -> dict[str, Any]:
+    """Return the identity of the run in a folder, with the steps of it where it was made longer."""
+    return dict(finite({RENAMED.get(key, key): value for key, value in _kept(path)["identity"].items()}, str))
+
+
+def longer(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of an identity by which it is the folder's run with more steps, {} where it is not."""
+    if not (path / "experiment.json").exists():
+        return {}
+    recorded, current = recorded_identity(path), finite(json.loads(json.dumps(dict(identity))), str)
+    differing = {name for name in {**recorded, **current} if recorded.get(name) != current.get(name)}
+    planned = "steps" in differing and differing <= {"steps", "epochs"}
+    return {name: current[name] for name in differing} if planned and recorded["steps"] < current["steps"] else {}
+
+
+def record_longer(path: Path, steps: Mapping[str, Any]) -> None:
+    """Record beside the identity, which commits carry, that a folder's run has more steps now."""
+    write_json(path / LONGER, dict(steps))
 
 
 def _way_to_go_on(path: Path, recorded: Mapping[str, Any], current: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import fdl
 import tiny
 from fdl import optim
 from fdl.core import optimizer_state, steps
+from fdl.core.description import describe
 from fdl.core.types import TrainState
 from fdl.engine.options import (
     apply_options,
@@ -27,7 +28,8 @@ from fdl.tasks import classify
 
 
 def made(**changes) -> Experiment:
-    return tiny.experiment(model=MLP(outputs=3, hidden=(4,)), optimizer=optim.adamw(0.01, weight_decay=0.1), **changes)
+    parts = {"model": MLP(outputs=3, hidden=(4,)), "optimizer": optim.adamw(0.01, weight_decay=0.1), **changes}
+    return tiny.experiment(**parts)
 
 
 def drawn(experiment: Experiment) -> TrainState:
@@ -198,3 +200,58 @@ def test_the_precision_of_products_is_set_for_the_process_and_part_of_the_run() 
     assert "precision = [HIGHEST" not in jax.jit(step_of(made())).lower(experiment.init(), batch).as_text()
     with pytest.raises(ValueError, match="matmul_precision 'exact' is not one of default, high, highest"):
         with_matmul_precision(made(), "exact")  # type: ignore[arg-type]
+
+
+def test_an_optimizer_a_schedule_and_clipping_by_name_keep_the_rest_of_the_page() -> None:
+    page = made(optimizer=optim.adamw(optim.warmup_cosine(0.01, 12), weight_decay=0.1, b2=0.95))
+    changed = apply_options(page, optimizer="muon", schedule="warmup_linear", clip=0.5)
+    expected = optim.muon(optim.warmup_linear(0.01, 12), weight_decay=0.1, clip=0.5)
+    assert describe(changed.optimizer) == describe(expected)
+    assert changed.identity().items() >= {"optimizer": "muon", "schedule": "warmup_linear", "clip": 0.5}.items()
+    constant = apply_options(page, schedule="constant", clip=0.0).optimizer
+    assert describe(constant) == describe(optim.adamw(0.01, weight_decay=0.1, clip=None, b2=0.95))
+    rates = optim.warmup_constant(1.0, rise=4), optim.warmup_linear(1.0, 20, end=0.5)
+    assert [float(rates[0](step)) for step in (0, 3, 4, 999)] == [0.25, 0.8125, 1.0, 1.0]
+    assert [float(rates[1](step)) for step in (0, 2, 11, 20)] == pytest.approx([0.5, 1.0, 0.75, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clip": -1.0}, "clip -1.0 is not 0 or more"),
+        ({"clip": float("nan")}, "clip nan is not"),
+        ({"optimizer": "adam"}, "optimizer 'adam' is not one of adamw, muon, sgd"),
+        ({"schedule": "cosine"}, "schedule 'cosine' is not one of warmup_cosine"),
+        ({"remat": "all"}, "MLP has no Transformer blocks"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_is_one_line(options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        apply_options(made(), **options)
+
+
+@pytest.mark.parametrize("optimizer", [optax.sgd(0.1), optim.frozen(optim.sgd(0.1), ["Dense_0"])])
+def test_what_a_page_composed_is_left_to_it(optimizer) -> None:
+    with pytest.raises(ValueError, match=r"--clip: tiny composes its optimizer for its model, .*; leave it out"):
+        apply_options(replace(made(), optimizer=optimizer), clip=1.0)
+    bare = optim.sgd(optax.cosine_decay_schedule(0.1, 12))
+    with pytest.raises(ValueError, match="has a schedule without a peak"):
+        apply_options(replace(made(), optimizer=bare), schedule="constant")
+
+
+def test_a_transformer_computes_again_by_its_option() -> None:
+    experiment = replace(made(), model=Transformer(3, None, 16, 1, 2, context=8))
+    changed = apply_options(experiment, remat="all")
+    assert changed.model.remat == "all"
+    assert changed.identity()["remat"] == "all"
+
+
+def test_a_start_takes_the_best_checkpoint_and_says_which(tmp_path) -> None:
+    worsening = made(steps=80, evaluate_every=4, patience=2, optimizer=optim.adamw(0.3, weight_decay=0.1))
+    report = fdl.train(worsening, tmp_path / "source", log=None)
+    assert report["best_step"] < report["step"]
+    lines: list[str] = []
+    begun = with_init(made(), str(tmp_path / "source"))
+    tiny.same(begun.init().params, report.restore("best").params)
+    fdl.train(begun, tmp_path / "run", log=lines.append)
+    assert f"at step {report['best_step']}, its best by validation loss" in "".join(lines)
