@@ -204,6 +204,8 @@ def test_pairs_are_decoded_from_the_source_alone(tmp_path):
     assert answers["text"] == ["cba", "bac"]
     assert answers["tokens"].shape[0] == 2
     assert (answers["log_probability"] < 0).all()
+    metrics = trained.report["metrics"]["test"]
+    assert metrics["sequence_accuracy"] == pytest.approx(1) == 1 - metrics["error_rate"]
     out = predict_new(restored_experiment(tmp_path / "run"), tmp_path / "run", ["aab"], log=None)
     assert json.loads(out.read_text())["write"] == "baa"
 

@@ -5,7 +5,8 @@ The feed and the number of steps per call are chosen here.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import tee
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -171,6 +172,37 @@ def each_call(call: Call, state: TrainState, chunks: Iterable[Any]) -> Iterator[
     for chunk in chunks:
         state, returned = call(state, chunk)
         yield state, fetch(returned)
+
+
+class Answered(NamedTuple):
+    """What a step gave for one batch of a split; rows that only fill the batch are left out.
+
+    state: to go on with. rows: i64[B] of the split. batch: as the source gives it. found: arrays [B, ...] by name.
+    """
+
+    state: TrainState
+    rows: np.ndarray
+    batch: Batch
+    found: dict[str, np.ndarray]
+
+
+def each_batch(
+    experiment: Experiment, executor: Executor, step: Step, split: str, state: TrainState, *, size: int, count: int
+) -> Iterator[Answered]:
+    """Yield for each batch of a split, in order, what a step that returns arrays [B, ...] instead of sums gives.
+
+    size: the rows of a batch, at most. count: so many rows are sent, the first of the split.
+    """
+    source = experiment.dataset.load(split)
+    all_rows = loader.evaluation_rows(batch_size=round_up(min(size, count), executor.num_shards), size=count)
+    batches, sent = tee(map(source.fetch, all_rows.indices))
+    chunks = (jax.tree.map(lambda x: np.asarray(x)[None], batch) for batch in sent)
+    call = Call(executor, steps.fuse(steps.prepare(step, experiment.dataset.transform)))
+    called = each_call(call, state, chunks)
+    for indices, weights, batch, (after, found) in zip(*all_rows, batches, called, strict=True):
+        real = np.flatnonzero(weights)
+        there = {name: np.asarray(column[0])[real] for name, column in found.items()}
+        yield Answered(after, indices[real], jax.tree.map(lambda x, real=real: np.asarray(x)[real], batch), there)
 
 
 class Evaluation:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.core.types import TrainState
+from fdl.engine.error_rates import error_rates
 from fdl.engine.placement import prepare
 from fdl.engine.program import Evaluation
 from fdl.experiment import Experiment
@@ -34,6 +35,9 @@ def evaluate(
     metrics = {}
     for split in experiment.dataset.spec.sizes:
         state, metrics[split] = Evaluation(experiment, executor, split)(state)
+        if split != "train":
+            state, rates = error_rates(experiment, executor, split, state, log, whole=True)
+            metrics[split] |= rates
         log(f"step {step} {split} {brief(metrics[split])}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
     with processes.process_workdir(workdir) as local_workdir:

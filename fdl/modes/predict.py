@@ -6,11 +6,9 @@ Shape legend: B batch.
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import tee
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from fdl.core import steps
@@ -18,14 +16,13 @@ from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.data.dataset import Dataset, Spec
 from fdl.data.modalities.new_rows import NewRows, new_rows
-from fdl.engine import loader
 from fdl.engine.checks import evaluate_batch_size
+from fdl.engine.decoding import decoding_of
 from fdl.engine.placement import prepare
-from fdl.engine.program import each_call
+from fdl.engine.program import each_batch
 from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
 from fdl.modes.prediction_file import json_value, output_file, write
-from fdl.parallel.compiled import Call
 from fdl.runs.workdir import local
 from fdl.trained import Trained, Which, variables_of
 
@@ -61,20 +58,20 @@ def predict(
     source = experiment.dataset.load(split)
     step, state = trained(experiment, workdir, checkpoint, log)
     state = executor.put_state(state)
-    answer = steps.prepare(steps.predict_step(experiment.model, experiment.task), experiment.dataset.transform)
-    call = Call(executor, steps.fuse(answer))
+    decoding = decoding_of(experiment)
+    answer = decoding.step if decoding else steps.predict_step(experiment.model, experiment.task)
+    size = evaluate_batch_size(experiment, executor.num_shards)
 
     def lines() -> Iterator[dict[str, Any]]:
-        all_rows = loader.evaluation_rows(
-            batch_size=evaluate_batch_size(experiment, executor.num_shards), size=len(source)
-        )
-        batches, sent = tee(map(source.fetch, all_rows.indices))
-        chunks = (jax.tree.map(lambda x: np.asarray(x)[None], batch) for batch in sent)
-        called = each_call(call, state, chunks)
-        for indices, weights, batch, (_, found) in zip(*all_rows, batches, called, strict=True):
-            answers = {name: np.asarray(column[0]) for name, column in found.items()}
-            for i in np.flatnonzero(weights):
-                yield line(int(indices[i]), batch.targets, answers, int(i), experiment.dataset.spec)
+        for part in each_batch(experiment, executor, answer, split, state, size=size, count=len(source)):
+            answers, targets = part.found, part.batch.targets
+            if decoding:
+                answers = decoding.finish(part.found)
+                if decoding.text:
+                    texts = decoding.texts(answers["tokens"]), decoding.texts(decoding.references(targets))
+            for i, row in enumerate(part.rows):
+                written = {"target": texts[1][i], "text": texts[0][i]} if decoding and decoding.text else {}
+                yield {**line(int(row), targets, answers, i, experiment.dataset.spec), **written}
 
     write(target, lines())
     log(f"step {step}: {len(source)} predictions in {target}")

@@ -8,7 +8,8 @@ from typing import Any
 
 from fdl.core import errors
 from fdl.core.log import Log
-from fdl.core.types import Sums
+from fdl.core.types import Sums, TrainState
+from fdl.engine.error_rates import error_rates
 from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
@@ -82,11 +83,28 @@ def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:
         experiment=experiment,
         program=training(experiment, executor),
         finish=lambda window: {**task.finish(window), **skipped(window)},
-        evaluate={split: Evaluation(experiment, executor, split) for split in ("validation", "test")},
+        evaluate={
+            "validation": Evaluation(experiment, executor, "validation"),
+            "test": tested(experiment, executor, run),
+        },
         flat=dict,
         score=lambda metrics: metrics[experiment.monitor],
         fault=lambda step: nonfinite.fault(experiment, run.checkpoints, run.workdir, step),
     )
+
+
+def tested(
+    experiment: Experiment, executor: Executor, run: Run
+) -> Callable[[TrainState], tuple[TrainState, dict[str, Any]]]:
+    """Return the evaluation of the test split, with the error rates of its decoded sequences where it has some."""
+    evaluation = Evaluation(experiment, executor, "test")
+
+    def measure(state: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        state, metrics = evaluation(state)
+        state, rates = error_rates(experiment, executor, "test", state, run.log)
+        return state, {**metrics, **rates}
+
+    return measure
 
 
 def draw(

@@ -1,0 +1,113 @@
+"""Error rates of decoded sequences: edits per token, word and character, and BLEU.
+
+Shape legend: n examples, N tokens.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from fdl.core.log import Log
+from fdl.core.types import TrainState
+from fdl.engine.decoding import decoding_of
+from fdl.engine.program import each_batch
+from fdl.experiment import Experiment
+from fdl.models.decoder import AutoregressiveDecoder
+from fdl.parallel import processes
+from fdl.parallel.executors import Executor
+from fdl.tasks.ctc import edit_distance
+
+SHARE = 0.1  # of the work of training, which decoding the test split at its end may cost
+_TOGETHER = 256  # pairs whose edit distances are computed at once
+
+
+def error_rates(
+    experiment: Experiment,
+    executor: Executor,
+    split: str,
+    state: TrainState,
+    log: Log,
+    *,
+    whole: bool = False,
+) -> tuple[TrainState, dict[str, float]]:
+    """Return the state and the error rates of a split's sequences, decoded greedily; {} where there are none to decode.
+
+    `error_rate` is edits per token. Where tokens make texts with blanks, `word_error_rate` is edits per word, and
+    `character_error_rate` edits per character where a token is neither. `bleu` is sacrebleu's, of a corpus, where that
+    is installed. Edits and reference lengths are added over examples before they are divided. References are the
+    targets as the model may write them: cut where they are too long, in the tokenizer's spelling.
+    whole: decode all examples, else as many as cost a tenth of the training.
+    """
+    decoding = decoding_of(experiment)
+    if decoding is None or experiment.task.search is not None or "error_rate" in _measured(experiment):
+        return state, {}
+    if processes.count() > 1:
+        log("sequences are not decoded in several processes; --mode=evaluate in one decodes them")
+        return state, {}
+    size = experiment.dataset.spec.sizes[split]
+    count = size if whole else min(size, affordable(experiment))
+    hypotheses, references = [], []
+    for part in each_batch(experiment, executor, decoding.step, split, state, size=decoding.rows, count=count):
+        state = part.state
+        hypotheses += [row[row != 0].tolist() for row in decoding.finish(part.found)["tokens"]]
+        references += [row[row != 0].tolist() for row in decoding.references(part.batch.targets)]
+    more = "" if count == size else "; --mode=evaluate decodes all"
+    log(f"{split}: {count:,} of {size:,} sequences decoded greedily, error_rate is per {decoding.unit}{more}")
+    rates = {"error_rate": error_rate(hypotheses, references)}
+    if decoding.text is None:
+        return state, rates
+    written, wanted = ([decoding.text(tokens) for tokens in each] for each in (hypotheses, references))
+    return state, {**rates, **text_rates(written, wanted, decoding.unit)}
+
+
+def affordable(experiment: Experiment) -> int:
+    """Return how many examples can be decoded for a tenth of the training's work, and at least a hundred.
+
+    Every token costs a forward pass over all positions, a training step three.
+    """
+    (length,) = experiment.dataset.spec.targets.shape
+    return max(100, int(SHARE * 3 * experiment.steps * experiment.batch_size / length))
+
+
+def text_rates(hypotheses: Sequence[str], references: Sequence[str], unit: str) -> dict[str, float]:
+    """Return the error rates of texts by words and characters, and BLEU, as far as they say more than the tokens'."""
+    rates, spaced = {}, any(" " in text.strip() for text in references)
+    if spaced and unit != "word":
+        rates["word_error_rate"] = error_rate(*([text.split() for text in each] for each in (hypotheses, references)))
+    if unit not in ("word", "character"):
+        rates["character_error_rate"] = error_rate(hypotheses, references)
+    try:
+        from sacrebleu import corpus_bleu
+    except ImportError:
+        return rates
+    if spaced:
+        rates["bleu"] = float(corpus_bleu(list(hypotheses), [list(references)]).score)
+    return rates
+
+
+def error_rate(hypotheses: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Hashable]]) -> float:
+    """Return the edits of all sequences per item of their references; NaN where the references are empty.
+
+    Edits are Levenshtein's: insertions, deletions and substitutions.
+    """
+    numbers: dict[Hashable, int] = {}
+
+    def rows(sequences: Sequence[Sequence[Hashable]]) -> np.ndarray:
+        length = 1 << max(1, max(map(len, sequences)) - 1).bit_length()  # of few lengths, each compiled once
+        table = np.zeros((_TOGETHER, length), np.int32)
+        for row, sequence in zip(table, sequences, strict=False):
+            row[: len(sequence)] = [numbers.setdefault(item, len(numbers) + 1) for item in sequence]
+        return table
+
+    edits = 0.0
+    for start in range(0, len(references), _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        written, wanted = rows(hypotheses[some]), rows(references[some])
+        edits += float(np.asarray(edit_distance(written, written != 0, wanted), np.float64).sum())
+    length = sum(map(len, references))
+    return edits / length if length else float("nan")
+
+
+def _measured(experiment: Experiment) -> set[str]:
+    """Return the metrics that a model which decodes in evaluation has measured already."""
+    return set(experiment.task.metrics) if isinstance(experiment.model, AutoregressiveDecoder) else set()
