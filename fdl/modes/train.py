@@ -1,12 +1,12 @@
 """Train an experiment in its run folder, from step 0 or the last checkpoint to the report."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fdl.core import errors
 from fdl.core.log import Log
 from fdl.core.types import Sums, TrainState
 from fdl.engine.error_rates import error_rates
@@ -15,18 +15,17 @@ from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
 from fdl.modes import nonfinite
 from fdl.modes.continuation import make_longer
+from fdl.modes.draw_report import Pages, draw, model_summary
 from fdl.modes.training_loop import Subject, goes_on, introduce, note_start, report_of, resume, train_to_end
 from fdl.modes.visualize_examples import show
 from fdl.parallel.devices import describe
 from fdl.parallel.executors import Executor
 from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
-from fdl.runs.atomic_files import write_text
 from fdl.runs.checkpoints.manager import Checkpoints
-from fdl.runs.metrics_log import lines
 from fdl.runs.open_run import Run, open_run
 from fdl.runs.progress_bar import brief
-from fdl.runs.report.html import faults, html
+from fdl.runs.report.html import faults
 from fdl.trained import Report
 
 
@@ -58,7 +57,8 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
     introduce(run, experiment)
     state, progress = resume(run, executor, experiment.abstract(), lambda: initial_state(experiment, executor))
     restarts = note_start(run, state, progress)
-    subject = subject_of(experiment, executor, run)
+    pages = Pages(run, experiment)
+    subject = replace(subject_of(experiment, executor, run), refresh=pages.refresh)
     step, program = int(state.step), subject.program
     run.log(
         f"{experiment.name}: {experiment.steps} steps ({experiment.epochs(experiment.steps):.4g} epochs) of "
@@ -66,11 +66,16 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
         f"{subject.cadence().steps_per_call} a call, data {program.feed}"
         + (f"; goes on from step {step}" if step else "")
     )
-    state = train_to_end(subject, run, executor, state, progress, restarts)
+    try:
+        state = train_to_end(subject, run, executor, state, progress, restarts)
+    except BaseException as error:
+        pages.stopped(error, progress.metrics)
+        raise
 
     report = report_of(subject, run, executor, progress, restarts)
     run.checkpoints.check()  # the folder may have been removed during the test
-    draw(run, report, experiment.dataset.spec.names, lambda: show(experiment, executor, state))
+    page = {**report, "model": model_summary(experiment)}
+    draw(run, page, experiment.dataset.spec.names, lambda: show(experiment, executor, state))
     atomic_files.write_json(run.workdir / "report.json", report)  # written last: it marks the run as finished
     run.log(conclusion(report, run.workdir))
     return report
@@ -105,26 +110,6 @@ def tested(
         return state, {**metrics, **rates}
 
     return measure
-
-
-def draw(
-    run: Run,
-    report: Mapping[str, Any],
-    names: Sequence[str] | None,
-    pictures: Callable[[], Mapping[str, str]],
-) -> None:
-    """Write report.html, or log a warning: a page that cannot be drawn must not fail a finished run.
-
-    names: of the classes. pictures: returns heading -> SVG.
-    """
-    try:
-        page = html(report, lines(run.workdir / "metrics.jsonl"), names, pictures())
-    except Exception as error:
-        run.log(
-            f"warning: report.html is not drawn ({type(error).__name__}: {errors.brief(error)}); report.json has it all"
-        )
-    else:
-        write_text(run.workdir / "report.html", page)
 
 
 def skipped(window: Sums) -> dict[str, int]:

@@ -21,7 +21,7 @@ from fdl.engine.checks import check
 from fdl.engine.population import Population
 from fdl.engine.program import Training, add_up_calls, steps_per_call
 from fdl.experiment import Experiment
-from fdl.modes.train import draw
+from fdl.modes.draw_report import draw
 from fdl.modes.training_loop import Subject, introduce, keep_model, note_start, report_of, resume, train_to_end
 from fdl.parallel import executors, processes
 from fdl.parallel.compiled import Call

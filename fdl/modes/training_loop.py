@@ -41,6 +41,7 @@ class Subject:
     flat:       `metrics -> the values of one log line`.
     score:      `metrics -> score that selects the best checkpoint`, by the monitored metric; None if none is selected.
     fault:      `step -> Fault` of a non-finite loss; None if members may diverge.
+    refresh:    takes the step and the metrics after each evaluation, for the page of the run.
     """
 
     experiment: Experiment
@@ -50,6 +51,7 @@ class Subject:
     flat: Callable[[Metrics], dict[str, Any]]
     score: Callable[[Metrics], float | None]
     fault: Callable[[int], Fault] | None
+    refresh: Callable[[int, Mapping[str, Any]], None] = lambda step, metrics: None
 
     def cadence(self) -> Cadence:
         """Return when the run logs, evaluates and saves."""
@@ -132,6 +134,7 @@ def train_to_end(
             if due.evaluates(step):
                 state, progress.metrics["validation"] = subject.evaluate["validation"](state)
                 write("validation")
+                subject.refresh(step, progress.metrics)
             checkpoints.check()
             score = subject.score(progress.metrics["validation"]) if due.evaluates(step) else None
             best = progress.is_best(score, made.better)

@@ -78,7 +78,7 @@ def digest_of(identity: Mapping[str, Any]) -> str:
 def disown(path: Path) -> None:
     """Release a claim under which nothing was saved, so that the folder can be used again."""
     if not (path / "checkpoints").exists():
-        for name in ("experiment.json", LONGER, "dataset.json", "metrics.jsonl", "starts.json"):
+        for name in ("experiment.json", LONGER, "dataset.json", "metrics.jsonl", "starts.json", "report.html"):
             (path / name).unlink(missing_ok=True)
         for file in path.glob("events*"):
             file.unlink()

@@ -80,7 +80,7 @@ def test_a_finished_run_says_so_and_does_nothing_and_its_report_shows_examples(t
 
     made = tiny.experiment(executor="jit", visualize=show)
     first = fdl.train(made, tmp_path / "run", log=lambda _: None)
-    assert '<h2>Some &amp; others</h2>\n<div class="picture"><svg>(6, 6)</svg>' in (
+    assert '<h2>Some &amp; others</h2><div class="picture"><svg>(6, 6)</svg>' in (
         tmp_path / "run" / "report.html"
     ).read_text(encoding="utf-8")
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
@@ -269,7 +269,7 @@ def test_a_run_whose_folder_goes_ends_at_the_next_due_point_and_writes_no_more(t
 
 
 def test_a_report_that_cannot_be_drawn_is_no_reason_to_have_no_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr("fdl.modes.train.html", lambda *_: 1 / 0)
+    monkeypatch.setattr("fdl.modes.draw_report.html", lambda *_: 1 / 0)
     said = []
     fdl.train(tiny.experiment(executor="jit"), tmp_path, log=said.append)
     assert "warning: report.html is not drawn (ZeroDivisionError: division by zero)" in "\n".join(said)

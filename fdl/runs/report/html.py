@@ -1,23 +1,18 @@
-"""The report of a run as one self-contained HTML page: metrics, curves, knobs and environment."""
+"""The report of a run as one self-contained HTML page: what came out, curves, examples, settings, environment."""
 
+import shlex
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from fdl.core.types import SPLITS
-from fdl.runs.report import svg_plot
+from fdl.runs.report.confusion import confusion, per_class
+from fdl.runs.report.curves import curves
+from fdl.runs.report.elements import duration, element, number, pairs, section, table
+from fdl.runs.report.style import SCRIPT, STYLE
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
-h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .7rem; text-align: right }
-th:first-child, td.words { text-align: left } td.words { overflow-wrap: anywhere }
-.curves { display: flex; flex-wrap: wrap; gap: 1rem } .curves svg { width: 34rem; max-width: 100% }
-.picture { overflow-x: auto } pre { white-space: pre-wrap }
-.confusion td, .confusion th { min-width: 2.2rem; text-align: center }
-"""
-CLOCKS = ("seconds",)  # values of a log line that are times, not metrics
+ENVIRONMENT = ("command", "devices", "cores", "python", "platform", "commit")
+RELOAD = 10  # seconds after which the page of a run in progress is read anew
+VERDICTS = {"running": "in training", "stopped": "stopped", "failed": "failed", "finished": "finished"}
 
 
 def html(
@@ -26,39 +21,107 @@ def html(
     names: Sequence[str] | None = None,
     pictures: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the page of a finished run.
+    """Return the page of a run; what it does not hold yet, as before its end, is left out.
 
-    report: report.json. lines: those of metrics.jsonl. names: of the classes, for the confusion matrix.
-    pictures: heading -> SVG, of examples of the test split.
+    report: report.json, or what is known of it; `status` is "finished" (if missing), "running", "stopped" or "failed",
+    and `why` says why. lines: those of metrics.jsonl. names: of the classes, for the confusion matrix.
+    pictures: heading -> HTML or SVG, of examples of the test split.
     """
-    test = report["metrics"]["test"]
-    body = [
-        element("h1", report["experiment"]),
-        f"<p>{report['step']:,} steps, {report['epoch']:.4g} epochs, {report['steps_per_second']:,.0f} steps/s, "
-        f"test on n={test['n']:,.0f}{faults(report, ', ')}</p>",
-        "<h2>Metrics</h2>",
-        metrics(report["metrics"]),
-        "<h2>Curves</h2>",
-        f'<div class="curves">{"".join(learning(lines))}</div>',
-    ]
-    if "confusion" in test:
-        body += ["<h2>Confusion on the test split</h2>", confusion(test["confusion"], names)]
-    for heading, picture in (pictures or {}).items():
-        body += [element("h2", heading), f'<div class="picture">{picture}</div>']
-    if report.get("data"):
-        body += ["<h2>How the data was read</h2>", element("pre", "\n".join(report["data"]))]
-    body += ["<h2>Knobs</h2>", pairs(report["knobs"]), "<h2>Where it ran</h2>"]
-    body.append(
-        pairs({k: report[k] for k in ("command", "devices", "cores", "python", "platform", "versions", "commit")})
+    found = report.get("metrics") or {}
+    counts = next(
+        (found[split]["confusion"] for split in ("test", "validation") if "confusion" in found.get(split, {})), None
     )
-    head = f'<meta charset="utf-8">{element("title", report["experiment"])}<style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+    title = str(report["experiment"])
+    first = ("loss", str(report.get("primary", "")))
+    body = [
+        _header(report, title),
+        _tiles(report),
+        section("Metrics", metrics(found)),
+        section("Curves", curves(lines, first, report.get("best_step"))),
+    ]
+    if counts:
+        body += [section("Confusion", confusion(counts, names)), section("Classes", per_class(counts, names))]
+    for heading, picture in (pictures or {}).items():
+        body.append(section(heading, _framed(picture)))
+    body += [
+        section("Data", element("pre", "\n".join(report.get("data") or ())) if report.get("data") else ""),
+        section("Model", element("pre", report["model"]) if report.get("model") else ""),
+        section("Knobs", pairs(report.get("knobs") or {})),
+        section("Environment", _environment(report)),
+        section("What next", _next(report)),
+    ]
+    again = f'<meta http-equiv="refresh" content="{RELOAD}">' if report.get("status") == "running" else ""
+    phone = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">{phone}{again}{element("title", title)}<style>{STYLE}</style>'
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n'
+        + "\n".join(filter(None, body))
+        + f"\n<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _header(report: Mapping[str, Any], title: str) -> str:
+    """Return the name, the verdict, and when, how long and where the run trained."""
+    status = report.get("status", "finished")
+    why = report.get("why") or report.get("stopped") or ""
+    verdict = f"{VERDICTS[status]}{': ' if why else ''}{why}"
+    facts = [
+        str(report.get("date") or ""),
+        f"{report['step']:,} steps, {report['epoch']:.4g} epochs",
+        duration(report["training_seconds"]) + " of training" if "training_seconds" in report else "",
+        f"{report['steps_per_second']:,.0f} steps/s" if "steps_per_second" in report else "",
+        f"test on n={report['metrics']['test']['n']:,.0f}" if "test" in (report.get("metrics") or {}) else "",
+        str(report.get("devices") or ""),
+        faults(report),
+    ]
+    line = element("p", " · ".join(filter(None, facts)))
+    kind = f' class="verdict {status}"'
+    return f"<header>{element('h1', title)}{line}{element('div', verdict, kind)}</header>"
+
+
+def _tiles(report: Mapping[str, Any]) -> str:
+    """Return the few numbers that everybody asks for: the primary metric and the loss on the test split, and its n."""
+    found = report.get("metrics") or {}
+    split = next((split for split in reversed(SPLITS) if split in found), None)
+    if split is None:
+        return ""
+    values, tiles = found[split], []
+    for name in dict.fromkeys((str(report.get("primary", "")), "loss", "n")):
+        if isinstance(values.get(name), int | float):
+            shown = f"{values[name]:.4g}" if name != "n" else number(values[name])
+            caption = f"{split} {name.replace('_', ' ')}" if name != "n" else f"{split} examples"
+            tiles.append(f'<div class="tile">{element("b", shown)}{element("span", caption)}</div>')
+    return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _framed(picture: str) -> str:
+    """Return an SVG in a frame with a white ground, for which its colours are made; HTML has those of the page."""
+    return f'<div class="picture">{picture}</div>' if picture.lstrip().startswith("<svg") else picture
+
+
+def _environment(report: Mapping[str, Any]) -> str:
+    values = {name: report.get(name) for name in ENVIRONMENT}
+    if isinstance(values["command"], list | tuple):
+        values["command"] = shlex.join(map(str, values["command"]))
+    return pairs({**values, "packages": report.get("versions")})
+
+
+def _next(report: Mapping[str, Any]) -> str:
+    """Return commands that go on from here."""
+    folder = report.get("workdir")
+    if not folder:
+        return ""
+    at, status = f"fdl --workdir={shlex.quote(str(folder))}", report.get("status", "finished")
+    if status != "finished":
+        return element("pre", "the same command goes on from the last checkpoint")
+    modes = ("--mode=predict --input=FILE", "--mode=evaluate --checkpoint=best", "--mode=export")
+    return element("pre", "\n".join(f"{at} {mode}" for mode in modes))
 
 
 def faults(report: Mapping[str, Any], before: str = "") -> str:
     """Return the cost of interruptions, after the text `before`, or nothing if there were none."""
-    times = report["interruptions"]
-    plural = "s" * (times > 1)
+    times = report.get("interruptions")
+    plural = "s" * ((times or 0) > 1)
     return f"{before}lost to faults: {report['lost_seconds']:.1f} s in {times} interruption{plural}" if times else ""
 
 
@@ -71,49 +134,14 @@ def metrics(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a table with a row for each metric and a column for each split."""
     splits = [split for split in SPLITS if split in found]
     rows = list(dict.fromkeys(name for split in splits for name in scalars(found[split])))
-    head = "".join(element("th", split) for split in splits)
-    cells = {name: [f"{found[split][name]:.6g}" if name in found[split] else "" for split in splits] for name in rows}
-    body = "".join(
-        f"<tr>{element('th', name)}{''.join(element('td', cell) for cell in row)}</tr>" for name, row in cells.items()
+    cells = (
+        [
+            name,
+            *(
+                f"{found[split][name]:.6g}" if name in found[split] and found[split][name] is not None else ""
+                for split in splits
+            ),
+        ]
+        for name in rows
     )
-    return f"<table><tr><th></th>{head}</tr>{body}</table>"
-
-
-def learning(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a plot over steps for each metric of the training and validation lines."""
-    series: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
-    for line in lines:
-        if line["split"] != "test":
-            for name, value in scalars(line).items():
-                if name not in ("step", "epoch", "n", *CLOCKS):
-                    steps, values = series.setdefault(name, {}).setdefault(line["split"], ([], []))
-                    steps.append(line["step"])
-                    values.append(value)
-    return [svg_plot.curves(found, x="step", y=name) for name, found in series.items()]
-
-
-def confusion(counts: Sequence[Sequence[float]], names: Sequence[str] | None) -> str:
-    """Return the confusion matrix, true class (row) by predicted class (column), shaded by the fraction of its row."""
-    labels = [element("th", name) for name in names or range(len(counts))]
-    rows = []
-    for label, row in zip(labels, counts, strict=True):
-        whole = sum(row) or 1
-        shades = [f' style="background:{svg_plot.STRONG}{round(153 * n / whole):02x}"' for n in row]
-        cells = "".join(element("td", f"{n:.12g}", shade) for n, shade in zip(row, shades, strict=True))
-        rows.append(f"<tr>{label}{cells}</tr>")
-    head = "".join(labels)
-    return f'<table class="confusion"><tr><th>true \\ predicted</th>{head}</tr>{"".join(rows)}</table>'
-
-
-def pairs(values: Mapping[str, Any]) -> str:
-    """Return a table of names and values."""
-    several = {name: value if isinstance(value, list | tuple) else (value,) for name, value in values.items()}
-    shown = {name: " ".join(map(str, value)) for name, value in several.items()}
-    words = ' class="words"'
-    rows = (f"<tr>{element('th', name)}{element('td', value, words)}</tr>" for name, value in shown.items())
-    return f"<table>{''.join(rows)}</table>"
-
-
-def element(tag: str, text: object, attributes: str = "") -> str:
-    """Return an HTML element with escaped text; all text from outside goes through it."""
-    return f"<{tag}{attributes}>{escape(str(text))}</{tag}>"
+    return table(("", *splits), cells) if rows else ""

@@ -13,7 +13,7 @@ BOX = "#ffb000"  # seen on any picture
 
 def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: str) -> str:
     """Return a plot of one thin line per series over `xs`, and their mean as a thick one."""
-    across, up = _scale(xs), _scale([value for one in series for value in one])
+    across, up = scale_of(xs), scale_of([value for one in series for value in one])
     mean = [sum(column) / len(column) for column in zip(*series, strict=True)]
     drawn = [_line(xs, one, across, up, PALE, 1) for one in series]
     return _frame([*drawn, _line(xs, mean, across, up, STRONG, 3)], across, up, x, y)
@@ -21,7 +21,7 @@ def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> str:
     """Return a plot with one labelled line per `(xs, ys)`."""
-    across, up = (_scale([value for pair in series.values() for value in pair[i]]) for i in (0, 1))
+    across, up = (scale_of([value for pair in series.values() for value in pair[i]]) for i in (0, 1))
     drawn = []
     for i, (name, (xs, ys)) in enumerate(series.items()):
         colour = COLOURS[i % len(COLOURS)]
@@ -32,7 +32,7 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: 
 
 def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
     """Return a scatter plot; xs that span two decades or more get a logarithmic axis."""
-    across, up = _scale(xs, logarithmic=min(xs) > 0 and max(xs) / min(xs) >= 100), _scale(ys)
+    across, up = scale_of(xs, logarithmic=min(xs) > 0 and max(xs) / min(xs) >= 100), scale_of(ys)
     dots = [
         f'<circle cx="{_x(across, a):.1f}" cy="{_y(up, b):.1f}" r="4" fill="{STRONG}" fill-opacity="0.7"/>'
         for a, b in zip(xs, ys, strict=True)
@@ -45,7 +45,7 @@ def growth(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
     """Return a log-log plot; proportional growth has a slope of one."""
     middle = math.sqrt(min(ys) * max(ys))
     decade = [middle / math.sqrt(10), middle * math.sqrt(10)]  # at least: noise must not fill the axis
-    across, up = _scale(xs, logarithmic=True, marks=xs), _scale([*ys, *decade], logarithmic=True)
+    across, up = scale_of(xs, logarithmic=True, marks=xs), scale_of([*ys, *decade], logarithmic=True)
     dots = [
         f'<circle cx="{_x(across, a):.1f}" cy="{_y(up, b):.1f}" r="4" fill="{STRONG}"/>'
         for a, b in zip(xs, ys, strict=True)
@@ -53,13 +53,14 @@ def growth(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
     return _frame([_line(xs, ys, across, up, STRONG, 2), *dots], across, up, x, y)
 
 
-class _Scale:
+class Scale:
     """Maps numbers from the axis range to [0, 1]."""
 
     def __init__(self, low: float, high: float, logarithmic: bool, marks: Sequence[float] | None):
         self.low, self.high, self.logarithmic, self.marks = low, high, logarithmic, marks
 
     def __call__(self, value: float) -> float:
+        """Return where a value lies, 0 at the low end and 1 at the high one."""
         low, high, value = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
         return (value - low) / (high - low)
 
@@ -78,28 +79,29 @@ class _Scale:
         return [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
 
-def _scale(values: Sequence[float], *, logarithmic: bool = False, marks: Sequence[float] | None = None) -> _Scale:
+def scale_of(values: Sequence[float], *, logarithmic: bool = False, marks: Sequence[float] | None = None) -> Scale:
+    """Return the axis over the finite values; one value alone has its place, and huge ones are clipped."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = max(min(finite), -_LARGEST), min(max(finite), _LARGEST)
     if high - low <= max(1e-12 * max(abs(low), abs(high)), 1e-300):  # constant, or nearly: doubles end after 15 digits
         high = low + max(1.0, abs(low) / 2)
-    return _Scale(low, high, logarithmic, marks)
+    return Scale(low, high, logarithmic, marks)
 
 
-def _mark(value: float) -> str:
+def mark(value: float) -> str:
     """Format a tick label: step counts as integers, not as 2.5e+03."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}".replace("e+0", "e")
 
 
-def _x(scale: _Scale, value: float) -> float:
+def _x(scale: Scale, value: float) -> float:
     return LEFT + scale(value) * (WIDTH - LEFT - MARGIN)
 
 
-def _y(scale: _Scale, value: float) -> float:
+def _y(scale: Scale, value: float) -> float:
     return HEIGHT - BELOW - scale(value) * (HEIGHT - BELOW - MARGIN)
 
 
-def _line(xs: Sequence[float], ys: Sequence[float], across: _Scale, up: _Scale, colour: str, width: int) -> str:
+def _line(xs: Sequence[float], ys: Sequence[float], across: Scale, up: Scale, colour: str, width: int) -> str:
     places = " ".join(f"{_x(across, a):.1f},{_y(up, b):.1f}" for a, b in zip(xs, ys, strict=True) if math.isfinite(b))
     return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
@@ -111,10 +113,10 @@ def text(words: str, x: float, y: float, anchor: str, colour: str = INK, transfo
     return f'<text {place} text-anchor="{anchor}" {style}>{escape(words)}</text>'
 
 
-def _frame(drawn: list[str], across: _Scale, up: _Scale, x: str, y: str) -> str:
+def _frame(drawn: list[str], across: Scale, up: Scale, x: str, y: str) -> str:
     bottom = HEIGHT - BELOW
-    marks = [text(_mark(tick), _x(across, tick), bottom + 18, "middle") for tick in across.ticks()]
-    marks += [text(_mark(tick), LEFT - 8, _y(up, tick) + 4, "end") for tick in up.ticks()]
+    marks = [text(mark(tick), _x(across, tick), bottom + 18, "middle") for tick in across.ticks()]
+    marks += [text(mark(tick), LEFT - 8, _y(up, tick) + 4, "end") for tick in up.ticks()]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',

@@ -1,5 +1,9 @@
 from html.parser import HTMLParser
 
+import pytest
+
+from fdl.runs.report.confusion import confusion, per_class
+from fdl.runs.report.curves import curves
 from fdl.runs.report.html import html
 
 REPORT = {
@@ -27,14 +31,14 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.seen.append((tag, dict(attributes)))
-        if tag != "meta":
+        if tag not in ("meta", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
 
-def test_the_report_is_one_sound_page_that_loads_nothing_and_runs_nothing():
+def test_the_report_is_one_sound_page_that_loads_nothing_and_runs_its_own_script_alone():
     page = html(REPORT, LINES, ("cat", "dog"))
     tags = Tags()
     tags.feed(page)
@@ -42,7 +46,7 @@ def test_the_report_is_one_sound_page_that_loads_nothing_and_runs_nothing():
     assert "lost to faults: 12.3 s in 2 interruptions" in page
     assert "lost to faults" not in html({**REPORT, "interruptions": 0}, LINES)
     names = [tag for tag, _ in tags.seen]
-    assert "script" not in names
+    assert names.count("script") == 1
     assert "link" not in names
     assert not any("src" in attributes or "href" in attributes for _, attributes in tags.seen)
     assert "&lt;script&gt;" in page
@@ -52,8 +56,8 @@ def test_the_report_says_what_was_measured():
     page = html(REPORT, LINES, ("cat", "dog"))
     assert "n=3" in page
     assert "<td>0.25</td>" in page
-    assert page.count("<polyline") == 2
-    assert "background:#1f4e8c99" in page  # the strong colour at six tenths
+    assert page.count("<polyline") == 4  # two splits, on a linear and a logarithmic axis
+    assert 'class="s1 deep" style="--p:1.000">1<' in page  # a dog taken for a cat, as all dogs were
     assert "dog" in page
 
 
@@ -64,6 +68,40 @@ def test_names_from_files_are_escaped_wherever_they_stand():
     page = html(report, lines, (evil, "dog"), {evil: "<svg></svg>"})
     tags = Tags()
     tags.feed(page)
-    assert "script" not in [tag for tag, _ in tags.seen]
+    assert [tag for tag, _ in tags.seen].count("script") == 1
     assert page.count("&lt;script&gt;") >= 7  # a curve's name and axis, a row, two heads, a heading, a knob
     assert "&amp;lt;" not in page
+
+
+@pytest.mark.parametrize("status", ["running", "stopped", "failed"])
+def test_a_run_without_an_end_has_a_page(status):
+    page = html({"experiment": "page", "status": status, "why": "<why>", "step": 0, "epoch": 0.0}, [])
+    assert f'class="verdict {status}"' in page
+    assert "&lt;why&gt;" in page
+    assert ("refresh" in page) == (status == "running")
+
+
+@pytest.mark.parametrize("values", [[None, 1.0], [1e308, -1e308], [5e-324, 0.0], [3.0, 3.0], [0.98, 0.981]])
+def test_any_values_have_curves(values):
+    lines = [{"step": i, "split": "train", "loss": value} for i, value in enumerate(values)]
+    drawn = curves(lines, ("loss",), 1)
+    assert "nan" not in drawn
+    assert ("1 values are not finite" in drawn) == (None in values)
+    assert drawn.count("<circle") >= 1
+
+
+def test_a_peak_of_a_long_run_is_drawn():
+    values = [1.0] * 5000
+    values[1234] = 7.0
+    drawn = curves([{"step": i, "split": "train", "loss": value} for i, value in enumerate(values)])
+    assert ",7.0" in drawn
+    assert len(drawn) < 100_000
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_matrix_of_any_size_can_be_read(size):
+    counts = [[float(2 * (i == j) + (i == 0)) for j in range(size)] for i in range(size)]
+    names = [f"<{i}>" for i in range(size)]
+    drawn = confusion(counts, names) + per_class(counts, names)
+    assert "<0>" not in drawn
+    assert len(drawn) < 100_000

@@ -1,0 +1,103 @@
+"""Draw the page of a run: while it trains, where it is stopped or fails, and at its end."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import jax
+
+from fdl.core import errors
+from fdl.core.errors import Stopped
+from fdl.experiment import Experiment
+from fdl.parallel import processes
+from fdl.runs.atomic_files import write_text
+from fdl.runs.metrics_log import lines
+from fdl.runs.open_run import Run
+from fdl.runs.report.html import html
+
+AT_MOST = 1 / 50  # of the time of training is spent on the page while it trains
+PARAMETERS = 60  # arrays of the model that are listed
+
+
+def draw(
+    run: Run,
+    report: Mapping[str, Any],
+    names: Sequence[str] | None,
+    pictures: Callable[[], Mapping[str, str]],
+) -> None:
+    """Write report.html, or log a warning: a page that cannot be drawn must not fail a finished run.
+
+    names: of the classes. pictures: returns heading -> HTML or SVG.
+    """
+    try:
+        page = html({**_facts(run), **report}, lines(run.workdir / "metrics.jsonl"), names, pictures())
+    except Exception as error:
+        run.log(
+            f"warning: report.html is not drawn ({type(error).__name__}: {errors.brief(error)}); report.json has it all"
+        )
+    else:
+        write_text(run.workdir / "report.html", page)
+
+
+class Pages:
+    """The pages of a run before its end, with what is known of it then."""
+
+    def __init__(self, run: Run, experiment: Experiment):
+        self.run, self.experiment, self.due = run, experiment, 0.0
+
+    def refresh(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Draw the page of a run in training, unless that would cost more than its share of the time."""
+        begun = time.perf_counter()
+        if begun >= self.due:
+            self._draw("running", "", step, metrics)
+            now = time.perf_counter()
+            self.due = now + (now - begun) / AT_MOST
+
+    def stopped(self, error: BaseException, metrics: Mapping[str, Any]) -> None:
+        """Draw the page of a run that a signal or a fault ended; what fails here is not what ended it."""
+        status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        why = str(error) if isinstance(error, Stopped) else errors.reason(error)
+        self._draw(status, why, self.run.checkpoints.last() or 0, metrics)
+
+    def _draw(self, status: str, why: str, step: int, metrics: Mapping[str, Any]) -> None:
+        if not processes.first():
+            return
+        made = self.experiment
+        report = {
+            "experiment": made.name,
+            "status": status,
+            "why": why,
+            "step": step,
+            "epoch": made.epochs(step),
+            "metrics": dict(metrics),
+            "primary": made.task.primary,
+            "best_step": self.run.checkpoints.best(),
+            "knobs": dict(made.knobs),
+            "data": list(made.dataset.notes),
+            "model": model_summary(made),
+        }
+        try:
+            self.run.checkpoints.check()  # the folder may be another process's by now
+            draw(self.run, report, made.dataset.spec.names, dict)
+        except Exception as error:
+            self.run.log(f"warning: report.html is not written ({errors.brief(error)})")
+
+
+def model_summary(experiment: Experiment) -> str:
+    """Return the parameters of the model by path, with their shapes and number."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(experiment.abstract().params)
+    rows = [
+        (jax.tree_util.keystr(path, simple=True, separator="/"), "×".join(map(str, leaf.shape)), prod(leaf.shape))
+        for path, leaf in leaves
+    ]
+    wide = max((len(name) for name, _, _ in rows), default=0)
+    said = [f"{name:{wide}}  {shape:>16}  {count:>13,}" for name, shape, count in rows[:PARAMETERS]]
+    more = [f"… and {len(rows) - PARAMETERS} arrays more"] if len(rows) > PARAMETERS else []
+    total = f"{type(experiment.model).__name__}: {sum(count for _, _, count in rows):,} parameters"
+    return "\n".join([total, "", *said, *more])
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Return when the run was started last, and its folder."""
+    return {"date": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.at)), "workdir": str(run.workdir)}
