@@ -34,6 +34,7 @@ def experiment(
     rate: int = 0,  # sampling rate in Hz; 0: as the dataset declares, else 16000
     seconds: float = 0.0,  # of every recording; 0: the longest one
     bands: int = 40,  # mel bands
+    normalise: Literal["none", "clip", "both"] = "none",  # log energies, these standardised per band and clip, or both
     masks: bool = False,  # SpecAugment: mask a span of time and of frequency
     model: Literal["cnn", "gru", "transformer"] = "cnn",
     width: int = 64,  # units of each hidden layer
@@ -49,7 +50,7 @@ def experiment(
         goal=goal,
         missing=missing,
         seconds=seconds,
-        spectrogram=LogMel(rate=rate, bands=bands),
+        spectrogram=LogMel(rate=rate, bands=bands, normalise=normalise),
     ).augmented(spec_augment() if masks else None)
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])

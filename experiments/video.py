@@ -2,7 +2,8 @@
 
 --dataset is a folder of videos, GIFs or folders of frames by class, a table of file names, an .npz file, a TFDS name or
 a prepared TFDS folder. Frames are sampled evenly from each video. The convolutional network convolves over time as
-well; the recurrent one takes one frame per step.
+well; the recurrent one takes one frame per step. Each clip less its mean over time is given as further channels: before
+a still background the frames alone were seen to stay at chance.
 
     python launch.py --experiment=video --dataset=~/tensorflow_datasets/ucf101 --frames=16 --size=64
 """
@@ -12,7 +13,7 @@ from typing import Literal
 import flax.linen as nn
 
 from fdl import optim
-from fdl.data import find, reading, split_strings, videos
+from fdl.data import find, reading, split_strings, videos, with_motion
 from fdl.data.augment import augment_images
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN
@@ -34,6 +35,7 @@ def experiment(
     test: str = "",  # TFDS split string
     frames: int = 0,  # frames per video; 0: as the first video
     size: int = 0,  # frame side to resize to; 0: no resizing
+    motion: bool = True,  # further channels: each clip less its mean over time
     model: Literal["cnn", "gru"] = "cnn",
     width: int = 64,  # units of each hidden layer
     augment: Literal["none", "shift", "shift_flip"] = "none",  # of training videos
@@ -51,6 +53,8 @@ def experiment(
         frames=frames,
         size=size,
     ).augmented(augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"))
+    if motion:
+        data = with_motion(data)
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size)

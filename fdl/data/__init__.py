@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from fdl.data.modalities.unseen_classes import numbered as numbered
     from fdl.data.modalities.unseen_classes import split_by_class as split_by_class
     from fdl.data.modalities.videos import videos as videos
+    from fdl.data.modalities.videos import with_motion as with_motion
     from fdl.data.readers.find import find as find
     from fdl.data.readers.find import split_strings as split_strings
     from fdl.data.readers.table_files import reading as reading
@@ -102,6 +103,7 @@ _HOMES = {
     "split_by_class": "modalities.unseen_classes",
     "numbered": "modalities.unseen_classes",
     "videos": "modalities.videos",
+    "with_motion": "modalities.videos",
     "reading": "readers.table_files",
     "find": "readers.find",
     "split_strings": "readers.find",

@@ -4,6 +4,7 @@ Shape legend: B batch, T samples, N frames, M mel bands, F frequencies.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,20 @@ from fdl.core.errors import UserError
 from fdl.core.exact import as_written
 from fdl.core.types import Array
 
+Normalise = Literal["none", "clip", "both"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogMel:
-    """How a dataset's waveforms become spectrograms. rate: samples per second, 0 as the set declares; bands: M."""
+    """How a dataset's waveforms become spectrograms.
+
+    rate: samples per second, 0 as the set declares; bands: M. normalise: what the model sees, "none" the log energies,
+    "clip" these less their mean over time and over their deviation, per band and clip, "both" one as a channel each.
+    """
 
     rate: int = 0
     bands: int = 40
+    normalise: Normalise = "none"
 
 
 LOG_MEL = LogMel()

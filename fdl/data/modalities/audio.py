@@ -4,6 +4,7 @@ Shape legend: B batch, T samples, N frames, M mel bands.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -29,12 +30,17 @@ def _spectrogram(kept: KeptDataset, *, spectrogram: LogMel = LOG_MEL, **_: Any) 
 
 
 def to_spectrogram(plan: AudioPlan, bands: int) -> Callable[[Batch], Batch]:
-    """Return the transform of waveforms [B, T] to log energies f32[B, N, M, 1] in so many mel bands."""
+    """Return the transform of waveforms [B, T] to log energies f32[B, N, M, 1] in mel bands, 2 channels of both."""
 
     def transform(batch: Batch) -> Batch:
         waves = jnp.asarray(batch.inputs, jnp.float32) / (32768 if plan.dtype == "int16" else 1)
         mel = log_mel(waves, rate=plan.rate, bands=bands)
-        return batch._replace(inputs=((mel + 7) / 7)[..., None])  # silence is log 1e-6 = -14, so about -1 to 2
+        channels = [(mel + 7) / 7]  # silence is log 1e-6 = -14, so about -1 to 2
+        if plan.normalise != "none":
+            centred = mel - jnp.mean(mel, 1, keepdims=True)  # how loud a band is throughout says who speaks, not what
+            scaled = centred / (jnp.std(mel, 1, keepdims=True) + 0.1)
+            channels = [scaled] if plan.normalise == "clip" else [*channels, scaled]
+        return batch._replace(inputs=jnp.stack(channels, -1))
 
     return transform
 
@@ -59,6 +65,7 @@ def sounds(
     records, column, goal_column = supervised(records, "audio", inputs, target, goal, missing)
     target_of = fit_target(records, goal_column, goal)
     records, plan = fit_sounds(records, column, spectrogram.rate, seconds)
+    plan = replace(plan, normalise=spectrogram.normalise)
 
     def join(rows: Mapping[str, Column], split: str, indices: np.ndarray) -> Batch:
         waves = plan.encode(rows[column], lambda i: records.at(split, indices[i]))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.data.log_mel import Normalise
 from fdl.data.pixels import fitted_image, picture
 from fdl.data.readers.clips import Clip
 from fdl.data.readers.media import Item
@@ -46,7 +47,10 @@ class ImagePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioPlan:
-    """Sounds at `rate` samples a second, cut or padded to `length` samples. declared: the rate that values have."""
+    """Sounds at `rate` samples a second, cut or padded to `length` samples.
+
+    declared: the rate that values have. normalise: as `LogMel` has.
+    """
 
     kind: ClassVar[str] = "audio"
     column: str
@@ -54,6 +58,7 @@ class AudioPlan:
     rate: int
     length: int
     dtype: str
+    normalise: Normalise = "none"
 
     def read(self, item: Item) -> np.ndarray:
         """Return [T] samples of a new file or its bytes, at the declared rate; raise Unreadable."""

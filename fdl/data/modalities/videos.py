@@ -4,9 +4,11 @@ Shape legend: B batch, T frames, H height, W width, C channels.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fdl.core.errors import UserError
@@ -19,6 +21,20 @@ from fdl.data.modalities.media_plan import VideoPlan, kept, taken
 from fdl.data.modalities.targets import Goal, fit_target, supervised
 from fdl.data.pixels import center_bytes
 from fdl.data.records import Column, Records
+
+
+def with_motion(dataset: Dataset) -> Dataset:
+    """Return videos f32[B, T, H, W, 2C]: the dataset's, then these less their mean over time.
+
+    What stands still is 0 in the second half, so that small movements before a still background are seen.
+    """
+
+    def transform(batch: Batch) -> Batch:
+        films = (dataset.transform(batch) if dataset.transform else batch).inputs
+        motion = films - jnp.mean(films, axis=1, keepdims=True)
+        return batch._replace(inputs=jnp.concatenate([films, motion], axis=-1))
+
+    return replace(dataset, transform=transform)
 
 
 @keeps(pixels_centered)

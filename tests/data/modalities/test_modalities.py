@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from fdl.data.log_mel import log_mel, mel_bands
+from fdl.data.log_mel import LogMel, log_mel, mel_bands
 from fdl.data.modalities.audio import sounds
 from fdl.data.modalities.text import language, texts
-from fdl.data.modalities.videos import videos
+from fdl.data.modalities.videos import videos, with_motion
 from fdl.data.records import Field, Records
 from fdl.data.tokenizer import END, UNKNOWN, Tokens, bucket, fit_tokens, packed, padded
 
@@ -140,6 +140,40 @@ def test_log_mel_is_that_of_the_definition():
     expected = np.log(np.abs(np.fft.rfft(frame, 128)) ** 2 @ mel_bands(4000, 128, 8) + 1e-6)
     assert mel.shape == (1, 3, 8)
     assert np.allclose(mel[0, 1], expected, atol=1e-4)
+
+
+def test_a_spectrogram_is_standardised_per_band_and_clip():
+    rng = np.random.default_rng(0)
+    waves = [(rng.standard_normal(1600) * loud).astype(np.float32) for loud in np.geomspace(0.01, 1, 20)]
+    field = Field(kind="audio", shape=(1600,), dtype=np.dtype(np.float32), rate=4000)
+    made = {
+        kind: sounds(records("sound", field, waves), spectrogram=LogMel(bands=8, normalise=kind))
+        for kind in ("none", "clip", "both")
+    }
+    plain, clip, both = (
+        np.asarray(each.transform(each.load("train").fetch(np.arange(4))).inputs) for each in made.values()
+    )
+    mel = plain[..., 0] * 7 - 7
+    expected = (mel - mel.mean(1, keepdims=True)) / (mel.std(1, keepdims=True) + 0.1)
+    np.testing.assert_allclose(clip[..., 0], expected, atol=1e-3)
+    np.testing.assert_allclose(both, np.concatenate([plain, clip], -1), atol=1e-6)
+    check_spec(made["both"])
+
+
+def test_motion_is_what_a_clip_has_besides_its_mean_over_time():
+    rng = np.random.default_rng(0)
+    films = rng.integers(0, 255, (20, 4, 6, 5, 3), np.uint8)
+    films[::2] = films[::2, :1]  # stand still
+    field = Field(kind="video", shape=(4, 6, 5, 3), dtype=np.dtype(np.uint8))
+    dataset = with_motion(videos(records("film", field, list(films))))
+    check_spec(dataset)
+    batch = dataset.load("train").fetch(np.arange(16))
+    inputs, pixels = np.asarray(dataset.transform(batch).inputs), batch.inputs.astype(np.float32) / 127.5 - 1
+    np.testing.assert_allclose(inputs[..., :3], pixels, atol=1e-6)
+    np.testing.assert_allclose(inputs[..., 3:], pixels - pixels.mean(1, keepdims=True), atol=1e-6)
+    still = np.ptp(pixels, 1).max((1, 2, 3)) == 0
+    assert 0 < still.sum() < 16
+    assert np.abs(inputs[still][..., 3:]).max() < 1e-6
 
 
 def test_videos_become_a_dataset():
