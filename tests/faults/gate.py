@@ -66,6 +66,7 @@ ROWS = {
     25: ("file systems and hosts that lack what Linux disks have", 24, filesystems.misbehave),
     26: ("clocks set, files copied and touched", 24, clocks.clocks),
     27: ("flag files, pages that leave, inputs that do not fit", 24, flagfiles.misled),
+    28: ("SIGKILL at a random moment of runs with patience, until they stop by it", 50, kills.kill_patient),
 }
 
 

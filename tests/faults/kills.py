@@ -1,5 +1,6 @@
 """Runs that are killed or asked to stop at random moments, until they finish: they end as if nothing had happened."""
 
+import json
 import random
 import shutil
 import signal
@@ -14,13 +15,19 @@ FAMILIES = ("mlp", "cnn", "lstm", "transformer")
 COMBINATIONS = [(family, place) for place in runs.PLACES for family in FAMILIES]
 
 
-def reference(folder: Path, family: str, place: str) -> tuple[Path, float]:
+OUTCOME = ("step", "stopped", "tested", "best_step", "metrics")  # of a report
+PATIENT = ("--patience=2", "--evaluate_every=10", "--steps=2000", "--learning_rate=0.1")  # stops long before 2,000
+
+
+def reference(folder: Path, family: str, place: str, *more: str) -> tuple[Path, float]:
     """Return the folder of an uninterrupted run, and how long one takes when its programs are compiled already."""
     workdir = folder / f"{family}-{place}"
     for _ in range(2 if place == "jit" else 1):  # those of several CPU devices are compiled at every start
         shutil.rmtree(workdir, ignore_errors=True)
-        ended = runs.run(runs.command(workdir, family, place), folder / "log")
+        ended = runs.run(runs.command(workdir, family, place, *more), folder / "log")
         assert ended.code == 0, ended.said
+        report = json.loads((workdir / "report.json").read_text())
+        assert bool(report["stopped"]) == ("--patience=2" in more), report["step"]
     return workdir, ended.seconds
 
 
@@ -28,6 +35,10 @@ def compare(workdir: Path, whole: Path) -> str | None:
     """Say in what a finished run differs from the uninterrupted one."""
     if runs.final(workdir) != runs.final(whole):
         return "the final state differs"
+    reports = [json.loads((path / "report.json").read_text()) for path in (workdir, whole)]
+    ended, expected = ({key: report[key] for key in OUTCOME} for report in reports)
+    if ended != expected:
+        return f"it ended as {ended}, not as {expected}"
     ours, theirs = runs.record(workdir), runs.record(whole)
     if ours != theirs:
         first = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), None)
@@ -39,6 +50,12 @@ def kill(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
     """Kill runs of every combination in turn until `tries` kills have hit."""
     interrupt(row, tries, rng, folder, lambda: (signal.SIGKILL,))
     row.worst = None  # nobody waits for a killed process
+
+
+def kill_patient(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
+    """Kill runs with patience: each stops at the step of the uninterrupted one, and has tested the same state."""
+    interrupt(row, tries, rng, folder, lambda: (signal.SIGKILL,), *PATIENT)
+    row.worst = None
 
 
 def stop(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
@@ -55,9 +72,12 @@ def stop(row: Row, tries: int, rng: random.Random, folder: Path) -> None:
 
 
 def interrupt(
-    row: Row, tries: int, rng: random.Random, folder: Path, draw: Callable[[], tuple[signal.Signals, ...]]
+    row: Row, tries: int, rng: random.Random, folder: Path, draw: Callable[[], tuple[signal.Signals, ...]], *more: str
 ) -> None:
-    """Send runs of every combination in turn the drawn signals at random moments, until each finishes."""
+    """Send runs of every combination in turn the drawn signals at random moments, until each finishes.
+
+    more: flags of all of them.
+    """
     finished = 0
     wholes: dict[tuple[str, str], tuple[Path, float]] = {}
     first = rng.randrange(len(COMBINATIONS))
@@ -65,11 +85,11 @@ def interrupt(
         if row.over(tries):
             break
         if (family, place) not in wholes:
-            wholes[family, place] = reference(folder, family, place)
+            wholes[family, place] = reference(folder, family, place, *more)
         whole, seconds = wholes[family, place]
         workdir, newest = folder / "run", -1
         shutil.rmtree(workdir, ignore_errors=True)
-        argv = runs.command(workdir, family, place)
+        argv = runs.command(workdir, family, place, *more)
         for number in range(8):  # the eighth start is let through
             sent, after = (draw(), rng.uniform(0.05, seconds)) if number < 7 else ((), 0.0)
             ended = runs.strike(argv, folder / "log", after, *sent, apart=rng.uniform(0, 0.3))
