@@ -1,6 +1,7 @@
 """The training loop, one for a run and for a population: train until something is due, then log, evaluate and save."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from fdl.runs.page_copy import copy_page
 from fdl.runs.progress import Progress
 from fdl.runs.progress_bar import bar, headline
 from fdl.runs.restart_log import RestartLog
+from fdl.runs.workdir import read_report
 
 Metrics = Any  # of one experiment a mapping, of a population a list of them
 
@@ -182,7 +184,12 @@ def goes_on(experiment: Experiment, report: Mapping[str, Any]) -> bool:
 def note_start(run: Run, state: TrainState, progress: Progress) -> RestartLog:
     """Record in the run folder that training starts, and from which step."""
     logged = training_seconds(lines(run.workdir / "metrics.jsonl"))
-    return RestartLog(run.workdir, run.at, int(state.step), logged=logged, saved=progress.seconds, begun=run.begun)
+    step, file = int(state.step), run.workdir / "report.json"
+    restarts = RestartLog(run.workdir, run.at, step, logged=logged, saved=progress.seconds, begun=run.begun)
+    with suppress(OSError, ValueError):  # not finished before, or its report is damaged
+        if step <= read_report(file)["step"]:
+            restarts.mark_continued()
+    return restarts
 
 
 def report_of(

@@ -38,6 +38,11 @@ class RestartLog:
         self.all = [*before, {"at": at, "step": step, "redone": max(logged - saved, 0.0), "starting": None}]
         write_json(self.file, self.all)
 
+    def mark_continued(self) -> None:
+        """Record that this start trains a finished run further, which no fault has interrupted."""
+        self.all[-1] |= {"redone": 0.0, "continued": True}
+        write_json(self.file, self.all)
+
     def mark_running(self) -> None:
         """Record that the first steps of this start are done; later calls do nothing."""
         if self.all[-1]["starting"] is None:
@@ -46,7 +51,7 @@ class RestartLog:
 
     def cost(self) -> dict[str, float]:
         """Return the number of interruptions and the seconds they cost."""
-        return {"interruptions": len(self.all) - 1, "lost_seconds": lost(self.all)}
+        return {"interruptions": len(_restarts(self.all)), "lost_seconds": lost(self.all)}
 
 
 def _read_starts(file: Path) -> list[dict[str, Any]]:
@@ -68,4 +73,9 @@ def _is_start(one: Mapping[str, Any]) -> bool:
 
 def lost(starts: Sequence[Mapping[str, Any]]) -> float:
     """Return the seconds lost to interruptions in these starts."""
-    return math.fsum((start["redone"] or 0.0) + (start["starting"] or 0.0) for start in starts[1:])
+    return math.fsum((start["redone"] or 0.0) + (start["starting"] or 0.0) for start in _restarts(starts))
+
+
+def _restarts(starts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the starts after an interruption: neither the first nor those that train a finished run further."""
+    return [start for start in starts[1:] if not start.get("continued")]

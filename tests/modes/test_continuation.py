@@ -39,6 +39,7 @@ def test_a_longer_run_is_bit_for_bit_the_run_of_that_length(tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "ended-45" / "meta.json").exists()
     assert lines_of(longer) == lines_of(whole)
     assert longer["metrics"] == whole["metrics"]
+    assert (longer["interruptions"], longer["lost_seconds"]) == (0, 0)  # of a finished run, no fault
     for step in (80, 90):
         kept = [Checkpoints(tmp_path / name / "checkpoints").variables(step) for name in ("run", "whole")]
         jax.tree.map(np.testing.assert_array_equal, *kept)
