@@ -58,13 +58,22 @@ class Pages:
         """Draw the page of a run that a signal or a fault ended; what fails here is not what ended it."""
         status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         why = str(error) if isinstance(error, Stopped) else errors.reason(error)
-        self._draw(status, why, self.run.checkpoints.last() or 0, metrics)
+        self._draw(status, why, None, metrics)
 
-    def _draw(self, status: str, why: str, step: int, metrics: Mapping[str, Any]) -> None:
+    def _draw(self, status: str, why: str, step: int | None, metrics: Mapping[str, Any]) -> None:
+        """Draw the page at a step, None for that of the last checkpoint; log where that fails."""
         if not processes.first():
             return
+        try:
+            self.run.checkpoints.check()  # the folder may be another process's by now
+            step = (self.run.checkpoints.last() or 0) if step is None else step
+            draw(self.run, self._report(status, why, step, metrics), self.experiment.dataset.spec.names, dict)
+        except Exception as error:
+            self.run.log(f"warning: report.html is not written ({errors.brief(error)})")
+
+    def _report(self, status: str, why: str, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
         made = self.experiment
-        report = {
+        return {
             "experiment": made.name,
             "status": status,
             "why": why,
@@ -77,11 +86,6 @@ class Pages:
             "data": list(made.dataset.notes),
             "model": model_summary(made),
         }
-        try:
-            self.run.checkpoints.check()  # the folder may be another process's by now
-            draw(self.run, report, made.dataset.spec.names, dict)
-        except Exception as error:
-            self.run.log(f"warning: report.html is not written ({errors.brief(error)})")
 
 
 def model_summary(experiment: Experiment) -> str:
