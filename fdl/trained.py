@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fdl.data.modalities.new_rows import NewRows
 
 Which = Literal["best", "last"]
+Program = Callable[[PyTree, TrainState], Mapping[str, jax.Array]]
 SIZES = (1, 8, 64, 512)  # of the batches that are compiled: a request is filled up to the next of them
 
 
@@ -111,27 +112,28 @@ class Trained:
         """Return `predict(data)`."""
         return self.predict(data)
 
-    def predict(self, data: Any) -> dict[str, Any]:
+    def predict(self, data: Any, *, beams: int = 1) -> dict[str, Any]:
         """Return the task's predictions of new data, in order: arrays [n, ...] by name.
 
         Of classes "class" i32[n], "probability" f32[n] and "probabilities" f32[n, K], and "name", the n names of the
         classes where they have some; of numbers "value" f64[n], in the unit of the targets. Sequences are decoded
         greedily: "tokens" i32[n, T] padded with 0, "log_probability" f[n], and "text", n texts, where tokens have some.
-        data: as `fdl.data.modalities.new_rows.new_rows` has it.
+        data: as `fdl.data.modalities.new_rows.new_rows` has it. beams: the width of beam search for sequences.
         """
         from fdl.data.modalities.new_rows import new_rows  # imports every reader, which training needs none of
 
-        return self.answers(new_rows(self.experiment.dataset, data))
+        return self.answers(new_rows(self.experiment.dataset, data), beams)
 
-    def answers(self, rows: "NewRows") -> dict[str, Any]:
+    def answers(self, rows: "NewRows", beams: int = 1) -> dict[str, Any]:
         """Return the predictions of rows that are encoded already."""
+        decoding = self._programs(beams)[0]
         spec = self.experiment.dataset.spec
-        parts = list(self._parts(rows))
+        parts = list(self._parts(rows, beams))
         found: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if "value" in found:
             found["value"] = found["value"].astype(np.float64).reshape(rows.size, *spec.targets.shape) + spec.offset
-        if self._decoding and self._decoding.text:
-            found = {"text": self._decoding.texts(found["tokens"]), **found}
+        if decoding and decoding.text:
+            found = {"text": decoding.texts(found["tokens"]), **found}
         if "class" in found and found["class"].ndim == 1 and spec.names:
             found["name"] = [spec.names[number] for number in found["class"]]
         return found
@@ -165,24 +167,28 @@ class Trained:
         return dict(answers)
 
     @cached_property
-    def _decoding(self) -> Decoding | None:
-        return decoding_of(self.experiment)
+    def _compiled(self) -> dict[int, tuple[Decoding | None, Program]]:
+        return {}
 
-    @cached_property
-    def _program(self) -> Callable[[PyTree, TrainState], Mapping[str, jax.Array]]:
-        step = self._decoding.step if self._decoding else None
-        return jax.jit(lambda inputs, state: self._answered(inputs, state, step))
+    def _programs(self, beams: int) -> tuple[Decoding | None, Program]:
+        """Return how outputs are decoded with a beam of this width, if they are, and the program, made once."""
+        if beams not in self._compiled:
+            decoding = decoding_of(self.experiment, beams)
+            step = decoding.step if decoding else None
+            program = jax.jit(lambda inputs, state: self._answered(inputs, state, step))
+            self._compiled[beams] = decoding, program
+        return self._compiled[beams]
 
     @cached_property
     def _placed(self) -> TrainState:
         placed: TrainState = jax.device_put(self.state)
         return placed
 
-    def _parts(self, rows: "NewRows") -> Iterator[dict[str, np.ndarray]]:
+    def _parts(self, rows: "NewRows", beams: int) -> Iterator[dict[str, np.ndarray]]:
         """Yield the predictions of some rows at a time, in batches of few sizes, each compiled once."""
         if not rows.size:
             raise UserError("there is no row to predict; give one or more")
-        decoding = self._decoding
+        decoding, program = self._programs(beams)
         most = max(size for size in SIZES if size == 1 or not decoding or size <= decoding.rows)
         for start in range(0, rows.size, most):
             count = min(most, rows.size - start)
@@ -192,7 +198,7 @@ class Trained:
                 part = leaf[start : start + count]
                 return part if count == size else np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
 
-            found = self._program(jax.tree.map(filled, rows.inputs), self._placed)
+            found = program(jax.tree.map(filled, rows.inputs), self._placed)
             there = {name: np.asarray(column)[:count] for name, column in found.items()}
             yield decoding.finish(there) if decoding else there
 

@@ -17,7 +17,7 @@ import fdl
 import tiny
 from fdl.__main__ import launch
 from fdl.core.errors import UserError
-from fdl.modes.predict import predict_new
+from fdl.modes.predict import Form, predict_new
 from fdl.trained import restored_experiment
 
 TOWNS = ("Bern", "Basel", "Zug")
@@ -112,6 +112,11 @@ def test_what_is_not_of_the_kind_that_was_trained_on_is_one_line(table_run, data
         fdl.restore(table_run).predict(data)
 
 
+def test_beams_are_refused_where_nothing_is_decoded(table_run):
+    with pytest.raises(UserError, match="beams 4 are for sequences"):
+        fdl.restore(table_run).predict(houses(1), beams=4)
+
+
 def test_a_second_request_of_the_same_shape_compiles_nothing(table_run):
     trained, new = fdl.restore(table_run), houses(9, seed=5)
     trained(new)
@@ -119,7 +124,7 @@ def test_a_second_request_of_the_same_shape_compiles_nothing(table_run):
         patch.setattr(jax.monitoring, "record_event_duration_secs", _refuse_compiles)
         one = trained(new[:9])["value"]
     np.testing.assert_array_equal(one, trained(new)["value"])
-    assert trained._program._cache_size() == 1
+    assert trained._programs(1)[1]._cache_size() == 1
 
 
 def _refuse_compiles(event: str, *_, **__) -> None:
@@ -204,9 +209,12 @@ def test_pairs_are_decoded_from_the_source_alone(tmp_path):
     assert answers["text"] == ["cba", "bac"]
     assert answers["tokens"].shape[0] == 2
     assert (answers["log_probability"] < 0).all()
+    beam = trained.predict(["abc", "cab"], beams=4)
+    assert beam["text"] == answers["text"]
+    assert (beam["log_probability"] >= answers["log_probability"] - 1e-5).all()
     metrics = trained.report["metrics"]["test"]
     assert metrics["sequence_accuracy"] == pytest.approx(1) == 1 - metrics["error_rate"]
-    out = predict_new(restored_experiment(tmp_path / "run"), tmp_path / "run", ["aab"], log=None)
+    out = predict_new(restored_experiment(tmp_path / "run"), tmp_path / "run", ["aab"], form=Form(beams=3), log=None)
     assert json.loads(out.read_text())["write"] == "baa"
 
 

@@ -138,6 +138,7 @@ def _of_modes(found: flags.FlagValues) -> None:
     predicting.text("split", "test", "the split to predict")
     predicting.text("input", None, "new data to predict instead: a file, a folder, a pattern, or - for standard input")
     predicting.several("columns", None, "of new data, what to write: Id,price; all where none is named")
+    predicting.whole("beams", 1, "of new data, the beam width of decoded sequences; 1 is greedy", 1)
     formats = ["stablehlo", "onnx", "safetensors"]
     Group(found, EXPORTING).choice("format", "stablehlo", formats, "of the file, which needs no fdl to be read")
     where = "a .jsonl or .csv file of predictions, or the file of an export; default: in the run folder"

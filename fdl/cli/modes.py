@@ -64,15 +64,23 @@ def generate(
 
 
 def predict(
-    experiment: "Experiment", workdir_path: Path, *, split: str, input: str | None, columns: Any, **mode_args: Any
+    experiment: "Experiment",
+    workdir_path: Path,
+    *,
+    split: str,
+    input: str | None,
+    columns: Any,
+    beams: int,
+    **mode_args: Any,
 ) -> None:
     """Predict a split, or new data."""
-    if columns and not input:
-        raise UserError("--columns is of new data; give --input, or leave it out")
-    if columns:
-        from fdl.modes.predict import predict_new
+    formed: dict[str, Any] = {"columns": columns or (), "beams": beams}
+    if given := [name for name, value in formed.items() if value not in ((), 1)]:
+        if not input:
+            raise UserError(f"--{given[0]} is of new data; give --input, or leave it out")
+        from fdl.modes.predict import Form, predict_new
 
-        predict_new(experiment, workdir_path, input, columns=columns, **mode_args)
+        predict_new(experiment, workdir_path, input, form=Form(**formed), **mode_args)
     else:
         fdl.predict(experiment, workdir_path, split=split, input=input, **mode_args)
 

@@ -62,7 +62,11 @@ def decoding_of(experiment: Experiment, beams: int = 1) -> Decoding | None:
         raise UserError(f"beams {beams} hold no sequence; give 1 for greedy decoding, or more")
     if writes_pairs(experiment.dataset):
         return _of_pairs(experiment, beams)
-    return _of_frames(experiment, beams) if experiment.task.search else None
+    if experiment.task.search:
+        return _of_frames(experiment, beams)
+    if beams > 1:
+        raise UserError(f"beams {beams} are for sequences, and {experiment.name} answers with none; leave them out")
+    return None
 
 
 def writes_pairs(dataset: Dataset) -> bool:

@@ -6,6 +6,7 @@ Shape legend: B batch.
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,20 @@ from fdl.runs.workdir import local
 from fdl.trained import Trained, Which, variables_of
 
 STDIN = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """The form of answers about new data.
+
+    columns: what to write, of what a line holds; all where empty. beams: of sequences; 1 is greedy.
+    """
+
+    columns: Sequence[str] = ()
+    beams: int = 1
+
+
+ALL = Form()
 
 
 def predict(
@@ -60,7 +75,7 @@ def predict(
     state = executor.put_state(state)
     decoding = decoding_of(experiment)
     answer = decoding.step if decoding else steps.predict_step(experiment.model, experiment.task)
-    size = evaluate_batch_size(experiment, executor.num_shards)
+    size = min(evaluate_batch_size(experiment, executor.num_shards), decoding.rows if decoding else len(source))
 
     def lines() -> Iterator[dict[str, Any]]:
         for part in each_batch(experiment, executor, answer, split, state, size=size, count=len(source)):
@@ -84,7 +99,7 @@ def predict_new(
     data: Any,
     *,
     output: str | None = None,
-    columns: Sequence[str] = (),
+    form: Form = ALL,
     checkpoint: Which = "last",
     log: Log | None = print,
 ) -> Path:
@@ -93,7 +108,7 @@ def predict_new(
     data:    a file, folder or pattern of the kind that was trained on, "-" for lines of standard input, or values in
              memory, see `fdl.data.modalities.new_rows`.
     output:  a .jsonl or .csv file; by default predictions-NAME.jsonl in the run folder.
-    columns: what to write, of what a line holds; all where empty.
+    form:    what is written of each, and how sequences are searched for.
     A line holds the columns that the model does not use, such as an Id, or else the number of the row; the prediction,
     named after the target; and of classes their probabilities by name.
     """
@@ -106,7 +121,7 @@ def predict_new(
         log(note)
     step, state = trained(experiment, workdir, checkpoint, log)
     model = Trained(experiment=experiment, folder=workdir, step=step, variables=variables_of(state))
-    write(target, new_lines(rows, model.answers(rows), dataset), columns)
+    write(target, new_lines(rows, model.answers(rows, form.beams), dataset), form.columns)
     log(f"step {step}: {rows.size} predictions in {target}")
     return target
 
