@@ -16,7 +16,8 @@ from fdl.runs.metrics_log import lines
 from fdl.runs.open_run import Run
 from fdl.runs.report.html import html
 
-AT_MOST = 1 / 50  # of the time of training is spent on the page while it trains
+AT_MOST = 1 / 100  # of the time of training is spent on the page while it trains
+FIRST = 5.0  # seconds before the first page: a run of seconds has one at its end
 PARAMETERS = 60  # arrays of the model that are listed
 
 
@@ -44,7 +45,7 @@ class Pages:
     """The pages of a run before its end, with what is known of it then."""
 
     def __init__(self, run: Run, experiment: Experiment):
-        self.run, self.experiment, self.due = run, experiment, 0.0
+        self.run, self.experiment, self.due = run, experiment, time.perf_counter() + FIRST
 
     def refresh(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Draw the page of a run in training, unless that would cost more than its share of the time."""

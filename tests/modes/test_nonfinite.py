@@ -73,3 +73,4 @@ def test_a_learning_rate_that_explodes_is_traced(tmp_path):
     made = tiny.experiment(executor="jit", optimizer=optax.sgd(1e30), log_every=12, save_every=0)
     with pytest.raises(Fault, match=r"not finite.*training rows"):
         fdl.train(made, tmp_path, log=lambda _: None)
+    assert '<div class="verdict failed">failed: ' in (tmp_path / "report.html").read_text()

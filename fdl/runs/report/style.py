@@ -27,20 +27,13 @@ th { font-weight: 500; color: var(--soft) } tr + tr { border-top: 1px solid var(
 th:first-child { text-align: left; padding-left: 0 } td { white-space: nowrap }
 .pairs { width: 100%; table-layout: fixed } .pairs th { width: 34%; max-width: 14rem; vertical-align: top }
 .pairs td { text-align: left; white-space: normal; overflow-wrap: anywhere }
-.curves, .cards { display: grid; gap: 1.1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)) }
-.cards { grid-template-columns: repeat(auto-fill, minmax(min(100%, 11rem), 1fr)); gap: .8rem }
-.cards.texts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)) }
-.card { border: 1px solid var(--line); border-radius: 10px; padding: .7rem; overflow: hidden; font-size: .85rem }
-.card img { display: block; width: 100%; image-rendering: pixelated; border-radius: 6px; margin-bottom: .5rem }
-.card p { margin: 0 0 .4rem; overflow-wrap: anywhere } .hit { color: var(--good) } .miss { color: var(--bad) }
-.card table { width: 100% } .card td { white-space: normal; overflow-wrap: anywhere }
-.card th, .card td { padding: .1rem 0 }
+.curves { display: grid; gap: 1.1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)) }
 .panel { min-width: 0; position: relative } .panel svg { width: 100%; height: auto; display: block }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft) } .grid { stroke: var(--line); fill: none }
 .axis { stroke: var(--soft); fill: none } .best { stroke: var(--soft); stroke-dasharray: 3 3 }
 .s0 { --c: var(--s0) } .s1 { --c: var(--s1) } .s2 { --c: var(--s2) } .s3 { --c: var(--s3) }
 polyline { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round } circle, .bar { fill: var(--c) }
-.chance { stroke: var(--soft); stroke-dasharray: 4 4 } .key { color: var(--c); font-weight: 600; margin-right: .9rem }
+.key { color: var(--c); font-weight: 600; margin-right: .9rem }
 .keys { font-size: .85rem } label { cursor: pointer; font-size: .85rem; color: var(--soft) }
 .logarithmic { display: none } #log:checked ~ .curves .logarithmic { display: inline }
 #log:checked ~ .curves .has-log .linear { display: none }
