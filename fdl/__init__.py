@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from fdl.experiment import Experiment as Experiment
     from fdl.experiment import load as load
     from fdl.modes.bench import bench as bench
+    from fdl.modes.check import check as check
     from fdl.modes.describe import describe as describe
     from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
     from fdl.modes.export import export as export
+    from fdl.modes.find_lr import find_lr as find_lr
     from fdl.modes.fit import fit as fit
     from fdl.modes.generate import generate as generate
     from fdl.modes.predict import predict as predict
@@ -35,10 +37,12 @@ _HOMES = {
     "Population": "fdl.engine.population",
     "Trained": "fdl.trained",
     "bench": "fdl.modes.bench",
+    "check": "fdl.modes.check",
     "describe": "fdl.modes.describe",
     "doctor": "fdl.modes.doctor",
     "evaluate": "fdl.modes.evaluate",
     "export": "fdl.modes.export",
+    "find_lr": "fdl.modes.find_lr",
     "fit": "fdl.modes.fit",
     "generate": "fdl.modes.generate",
     "load": "fdl.experiment",
@@ -53,10 +57,12 @@ __all__ = [
     "Population",
     "Trained",
     "bench",
+    "check",
     "describe",
     "doctor",
     "evaluate",
     "export",
+    "find_lr",
     "fit",
     "generate",
     "load",

@@ -17,8 +17,10 @@ from fdl.core.errors import UserError
 from fdl.core.optimizer_state import FrozenState
 from fdl.core.optimizer_state import dynamic_loss_scale as dynamic_loss_scale
 from fdl.core.optimizer_state import ema as ema
-from fdl.core.recorded import recorded
+from fdl.core.recorded import recipe_of, recorded
 from fdl.core.types import Array, PyTree
+
+_RATE = "learning_rate"  # the argument, in every factory of Optax and of this file
 
 
 @recorded
@@ -163,6 +165,42 @@ def frozen(optimizer: optax.GradientTransformation, paths: Sequence[str]) -> opt
         lambda params: FrozenState(), lambda grads, state, params=None: (jax.tree.map(jnp.zeros_like, grads), state)
     )
     return groups(dict.fromkeys(paths, freeze), rest=optimizer)
+
+
+def learning_rates(optimizer: optax.GradientTransformation) -> list[optax.ScalarOrSchedule]:
+    """Return the learning rates of an optimizer and of all that it wraps; none of what is not `recorded`."""
+    recipe = recipe_of(optimizer)
+    rates: list[optax.ScalarOrSchedule] = []
+    for name, value in recipe.arguments.items() if recipe else ():
+        rates += [value] if name == _RATE else [rate for part in _parts(value) for rate in learning_rates(part)]
+    return rates
+
+
+def with_learning_rate(
+    optimizer: optax.GradientTransformation, rate: optax.ScalarOrSchedule
+) -> optax.GradientTransformation:
+    """Return the optimizer as its factories make it with this learning rate, in all that it wraps as well."""
+    recipe = recipe_of(optimizer)
+    if recipe is None:
+        return optimizer
+
+    def changed(part: Any) -> Any:
+        return with_learning_rate(part, rate) if _is_optimizer(part) else part
+
+    arguments = {
+        name: rate if name == _RATE else jax.tree.map(changed, value, is_leaf=_is_optimizer)
+        for name, value in recipe.arguments.items()
+    }
+    made: optax.GradientTransformation = recipe.remake(**arguments)
+    return made
+
+
+def _parts(value: Any) -> list[optax.GradientTransformation]:
+    return [leaf for leaf in jax.tree.leaves(value, is_leaf=_is_optimizer) if _is_optimizer(leaf)]
+
+
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, optax.GradientTransformation)
 
 
 def _clip(norm: float | None) -> optax.GradientTransformation:

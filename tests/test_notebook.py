@@ -10,45 +10,52 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "notebooks" / "colab_tpu.ipynb"
+NOTEBOOK, COURSE = ROOT / "notebooks" / "colab_tpu.ipynb", ROOT / "notebooks" / "course.ipynb"
 
 
-def test_the_notebook_is_kept_without_outputs() -> None:
-    for cell in json.loads(NOTEBOOK.read_text())["cells"]:
+@pytest.mark.parametrize("notebook", [NOTEBOOK, COURSE])
+def test_the_notebook_is_kept_without_outputs(notebook: Path) -> None:
+    for cell in json.loads(notebook.read_text())["cells"]:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
         if cell["cell_type"] == "code":
             lines = [line for line in cell["source"] if not line.startswith("!")]
-            compile("".join(lines), str(NOTEBOOK), "exec")
+            compile("".join(lines), str(notebook), "exec")
 
 
-@pytest.mark.slow
-def test_the_notebook_runs(tmp_path) -> None:
-    copy = tmp_path / "fdl"
+def executed(notebook: Path, folder: Path, **environment: str) -> str:
+    """Run a notebook from top to bottom in a copy of the repository and return what its cells printed."""
+    copy = folder / "fdl"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "runs", "*.egg-info", "__pycache__"))
-    environment = {
-        **os.environ,
-        "FDL_EPOCHS": "3",
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-    }
     script = (
         "import nbformat, nbclient, sys; notebook = nbformat.read(sys.argv[1], 4);"
         "nbclient.NotebookClient(notebook, timeout=600).execute(); nbformat.write(notebook, 'executed.ipynb')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, copy / "notebooks" / "colab_tpu.ipynb"],
+        [sys.executable, "-c", script, copy / "notebooks" / notebook.name],
         cwd=copy,
-        env=environment,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **environment},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    executed = json.loads((copy / "executed.ipynb").read_text())
-    said = "".join("".join(output.get("text", "")) for cell in executed["cells"] for output in cell.get("outputs", ()))
+    cells = json.loads((copy / "executed.ipynb").read_text())["cells"]
+    return "".join("".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", ()))
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path) -> None:
+    said = executed(NOTEBOOK, tmp_path, FDL_EPOCHS="3", XLA_FLAGS="--xla_force_host_platform_device_count=8")
     assert "nothing moved: " in said
     assert "all is well" in said or "need you" in said
     assert "8 cpu devices" in said
     assert said.count("finished already") == 2
     assert "bound by" in said
     assert "over 8 members" in said
+
+
+@pytest.mark.slow
+def test_the_course_runs_as_a_notebook(tmp_path) -> None:
+    said = executed(COURSE, tmp_path)
+    assert "error:" not in said
+    assert "submission.csv" in said

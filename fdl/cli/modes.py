@@ -93,4 +93,6 @@ MODES: Mapping[str, Callable[..., object]] = {
     "export": lambda experiment, workdir_path, **mode_args: fdl.export(experiment, workdir_path, **mode_args),
     "describe": lambda experiment, workdir_path, **mode_args: describe(experiment, **mode_args),
     "bench": measure,
+    "check": lambda experiment, workdir_path: fdl.check(experiment),
+    "find_lr": lambda experiment, workdir_path: fdl.find_lr(experiment, workdir_path),
 }

@@ -14,10 +14,17 @@ Result = TypeVar("Result")
 
 
 class Recipe(NamedTuple):
-    """The factory that made a value, as `package:name`, and the arguments that are not its defaults."""
+    """The factory that made a value, as `package:name` and itself, and the arguments that are not its defaults."""
 
     factory: str
     arguments: Mapping[str, Any]
+    make: Callable[..., Any]
+
+    def remake(self, **changed: Any) -> Any:
+        """Return what the factory makes of the same arguments, but for these."""
+        bound = inspect.signature(self.make).bind_partial()
+        bound.arguments.update({**self.arguments, **changed})
+        return self.make(*bound.args, **bound.kwargs)
 
 
 def recorded(factory: Callable[P, Result]) -> Callable[P, Result]:
@@ -30,7 +37,7 @@ def recorded(factory: Callable[P, Result]) -> Callable[P, Result]:
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Result:
         made = factory(*args, **kwargs)
-        recipe = Recipe(name_of(factory), _given(factory, args, kwargs))
+        recipe = Recipe(name_of(factory), _given(factory, args, kwargs), make)
         if isinstance(made, optax.GradientTransformation):
             result: Result = made._replace(update=_carrying(made.update, recipe))
             return result

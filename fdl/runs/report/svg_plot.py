@@ -19,9 +19,12 @@ def lines(xs: Sequence[float], series: Sequence[Sequence[float]], *, x: str, y: 
     return _frame([*drawn, _line(xs, mean, across, up, STRONG, 3)], across, up, x, y)
 
 
-def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str) -> str:
-    """Return a plot with one labelled line per `(xs, ys)`."""
-    across, up = (scale_of([value for pair in series.values() for value in pair[i]]) for i in (0, 1))
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, logarithmic: bool = False
+) -> str:
+    """Return a plot with one labelled line per `(xs, ys)`; the axis of the xs may be logarithmic."""
+    every_x, every_y = ([value for pair in series.values() for value in pair[i]] for i in (0, 1))
+    across, up = scale_of(every_x, logarithmic=logarithmic), scale_of(every_y)
     drawn = []
     for i, (name, (xs, ys)) in enumerate(series.items()):
         colour = COLOURS[i % len(COLOURS)]
