@@ -1,1 +1,1 @@
-"""Modes: train, evaluate, predict, generate, describe, bench, doctor, sweep and study, one file each."""
+"""Modes: train, evaluate, predict, generate, export, check, find_lr, bench …, one file each."""
