@@ -18,7 +18,7 @@ from absl import flags as absl_flags
 
 from fdl import pages
 from fdl.cli import endings
-from fdl.cli.command import Command, given, parse_sweep
+from fdl.cli.command import Command, given, local_folder, parse_sweep
 from fdl.cli.command import run as run_command
 from fdl.cli.flags import (
     DEFAULT,
@@ -40,7 +40,7 @@ from fdl.cli.flags import (
 )
 from fdl.cli.help_text import listing, usage
 from fdl.core.differences import shown
-from fdl.core.errors import UserError
+from fdl.core.errors import FAULT, Fault, UserError
 from fdl.runs.page_copy import PageCopy, has_page, page_of
 
 ABOUT = """
@@ -112,6 +112,8 @@ def launch(argv: list[str]) -> int:
         return endings.refuse(ValueError(unknown(error.flagname, found, page)))
     except (absl_flags.Error, ValueError) as error:
         return endings.refuse(error)
+    except Fault as error:  # a run folder on a store that fails
+        return endings.end(error, FAULT)
     mode, distributed = str(found["mode"].value), values[PROCESSES].pop("distributed")
     titles = [title for title, modes in MODES.items() if mode in modes and title != MANY]
     return run_command(
@@ -135,7 +137,8 @@ def kept_page(words: list[str]) -> PageCopy | None:
     mode, workdir = peek(words, "mode"), peek(words, "workdir")
     if mode not in RESTORING or not workdir or peek(words, "experiment"):
         return None
-    return page_of(Path(workdir)) if has_page(Path(workdir)) else None
+    folder = local_folder(workdir)
+    return page_of(folder) if has_page(folder) else None
 
 
 def take_kept(found: absl_flags.FlagValues, kept: PageCopy) -> None:

@@ -5,6 +5,7 @@ Heavy imports (JAX) come after the input has been validated.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from fdl.core.errors import DONE, FAULT, Fault, UserError, reason
 from fdl.parallel.jax_startup import prepare_jax
 from fdl.runs import lock, signals
 from fdl.runs import workdir as folder
+from fdl.runs.stores.store import is_address
 
 if TYPE_CHECKING:
     from fdl.engine.population import Population
@@ -57,11 +59,21 @@ class Command:
         return {knob.name: self.knobs[knob.name] for knob in self.page.knobs if self.knobs[knob.name] != knob.default}
 
     @property
+    def address(self) -> str:
+        """Return the address of a run folder on an object store, or ""."""
+        return self.workdir if self.workdir and is_address(self.workdir) else ""
+
+    @cached_property
     def run_folder(self) -> Path:
-        """Return the run folder; raise a ValueError where it is an address."""
+        """Return the run folder, of an address one into which it is fetched; raise a UserError for other URLs."""
         if self.workdir:
             return folder.local(self.workdir)
         return folder.default(self.page.name, {**self.changed, **self.many, **self.options})
+
+
+def local_folder(workdir: str) -> Path:
+    """Return a run folder, of an address the one that it is fetched into; raise a UserError for other URLs."""
+    return folder.local(workdir)
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,17 +101,23 @@ def run(command: Command) -> int:
 
 def execute(command: Command) -> int:
     """Do what a command asks for and return the exit code."""
-    many, mode, workdir = command.many, command.mode, command.run_folder
+    many, mode = command.many, command.mode
+    writes = bool(command.address) and mode == "train"  # `open_run` holds the address and fetches it
+    workdir = Path() if writes else command.run_folder
     for name in set(PATHS) & set(command.mode_args):
         folder.local(command.mode_args[name] or "", name)
     if "sweep" in many:
+        if writes:
+            raise UserError(
+                f"--sweep needs a folder for its runs and --workdir={command.address} is none; give a folder"
+            )
         from fdl.modes import sweep as sweeping
 
         sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], workdir)
         return DONE
 
     # Before JAX is imported: a second start exits at once, and a chip that is not here is compiled for elsewhere.
-    if mode == "train" and command.distributed is None:
+    if mode == "train" and command.distributed is None and not writes:
         lock.refuse_held(workdir)
     if (chip := command.mode_args.get("chip")) and (code := chip_subprocess.in_subprocess(chip)) is not None:
         return code
@@ -111,9 +129,15 @@ def execute(command: Command) -> int:
     if command.distributed is None:  # JAX is imported by now
         signals.leave_on_request()
     if many:
-        fdl.train_population(family(make, command.changed, **many), workdir)
+        fdl.train_population(family(make, command.changed, **many), command.address or workdir)
+    elif writes:
+        fdl.train(make(), command.address)
     else:
         modes.MODES[mode](make(), workdir, **command.mode_args)
+        if command.address:
+            from fdl.runs.stores.mirror import put_results
+
+            put_results(command.address, workdir)
     return DONE
 
 

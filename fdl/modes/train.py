@@ -26,6 +26,7 @@ from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.open_run import Run, open_run
 from fdl.runs.progress_bar import brief
 from fdl.runs.report.html import faults
+from fdl.runs.stores.store import is_address
 from fdl.trained import Report
 
 
@@ -49,7 +50,12 @@ def train(
     kept = partial(Checkpoints, better=experiment.better, monitor=experiment.monitor)
     more, devices = partial(goes_on, experiment), executor.devices
     with open_run(workdir, identity, devices, make_checkpoints=kept, log=log, clock=clock, goes_on=more) as run:
-        return Report(run.finished or train_in(run, experiment, executor), run_folder.local(workdir), experiment)
+        return Report(run.finished or train_in(run, experiment, executor), folder_of(run, workdir), experiment)
+
+
+def folder_of(run: Run, workdir: Path | str) -> Path:
+    """Return the folder that a report restores from: of an address the working folder."""
+    return run.workdir if is_address(workdir) else run_folder.local(workdir)
 
 
 def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, Any]:

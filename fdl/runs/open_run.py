@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from fdl.runs import lock
 from fdl.runs import workdir as run_folder
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.signals import Request, on_request
+from fdl.runs.stores.mirror import Mirror, working_folder, written_through
+from fdl.runs.stores.store import is_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,14 @@ class Run:
     begun: float = field(default_factory=time.perf_counter)
 
 
+def on_store(address: str, folder: Path, log: Callable[[str], None]) -> AbstractContextManager[Mirror | None]:
+    """Return the context in which a working folder is written through to its address; "" is no address.
+
+    Of several processes the first alone has the store.
+    """
+    return written_through(address, folder, log) if address and processes.first() else nullcontext()
+
+
 @contextmanager
 def open_run(
     workdir: Path | str,
@@ -55,17 +65,22 @@ def open_run(
     make_checkpoints: `Checkpoints` with what chooses the best, still without its folder and owner.
     Raises a ValueError if the folder belongs to another run.
     """
-    folder, lines = run_folder.local(workdir), logger(log)
-    processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
+    lines, address = logger(log), str(workdir) if is_address(workdir) else ""
+    folder = working_folder(address) if address else run_folder.local(workdir)
+    if not address:
+        processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
     with (
         processes.process_workdir(folder) as local_workdir,
         lock.hold(local_workdir, log=lines) as held,
+        on_store(address, local_workdir, lines) as mirror,
         on_request(processes.count()) as request,
     ):
         run_folder.claim(local_workdir, identity, devices, lines)
         checkpoints = make_checkpoints(
             local_workdir / "checkpoints", run=run_folder.digest(local_workdir), check_owner=held.check
         )
+        if mirror:
+            checkpoints.published = mirror.push
         finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, lines, goes_on))
         run = Run(
             workdir=local_workdir,

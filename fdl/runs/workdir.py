@@ -20,11 +20,13 @@ from fdl.core.errors import UserError
 from fdl.pages import CODE, IMPORTS, PARTS, UNDESCRIBED
 from fdl.runs.atomic_files import finite, read_json, write_json
 from fdl.runs.provenance import environment
+from fdl.runs.stores.store import is_address
 
 if TYPE_CHECKING:
     import jax
 
 LONGER = "longer.json"
+ON_STORES = ("workdir", "init")  # flags that name a run folder, which may be on an object store
 RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
 
 
@@ -36,10 +38,18 @@ def default(name: str, changed: Mapping[str, Any], root: Path = Path("runs")) ->
 
 
 def local(path: Path | str, flag: str = "workdir") -> Path:
-    """Return a local path; raise a ValueError for a URL such as gs://…, which would create a folder of that name."""
+    """Return a local path: of an address on an object store the folder that it is fetched into, for reading.
+
+    Raises a UserError for any other URL, which would create a folder of that name, before anything is made.
+    """
+    if flag in ON_STORES and is_address(path):
+        from fdl.runs.stores.mirror import fetched  # imports JAX
+
+        return fetched(str(path))
     if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise UserError(
-            f"--{flag}={path} is an address ({found[0][:-1]}), and fdl works in folders; give one, or mount the address"
+            f"--{flag}={path} is an address ({found[0][:-1]}), and fdl works in folders"
+            f"{' and s3://BUCKET/FOLDER' if flag in ON_STORES else ''}; give one, or mount the address"
         )
     return Path(path)
 

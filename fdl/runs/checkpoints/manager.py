@@ -59,6 +59,7 @@ class Checkpoints:
     ):
         self.folder, self.better, self.finite, self.run, self.check_owner = folder, better, finite, run, check_owner
         self.monitor = monitor
+        self.published: Callable[[], None] = lambda: None  # called after each commit, before it counts as saved
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
 
@@ -284,8 +285,7 @@ class Checkpoints:
 
     def _publish(self, draft: Path, step: int, meta: Mapping[str, Any], proofs: Mapping[str, Any]) -> None:
         commit = {"fdl": __version__, "step": step, "run": self.run, "meta": meta, **proofs}
-        # A round trip through JSON, so that the digest is of what will be read.
-        commit = json.loads(json.dumps({**commit, "files": digests_of_folder(draft)}))
+        commit = json.loads(json.dumps({**commit, "files": digests_of_folder(draft)}))  # digested as it will be read
         text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
         (draft / "meta.json").write_text(text, encoding="utf-8")
         for path in [*draft.rglob("*"), draft]:
@@ -297,3 +297,4 @@ class Checkpoints:
         steps = self.steps()
         for old in set(steps[:-MAX_TO_KEEP]) - {self.best() if self.better else None}:
             free(self.folder / str(old))
+        self.published()

@@ -1,0 +1,1 @@
+"""Run folders on object stores: a local working folder, written through at every commit and held by a lease."""

@@ -1,0 +1,109 @@
+"""One owner of a run folder on a store: numbered lease objects, each created by a conditional put.
+
+The newest number owns the folder. Its owner rewrites it every `BEAT` seconds; another start that sees no change for
+`SILENCE` seconds creates the next number, which one of several starts alone can. An owner that was thought dead finds
+the newer number before it publishes anything.
+"""
+
+import contextlib
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fdl.core.errors import Fault, UserError
+from fdl.runs.stores.store import Store
+
+BEAT, SILENCE = 10.0, 60.0  # seconds between heartbeats, and until an owner without one counts as dead
+LOCAL = ".lease"  # in the working folder: the identity of its last lease
+
+
+class Lease:
+    """A lease that this process holds: its number, and the owner that stands in it."""
+
+    def __init__(self, store: Store, number: int, owner: str):
+        self.store, self.number, self.owner, self.lost = store, number, owner, False
+
+    def check(self) -> None:
+        """Raise a Fault if another run has taken the folder, by what the last heartbeat saw."""
+        if self.lost:
+            raise Fault(f"{self.store.address} was taken by another run; nothing more is written there")
+
+    def renew(self, beat: int) -> None:
+        """Look for a newer lease and rewrite this one; raises a Fault where it is no longer the newest."""
+        self.lost = self.lost or max(numbers(self.store), default=0) != self.number
+        self.check()
+        self.store.write(name_of(self.number), f"{self.owner}\n{beat}".encode())
+
+
+@contextmanager
+def hold(store: Store, folder: Path, log: Callable[[str], None]) -> Iterator[Lease]:
+    """Hold the lease of a store, or raise a UserError that names its owner.
+
+    folder: the working folder, which this process has locked: an earlier lease of this very folder has no owner.
+    """
+    lease = _taken(store, folder, log)
+    over = threading.Event()
+
+    def beat() -> None:
+        count = 1
+        while not over.wait(BEAT) and not lease.lost:
+            count += 1
+            with contextlib.suppress(Fault):  # a store that fails is reported by the run itself
+                lease.renew(count)
+
+    beats = threading.Thread(target=beat, daemon=True, name="heartbeats of the lease")
+    beats.start()
+    try:
+        yield lease
+    finally:
+        over.set()
+        beats.join()
+        with contextlib.suppress(Fault):
+            if not lease.lost and numbers(store) == [lease.number]:
+                store.write(name_of(lease.number), b"")  # released; the number stays, so that numbers only grow
+
+
+def numbers(store: Store) -> list[int]:
+    """Return the numbers of the leases that stand in a store."""
+    return sorted(int(found[1]) for name in store.names() if (found := re.fullmatch(r"\.lease-([0-9]+)", name)))
+
+
+def name_of(number: int) -> str:
+    """Return the name of a lease."""
+    return f".lease-{number:06d}"
+
+
+def _taken(store: Store, folder: Path, log: Callable[[str], None]) -> Lease:
+    """Create the next lease where the newest is released, of this folder, or silent."""
+    file = folder / LOCAL
+    last = file.read_text(encoding="utf-8") if file.is_file() else ""
+    owner = f"pid {os.getpid()} on {socket.gethostname()}\n{uuid.uuid4().hex}"
+    while True:
+        before = numbers(store)
+        newest = max(before, default=0)
+        content = store.read(name_of(newest)).decode(errors="replace") if newest else ""
+        if content and not (last and content.startswith(last)):
+            _wait_for_silence(store, newest, content, log)
+        file.write_text(owner, encoding="utf-8")
+        if store.create(name_of(newest + 1), f"{owner}\n1".encode()):
+            store.delete(map(name_of, before))
+            return Lease(store, newest + 1, owner)
+
+
+def _wait_for_silence(store: Store, number: int, content: str, log: Callable[[str], None]) -> None:
+    """Wait until an owner counts as dead; raise a UserError where it shows that it is not."""
+    named = content.partition("\n")[0]
+    log(f"{store.address} is held by {named}; it is taken over if that shows no sign for {SILENCE:g} s")
+    until = time.monotonic() + SILENCE
+    while time.monotonic() < until:
+        time.sleep(min(BEAT / 2, SILENCE / 4))
+        if numbers(store)[-1:] != [number] or store.read(name_of(number)).decode(errors="replace") != content:
+            raise UserError(
+                f"--workdir={store.address} is in use by {named}; wait for it, end it or choose another folder"
+            )

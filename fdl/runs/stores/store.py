@@ -1,0 +1,116 @@
+"""The files under one address of an object store, reached by fsspec: s3:// by s3fs.
+
+Another store joins `EXTRAS` once its conditional put was tested against a server.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fdl.core.errors import Fault, UserError, brief
+
+EXTRAS = {"s3": "s3"}  # scheme -> the extra that installs its library
+
+
+def is_address(path: Path | str) -> bool:
+    """Return whether a path is an address on a store that run folders may live on."""
+    return re.match(rf"({'|'.join(EXTRAS)})://", str(path)) is not None
+
+
+class Store:
+    """The files under an address such as s3://bucket/runs/a, by their names from there.
+
+    Every failure is one line: a UserError while it is opened (library, credentials, bucket), a Fault afterwards.
+    """
+
+    def __init__(self, address: str):
+        scheme, _, rest = address.partition("://")
+        self.address, self.root = address.rstrip("/"), rest.strip("/")
+        if not all((*self.root.partition("/"), "//" not in self.root)):
+            raise UserError(f"--workdir={address} lacks a bucket or a folder in it; write {scheme}://BUCKET/FOLDER")
+        try:
+            import fsspec
+
+            # An instance of its own: it outlives no fork, and what other machines write is seen at once.
+            self.files: Any = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+        except ImportError as error:
+            extra = EXTRAS[scheme]
+            raise UserError(f"--workdir={address} needs {brief(error)}; pip install 'fdl[{extra}]'") from None
+        try:
+            self.names()
+            if not self.files.exists(self.root.partition("/")[0]):
+                raise FileNotFoundError("there is no such bucket")
+        except Exception as error:  # botocore's and aiohttp's, which share no base
+            raise UserError(
+                f"--workdir={address} cannot be reached: {cause(error)}; check the credentials and the bucket"
+            ) from None
+
+    def names(self) -> list[str]:
+        """Return the names of all files, in order."""
+        with self.naming():
+            try:
+                found = self.files.find(self.root)
+            except FileNotFoundError:
+                found = []
+            return sorted(name[len(self.root) + 1 :] for name in found if name != self.root)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file."""
+        with self.naming():
+            content: bytes = self.files.cat_file(f"{self.root}/{name}")
+            return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, whole or not at all."""
+        with self.naming():
+            self.files.pipe_file(f"{self.root}/{name}", content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file that is not there yet by a conditional put; return whether its content is now this one."""
+        with self.naming():
+            try:
+                self.files.pipe_file(f"{self.root}/{name}", content, mode="create")
+            except FileExistsError:  # also of a put whose answer was lost and that was sent again
+                return self.read(name) == content
+        return True
+
+    def upload(self, file: Path, name: str) -> None:
+        """Copy a local file to the store."""
+        with self.naming():
+            self.files.put_file(str(file), f"{self.root}/{name}")
+
+    def download(self, name: str, file: Path) -> None:
+        """Copy a file from the store."""
+        with self.naming():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draft = file.with_name(f".{file.name}.draft")
+            self.files.get_file(f"{self.root}/{name}", str(draft))
+            draft.replace(file)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files; one that is gone already is no failure."""
+        for name in names:
+            with self.naming():
+                try:
+                    self.files.rm_file(f"{self.root}/{name}")
+                except FileNotFoundError:
+                    continue
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Raise a Fault with the address for whatever the library raises after its own retries."""
+        try:
+            yield
+        except (UserError, Fault):
+            raise
+        except Exception as error:
+            raise Fault(
+                f"{self.address}: {cause(error)}; run the same command when the store can be reached"
+            ) from error
+
+
+def cause(error: Exception) -> str:
+    """Return what a store's library said, and the kind of error where it said only that."""
+    return f"{type(error).__name__}: {brief(error)}"

@@ -1,0 +1,149 @@
+"""Run folders on object stores, against moto's S3 server in a process of its own on loopback."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+import fdl
+import tiny
+from fdl.core.errors import Fault, UserError
+from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.stores import lease
+from fdl.runs.stores.mirror import Mirror, fetched
+from fdl.runs.stores.store import Store
+
+pytest.importorskip("s3fs")
+pytest.importorskip("moto")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of aiohttp and botocore at the end of a loop
+
+SERVER = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def store(server, monkeypatch, tmp_path):
+    """The address of a new run folder in a bucket, and an empty machine to reach it from."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "FDL_CACHE": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdirs("bucket", exist_ok=True)
+    return f"s3://bucket/{tmp_path.name}"
+
+
+def leaves(folder):
+    checkpoints = Checkpoints(folder / "checkpoints")
+    return checkpoints.verify(checkpoints.last())["leaves"]
+
+
+def empty_machine(tmp_path):
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_run_lives_on_the_store_and_is_restored_from_an_empty_machine(store, tmp_path):
+    made = tiny.experiment()
+    report = fdl.train(made, store, log=None)
+    fdl.train(made, tmp_path / "plain", log=None)
+    empty_machine(tmp_path)
+    assert leaves(fetched(store)) == leaves(tmp_path / "plain")
+    names = Store(store).names()
+    assert {"experiment.json", "metrics.jsonl", "report.json", "report.html", "dataset.json"} <= set(names)
+    assert fdl.evaluate(made, store, log=None)["metrics"]["test"] == report["metrics"]["test"]
+    empty_machine(tmp_path)
+    lines = []
+    assert fdl.train(made, store, log=lines.append)["step"] == 12
+    assert any("finished already" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_an_empty_machine_goes_on_from_the_store_alone(store, tmp_path, monkeypatch):
+    made = tiny.experiment(save_every=4)
+    fdl.train(made, tmp_path / "plain", log=None)
+    push, pushes = Mirror.push, []
+
+    def stop(mirror):  # the machine is lost once the second step is on the store
+        if len(pushes) == 2:
+            raise OSError("lost")
+        pushes.append(push(mirror))
+
+    monkeypatch.setattr(Mirror, "push", stop)
+    with pytest.raises((Fault, OSError)):
+        fdl.train(made, store, log=None)
+    monkeypatch.setattr(Mirror, "push", push)
+    empty_machine(tmp_path)
+    assert Checkpoints(fetched(store) / "checkpoints").last() == 8
+    lines = []
+    fdl.train(made, store, log=lines.append)
+    assert any("goes on from step 8" in line for line in lines)
+    assert leaves(fetched(store)) == leaves(tmp_path / "plain")
+
+
+@pytest.mark.slow
+def test_a_step_without_its_commit_object_is_not_listed(store, tmp_path):
+    made = tiny.experiment(save_every=4)
+    fdl.train(made, store, log=None)
+    Store(store).delete(["checkpoints/12/meta.json", "report.json"])
+    assert Checkpoints(fetched(store) / "checkpoints").last() == 8
+    fdl.train(made, store, log=None)
+    assert Checkpoints(fetched(store) / "checkpoints").last() == 12
+
+
+def test_one_owner(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.3)
+    monkeypatch.setattr(lease, "SILENCE", 2.0)
+    files, here, there = Store(store), tmp_path / "here", tmp_path / "there"
+    here.mkdir(), there.mkdir()
+    with lease.hold(files, here, print) as first:
+        with pytest.raises(UserError, match="in use by pid"), lease.hold(files, there, print):
+            pass
+        first.check()
+    with lease.hold(files, there, print):  # released: no wait
+        assert lease.numbers(files) == [2]
+    files.write(lease.name_of(3), b"pid 1 on a machine that is gone\nabc\n1")
+    with lease.hold(files, here, print) as third:  # silent: taken over
+        assert third.number == 4
+        assert not files.create(lease.name_of(4), b"another")
+        files.create(lease.name_of(5), b"the one that took it")
+        with pytest.raises(Fault, match="taken by another run"):
+            third.renew(9)
+
+
+def test_what_cannot_be_reached_is_one_line(store, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="check the credentials and the bucket"):
+        fdl.train(tiny.experiment(), "s3://no-such-bucket/a", log=None)
+    with pytest.raises(UserError, match="lacks a bucket or a folder"):
+        fdl.train(tiny.experiment(), "s3://bucket", log=None)
+    with pytest.raises(UserError, match="works in folders"):
+        fdl.train(tiny.experiment(), "az://bucket/a", log=None)
+    assert not list(tmp_path.glob("*:*"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match="credentials"):
+        fdl.train(tiny.experiment(), store, log=None)
