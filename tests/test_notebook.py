@@ -1,5 +1,7 @@
 """The notebook runs from top to bottom; `nox -s notebook` does so with the very versions of Colab's TPU runtime."""
 
+import ast
+import importlib.util
 import json
 import os
 import shutil
@@ -21,6 +23,19 @@ def test_the_notebook_is_kept_without_outputs(notebook: Path) -> None:
         if cell["cell_type"] == "code":
             lines = [line for line in cell["source"] if not line.startswith("!")]
             compile("".join(lines), str(notebook), "exec")
+
+
+@pytest.mark.parametrize("notebook", [NOTEBOOK, COURSE])
+def test_what_the_notebook_imports_from_fdl_exists(notebook: Path) -> None:
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    source = "".join(line for cell in cells for line in [*cell["source"], "\n"] if not line.startswith(("!", "%")))
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    own = [node for node in imports if node.module and node.module.split(".")[0] in ("fdl", "experiments")]
+    assert own
+    for node in own:
+        for name in (alias.name for alias in node.names):
+            found = hasattr(importlib.import_module(str(node.module)), name)
+            assert found or importlib.util.find_spec(f"{node.module}.{name}"), f"{node.module} has no {name}"
 
 
 def executed(notebook: Path, folder: Path, **environment: str) -> str:
@@ -62,6 +77,6 @@ def test_the_notebook_runs(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_the_course_runs_as_a_notebook(tmp_path) -> None:
-    said = executed(COURSE, tmp_path)
+    said = executed(COURSE, tmp_path, XLA_FLAGS="")  # one device, whatever these tests simulate
     assert "error:" not in said
     assert "submission.csv" in said
