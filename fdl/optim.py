@@ -28,6 +28,10 @@ def warmup_cosine(peak: float, steps: int, *, warmup: float = 0.1, end: float = 
     """Make a learning rate that rises linearly to `peak` and falls along a half cosine to `end * peak`.
 
     steps: updates of the whole run; warmup: the share of them that rise. The first update already moves.
+
+    >>> schedule = warmup_cosine(0.1, 100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 10, 55, 100)]
+    [0.01, 0.1, 0.05, 0.0]
     """
     _refuse_negative("learning_rate", peak)
     rise = max(1, round(warmup * steps))
@@ -55,7 +59,11 @@ def warmup_constant(peak: float, *, rise: int = 100) -> optax.Schedule:
 
 
 def decay_mask(params: PyTree) -> PyTree:
-    """Return for each parameter whether weight decay applies: to kernels, not to biases, scales and vectors."""
+    """Return for each parameter whether weight decay applies: to kernels, not to biases, scales and vectors.
+
+    >>> decay_mask({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
+    {'bias': False, 'kernel': True}
+    """
 
     def decays(path: tuple[Any, ...], leaf: jax.Array) -> bool:
         return leaf.ndim > 1 and jax.tree_util.keystr(path[-1:], simple=True) not in ("bias", "scale")

@@ -13,7 +13,11 @@ HOLD_OUT: Mapping[str, float] = {"validation": 0.1, "test": 0.1}
 
 
 def split_sizes(size: int, held_out: Mapping[str, float] = HOLD_OUT) -> dict[str, int]:
-    """Return how many rows each split of `size` rows gets, without looking at them."""
+    """Return how many rows each split of `size` rows gets, without looking at them.
+
+    >>> split_sizes(150)
+    {'train': 120, 'validation': 15, 'test': 15}
+    """
     sizes = {name: round(size * fraction) for name, fraction in held_out.items()}
     train = size - sum(sizes.values())
     if train < 1:

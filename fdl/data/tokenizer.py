@@ -63,6 +63,10 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
     """Return a tokenizer of this unit, fitted on the training texts with at most `vocabulary` tokens.
 
     A published tokenizer is returned unchanged.
+
+    >>> tokenizer = fit_tokens("words", ["a red car", "a blue car"])
+    >>> tokenizer.encode("a green car").tolist()
+    [4, 1, 5]
     """
     if isinstance(unit, Tokenizer):
         return unit
@@ -133,7 +137,12 @@ def with_bos(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def padded(texts: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return i32[n, T] tokens, truncated or padded to `length`, and their lengths i32[n] (at least one)."""
+    """Return i32[n, T] tokens, truncated or padded to `length`, and their lengths i32[n] (at least one).
+
+    >>> tokens, lengths = padded([np.array([7, 8, 9]), np.array([7])], 2)
+    >>> tokens.tolist(), lengths.tolist()
+    ([[7, 8], [7, 0]], [2, 1])
+    """
     tokens = np.full((len(texts), length), PAD, np.int32)
     for row, text in zip(tokens, texts, strict=True):
         row[: len(text)] = text[:length]
@@ -152,7 +161,11 @@ def unknown_share(texts: Iterable[np.ndarray]) -> float:
 
 
 def bucket(lengths: Sequence[int], share: float = 0.95) -> int:
-    """Return the smallest of a few fixed lengths that does not truncate this fraction of the texts."""
+    """Return the smallest of a few fixed lengths that does not truncate this fraction of the texts.
+
+    >>> bucket([5, 9, 20])
+    32
+    """
     wanted = np.quantile(np.asarray(lengths), share)
     return next((size for size in BUCKETS if size >= wanted), BUCKETS[-1])
 

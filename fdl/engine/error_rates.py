@@ -89,6 +89,9 @@ def error_rate(hypotheses: Sequence[Sequence[Hashable]], references: Sequence[Se
     """Return the edits of all sequences per item of their references; NaN where the references are empty.
 
     Edits are Levenshtein's: insertions, deletions and substitutions.
+
+    >>> error_rate(["kitten"], ["sitting"])  # 3 edits of 7 letters
+    0.42857142857142855
     """
     numbers: dict[Hashable, int] = {}
 

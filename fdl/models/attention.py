@@ -89,6 +89,10 @@ def attend(
     causal:  query t, at position offset + t, attends only to keys up to its position.
     lengths: i32[B], the number of valid keys of each row, at least one; None means all.
     offset:  i32[], the position of the first query where the keys are a cache; None means no cache.
+
+    >>> alike = jnp.zeros((1, 2, 1, 1))  # scores that are equal give the mean of the values that a query may see
+    >>> attend(alike, alike, jnp.array([2.0, 4.0]).reshape(1, 2, 1, 1), causal=True).ravel().tolist()
+    [2.0, 3.0]
     """
     form, why = flash_attention.choose(query, key, decoding=offset is not None)
     kernel_choice.note("attention", f"{form}: {why}")

@@ -18,6 +18,11 @@ class MLP(nn.Module):
     residual:   add a layer's input to its output where their widths agree (He et al., 2015).
     categories: cardinality of each categorical column; its embedding is about half as wide, at most 50 (Guo and
                 Berkhahn, 2016).
+
+    >>> model = MLP(outputs=3, hidden=(16,))
+    >>> variables = model.init(jax.random.key(0), jnp.ones((2, 4)))
+    >>> jax.tree.map(jnp.shape, variables["params"])
+    {'Dense_0': {'bias': (16,), 'kernel': (4, 16)}, 'Dense_1': {'bias': (3,), 'kernel': (16, 3)}}
     """
 
     outputs: int

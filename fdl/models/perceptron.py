@@ -18,6 +18,11 @@ class Perceptron(nn.Module):
 
     With the identity this is logistic, linear or softmax regression, depending on the task and number of outputs.
     Paper: Rosenblatt, 1958.
+
+    >>> neuron = Perceptron(activation=jax.nn.sigmoid)
+    >>> params = {"Dense_0": {"kernel": jnp.array([[2.0], [1.0]]), "bias": jnp.array([-3.0])}}
+    >>> neuron.apply({"params": params}, jnp.array([[1.0, 1.0]])).item()
+    0.5
     """
 
     outputs: int = 1

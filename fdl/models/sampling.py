@@ -26,6 +26,12 @@ def choose(
     top_p:       sample from the smallest set of most likely tokens with at least this total probability (nucleus
                  sampling; Holtzman et al., 2019).
     A NaN logit is never sampled.
+
+    >>> logits = jnp.array([[0.0, 3.0, 1.0]])
+    >>> choose(logits, jax.random.key(0), temperature=0).tolist()
+    [1]
+    >>> choose(logits, jax.random.key(0), top_k=1).tolist()
+    [1]
     """
     logits = jnp.where(jnp.isnan(logits), -jnp.inf, logits.astype(jnp.float32))
     if temperature < jnp.finfo(jnp.float32).tiny:

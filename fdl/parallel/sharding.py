@@ -40,6 +40,9 @@ def partition_spec(shape: Sequence[int], names: Sequence[str], axes: Mapping[str
 
     A logical axis is split over the mesh axis of `RULES`, at most one per array, if it divides evenly. Then the largest
     remaining dimension that divides evenly is split over "fsdp"; small arrays are not, to save their all-gather.
+
+    >>> tuple(partition_spec((512, 256), ("embed", "mlp"), {"data": 2, "fsdp": 4}))
+    ('fsdp', None)
     """
     split: list[str | None] = [None] * len(shape)
     if len(names) == len(shape):

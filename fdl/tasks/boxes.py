@@ -17,7 +17,11 @@ def area(boxes: Array) -> jax.Array:
 
 
 def iou(a: Array, b: Array) -> jax.Array:
-    """Return f32[...], intersection over union of `a` and `b`, f32[..., 4] each or what broadcasts to it."""
+    """Return f32[...], intersection over union of `a` and `b`, f32[..., 4] each or what broadcasts to it.
+
+    >>> round(iou(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([1.0, 0.0, 3.0, 2.0])).item(), 3)
+    0.333
+    """
     both = _intersection(a, b)
     return both / jnp.maximum(area(a) + area(b) - both, _TINY)
 

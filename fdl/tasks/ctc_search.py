@@ -17,6 +17,10 @@ def prefix_beam_search(log_probabilities: np.ndarray, width: int) -> list[tuple[
 
     log_probabilities: f32[T, V] of each frame. A transcript's probability is that of all its alignments that the beam
     kept: exact where the beam holds every prefix (Graves and Jaitly, 2014; Hannun et al., 2014).
+
+    >>> blank_or_a = np.log([[0.6, 0.4], [0.6, 0.4]])
+    >>> [(prefix, round(math.exp(score), 2)) for prefix, score in prefix_beam_search(blank_or_a, 2)]
+    [((1,), 0.64), ((), 0.36)]
     """
     beam: dict[Prefix, tuple[float, float]] = {(): (0.0, _NEVER)}  # of alignments that end in a blank, and in a symbol
     for frame in log_probabilities.astype(np.float64):
