@@ -20,6 +20,18 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], template: str
     ]
 
 
+def flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return a nested mapping as one with dotted names.
+
+    >>> flat({"model": {"width": 3, "norm": {}}, "seed": 0})
+    {'model.width': 3, 'model.norm': {}, 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, one in value.items():
+        found |= flat(one, f"{above}{key}.") if isinstance(one, Mapping) and one else {f"{above}{key}": one}
+    return found
+
+
 def first_few(lines: Sequence[str], most: int = 3) -> str:
     """Return the first lines, joined, and how many more there are.
 

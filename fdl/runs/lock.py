@@ -85,6 +85,23 @@ def refuse_held(folder: Path) -> None:
             os.close(handle)
 
 
+def is_held(folder: Path) -> bool:
+    """Say whether a run holds the kernel's lock on the folder; nothing is created or written."""
+    try:
+        handle = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
 def _opened(folder: Path) -> int:
     """Create the folder and open its lock file; raise a ValueError if it is not writable."""
     try:

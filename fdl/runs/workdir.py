@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdl import __version__
-from fdl.core.differences import THERE_AND_HERE, differences, first_few, shown
+from fdl.core.differences import THERE_AND_HERE, differences, first_few, flat, shown
 from fdl.core.errors import UserError
 from fdl.pages import CODE, IMPORTS, PARTS, UNDESCRIBED
 from fdl.runs.atomic_files import finite, read_json, write_json
@@ -227,13 +227,7 @@ def undescribed(identity: Mapping[str, Any]) -> dict[str, str]:
     return {name: part[UNDESCRIBED] for name, part in parts.items() if isinstance(part, dict) and UNDESCRIBED in part}
 
 
-def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return a nested mapping with keys such as `model.hidden`, and texts in quotes, so that an empty one shows."""
-    flat: dict[str, Any] = {}
-    for key, one in value.items():
-        name = f"{above}{key}"
-        if isinstance(one, Mapping) and one:
-            flat |= _flat(one, "" if name == PARTS else f"{name}.")
-        else:
-            flat[name] = repr(one) if isinstance(one, str) else one
-    return flat
+def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an identity with keys such as `model.hidden`, and texts in quotes, so that an empty one shows."""
+    whole = {name: value for name, value in identity.items() if name != PARTS} | (identity.get(PARTS) or {})
+    return {name: repr(one) if isinstance(one, str) else one for name, one in flat(whole).items()}
