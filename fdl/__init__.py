@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fdl.experiment import load as load
     from fdl.modes.bench import bench as bench
     from fdl.modes.check import check as check
+    from fdl.modes.compare import compare as compare
     from fdl.modes.describe import describe as describe
     from fdl.modes.doctor import doctor as doctor
     from fdl.modes.evaluate import evaluate as evaluate
@@ -38,6 +39,7 @@ _HOMES = {
     "Trained": "fdl.trained",
     "bench": "fdl.modes.bench",
     "check": "fdl.modes.check",
+    "compare": "fdl.modes.compare",
     "describe": "fdl.modes.describe",
     "doctor": "fdl.modes.doctor",
     "evaluate": "fdl.modes.evaluate",
@@ -58,6 +60,7 @@ __all__ = [
     "Trained",
     "bench",
     "check",
+    "compare",
     "describe",
     "doctor",
     "evaluate",

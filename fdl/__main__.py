@@ -63,7 +63,7 @@ MODES = {  # of the flags that some modes alone have
     SAMPLING: ("generate",),
     PREDICTING: ("predict",),
     EXPORTING: ("export",),
-    WRITING: ("predict", "export"),
+    WRITING: ("predict", "export", "compare"),
     MEASURING: ("bench",),
     DESCRIBING: ("describe",),
 }
@@ -91,9 +91,9 @@ def launch(argv: list[str]) -> int:
         kept = kept_page(argv[1:])
         page = kept.page if kept else pages.read(peek(argv[1:], "experiment") or DEFAULT)
         add_knobs(found, page)
-        extra = found(respell(argv))[1:]
-        if extra:
-            raise UserError(f"{extra[0]!r} is no flag; flags begin with -- (--help shows them all)")
+        folders = found(respell(argv))[1:]
+        if folders and found["mode"].value != "compare":
+            raise UserError(f"{folders[0]!r} is no flag; flags begin with -- (--help shows them all)")
         if found["list"].value:
             print(listing({name: pages.read(name).summary for name in pages.names()}))
             return 0
@@ -116,6 +116,7 @@ def launch(argv: list[str]) -> int:
         return endings.end(error, FAULT)
     mode, distributed = str(found["mode"].value), values[PROCESSES].pop("distributed")
     titles = [title for title, modes in MODES.items() if mode in modes and title != MANY]
+    mode_args = {name: value for title in titles for name, value in values[title].items()}
     return run_command(
         Command(
             page=page,
@@ -123,7 +124,7 @@ def launch(argv: list[str]) -> int:
             settings={name: value for name, value in values[SETTINGS].items() if value is not None},
             options={name: value for name, value in values[OPTIONS].items() if value not in (None, ())},
             mode=mode,
-            mode_args={name: value for title in titles for name, value in values[title].items()},
+            mode_args=mode_args if mode != "compare" else {**mode_args, "folders": folders},
             workdir=found["workdir"].value,
             restored=kept is not None,
             many=given(many),
@@ -206,6 +207,10 @@ def refuse_bytes(argv: list[str]) -> None:
 def refuse_idle(found: absl_flags.FlagValues) -> None:
     """Raise a ValueError for a flag that was given and would do nothing in this mode."""
     mode, by_title = found["mode"].value, groups(found)
+    if mode == "compare":
+        idle = [flag.name for flags in by_title.values() for flag in flags if flag.present]
+        if idle := [name for name in idle if name not in ("mode", "output")]:
+            raise UserError(f"--mode=compare reads run folders, as words, and --{idle[0]} does nothing; leave it out")
     for title, modes in MODES.items():
         for flag in by_title[title]:
             if flag.present and mode not in modes:

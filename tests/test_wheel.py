@@ -84,4 +84,9 @@ def test_a_sweep_starts_its_runs_with_the_command_that_was_installed(installed, 
     words = ["--sweep=seed=0,1", "--epochs=1", "--width=8", "--workdir=both"]
     done = call(installed / "fdl", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["seed=0", "seed=1", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == [
+        "compare.html",
+        "seed=0",
+        "seed=1",
+        "sweep.json",
+    ]

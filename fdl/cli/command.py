@@ -116,6 +116,10 @@ def execute(command: Command) -> int:
         sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], workdir)
         return DONE
 
+    if mode == "compare":
+        fdl.compare(*command.mode_args["folders"], output=command.mode_args["output"])
+        return DONE
+
     # Before JAX is imported: a second start exits at once, and a chip that is not here is compiled for elsewhere.
     if mode == "train" and command.distributed is None and not writes:
         lock.refuse_held(workdir)

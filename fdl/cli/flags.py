@@ -57,9 +57,10 @@ class Group:
 def general_flags() -> flags.FlagValues:
     """Return the flags of every experiment."""
     found = flags.FlagValues()
+    found.set_gnu_getopt(True)  # flags may follow the folders of --mode=compare
     run = Group(found, RUN)
     run.text("experiment", DEFAULT, "the name of a page of experiments/, or its file path")
-    run.choice("mode", "train", [*modes.MODES, "doctor"], "what to do with it")
+    run.choice("mode", "train", [*modes.MODES, "compare", "doctor"], "what to do with it")
     run.text("workdir", None, "the run folder; default: runs/ with the page's name and changed knobs")
     run.yes("list", False, "list all experiments and exit")
     run.yes("help", False, "show this help and exit", short_name="h")
@@ -141,7 +142,7 @@ def _of_modes(found: flags.FlagValues) -> None:
     predicting.whole("beams", 1, "of new data, the beam width of decoded sequences; 1 is greedy", 1)
     formats = ["stablehlo", "onnx", "safetensors"]
     Group(found, EXPORTING).choice("format", "stablehlo", formats, "of the file, which needs no fdl to be read")
-    where = "a .jsonl or .csv file of predictions, or the file of an export; default: in the run folder"
+    where = "a .jsonl or .csv file of predictions, the file of an export, or the page of a comparison"
     Group(found, WRITING).text("output", None, where)
     measuring = Group(found, MEASURING)
     measuring.yes("peak", False, "measure only the device's peak, without a model")

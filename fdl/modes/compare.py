@@ -6,19 +6,31 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fdl.core.errors import UserError
+from fdl.core.log import Log, logger
 from fdl.runs.atomic_files import write_text
 from fdl.runs.comparison import Column, columns, shared
 from fdl.runs.report.comparison_page import html
+from fdl.runs.report.comparison_page import table as html_table
 from fdl.runs.summary import Summary, is_run, members_of, summarize
 from fdl.runs.workdir import local
 
 PAGE = "compare.html"
 DEPTH, LONGEST = 4, 32  # of folders in folders that are looked through; characters of a name in the terminal
+NO_TERMINAL = (120, 24)  # columns and lines
 
 
-def compare(
-    *folders: Path | str, output: Path | str | None = None, log: Callable[[str], None] = print
-) -> list[Summary]:
+class Comparison(list[Summary]):
+    """The runs that were compared, in the order of the rows. page: the file with their table and curves."""
+
+    def __init__(self, runs: Sequence[Summary], page: Path):
+        super().__init__(runs)
+        self.page = page
+
+    def _repr_html_(self) -> str:
+        return html_table(self, columns(self), Path("page"))
+
+
+def compare(*folders: Path | str, output: Path | str | None = None, log: Log | None = print) -> Comparison:
     """Compare runs, log a table, write a page and return what was compared, in the order of the rows.
 
     folders: of runs, in this order and compared with the first; or one folder of runs, such as a sweep's, or one
@@ -26,23 +38,24 @@ def compare(
     output:  the page; by default `compare.html` in the one folder, else in the current one.
     Raises a UserError where a folder holds no run, or there is one run alone.
     """
+    logged = logger(log)
     if not folders:
         raise UserError(
             "--mode=compare needs the folders of runs, or a folder that holds them: --mode=compare runs/a runs/b"
         )
-    paths = list({local(path).resolve(): local(path) for path in folders}.values())
+    paths = list({path.resolve(): path for path in map(local, folders)}.values())
     file = Path(output or (paths[0] / PAGE if len(paths) == 1 else PAGE))
     if file.suffix != ".html" or file.is_dir():
         raise UserError(f"--output={file} is not the name of a page; give one that ends in .html")
     if len(paths) == 1:
-        runs = sorted(_of_one(paths[0], log), key=lambda run: (run.primary, -run.score))
+        runs = sorted(_of_one(paths[0], logged), key=lambda run: (run.primary, -run.score))
     else:
-        runs = [run for path in paths for run in _runs(path, log)]
+        runs = [run for path in paths for run in _runs(path, logged)]
     write_text(file, html(runs, file))
-    for line in table(runs, shutil.get_terminal_size().columns):
-        log(line)
-    log(f"{len(runs)} run{'s' * (len(runs) > 1)} compared in {file}")
-    return runs
+    for line in table(runs, shutil.get_terminal_size(NO_TERMINAL).columns):
+        logged(line)
+    logged(f"{len(runs)} run{'s' * (len(runs) > 1)} compared in {file}")
+    return Comparison(runs, file)
 
 
 def _of_one(path: Path, log: Callable[[str], None]) -> list[Summary]:
@@ -86,15 +99,16 @@ def _folders(path: Path, depth: int) -> Iterator[Path]:
 def table(runs: Sequence[Summary], width: int) -> list[str]:
     """Return the lines of a table that fits the width: what does not is named in its last line.
 
-    Knobs and the metrics that judge come first; differences are to the first row.
+    The metrics that judge come first, then the knobs that differ; differences are to the first row. What is the same
+    in all rows is left out, unless it judges.
     """
     common = [f"{name} {value}" for name, value in shared(runs).items()]
     names = [run.name if len(run.name) <= LONGEST else f"{run.name[:15]}…{run.name[-16:]}" for run in runs]
-    kept, left_out, free = [_lines("run", names, left=True)], [], width
-    free -= len(kept[0][0])
+    kept, left_out = [_lines("run", names, left=True)], []
+    free = width - len(kept[0][0])
     for column in columns(runs):
         lines = _column(column)
-        if not any(line.strip() for line in lines[1:]):
+        if not column.main and len(runs) > 1 and len({cell.text for cell in column.cells}) == 1:
             continue
         if 2 + len(lines[0]) <= free:
             kept.append(lines)
@@ -113,6 +127,7 @@ def _column(column: Column) -> list[str]:
 
 
 def _lines(title: str, texts: Sequence[str], left: bool) -> list[str]:
-    """Return a title and texts of one width."""
-    width = max(map(len, (title, *texts)), default=0)
-    return [text.ljust(width) if left else text.rjust(width) for text in (title, *texts)]
+    """Return a title in two lines and texts, of one width."""
+    split, _, name = title.rpartition(" ")
+    width = max(map(len, (split, name, *texts)), default=0)
+    return [text.ljust(width) if left else text.rjust(width) for text in (split, name, *texts)]

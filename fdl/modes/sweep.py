@@ -3,7 +3,6 @@
 The run folders are the only state. A restarted sweep resumes the unfinished runs.
 """
 
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fdl.core.errors import Fault, UserError
+from fdl.modes.compare import compare
 from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
 from fdl.runs.signals import run_child
+from fdl.runs.summary import score
 
 
 def sweep(
@@ -38,10 +39,12 @@ def sweep(
             failed.append(name)
         else:
             reports.append({"settings": combination, **run_folder.read_report(run_dir / "report.json")})
-    reports.sort(key=_score, reverse=True)
+    reports.sort(
+        key=lambda report: score(report["metrics"]["validation"][report["primary"]], report["better"]), reverse=True
+    )
     atomic_files.write_json(workdir / "sweep.json", reports)
-    for report in reports:
-        log(f"{_name(report['settings'])}: validation {report['primary']} {_primary(report):.4g}")
+    if reports:
+        compare(workdir, log=log)
     if failed:
         raise Fault(f"{len(failed)} of {len(combinations)} runs failed: {'; '.join(failed)}; start the sweep again")
     return reports
@@ -60,19 +63,6 @@ def parse(text: str) -> dict[str, list[str]]:
 
 def _name(combination: Mapping[str, str]) -> str:
     return ",".join(f"{flag}={value}" for flag, value in combination.items())
-
-
-def _primary(report: Mapping[str, Any]) -> float:
-    """Return the metric that ranks a run; NaN is null in JSON."""
-    value = report["metrics"]["validation"][report["primary"]]
-    return math.nan if value is None else value
-
-
-def _score(report: Mapping[str, Any]) -> float:
-    value = _primary(report)
-    if math.isnan(value):
-        return -math.inf
-    return -value if report["better"] == "lower" else value
 
 
 def this_command(leave_out: Sequence[str]) -> list[str]:

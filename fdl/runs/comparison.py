@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
+from fdl.runs.report.curves import LEFT_OUT, thinned
 from fdl.runs.summary import Summary
 
 
@@ -77,7 +78,7 @@ def _names(runs: Sequence[Summary], split: str) -> list[str]:
     """Return the metrics of a split that are numbers, in the order of the runs."""
     found = _all(run.metrics.get(split, {}) for run in runs)
     deviations = {name for name in found if name.endswith("_std") and name.removesuffix("_std") in found}
-    hidden = {"step", "epoch", "split", "n", "seconds", *deviations}
+    hidden = {*LEFT_OUT, "split", *deviations}
     return [name for name in found if name not in hidden and any(_is_number(_value(run, split, name)) for run in runs)]
 
 
@@ -85,7 +86,7 @@ def _value(run: Summary, split: str, name: str) -> Any:
     return run.metrics.get(split, {}).get(name)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -109,7 +110,7 @@ def _metric(runs: Sequence[Summary], split: str, name: str, main: bool = False) 
         cells.append(
             Cell(
                 text=f"{value:.4g}{spread}",
-                difference="" if math.isnan(less) else f"{less:+.2g}",
+                difference="" if math.isnan(less) else f"{less:+.2g}" if less else "=",
                 value=float(value),
                 better=None if way is None or not abs(less) > 0 else (less > 0) == (way == "higher"),
             )
@@ -136,16 +137,17 @@ def _numbers(runs: Sequence[Summary], name: str) -> Column:
     return Column(title=name, cells=cells)
 
 
-def curves(runs: Sequence[Summary], split: str) -> Mapping[str, list[tuple[int, list[float], list[float]]]]:
-    """Return metric -> (row, steps, values) of each run that logged it on a split, at most 400 points of each."""
-    found: dict[str, list[tuple[int, list[float], list[float]]]] = {}
+Line = tuple[int, list[float], list[float]]  # the row of a run, steps and values
+
+
+def curves(runs: Sequence[Summary], split: str) -> Mapping[str, list[Line]]:
+    """Return metric -> a line of each run that logged it on a split, of few points."""
+    found: dict[str, list[Line]] = {}
     for row, run in enumerate(runs):
         log = [line for line in run.log if line["split"] == split]
         for name in _all(log):
-            at = [(line["step"], line[name]) for line in log if _is_number(line.get(name))]
-            if name in ("step", "epoch", "n", "seconds") or name.endswith("_std") or not at:
-                continue
-            thin = at[:: -(-len(at) // 400)]
-            steps, values = zip(*(thin if thin[-1] == at[-1] else [*thin, at[-1]]), strict=True)
-            found.setdefault(name, []).append((row, list(steps), list(values)))
+            at = [(float(line["step"]), float(line[name])) for line in log if _is_number(line.get(name))]
+            if name not in (*LEFT_OUT, "split") and not name.endswith("_std") and at:
+                steps, values = thinned([step for step, _ in at], [value for _, value in at])
+                found.setdefault(name, []).append((row, steps, values))
     return found

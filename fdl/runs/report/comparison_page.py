@@ -6,19 +6,24 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from fdl.runs.comparison import Cell, Column, columns, curves, shared
-from fdl.runs.report import svg_plot
-from fdl.runs.report.html import STYLE, element
+from fdl.runs.comparison import Cell, Column, Line, columns, curves, shared
+from fdl.runs.report import panels
+from fdl.runs.report.elements import element, section
+from fdl.runs.report.style import STYLE
+from fdl.runs.report.svg_plot import scale_of
 from fdl.runs.summary import Summary
 
 MOST = 60  # curves in a plot
-OWN_STYLE = """
-.runs { overflow-x: auto } .runs th[data-column] { cursor: pointer; vertical-align: bottom; user-select: none }
-.runs td { white-space: nowrap } .runs td.name { text-align: left }
-.runs td.main { font-weight: 600 } .difference { font-weight: 400; font-size: 85%; margin-left: .4rem; color: #777 }
-.difference.better { color: #2e7d32 } .difference.worse { color: #c62828 }
-.swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .4rem }
-.runs tr.on td { background: #8884 } .curves g.dim { opacity: .12 } .curves g.on polyline { stroke-width: 4 }
+TABLE_STYLE = """
+.runs th[data-column] { cursor: pointer; vertical-align: bottom; user-select: none }
+.runs th:hover { color: var(--ink) }
+.runs td:first-child { text-align: left; padding-left: 0 } .runs td.main { font-weight: 600 } a { color: inherit }
+.difference { font-weight: 400; font-size: 85%; margin-left: .4rem; color: var(--soft) }
+.difference.better { color: var(--good) } .difference.worse { color: var(--bad) }
+.swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .5rem;
+  background: var(--c) }
+.runs tr.on td { background: color-mix(in srgb, var(--s0) 12%, var(--card)) } .curves g.dim { opacity: .12 }
+.curves g.on polyline { stroke-width: 3.5 }
 """
 # Sorts by the column whose title is clicked, missing values last, and marks the curves of the row under the pointer.
 SCRIPT = """
@@ -47,32 +52,36 @@ def html(runs: Sequence[Summary], page: Path) -> str:
     """
     title = f"{len(runs)} runs compared"
     common = ", ".join(f"{name} {value}" for name, value in shared(runs).items())
-    body = [element("h1", title), element("p", f"All: {common}.") if common else ""]
-    body += [element("p", f"Differences are to {runs[0].name}. A click on a title sorts.")] * (len(runs) > 1)
-    body += [f'<div class="runs">{table(runs, columns(runs), page)}</div>']
-    if len(runs) > MOST:
-        body.append(element("p", f"Curves are of the first {MOST} rows."))
+    note = f"Differences are to {runs[0].name}. A click on a title sorts." if len(runs) > 1 else ""
+    note += f" Curves are of the first {MOST} rows." if len(runs) > MOST else ""
+    rows = f'<div class="wide runs">{table(runs, columns(runs), page)}</div><p class="note">{escape(note)}</p>'
+    parts = [f"<header>{element('h1', title)}{element('p', f'All: {common}') if common else ''}</header>"]
+    parts.append(section("Runs", rows))
     for split in ("validation", "train"):
-        plots = [
-            svg_plot.overlay(
-                [(str(row), f"{runs[row].name}", colour(row), steps, values) for row, steps, values in found],
-                x="step",
-                y=name,
-            )
-            for name, found in curves(runs[:MOST], split).items()
-        ]
-        if plots:
-            body += [element("h2", f"Curves of {split}"), f'<div class="curves">{"".join(plots)}</div>']
-    head = f'<meta charset="utf-8">{element("title", title)}<style>{STYLE}{OWN_STYLE}</style>'
-    head += '<meta name="viewport" content="width=device-width">'
+        drawn = "".join(_panel(name, found, runs) for name, found in curves(runs[:MOST], split).items())
+        parts.append(section(f"Curves of {split}", f'<div class="curves">{drawn}</div>' if drawn else ""))
+    head = f'<meta charset="utf-8">{element("title", title)}<style>{STYLE}{TABLE_STYLE}</style>'
+    head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    body = "\n".join(filter(None, parts))
     script = f"<script>{SCRIPT}</script>"
-    whole = "\n".join(filter(None, body))
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{whole}\n{script}</body></html>\n'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n{script}</body></html>\n'
 
 
-def colour(row: int) -> str:
-    """Return the colour of a row: hues a golden angle apart, so that neighbours differ however many there are."""
-    return f"hsl({(row * 137.508 + 212) % 360:.0f} 65% 45%)"
+def _panel(name: str, found: Sequence[Line], runs: Sequence[Summary]) -> str:
+    """Return the plot of one metric with a line for each run, a group that the script finds by its row."""
+    steps = [step for _, xs, _ in found for step in xs]
+    across = scale_of([min(0, *steps), max(steps)])
+    up = panels.calm([value for _, _, ys in found for value in ys])
+    drawn = [panels.axes(across, up)]
+    for row, xs, ys in found:
+        line = element("title", runs[row].name) + panels.line(xs, ys, across, up, "")
+        drawn.append(f'<g data-run="{row}"{_colour(row)}>{line}</g>')
+    return f'<div class="panel">{element("h3", name.replace("_", " "))}{panels.picture("".join(drawn))}</div>'
+
+
+def _colour(row: int) -> str:
+    """Return the colour of a row as an attribute: hues a golden angle apart, so that neighbours always differ."""
+    return f' style="--c: hsl({(row * 137.508 + 212) % 360:.0f} 65% 52%)"'
 
 
 def table(runs: Sequence[Summary], shown: Sequence[Column], page: Path) -> str:
@@ -89,9 +98,9 @@ def table(runs: Sequence[Summary], shown: Sequence[Column], page: Path) -> str:
 def _name(row: int, run: Summary, page: Path) -> str:
     report = run.folder / "report.html"
     link = {"href": Path(os.path.relpath(report, page.parent)).as_posix()} if report.exists() else {}
-    swatch = f'<span class="swatch" style="background:{colour(row)}"></span>'
+    swatch = f'<span class="swatch"{_colour(row)}></span>'
     text = element("a", run.name, _attributes(link)) if link else element("span", run.name)
-    return f'<td class="name"{_attributes({"data-value": run.name})}>{swatch}{text}</td>'
+    return f"<td{_attributes({'data-value': run.name})}>{swatch}{text}</td>"
 
 
 def _cell(cell: Cell, main: bool) -> str:

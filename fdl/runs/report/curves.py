@@ -60,7 +60,7 @@ def _series(lines: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Series], dict
 
 def _panel(name: str, series: Series, across: Scale, best: int | None, gaps: int) -> str:
     """Return the plot of one metric, with a logarithmic twin where all its values are positive."""
-    thin = {split: _thinned(*points) for split, points in series.items()}
+    thin = {split: thinned(*points) for split, points in series.items()}
     values = [value for _, ys in thin.values() for value in ys]
     drawn = f'<g class="linear">{_drawn(thin, across, panels.calm(values), best)}</g>'
     positive = min(values) > 0 and max(values) / min(values) > 1.5
@@ -90,7 +90,7 @@ def _colour(split: str) -> str:
     return f"s{SPLITS.index(split)}" if split in SPLITS else "s3"
 
 
-def _thinned(xs: list[float], ys: list[float]) -> tuple[list[float], list[float]]:
+def thinned(xs: list[float], ys: list[float]) -> tuple[list[float], list[float]]:
     """Return at most MOST points, of each stretch the lowest and the highest, so that no peak is lost."""
     if len(xs) <= MOST:
         return xs, ys

@@ -33,21 +33,6 @@ def curves(
     return _frame(drawn, across, up, x, y)
 
 
-def overlay(series: Sequence[tuple[str, str, str, Sequence[float], Sequence[float]]], *, x: str, y: str) -> str:
-    """Return a plot of many lines without labels, each a group that a script finds by its key.
-
-    series: of each line its key, its name as a tooltip, its colour, xs and ys.
-    """
-    across, up = (_scale([value for one in series for value in one[i]]) for i in (3, 4))
-    drawn = []
-    for key, name, colour, xs, ys in series:
-        marks = [f'<circle cx="{_x(across, a):.1f}" cy="{_y(up, b):.1f}" r="3" fill="{colour}"/>'
-                 for a, b in zip(xs, ys, strict=True) if len(xs) < 10 and math.isfinite(b)]  # fmt: skip
-        line = _line(xs, ys, across, up, colour, 2)
-        drawn.append(f'<g data-run="{escape(key)}"><title>{escape(name)}</title>{line}{"".join(marks)}</g>')
-    return _frame(drawn, across, up, x, y)
-
-
 def points(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str) -> str:
     """Return a scatter plot; xs that span two decades or more get a logarithmic axis."""
     across, up = scale_of(xs, logarithmic=min(xs) > 0 and max(xs) / min(xs) >= 100), scale_of(ys)
