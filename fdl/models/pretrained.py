@@ -14,6 +14,7 @@ import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.core.types import PyTree
+from fdl.models.weight_files import read_tensors, weight_files
 
 
 def published(
@@ -21,18 +22,23 @@ def published(
 ) -> Callable[[PyTree], PyTree]:
     """Return the function for `Experiment.init_from`: initial variables -> variables with the file's weights.
 
-    convert: the file's tensors by name -> variables; fresh: as in `fill`.
+    file: as `weight_files.read_tensors` reads it. convert: its tensors by name -> variables; fresh: as in `fill`.
     """
 
     def load(initial: PyTree) -> PyTree:
         try:
-            tensors = read(file)
+            tensors = read_tensors(file)
             variables = nested(tensors) if is_exported(tensors) else convert(tensors)
             return fill(initial, variables, fresh=fresh)
         except KeyError as error:
             raise UserError(f"{file} has no tensor {error}: it is of another model or another size") from error
 
-    load.contents = lambda: seen_at_once(Path(os.path.expanduser(file)))  # type: ignore[attr-defined]
+    def contents() -> str:
+        if not Path(os.path.expanduser(file)).exists():
+            return ""
+        return " ".join(map(seen_at_once, weight_files(file)))
+
+    load.contents = contents  # type: ignore[attr-defined]
     return load
 
 
@@ -68,20 +74,6 @@ def seen_at_once(file: Path) -> str:
         first = opened.read(2**20)
         opened.seek(max(0, size - 2**20))
         return hashlib.sha256(f"{size} ".encode() + first + opened.read()).hexdigest()[:16]
-
-
-def read(file: Path | str) -> dict[str, np.ndarray]:
-    """Return every tensor of a safetensors file by name; raise a ValueError for any other file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    path = Path(os.path.expanduser(file))
-    if not path.is_file():
-        raise UserError(f"there is no file {file}; give the path of a .safetensors file")
-    try:
-        return load_file(path)
-    except (SafetensorError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is no safetensors file of floats that NumPy knows ({error}); convert it") from error
 
 
 def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = (), remedy: str = "fresh={}") -> PyTree:

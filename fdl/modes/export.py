@@ -22,7 +22,8 @@ from fdl.core.log import Log, logger
 from fdl.core.types import PyTree
 from fdl.data.modalities.kept import dataset_json
 from fdl.experiment import Experiment
-from fdl.models.pretrained import flat_names, read
+from fdl.models.pretrained import flat_names
+from fdl.models.weight_files import read_tensors
 from fdl.modes.evaluate import trained
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import write_json
@@ -65,7 +66,7 @@ def export(
     try:
         if format == "safetensors":
             _write_tensors(model, draft)
-            log(f"step {step}: {len(read(draft))} tensors by path, equal to the checkpoint's")
+            log(f"step {step}: {len(read_tensors(draft))} tensors by path, equal to the checkpoint's")
         else:
             rows, whence = _rows(model, max(COMPARED))
             answer = _WRITERS[format](model, draft)
@@ -149,7 +150,7 @@ _WRITERS: Mapping[str, Callable[[Trained, Path], Answer]] = {"stablehlo": _write
 def _write_tensors(model: Trained, file: Path) -> None:
     """Write the weights by path, and compare what is read back."""
     write_weights(model.variables, file)
-    back, wanted = read(file), flat_names(model.variables)
+    back, wanted = read_tensors(file), flat_names(model.variables)
     if back.keys() != wanted.keys() or any(not np.array_equal(back[name], wanted[name]) for name in wanted):
         raise Fault(f"{file} does not hold what was written; is the disk sound?")
 

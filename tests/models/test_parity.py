@@ -12,8 +12,9 @@ import random_variables
 from fdl.models import BERT, MaskedLM, ResNet, SequenceClassifier, TokenClassifier, gpt
 from fdl.models.bert import bert_variables
 from fdl.models.gpt import gpt2_variables
-from fdl.models.pretrained import fill, read
+from fdl.models.pretrained import fill
 from fdl.models.resnet import resnet_variables
+from fdl.models.weight_files import read_tensors
 
 torch = pytest.importorskip("torch")
 
@@ -35,7 +36,7 @@ def saved(module, path):
                     tensor.abs_().add_(0.5)
     kept = {name: tensor.clone().contiguous() for name, tensor in module.state_dict().items()}
     save_file(kept, path)
-    return read(path)
+    return read_tensors(path)
 
 
 def bert_config(transformers, **more):

@@ -12,8 +12,9 @@ from fdl.core.types import TrainState
 from fdl.models import BERT, ResNet, gpt
 from fdl.models.bert import bert_variables
 from fdl.models.gpt import gpt2_variables
-from fdl.models.pretrained import fill, published, read
+from fdl.models.pretrained import fill, published
 from fdl.models.resnet import resnet_variables
+from fdl.models.weight_files import read_tensors
 from fdl.modes.train import train
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.checkpoints.warm_start import of_run
@@ -23,16 +24,16 @@ DRAWN = {"params": {"body": {"kernel": jnp.zeros((2, 3))}, "head": {"bias": jnp.
 
 def test_tensors_come_back_by_name(tmp_path):
     save_file({"a.weight": np.arange(6, dtype=np.float16).reshape(2, 3)}, tmp_path / "w.safetensors")
-    np.testing.assert_array_equal(read(tmp_path / "w.safetensors")["a.weight"], [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(read_tensors(tmp_path / "w.safetensors")["a.weight"], [[0, 1, 2], [3, 4, 5]])
 
 
 @pytest.mark.parametrize("content", [b"", b"not a safetensors file at all", b"\xff" * 8 + b"{}"])
 def test_another_file_is_refused(content, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match="is no safetensors file"):
-        read(tmp_path / "w.safetensors")
+        read_tensors(tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="there is no file"):
-        read(tmp_path / "absent.safetensors")
+        read_tensors(tmp_path / "absent.safetensors")
 
 
 def test_published_leaves_take_the_place_of_drawn_ones():
