@@ -9,6 +9,7 @@ import numpy as np
 from fdl.data.datasets.library import library_lines
 from fdl.data.tokenizer import END, NUM_SPECIAL_TOKENS, PAD
 from fdl.experiment import load
+from fdl.tasks.baselines.n_grams import witten_bell
 from fdl.tasks.ctc import edit_distance
 
 
@@ -70,47 +71,10 @@ def five_gram(page: str) -> Callable[[int], float]:
     def bits(seed: int) -> float:
         dataset = load(page).dataset
         train, test = (dataset.load(split).resident().arrays for split in ("train", "test"))
-        chances = witten_bell(train, test, 5)
+        (chances,) = witten_bell(train[None], test[None], 5)
         return float(-np.log2(chances[1:]).mean())  # a net is not asked for the first byte either
 
     return bits
-
-
-def witten_bell(train: np.ndarray, test: np.ndarray, longest: int) -> np.ndarray:
-    """Return f64[n], the chance that runs of up to `longest` bytes give each of `test: u8[n]` (Witten and Bell, 1991).
-
-    p(c | h) = (n(hc) + t(h) p(c | h')) / (n(h) + t(h)), where n counts in the training text, t(h) is how many different
-    bytes follow h there, and h' is h without its first byte. It has no weights to choose.
-    """
-    chances = np.full(len(test), 1 / 256)
-    for length in range(1, longest + 1):
-        runs, times = np.unique(_runs(train, length), return_counts=True)
-        heads, first, kinds = np.unique(runs // 256, return_index=True, return_counts=True)
-        asked = _runs(test, length)  # that end at the places from length - 1 on
-        own, whole, different = (
-            _find(keys, values, sought)
-            for keys, values, sought in (
-                (runs, times, asked),
-                (heads, np.add.reduceat(times, first), asked // 256),
-                (heads, kinds, asked // 256),
-            )
-        )
-        shorter = chances[length - 1 :]
-        known = whole > 0
-        shorter[known] = ((own + different * shorter) / np.maximum(whole + different, 1))[known]
-    return chances
-
-
-def _runs(text: np.ndarray, length: int) -> np.ndarray:
-    """Return i64[n]: every run of so many bytes as one number, the last byte its lowest digit."""
-    digits = 256 ** np.arange(length, dtype=np.int64)[::-1]
-    return np.lib.stride_tricks.sliding_window_view(text, length).astype(np.int64) @ digits
-
-
-def _find(keys: np.ndarray, values: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Return the value of each asked key, 0 where it is not among the sorted keys."""
-    places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.where(keys[places] == asked, values[places], 0)
 
 
 def seasonal_naive(page: str) -> Callable[[int], float]:

@@ -15,6 +15,7 @@ from fdl.data import find, reading, split_strings, table
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify, regress
+from fdl.tasks.baselines import chance, columns, linear
 
 
 def experiment(
@@ -54,4 +55,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
+        baselines=(chance(), linear(columns(spec.categories))),
     )

@@ -16,6 +16,7 @@ from fdl.data import Tokens, find, language, reading, split_strings, texts
 from fdl.experiment import Experiment
 from fdl.models import RNN, Transformer
 from fdl.tasks import classify, next_token, regress
+from fdl.tasks.baselines import bag_of_tokens, chance, linear, n_grams, tf_idf
 
 
 def experiment(
@@ -87,6 +88,7 @@ def experiment(
             return_sequences=running,
             dropout=dropout,
         )
+    bag = bag_of_tokens(spec.vocabulary or 0, 1 if tokens in ("words", "bpe") else 5)
     task = classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale)
     return Experiment(
         model=network,
@@ -96,4 +98,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
+        baselines=(n_grams(1), n_grams()) if running else (chance(), linear(bag, tf_idf, "tf-idf")),
     )

@@ -182,6 +182,8 @@ def respell(argv: list[str]) -> list[str]:
     for word in argv:
         name, equals, value = word.partition("=")
         new = RENAMED.get(name.lstrip("-")) if name.startswith("-") else None
+        if name == "--baseline" and value.endswith(".json"):  # of --mode=bench
+            new = "against"
         if new:
             print(f"note: --{name.lstrip('-')} is --{new} since fdl 0.2", file=sys.stderr)
             for old, now in {"own": "custom", "plain": "reference", "keep": "materialize"}.items():

@@ -25,6 +25,7 @@ from fdl.core.types import Batch, PyTree, Task, TrainState
 from fdl.data import Dataset
 from fdl.parallel.devices import Accelerator
 from fdl.runs.report.visualize import Visualize
+from fdl.tasks.baselines.baseline import Baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class Experiment:
     minutes:        training time after which it stops, without compiling and evaluating; not reproducible.
     nonfinite:      a loss or update that is not finite stops the run and is traced to its module, or is skipped.
     visualize:           draws some examples of the test split into the report (`fdl.runs.report.visualize`).
+    baselines:      classical methods that the model is compared with after training (`fdl.tasks.baselines`).
     name, knobs, code, imports, page: set by `load`: which page made it, with which values, the digests of what the page
         says and of the modules of its user that it imports, and its file.
     from_page:      set by `load`: the parts that the page made, which these answer for.
@@ -73,6 +75,7 @@ class Experiment:
     minutes: float | None = None
     nonfinite: Literal["stop", "skip"] = "stop"
     visualize: Visualize | None = None
+    baselines: tuple[Baseline, ...] = ()
 
     name: str = "experiment"
     knobs: Mapping[str, Any] = field(default_factory=dict)

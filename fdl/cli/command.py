@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fdl.experiment import Experiment
 
 
-PATHS = ("input", "output", "baseline", "profile", "out")  # flags that name a file or folder
+PATHS = ("input", "output", "against", "profile", "out")  # flags that name a file or folder
 OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
 
 
@@ -154,6 +154,8 @@ def making(command: Command) -> "Callable[..., Experiment]":
     from fdl.trained import restored_experiment
 
     settings = {name: value for name, value in command.settings.items() if name not in OF_THE_PROCESS}
+    if settings.pop("baseline", True) is False:
+        settings["baselines"] = ()
 
     if command.restored:
         return lambda: replace(restored_experiment(command.run_folder), **settings)

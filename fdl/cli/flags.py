@@ -110,6 +110,7 @@ def _settings(settings: Group) -> None:
     settings.text("monitor", None, "the validation metric that chooses the best checkpoint (loss)")
     settings.whole("patience", None, "stop after so many evaluations in a row without a better one (never)", 1)
     settings.number("minutes", None, "stop after so many minutes of training; not reproducible (never)", 0)
+    settings.yes("baseline", None, "after training, measure the page's classical baselines (true)")
     settings.choice("nonfinite", None, ["stop", "skip"], "what to do if a loss or update is not finite (stop)")
 
 
@@ -146,7 +147,7 @@ def _of_modes(found: flags.FlagValues) -> None:
     Group(found, WRITING).text("output", None, where)
     measuring = Group(found, MEASURING)
     measuring.yes("peak", False, "measure only the device's peak, without a model")
-    measuring.text("baseline", None, "the JSON of an earlier bench to compare with")
+    measuring.text("against", None, "the JSON of an earlier bench to compare with")
     measuring.text("profile", None, "a folder for a trace of one call; the longest operations are listed")
     measuring.text("out", None, "the JSON file; default: the run folder's name with .bench.json")
     Group(found, DESCRIBING).choice(

@@ -29,7 +29,7 @@ def measure(
     workdir_path: Path,
     *,
     peak: bool = False,
-    baseline: str | None = None,
+    against: str | None = None,
     profile: str | None = None,
     out: str | None = None,
 ) -> None:
@@ -40,13 +40,13 @@ def measure(
     if peak:
         bench.peak(experiment)
         return
-    if baseline and not Path(baseline).is_file():
-        raise UserError(f"--baseline={baseline} is no file; --mode=bench writes one")
+    if against and not Path(against).is_file():
+        raise UserError(f"--against={against} is no file; --mode=bench writes one")
     file = Path(out) if out else workdir_path.with_name(f"{workdir_path.name}.bench.json")
     if file.exists():
         bench.earlier(file)  # refuse to overwrite a file that is not a bench's
     result = bench.bench(
-        experiment, baseline=Path(baseline) if baseline else None, profile=Path(profile) if profile else None
+        experiment, baseline=Path(against) if against else None, profile=Path(profile) if profile else None
     )
     write_json(file, result)
 

@@ -87,6 +87,7 @@ class Task:
     primary: the metric that heads the report.
     predict: pure, `outputs -> {column: array[B, ...]}`: predictions as classes, probabilities or values in the units
              of the targets. None: the outputs themselves.
+    encode:  of a task of numbers, `values f[n, ...] -> outputs`, in NumPy: the outputs that predict these values.
     search:  `(log-probabilities f32[B, T, V] of the outputs, beam width) -> (i32[B, N], f64[B])` on the host: sequences
              padded with 0 and their log-probabilities, where outputs have to be decoded.
     check:   `targets -> (row, what is wrong)` for the first invalid row of NumPy targets [n, ...], None if all are
@@ -98,6 +99,7 @@ class Task:
     metrics: Mapping[str, Metric]
     primary: str
     predict: Callable[[PyTree], Mapping[str, Array]] | None = None
+    encode: Callable[[np.ndarray], np.ndarray] | None = None
     search: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]] | None = None
     factored: bool = False
     check: Callable[[PyTree], tuple[int, str] | None] | None = None

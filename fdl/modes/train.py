@@ -9,6 +9,7 @@ from typing import Any
 
 from fdl.core.log import Log
 from fdl.core.types import Sums, TrainState
+from fdl.engine import baselines
 from fdl.engine.error_rates import error_rates
 from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
@@ -18,6 +19,7 @@ from fdl.modes.continuation import make_longer
 from fdl.modes.draw_report import Pages, draw, model_summary
 from fdl.modes.training_loop import Subject, goes_on, introduce, note_start, report_of, resume, train_to_end
 from fdl.modes.visualize_examples import show
+from fdl.parallel import processes
 from fdl.parallel.devices import describe
 from fdl.parallel.executors import Executor
 from fdl.runs import atomic_files
@@ -80,6 +82,7 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
 
     report = report_of(subject, run, executor, progress, restarts)
     run.checkpoints.check()  # the folder may have been removed during the test
+    report |= compared(run, experiment, report)
     page = {**report, "model": model_summary(experiment)}
     draw(run, page, experiment.dataset.spec.names, lambda: show(experiment, executor, state))
     atomic_files.write_json(run.workdir / "report.json", report)  # written last: it marks the run as finished
@@ -118,6 +121,17 @@ def tested(
     return measure
 
 
+def compared(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a report about the experiment's baselines, none where it has none."""
+    if not experiment.baselines:
+        return {}
+    seconds = time.perf_counter() - run.begun
+    found = processes.on_first_process(lambda: baselines.measure_baselines(experiment, seconds, run.log))
+    primary, test = report["primary"], report["metrics"]["test"]
+    said = baselines.verdict(test, test["n"], primary, experiment.task.metrics[primary], found)
+    return {"baselines": found, "verdict": said}
+
+
 def skipped(window: Sums) -> dict[str, int]:
     """Return the number of skipped non-finite steps, if any."""
     count = int(window["skipped"].total) if "skipped" in window else 0
@@ -133,9 +147,10 @@ def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
     which = f" (of the best state, step {report['best_step']})" if report["tested"] == "best" else ""
     parts = [
         f"test {brief(test)} n={n}{which}",
+        *baselines.lines(report.get("baselines", ())),
         best if report["best_step"] is not None else "",
         f"{report['steps_per_second']:,.0f} steps/s",
         skips,
         faults(report),
     ]
-    return "\n".join([*filter(None, parts), f"run folder {workdir}"])
+    return "\n".join(filter(None, [*parts, f"run folder {workdir}", report.get("verdict")]))

@@ -63,6 +63,7 @@ def regress(*, center: float | Sequence[float] = 0.0, scale: float | Sequence[fl
         },
         primary="rmse",
         predict=lambda outputs: {"value": outputs.astype(jnp.float32) * each(scale, outputs) + each(center, outputs)},
+        encode=lambda values: (np.asarray(values, np.float64) - np.asarray(center)) / np.asarray(scale),
         check=check,
     )
 

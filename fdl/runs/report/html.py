@@ -36,7 +36,7 @@ def html(
     body = [
         _header(report, title),
         _tiles(report),
-        section("Metrics", metrics(found)),
+        section("Metrics", metrics(found, report.get("baselines") or ())),
         section("Curves", curves(lines, first, report.get("best_step"))),
     ]
     if counts:
@@ -76,7 +76,8 @@ def _header(report: Mapping[str, Any], title: str) -> str:
     ]
     line = element("p", " · ".join(filter(None, facts)))
     kind = f' class="verdict {status}"'
-    return f"<header>{element('h1', title)}{line}{element('div', verdict, kind)}</header>"
+    warned = element("div", report["verdict"], ' class="verdict stopped"') if report.get("verdict") else ""
+    return f"<header>{element('h1', title)}{line}{element('div', verdict, kind)}{warned}</header>"
 
 
 def _tiles(report: Mapping[str, Any]) -> str:
@@ -130,18 +131,13 @@ def scalars(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
-def metrics(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a table with a row for each metric and a column for each split."""
-    splits = [split for split in SPLITS if split in found]
-    rows = list(dict.fromkeys(name for split in splits for name in scalars(found[split])))
+def metrics(found: Mapping[str, Mapping[str, Any]], baselines: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return a table with a row for each metric and a column for each split, and for each baseline on test."""
+    columns = {split: found[split] for split in SPLITS if split in found}
+    rows = list(dict.fromkeys(name for values in columns.values() for name in scalars(values)))
+    columns |= {f"test, {each['name']}": each["metrics"] for each in baselines}
     cells = (
-        [
-            name,
-            *(
-                f"{found[split][name]:.6g}" if name in found[split] and found[split][name] is not None else ""
-                for split in splits
-            ),
-        ]
+        [name, *(f"{each[name]:.6g}" if each.get(name) is not None else "" for each in columns.values())]
         for name in rows
     )
-    return table(("", *splits), cells) if rows else ""
+    return table(("", *columns), cells) if rows else ""

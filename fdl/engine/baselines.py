@@ -1,0 +1,141 @@
+"""Measure an experiment's baselines on its test split, within a share of the time that its run took.
+
+Shape legend: n examples.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.core.errors import brief as brief_error
+from fdl.core.log import Log
+from fdl.core.types import Batch, Metric
+from fdl.experiment import Experiment
+from fdl.runs.progress_bar import brief
+from fdl.tasks.baselines.baseline import Baseline
+
+SHARE = 0.2  # of the time of the run so far
+LEAST_SECONDS = 1.0
+FIRST_ROWS = 2000  # that are fitted first, to learn how long more of them take
+MOST_ROWS = 200_000
+_CHUNK = 512  # rows that are read and transformed together
+_GROWTH = 1.3  # the time of a fit grows by at most this power of its rows
+
+
+def measure_baselines(experiment: Experiment, seconds: float, log: Log) -> list[dict[str, Any]]:
+    """Return for each baseline, in order, its name, the rows it was fitted on, seconds and test metrics.
+
+    seconds: the time of the run so far, a fifth of which all baselines together may take. A baseline that needs longer
+    is fitted on some rows of train; one that fails is logged and left out, since it must not fail a finished run.
+    """
+    found, budget = [], max(LEAST_SECONDS, SHARE * seconds)
+    for i, baseline in enumerate(experiment.baselines):
+        begun = time.perf_counter()
+        try:
+            name, rows, size, metrics = _measured(experiment, baseline, budget / (len(experiment.baselines) - i))
+        except Exception as error:
+            log(f"warning: a baseline is not measured ({type(error).__name__}: {brief_error(error)})")
+            continue
+        spent = time.perf_counter() - begun
+        budget -= spent
+        more = {"chance": baseline.chance, "rows": rows, "of": size, "seconds": spent}
+        found.append({"name": name, "metrics": dict(metrics), **more})
+    return found
+
+
+def lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each baseline: its name, the rows it was fitted on where these are not all, and its metrics."""
+    some = [f" (of {each['rows']:,} of {each['of']:,} rows)" * (each["rows"] < each["of"]) for each in found]
+    return [f"baseline {each['name']}{rows}: {brief(each['metrics'])}" for each, rows in zip(found, some, strict=True)]
+
+
+def verdict(test: Mapping[str, Any], n: int, primary: str, metric: Metric, found: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line which says that a model is no better than a baseline, or "" where it is better than all.
+
+    Guessing has to be beaten by more than the noise of a test split of n examples, by the primary metric or the loss.
+    """
+    sign = -1.0 if metric.better == "lower" else 1.0
+    rivals = [each for each in found if primary in each["metrics"]]
+    for each in (each for each in rivals if each["chance"]):
+        ahead = sign * (test[primary] - each["metrics"][primary])
+        likelier = metric.better == "higher" and test["loss"] < each["metrics"].get("loss", -math.inf) * (1 - n**-0.5)
+        if not (ahead > _noise(each["metrics"][primary], n, metric) or likelier):
+            return f"no better than guessing: {_against(test, primary, each)}"
+    better = [each for each in rivals if not sign * (test[primary] - each["metrics"][primary]) >= 0]
+    if not better:
+        return ""
+    best = max(better, key=lambda each: sign * each["metrics"][primary])
+    return f"no better than the baseline: {_against(test, primary, best)}"
+
+
+def _against(test: Mapping[str, Any], primary: str, each: Mapping[str, Any]) -> str:
+    return f"test {primary} {test[primary]:.4g}, {each['name']} {each['metrics'][primary]:.4g}"
+
+
+def _noise(value: float, n: int, metric: Metric) -> float:
+    """Return two standard errors of a share of n examples, or of a root mean square or mean of n errors."""
+    share = math.sqrt(max(value * (1 - value), 0.0) / n)
+    return 2 * (share if metric.better == "higher" else abs(value) / math.sqrt(2 * n))
+
+
+def _measured(experiment: Experiment, baseline: Baseline, seconds: float) -> tuple[str, int, int, Mapping[str, float]]:
+    """Return the name, the rows fitted, the rows there are, and the test metrics of one baseline."""
+    rows, outputs = _candidates(experiment), experiment.dataset.spec.outputs
+    read = _reader(experiment, baseline.features)
+
+    # Some rows first, which say how many fit into the time.
+    begun, some = time.perf_counter(), rows[:FIRST_ROWS]
+    train = read("train", some)
+    fitted = baseline.fit(train, experiment.task, outputs)
+    spent = time.perf_counter() - begun
+    left = seconds - spent
+    more = min(len(rows), MOST_ROWS, int(len(some) * max(left / max(spent, 1e-6), 0.0) ** (1 / _GROWTH)))
+    if more > len(some) and (more == len(rows) or more > 1.5 * len(some)):
+        train = _joined([train, read("train", rows[len(some) : more])])
+        fitted, some = baseline.fit(train, experiment.task, outputs), rows[:more]
+    test = read("test", np.arange(experiment.dataset.spec.sizes["test"]))
+    return fitted.name, len(some), len(rows), fitted.measure(test)
+
+
+def _candidates(experiment: Experiment) -> np.ndarray:
+    """Return the rows of train in random order; of windows that overlap, those that do not."""
+    spec = experiment.dataset.spec
+    size = spec.sizes["train"]
+    apart = np.arange(0, size, max(1, round(size / spec.epoch_size)))
+    return np.random.default_rng(experiment.seed).permutation(apart)
+
+
+def _reader(experiment: Experiment, features: Callable[[Any], Any]) -> Callable[[str, np.ndarray], Batch]:
+    """Return `(split, rows) -> examples` with features for inputs, after the dataset's transform."""
+    dataset = experiment.dataset
+    transform: Callable[[Batch], Batch] = jax.jit(dataset.transform) if dataset.transform else lambda batch: batch
+
+    def read(split: str, rows: np.ndarray) -> Batch:
+        source, parts = dataset.load(split), []
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            # The last chunk is filled up, so that the transform is compiled once.
+            whole = part if dataset.transform is None else np.resize(part, _CHUNK)
+            batch = jax.tree.map(lambda x, part=part: np.asarray(x)[: len(part)], transform(source.fetch(whole)))
+            parts.append(batch._replace(inputs=features(batch.inputs)))
+        return _joined(parts)
+
+    return read
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    """Return the examples of all parts; features may be SciPy matrices."""
+
+    def join(*leaves: Any) -> Any:
+        if isinstance(leaves[0], np.ndarray):
+            return np.concatenate(leaves)
+        from scipy.sparse import vstack
+
+        return vstack(leaves, format="csr")
+
+    joined: Batch = jax.tree.map(join, *parts)
+    return joined

@@ -1,0 +1,23 @@
+"""Baselines: classical methods that the model of a page is compared with after training, on the same split.
+
+A page names them: `Experiment(baselines=(chance(), linear(columns())))`. They run in NumPy and SciPy on the host.
+"""
+
+from fdl.tasks.baselines.baseline import Baseline, Fitted, Measure, measure_of
+from fdl.tasks.baselines.chance import chance
+from fdl.tasks.baselines.features import bag_of_tokens, columns
+from fdl.tasks.baselines.linear import linear, tf_idf
+from fdl.tasks.baselines.n_grams import n_grams
+
+__all__ = [
+    "Baseline",
+    "Fitted",
+    "Measure",
+    "bag_of_tokens",
+    "chance",
+    "columns",
+    "linear",
+    "measure_of",
+    "n_grams",
+    "tf_idf",
+]

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import numpy as np
+import optax
+import pytest
+
+import fdl
+import tiny
+from fdl.core.types import Metric
+from fdl.engine import baselines
+from fdl.engine.baselines import measure_baselines, verdict
+from fdl.tasks.baselines import Baseline, chance, columns, linear
+
+
+def test_baselines_are_in_the_report_and_beside_the_test_score(tmp_path):
+    made = tiny.experiment(baselines=(chance(), linear(columns())), steps=200)
+    said: list[str] = []
+    report = fdl.train(made, tmp_path, log=said.append)
+    guess, logistic = report["baselines"]
+    assert guess["chance"]
+    assert logistic["name"] == "logistic regression"
+    assert logistic["metrics"]["accuracy"] > guess["metrics"]["accuracy"]
+    lines = said[-1].splitlines()
+    assert lines[0].startswith("test loss=")
+    assert lines[2].startswith("baseline logistic regression: loss=")
+    assert "test, logistic regression" in (tmp_path / "report.html").read_text()
+    assert made.identity() == replace(made, baselines=()).identity()
+
+
+def test_a_run_that_learned_nothing_says_so_in_its_last_line_and_on_its_page(tmp_path):
+    still = tiny.experiment(baselines=(chance(),), optimizer=fdl.recorded(optax.sgd)(0.0))
+    said: list[str] = []
+    report = fdl.train(still, tmp_path, log=said.append)
+    assert said[-1].splitlines()[-1] == report["verdict"]
+    assert report["verdict"].startswith("no better than guessing: test accuracy 0.")
+    assert report["verdict"] in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("test", "better", "expected"),
+    [
+        ({"accuracy": 0.9, "loss": 0.3}, "higher", ""),
+        ({"accuracy": 0.85, "loss": 0.3}, "higher", "no better than the baseline: test accuracy 0.85, linear 0.88"),
+        ({"accuracy": 0.52, "loss": 0.7}, "higher", "no better than guessing: test accuracy 0.52, the mean 0.5"),
+        ({"accuracy": 0.5, "loss": 0.3}, "higher", "no better than the baseline: test accuracy 0.5, linear 0.88"),
+        ({"accuracy": float("nan"), "loss": float("nan")}, "higher", "no better than guessing: test accuracy nan"),
+    ],
+)
+def test_the_verdict(test, better, expected):
+    found = [
+        {"name": "the mean", "chance": True, "metrics": {"accuracy": 0.5, "loss": 0.69}},
+        {"name": "linear", "chance": False, "metrics": {"accuracy": 0.88, "loss": 0.3}},
+    ]
+    said = verdict(test, 400, "accuracy", Metric((), float, better), found)
+    assert said.startswith(expected)
+    assert bool(said) == bool(expected)
+
+
+def test_a_baseline_that_would_take_too_long_gets_some_rows_and_one_that_fails_is_said(monkeypatch):
+    made = tiny.experiment(dataset=tiny.dataset({"train": 5000, "validation": 9, "test": 11}))
+    clock = iter(range(1000))
+    monkeypatch.setattr(baselines.time, "perf_counter", lambda: float(next(clock)))
+    seen, said = [], []
+
+    def fit(train, task, outputs):
+        seen.append(len(train.targets))
+        return linear(columns()).fit(train, task, outputs)
+
+    def fails(train, task, outputs):
+        raise ZeroDivisionError("no rows")
+
+    found = measure_baselines(replace(made, baselines=(Baseline(fit=fit), Baseline(fit=fails))), 5.0, said.append)
+    assert seen == [baselines.FIRST_ROWS]  # each reading of the clock is a second
+    assert [each["rows"] for each in found] == seen
+    assert baselines.lines(found)[0].startswith("baseline logistic regression (of 2,000 of 5,000 rows): loss=")
+    assert said == ["warning: a baseline is not measured (ZeroDivisionError: no rows)"]
+    seen.clear()
+    measure_baselines(replace(made, baselines=(Baseline(fit=fit),)), 5000.0, said.append)
+    assert seen == [baselines.FIRST_ROWS, 5000]
+
+
+def test_windows_that_overlap_are_read_once():
+    dataset = tiny.dataset({"train": 4000, "validation": 9, "test": 11})
+    made = tiny.experiment(dataset=replace(dataset, spec=replace(dataset.spec, epoch=40)))
+    rows = baselines._candidates(made)
+    assert sorted(rows) == list(np.arange(0, 4000, 100))
