@@ -28,12 +28,15 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
     assert report["metrics"]["test"]["n"] > 100
     assert report["metrics"]["test"]["accuracy"] > 0.95
     assert report["steps_per_second"] > 0
-    last = done.stdout.strip().splitlines()[-4:]
+    last = done.stdout.strip().splitlines()[-7:]
     assert f"n={report['metrics']['test']['n']}" in last[0]
     assert "best by validation loss" in last[1]
     assert "steps/s" in last[2]
     assert str(workdir) in last[3]
-    assert "100%" in done.stderr
+    assert done.stderr == ""  # no bar in a pipe
+    pasted = " ".join(last[5].split())
+    assert pasted.endswith("--workdir=runs/digits_mlp --mode=evaluate --checkpoint=best")
+    assert subprocess.run(pasted, shell=True, capture_output=True, cwd=tmp_path, check=False).returncode == 0
     names = {path.name.split(".")[0] for path in (tmp_path / workdir).iterdir()}
     assert {"experiment", "metrics", "events", "checkpoints", "report"} <= names
     again = launch(cwd=tmp_path)

@@ -10,15 +10,13 @@ from fdl.core.errors import UserError
 from fdl.core.log import Log
 from fdl.data.modalities.images import in_memory
 from fdl.data.readers.memory import as_records, frame_of_array
-from fdl.data.readers.supplied import supplied
+from fdl.data.readers.supplied import IN_MEMORY, supplied
 from fdl.data.records import Records
 from fdl.experiment import maker
 from fdl.modes.train import train
 from fdl.runs.atomic_files import finite
 from fdl.runs.workdir import digest_of
 from fdl.trained import Trained, restore
-
-NAME = "data in memory"  # the knob `dataset` of such a run
 
 
 def fit(
@@ -34,7 +32,7 @@ def fit(
     """
     kind, records, target = _records(x, y, page)
     with supplied(records):
-        made = maker(kind)(dataset=NAME, target=target, **knobs)
+        made = maker(kind)(dataset=IN_MEMORY, target=target, **knobs)
     digest = digest_of(finite(made.identity(), str))[:10]
     folder = Path(workdir) if workdir else Path("runs") / f"fit,{kind},{digest}"
     train(made, folder, log=log)
@@ -44,15 +42,15 @@ def fit(
 def _records(x: Any, y: Any, page: str) -> tuple[str, Records, str]:
     """Return the page for this kind of data, its records and the column of the target."""
     if isinstance(x, Sequence) and all(isinstance(text, str) for text in x):
-        return page or "text", as_records(_frame({"text": list(x), "label": _target(x, y)}), name=NAME), "label"
+        return page or "text", as_records(_frame({"text": list(x), "label": _target(x, y)}), name=IN_MEMORY), "label"
     array = None if hasattr(x, "columns") or hasattr(x, "column_names") else np.asarray(x)
     if array is None:
         if isinstance(y, str):
-            return page or "table", as_records(x, name=NAME), y
+            return page or "table", as_records(x, name=IN_MEMORY), y
         frame = x.to_pandas() if hasattr(x, "to_pandas") else x
         if "y" in frame.columns:
             raise UserError("x has a column 'y' already; give fit(x, 'y'), or rename it")
-        return page or "table", as_records(frame.assign(y=_target(x, y)), name=NAME), "y"
+        return page or "table", as_records(frame.assign(y=_target(x, y)), name=IN_MEMORY), "y"
     if array.ndim in (3, 4) and array.dtype == np.uint8:
         return page or "image", in_memory(array, _target(array, y)), "label"
     if array.ndim != 2 or array.dtype.kind not in "biuf":
@@ -60,7 +58,7 @@ def _records(x: Any, y: Any, page: str) -> tuple[str, Records, str]:
             f"x is {array.dtype} of shape {array.shape}; give a DataFrame, numbers [n, k], a list of texts or bytes of "
             "pictures [n, H, W, C], or fdl.data.arrays(x, y) with a model of your own"
         )
-    return page or "table", as_records(frame_of_array(array).assign(y=_target(array, y)), name=NAME), "y"
+    return page or "table", as_records(frame_of_array(array).assign(y=_target(array, y)), name=IN_MEMORY), "y"
 
 
 def _target(x: Any, y: Any) -> Any:

@@ -1,7 +1,7 @@
 """Train an experiment in its run folder, from step 0 or the last checkpoint to the report."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from fdl.experiment import Experiment
 from fdl.modes import nonfinite
 from fdl.modes.continuation import make_longer
 from fdl.modes.draw_report import Pages, draw, model_summary
+from fdl.modes.next_commands import next_commands, what_next
 from fdl.modes.training_loop import Subject, goes_on, introduce, note_start, report_of, resume, train_to_end
 from fdl.modes.visualize_examples import show
 from fdl.parallel import processes
@@ -83,10 +84,11 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
     report = report_of(subject, run, executor, progress, restarts)
     run.checkpoints.check()  # the folder may have been removed during the test
     report |= compared(run, experiment, report)
-    page = {**report, "model": model_summary(experiment)}
+    following = next_commands(experiment, run.workdir, report["best_step"])
+    page = {**report, "model": model_summary(experiment), "next": following}
     draw(run, page, experiment.dataset.spec.names, lambda: show(experiment, executor, state))
     atomic_files.write_json(run.workdir / "report.json", report)  # written last: it marks the run as finished
-    run.log(conclusion(report, run.workdir))
+    run.log(conclusion(report, run.workdir, following))
     return report
 
 
@@ -138,8 +140,8 @@ def skipped(window: Sums) -> dict[str, int]:
     return {"skipped": count} if count else {}
 
 
-def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
-    """Return the last lines of a run: test metrics with n, speed, cost of interruptions, folder."""
+def conclusion(report: Mapping[str, Any], workdir: Path, following: Sequence[str]) -> str:
+    """Return the last lines of a run: test metrics with n, speed, cost of interruptions, folder, what to type next."""
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
     skips = f"{report['skipped']:,} of {report['step']:,} updates skipped: not finite" if report["skipped"] else ""
@@ -153,4 +155,5 @@ def conclusion(report: Mapping[str, Any], workdir: Path) -> str:
         skips,
         faults(report),
     ]
-    return "\n".join(filter(None, [*parts, f"run folder {workdir}", report.get("verdict")]))
+    ends = [f"run folder {workdir}", report.get("verdict"), *what_next(following)]
+    return "\n".join(filter(None, [*parts, *ends]))

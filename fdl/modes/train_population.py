@@ -22,6 +22,7 @@ from fdl.engine.population import Population
 from fdl.engine.program import Training, add_up_calls, steps_per_call
 from fdl.experiment import Experiment
 from fdl.modes.draw_report import draw
+from fdl.modes.next_commands import next_commands, what_next
 from fdl.modes.training_loop import Subject, introduce, keep_model, note_start, report_of, resume, train_to_end
 from fdl.parallel import executors, processes
 from fdl.parallel.compiled import Call
@@ -99,10 +100,11 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
         "best": best,
         "member_steps_per_second": size * first.steps / progress.seconds,
     }
+    following = next_commands(population.member(best), run.workdir / "best", int(state.step))
     run.checkpoints.check()
-    draw(run, report, None, lambda: plots(population, task, run, validated))
+    draw(run, {**report, "next": following}, None, lambda: plots(population, task, run, validated))
     atomic_files.write_json(run.workdir / "report.json", report)
-    run.log(conclusion(report, task, population, run.workdir))
+    run.log("\n".join([conclusion(report, task, population, run.workdir), *what_next(following)]))
     return report
 
 

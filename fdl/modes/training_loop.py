@@ -25,7 +25,7 @@ from fdl.runs.metrics_log import Record, lines, training_seconds
 from fdl.runs.open_run import Run
 from fdl.runs.page_copy import copy_page
 from fdl.runs.progress import Progress
-from fdl.runs.progress_bar import bar, headline
+from fdl.runs.progress_bar import bar, evaluated, headline, keep
 from fdl.runs.restart_log import RestartLog
 from fdl.runs.workdir import read_report
 
@@ -133,13 +133,14 @@ def train_to_end(
                 progress.metrics["train"], progress.window = subject.finish(progress.window), {}
                 metrics = write("train", seconds=progress.seconds)
                 shown.set_postfix_str(headline(metrics, made.task.primary), refresh=False)
+            score, best = None, False
             if due.evaluates(step):
                 state, progress.metrics["validation"] = subject.evaluate["validation"](state)
-                write("validation")
+                score = subject.score(progress.metrics["validation"])
+                best = progress.is_best(score, made.better)
+                keep(shown, run.log, _evaluation(made, step, write("validation"), best))
                 subject.refresh(step, progress.metrics)
             checkpoints.check()
-            score = subject.score(progress.metrics["validation"]) if due.evaluates(step) else None
-            best = progress.is_best(score, made.better)
             why = progress.over(made.patience, made.minutes)
             if best or due.saves(step) or run.request.made() or why:
                 record.flush()
@@ -154,6 +155,12 @@ def train_to_end(
             state, progress.metrics[split] = subject.evaluate[split](state)
         write("test")
     return state
+
+
+def _evaluation(made: Experiment, step: int, metrics: Mapping[str, Any], best: bool) -> str:
+    """Return the line that is kept of an evaluation."""
+    at, last = ((number, made.epochs(number)) for number in (step, made.steps))
+    return evaluated(at, last, metrics, ("loss", made.task.primary, made.monitor), best)
 
 
 def _tested_state(subject: Subject, run: Run, executor: Executor, state: TrainState, why: str) -> TrainState:

@@ -131,6 +131,9 @@ def test_the_best_is_kept_though_nothing_is_saved_when_it_is_evaluated(tmp_path)
         assert (report["monitor"], report["best_step"]) == (monitor, best["step"])
         assert best["step"] != 20
         assert f"best by validation {monitor}: step {best['step']}" in said[-1]
+        kept = [line for line in said if line.startswith("step ")]
+        assert len(kept) == len(evaluations)
+        assert [int(line.split()[1]) for line in kept if line.endswith("★")][-1] == best["step"]
         said.clear()
         measured = fdl.evaluate(replace(made, monitor=monitor), folder, checkpoint="best", log=said.append)
         assert measured["step"] == best["step"]

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 
 from fdl.data.records import Records
 
+IN_MEMORY = "data in memory"  # the knob `dataset` of a run of such data
 _SUPPLIED: ContextVar[Records | None] = ContextVar("supplied", default=None)
 
 

@@ -109,14 +109,7 @@ def _environment(report: Mapping[str, Any]) -> str:
 
 def _next(report: Mapping[str, Any]) -> str:
     """Return commands that go on from here."""
-    folder = report.get("workdir")
-    if not folder:
-        return ""
-    at, status = f"fdl --workdir={shlex.quote(str(folder))}", report.get("status", "finished")
-    if status != "finished":
-        return element("pre", "the same command goes on from the last checkpoint")
-    modes = ("--mode=predict --input=FILE", "--mode=evaluate --checkpoint=best", "--mode=export")
-    return element("pre", "\n".join(f"{at} {mode}" for mode in modes))
+    return element("pre", "\n".join(report["next"])) if report.get("next") else ""
 
 
 def faults(report: Mapping[str, Any], before: str = "") -> str:
