@@ -4,7 +4,6 @@ Each returns an `optax.GradientTransformation` or `optax.Schedule`, interchangea
 Hyperparameters may be traced arrays (`optax.inject_hyperparams(adamw)(…)`): nothing here branches on one.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,8 @@ import optax
 from optax import contrib
 
 from fdl.core.errors import UserError
+from fdl.core.lora import lora as lora
+from fdl.core.lora import matrix_split
 from fdl.core.optimizer_state import FrozenState
 from fdl.core.optimizer_state import dynamic_loss_scale as dynamic_loss_scale
 from fdl.core.optimizer_state import ema as ema
@@ -109,8 +110,7 @@ def muon(
         def cut(path: tuple[Any, ...], leaf: jax.Array, decays: bool) -> contrib.MuonDimensionNumbers | None:
             if not decays or jax.tree_util.keystr(path[-1:], simple=True) == "embedding":
                 return None
-            places = range(leaf.ndim)
-            at = min(places[1:], key=lambda at: abs(math.log(math.prod(leaf.shape[:at]) / math.prod(leaf.shape[at:]))))
+            places, at = range(leaf.ndim), matrix_split(leaf.shape)
             return contrib.MuonDimensionNumbers(tuple(places[:at]), tuple(places[at:]))
 
         return jax.tree_util.tree_map_with_path(cut, params, decay_mask(params))

@@ -87,6 +87,7 @@ def _options(options: Group) -> None:
     options.number("ema_decay", None, "evaluate with an exponential moving average of the weights")
     options.text("init", None, "start from the weights of another run: its folder")
     options.several("fresh", None, "with --init, module paths that stay as initialised, such as a new head")
+    options.text("lora", None, "train low-rank adapters of kernels: a rank, and modules, as in 8:attention")
     options.several("freeze", None, "module paths whose parameters are frozen, such as Dense_0,Block_0/attention")
 
 

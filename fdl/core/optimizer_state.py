@@ -114,6 +114,11 @@ def evaluated(params: PyTree, opt_state: optax.OptState) -> PyTree:
     return params
 
 
+def has_ema(opt_state: optax.OptState) -> bool:
+    """Say whether an optimizer keeps a moving average of what it updates."""
+    return bool(_states(opt_state, EmaState))
+
+
 def update_ema(opt_state: optax.OptState, params: PyTree) -> optax.OptState:
     """Return the state with every moving average moved towards the parameters that a step has arrived at."""
 

@@ -65,6 +65,25 @@ def with_frozen(experiment: Experiment, paths: Sequence[str]) -> Experiment:
     return _marked(experiment, frozen, freeze=",".join(sorted(paths)))
 
 
+def with_lora(experiment: Experiment, text: str) -> Experiment:
+    """Train low-rank adapters of the kernels, and what is new beside the pretrained weights, such as a head.
+
+    text: `RANK`, or `RANK:MODULE,MODULE` as in `8:attention`; modules as in `optim.lora`.
+    """
+    rank, colon, modules = text.partition(":")
+    names = tuple(modules.split(",")) if colon else ()
+    if not rank.isdecimal() or not all(names):
+        raise UserError(f"lora {text!r} is no rank with modules; write 8, 8:attention or 8:query,value")
+    if experiment.init_from is None:
+        raise UserError(
+            f"--lora={text} adapts weights that were trained, and {experiment.name} starts from random ones; add "
+            "--init=RUN, or --weights=FILE where the page has it"
+        )
+    fresh = getattr(experiment.init_from, "fresh", ())
+    adapted = optim.lora(experiment.optimizer, int(rank), names, fresh=fresh, seed=experiment.seed)
+    return _marked(experiment, replace(experiment, optimizer=adapted), lora=text)
+
+
 def with_optimizer(
     experiment: Experiment, optimizer: str | None = None, schedule: str | None = None, clip: float | None = None
 ) -> Experiment:
@@ -163,6 +182,7 @@ class Options(TypedDict, total=False):
     remat: Remat | None
     init: str | None
     fresh: Sequence[str]
+    lora: str | None
     freeze: Sequence[str]
     precision: Precision | None
     matmul_precision: MatmulPrecision | None
@@ -179,6 +199,7 @@ def apply_options(experiment: Experiment, **options: Unpack[Options]) -> Experim
         made = with_optimizer(made, options.get("optimizer"), options.get("schedule"), options.get("clip"))
     made = with_remat(made, remat) if (remat := options.get("remat")) else made
     made = with_init(made, options["init"] or "", options.get("fresh", ())) if "init" in given else made
+    made = with_lora(made, lora) if (lora := options.get("lora")) is not None else made
     made = with_frozen(made, options["freeze"]) if "freeze" in given else made
     made = with_precision(made, precision) if (precision := options.get("precision")) else made
     made = with_matmul_precision(made, matmul) if (matmul := options.get("matmul_precision")) else made

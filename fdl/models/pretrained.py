@@ -38,7 +38,7 @@ def published(
             return ""
         return " ".join(map(seen_at_once, weight_files(file)))
 
-    load.contents = contents  # type: ignore[attr-defined]
+    load.contents, load.fresh = contents, tuple(fresh)  # type: ignore[attr-defined]
     return load
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from fdl.core import kernel_choice, steps
+from fdl.core import kernel_choice, lora, steps
 from fdl.core.log import Log, logger
 from fdl.engine.checks import check
 from fdl.engine.placement import make_executor
@@ -58,6 +58,8 @@ def describe(experiment: Experiment, *, log: Log | None = print) -> dict[str, An
         if any(len(path) > 1 for path, _ in leaves(part)):  # a module with submodules: also log its total
             log(f"{name:{width}}  {'':24} {count(part):>14,}")
     log(f"{'parameters':{width}}  {'':24} {parameters:>14,}\n")
+    if adapters := lora.summary(state):
+        log(f"{adapters}\n")
     for name in ("inputs", "targets", "outputs"):
         log(f"{name:16} {result[name]}")
     log(f"{'examples':16} {', '.join(f'{split} {n:,}' for split, n in experiment.dataset.spec.sizes.items())}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.core import lora
 from fdl.core.differences import differences
 from fdl.core.errors import Fault, NotFinite
 from fdl.core.types import Sums, TrainState
@@ -69,6 +70,8 @@ def introduce(run: Run, experiment: Experiment) -> None:
         run.log(line)
     if (note := getattr(experiment.init_from, "note", None)) and (weights := note()):
         run.log(weights)
+    if adapters := lora.summary(experiment.abstract()):
+        run.log(adapters)
     keep_model(run.workdir, experiment)
 
 

@@ -36,7 +36,7 @@ def of_run(folder: Path | str, *, fresh: Collection[str] = ()) -> Callable[[PyTr
         step, why = chosen(checkpoints())
         return f"starts from the weights of {folder} at step {step:,}, {why}" if step is not None else ""
 
-    load.contents, load.note = contents, note  # type: ignore[attr-defined]
+    load.contents, load.note, load.fresh = contents, note, tuple(fresh)  # type: ignore[attr-defined]
     return load
 
 
