@@ -72,7 +72,7 @@ def share_of(made: Any, devices: int) -> float:
     state = made.abstract()
     update = flops.count(made.optimizer.update, state.params, state.opt_state, state.params)
     held = math.prod(size for axis, size in made.mesh.items() if axis != "data")
-    return (work_of(made) - update) / devices + update / held
+    return (work_of(made).flops - update) / devices + update / held
 
 
 def faults(program: Program, chip: str, row: Row, lowered: Any, found: list[Any]) -> list[str]:

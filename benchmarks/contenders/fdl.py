@@ -13,7 +13,7 @@ from fdl import models, tasks
 from fdl.core.types import Batch
 from fdl.data.dataset import Dataset, Source, Spec, columns
 from fdl.engine.cadence import cadence_of
-from fdl.engine.program import steps_per_call, train_until_due, training
+from fdl.engine.program import steps_per_call, train_until_due, training, work_of
 from fdl.experiment import Experiment
 from fdl.parallel.executors import jit
 
@@ -104,7 +104,7 @@ class Run:
         self.program = training(what, self.executor)
         self.state = self.executor.put_state(what.init())
         self.step = 0
-        self.due = cadence_of(what.steps, 100, 0, 0, steps_per_call(what, self.executor))
+        self.due = cadence_of(what.steps, 100, 0, 0, steps_per_call(what, self.executor, work_of(what)))
 
     def losses(self, order: np.ndarray) -> list[float]:
         """Train the first steps, on fdl's own order, and return the loss of each."""

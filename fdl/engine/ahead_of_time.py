@@ -17,7 +17,7 @@ from fdl.core import steps
 from fdl.core.types import PyTree, Rows
 from fdl.data.dataset import LazySource, Source, take_columns
 from fdl.engine.placement import make_executor
-from fdl.engine.program import step_of, steps_per_call
+from fdl.engine.program import step_of, steps_per_call, work_of
 from fdl.experiment import Experiment
 from fdl.parallel.executors import Executor
 from fdl.profiling import hlo
@@ -103,7 +103,7 @@ def lower(experiment: Experiment, devices: Sequence[Any], memory: int, *, evalua
     step = step_of(experiment)
     if evaluation:
         step = steps.prepare(steps.eval_step(experiment.model, experiment.task), experiment.dataset.transform)
-    count = 1 if evaluation else experiment.steps_per_call or steps_per_call(experiment, executor)
+    count = 1 if evaluation else experiment.steps_per_call or steps_per_call(experiment, executor, work_of(experiment))
     source = experiment.dataset.load("train")
     feed = experiment.feed
     if feed == "auto":

@@ -36,13 +36,14 @@ class Training:
     """The training program: `call(state, rows(step, count)) -> (state, sums)`.
 
     rows: the inputs of a call: row indices with the resident feed, batches with the streamed one.
-    feed: which of the two, and why.
+    feed: which of the two, and why. work: what a step computes, None where it was not looked at.
     """
 
     call: Call
     rows: Callable[[int, int], Rows | Batch]
     steps_per_call: int
     feed: str
+    work: flops.Work | None = None
 
 
 def step_of(experiment: Experiment) -> Step:
@@ -61,12 +62,13 @@ def training(experiment: Experiment, executor: Executor) -> Training:
     def rows(step: int, count: int) -> Rows:
         return loader.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
 
-    count = experiment.steps_per_call or steps_per_call(experiment, executor)
+    work = work_of(experiment)
+    count = experiment.steps_per_call or steps_per_call(experiment, executor, work)
     blocks = loader.in_blocks(rows, min(round_up(ROWS_AT_ONCE, count), experiment.steps))
     call, send, chosen = compile_step(
         experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps
     )
-    return Training(call, send, count, chosen)
+    return Training(call, send, count, chosen, work)
 
 
 def compile_step(
@@ -103,26 +105,23 @@ def compile_step(
     )
 
 
-def work_of(experiment: Experiment) -> float:
-    """Return the FLOPs of one training step."""
+def work_of(experiment: Experiment) -> flops.Work:
+    """Return what one training step computes."""
     batch = experiment.dataset.raw_shapes(experiment.batch_size)
-    return flops.count(step_of(experiment), experiment.abstract(), batch)
+    return flops.survey(step_of(experiment), experiment.abstract(), batch)
 
 
-def steps_per_call(experiment: Experiment, executor: Executor, work: float | None = None) -> int:
+def steps_per_call(experiment: Experiment, executor: Executor, work: flops.Work) -> int:
     """Choose the number of steps per call, so that the dispatch overhead is negligible.
 
     A call costs some 0.2 ms. On two CPU cores CALL_WORK is about a tenth of a second; heavier steps are one per call,
     which also avoids a loop. The number divides `log_every`, so that no remainder needs another compilation.
-    work: the result of `work_of`, if already known.
+    work: the result of `work_of`.
     """
     platform = executor.devices[0].platform
-    if platform == "cpu" and not custom("convolution"):
-        program = step_of(experiment), experiment.abstract(), experiment.dataset.raw_shapes(experiment.batch_size)
-        if flops.mentions("conv_general_dilated", *program):
-            return 1  # JAX's backward convolutions are twenty times slower inside a loop
-    work = work_of(experiment) if work is None else work
-    most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, work)
+    if platform == "cpu" and not custom("convolution") and "conv_general_dilated" in work.primitives:
+        return 1  # JAX's backward convolutions are twenty times slower inside a loop
+    most = CALL_WORK["cpu" if platform == "cpu" else "accelerator"] / max(1, work.flops)
     log_every = experiment.log_every
     return max(n for n in range(1, min(log_every, STEPS_PER_CALL) + 1) if log_every % n == 0 and (n == 1 or n <= most))
 

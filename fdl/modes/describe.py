@@ -31,7 +31,7 @@ def describe(experiment: Experiment, *, log: Log | None = print) -> dict[str, An
     parameters = count(state.params)
     work = work_of(experiment)
     held = (state.params, state.opt_state, state.model_state)
-    bounds = hardware.floors(work, 2 * nbytes(held))  # a step reads and writes the state
+    bounds = hardware.floors(work.flops, 2 * nbytes(held))  # a step reads and writes the state
     result: dict[str, Any] = {
         "experiment": experiment.name,
         "inputs": batched(batch.inputs),
@@ -41,7 +41,7 @@ def describe(experiment: Experiment, *, log: Log | None = print) -> dict[str, An
         "parameter_bytes": nbytes(state.params),
         "state_bytes": nbytes(held),
         "state_bytes_per_device": executor.bytes_per_device(held),
-        "flops_per_step": work,
+        "flops_per_step": work.flops,
         "steps": experiment.steps,
         "epochs": experiment.epochs(experiment.steps),
         "steps_per_call": steps_per_call(experiment, executor, work),
@@ -64,7 +64,7 @@ def describe(experiment: Experiment, *, log: Log | None = print) -> dict[str, An
         log(f"{name:16} {result[name]}")
     log(f"{'examples':16} {', '.join(f'{split} {n:,}' for split, n in experiment.dataset.spec.sizes.items())}")
     log(f"{'steps':16} {experiment.steps:,} of {experiment.batch_size} examples, {result['epochs']:.4g} epochs")
-    log(f"{'work':16} {work / 1e6:,.3f} MFLOP a step, {work / experiment.batch_size / 1e6:,.3f} an example")
+    log(f"{'work':16} {work.flops / 1e6:,.3f} MFLOP a step, {work.flops / experiment.batch_size / 1e6:,.3f} an example")
     mib = {name: result[f"{name}_bytes"] / 2**20 for name in ("state", "parameter")}
     log(
         f"{'state':16} {mib['state']:,.2f} MiB, of which parameters {mib['parameter']:,.2f}; "

@@ -64,7 +64,7 @@ def compiled(
 
 def lines(experiment: Experiment, footprint: Footprint, memory: int, kind: str, devices: int) -> list[str]:
     """Return lines on memory and time."""
-    chip, work = hardware.chip_of(kind), work_of(experiment) / devices
+    chip, work = hardware.chip_of(kind), work_of(experiment).flops / devices
     parts = {
         "state and data": footprint.arguments,
         "outputs beside them": footprint.outputs - footprint.aliased,

@@ -16,7 +16,9 @@ from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
 from fdl.modes import nonfinite
 from fdl.modes.continuation import make_longer
+from fdl.modes.describe import count
 from fdl.modes.draw_report import Pages, draw, model_summary
+from fdl.modes.forecast import cost
 from fdl.modes.next_commands import next_commands, what_next
 from fdl.modes.training_loop import Subject, goes_on, introduce, note_start, report_of, resume, train_to_end
 from fdl.modes.visualize_examples import show
@@ -74,6 +76,7 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
         f"{experiment.batch_size} examples on {describe(executor.devices)} by {executor.name}, "
         f"{subject.cadence().steps_per_call} a call, data {program.feed}"
         + (f"; goes on from step {step}" if step else "")
+        + f"\n{cost(count(experiment.abstract().params), program.work, experiment.steps)}"
     )
     try:
         state = train_to_end(subject, run, executor, state, progress, restarts)
@@ -155,5 +158,5 @@ def conclusion(report: Mapping[str, Any], workdir: Path, following: Sequence[str
         skips,
         faults(report),
     ]
-    ends = [f"run folder {workdir}", report.get("verdict"), *what_next(following)]
+    ends = [f"run folder {workdir}", *what_next(following), report.get("verdict")]
     return "\n".join(filter(None, [*parts, *ends]))

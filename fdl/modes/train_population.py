@@ -19,9 +19,11 @@ from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
 from fdl.engine.checks import check
 from fdl.engine.population import Population
-from fdl.engine.program import Training, add_up_calls, steps_per_call
+from fdl.engine.program import Training, add_up_calls, steps_per_call, work_of
 from fdl.experiment import Experiment
+from fdl.modes.describe import count
 from fdl.modes.draw_report import draw
+from fdl.modes.forecast import cost
 from fdl.modes.next_commands import next_commands, what_next
 from fdl.modes.training_loop import Subject, introduce, keep_model, note_start, report_of, resume, train_to_end
 from fdl.parallel import executors, processes
@@ -86,6 +88,7 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
         f"{first.batch_size} examples each, on {describe(executor.devices)}"
         + (f" of {devices}" if len(executor.devices) < devices else "")
         + (f"; goes on from step {step}" if step else "")
+        + f"\n{cost(count(first.abstract().params), subject.program.work, first.steps, size)}"
     )
     state = train_to_end(subject, run, executor, state, progress, restarts)
 
@@ -114,11 +117,13 @@ def subject_of(population: Population, executor: Executor) -> Subject:
     source = checked(first, "train")
     refuse_other_data(population, source.arrays)
     source = source.flat()
+    work = work_of(first)
     program = Training(
         call=Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays)),
         rows=lambda step, count: population.training_rows(step, count, len(source)),
-        steps_per_call=first.steps_per_call or steps_per_call(first, executor),
+        steps_per_call=first.steps_per_call or steps_per_call(first, executor, work),
         feed="resident: a population's data always is",
+        work=work,
     )
     return Subject(
         experiment=first,

@@ -16,6 +16,7 @@ from fdl.data.modalities.kept import dataset_json
 from fdl.engine.cadence import Cadence, cadence_of
 from fdl.engine.program import Training, train_until_due
 from fdl.experiment import Experiment
+from fdl.modes.forecast import Forecast
 from fdl.parallel import processes
 from fdl.parallel.devices import overlooked
 from fdl.parallel.executors import Executor
@@ -109,6 +110,7 @@ def train_to_end(
     made, program, checkpoints = subject.experiment, subject.program, run.checkpoints
     machine = provenance.machine(executor.name, executor.devices)
     due, step, why = subject.cadence(), int(state.step), progress.over(made.patience, made.minutes)
+    forecast = Forecast(made, step, program.call, executor.devices[0].platform, run.log)
 
     with Record(run.workdir, step, run.log) as record, bar(made.steps, step, "step", made.name, run.quiet) as shown:
 
@@ -120,9 +122,9 @@ def train_to_end(
         while step < made.steps and not why:
             # Train. Training time excludes compilation, evaluation and waiting for the disk.
             begun, compiled = run.clock(), program.call.compile_seconds
-            state, step, sent = train_until_due(
-                program.call, program.rows, state, step, due, shown.update, run.request.alone
-            )
+            advance, alone = forecast.counting(shown.update), run.request.alone
+            state, step, sent = train_until_due(program.call, program.rows, state, step, due, advance, alone)
+            forecast.done(step)
             run.request.agree(processes.maximum)
             if subject.fault and made.nonfinite == "stop" and not _finite(sent):
                 raise _fault(subject, run, step)
@@ -152,11 +154,16 @@ def train_to_end(
 
         checkpoints.wait()
         progress.raise_if_nothing_learned(step)
-        state = _tested_state(subject, run, executor, state, why)
-        # A population that fdl 0.1 trained to its end has no validation in its checkpoint.
-        for split in {"validation", "test"} - progress.metrics.keys():
-            state, progress.metrics[split] = subject.evaluate[split](state)
+        state = _tested(subject, _tested_state(subject, run, executor, state, why), progress)
         write("test")
+    return state
+
+
+def _tested(subject: Subject, state: TrainState, progress: Progress) -> TrainState:
+    """Return the state after the evaluation of the splits that have none yet."""
+    # A population that fdl 0.1 trained to its end has no validation in its checkpoint.
+    for split in {"validation", "test"} - progress.metrics.keys():
+        state, progress.metrics[split] = subject.evaluate[split](state)
     return state
 
 

@@ -2,23 +2,36 @@
 
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 
-def mentions(primitive: str, function: Callable[..., Any], *args: Any) -> bool:
-    """Return whether a primitive occurs anywhere in the jaxpr of a function."""
-    return any(eqn.primitive.name == primitive for eqn, _ in equations(jax.make_jaxpr(function)(*args).jaxpr))
+class Work(NamedTuple):
+    """What a function computes.
+
+    flops:      floating point operations of its matrix products and convolutions.
+    primitives: the names of the operations in its jaxpr.
+    """
+
+    flops: float
+    primitives: frozenset[str]
 
 
-def count(function: Callable[..., Any], *args: Any) -> float:
-    """Return the floating point operations of the matrix products and convolutions of a function.
+def survey(function: Callable[..., Any], *args: Any) -> Work:
+    """Return what a function computes, traced once.
 
     A product [m, k] x [k, n] counts 2 m k n, a convolution 2 x outputs x inputs per output. Elementwise operations are
     excluded, as is usual for model FLOPs.
     """
-    return float(sum(times * _cost(eqn) for eqn, times in equations(jax.make_jaxpr(function)(*args).jaxpr)))
+    found = list(equations(jax.make_jaxpr(function)(*args).jaxpr))
+    names = frozenset(eqn.primitive.name for eqn, _ in found)
+    return Work(float(sum(times * _cost(eqn) for eqn, times in found)), names)
+
+
+def count(function: Callable[..., Any], *args: Any) -> float:
+    """Return the floating point operations of `survey`."""
+    return survey(function, *args).flops
 
 
 def equations(jaxpr: Any, times: float = 1) -> Iterator[tuple[Any, float]]:
