@@ -23,8 +23,8 @@ BLUE, ORANGE = "#3f7fbf", "#d9722e"
 CYCLE = (BLUE, ORANGE, "#4c9a57", "#8f63b8", "#b5504f", "#7f7f7f")
 SIDES = LinearSegmentedColormap.from_list("sides", [BLUE, "#8886", ORANGE])
 SCHEMES: Mapping[str, Mapping[str, Any]] = {
-    "light": {"ink": "#33373d", "pale": "#d5d9de"},
-    "dark": {"ink": "#d7dade", "pale": "#4a4f57"},
+    "light": {"ink": "#33373d", "pale": "#d5d9de", "page": "#ffffff"},
+    "dark": {"ink": "#d7dade", "pale": "#4a4f57", "page": "#0d1117"},
 }
 SIMILAR = 0.02  # mean absolute difference of two grey pictures, of 1, up to which they are the same
 _folder: list[Path] = []
@@ -61,11 +61,12 @@ def compare(drawn: Path, kept: Path, *, update: bool) -> list[str]:
 
 
 def _difference(one: Path, other: Path) -> float:
-    """Return the mean absolute difference of two pictures as grey values in [0, 1], both at 160 x 120 pixels."""
+    """Return the mean absolute difference of two pictures on their page, in grey values from 0 to 1, at 160 x 120."""
+    page = SCHEMES[one.stem.rpartition("-")[2]]["page"]
 
     def grey(file: Path) -> np.ndarray:
         with Image.open(file) as image:
-            flat = Image.new("RGBA", image.size, "white")
+            flat = Image.new("RGBA", image.size, page)
             flat.alpha_composite(image.convert("RGBA"))
             return np.asarray(flat.convert("L").resize((160, 120)), np.float32) / 255
 
@@ -76,6 +77,7 @@ def picture(name: str, size: tuple[float, float], draw: Callable[[Figure, Mappin
     """Draw a picture of `size` inches in both schemes and keep it, or show it in a notebook."""
     for scheme, colours in SCHEMES.items():
         style: Any = {
+            "axes.facecolor": "none", "axes.axisbelow": True,
             "axes.edgecolor": colours["pale"], "axes.labelcolor": colours["ink"], "axes.titlecolor": colours["ink"],
             "text.color": colours["ink"], "xtick.color": colours["ink"], "ytick.color": colours["ink"],
             "grid.color": colours["pale"], "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
@@ -155,7 +157,8 @@ def bars(name: str, values: Mapping[str, float], *, x: str) -> None:
     def draw(figure: Figure, colours: Mapping[str, Any]) -> None:
         axis = figure.subplots()
         drawn = axis.barh(list(values)[::-1], list(values.values())[::-1], color=BLUE, height=0.65)
-        axis.bar_label(drawn, fmt="%.3g", padding=3, color=colours["ink"])
+        labels = [f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" for value in values.values()]
+        axis.bar_label(drawn, labels[::-1], padding=3, color=colours["ink"])
         axis.margins(x=0.12)
         _finish(axis, x, "", "")
         axis.grid(visible=False, axis="y")

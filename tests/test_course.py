@@ -6,7 +6,10 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from course import chapters
+import numpy as np
+from PIL import Image
+
+from course import chapters, drawing
 from course.notebook import NOTEBOOK, notebook_text
 
 
@@ -48,3 +51,21 @@ def test_every_picture_of_a_page_is_there_and_no_other():
         shown |= set(re.findall(r"\(pictures/([\w.-]+\.png)#", page))
         assert not re.search(r"```text\n```", page), f"{name} has an output that was never run"
     assert shown == {file.name for file in (chapters.FOLDER / "pictures").iterdir()}
+
+
+def test_a_picture_has_the_ground_of_its_page(tmp_path):
+    """A white ground on a dark page would hide the light letters of a legend."""
+    with drawing.into(tmp_path) as folder:
+        drawing.curves("line", {"a": ([0, 1], [0, 1])}, x="x", y="y")
+    for scheme in drawing.SCHEMES:
+        with Image.open(folder / f"line-{scheme}.png") as image:
+            opacity = np.asarray(image.convert("RGBA"))[..., 3]
+        assert (opacity == 0).mean() > 0.8
+
+
+@pytest.mark.parametrize("file", sorted((chapters.FOLDER / "pictures").glob("*-dark.png")), ids=lambda file: file.stem)
+def test_a_dark_picture_is_dark(file):
+    with Image.open(file) as image:
+        page = Image.new("RGBA", image.size, drawing.SCHEMES["dark"]["page"])
+        page.alpha_composite(image.convert("RGBA"))
+        assert np.median(np.asarray(page.convert("L"))) < 160
