@@ -8,13 +8,12 @@ Run     python launch.py --experiment=bert --size=large --mode=describe
         python launch.py --experiment=bert --weights=model.safetensors --tokenizer=tokenizer.json --dataset=reviews.csv
 """
 
-from functools import partial
 from typing import Literal
 
 from fdl import optim
 from fdl.data import Tokens, find, published_tokens, synthetic_texts, texts
 from fdl.experiment import Experiment
-from fdl.models.bert import SequenceClassifier, bert, bert_variables
+from fdl.models.bert import SequenceClassifier, bert
 from fdl.models.pretrained import published
 from fdl.tasks import classify
 
@@ -26,7 +25,7 @@ def experiment(
     inputs: str = "",  # the column of texts; inferred where only one fits
     target: str = "",  # the column of classes; inferred where only one fits
     tokenizer: str | None = None,  # the published tokenizer.json
-    weights: str | None = None,  # pretrained weights: safetensors with Hugging Face's tensor names
+    weights: str | None = None,  # pretrained weights: a folder of the Hub, or a file
     length: int = 128,  # tokens per text, at most 512
     dropout: float = 0.1,  # dropout rate
     epochs: float = 3,  # passes over the training texts
@@ -48,15 +47,15 @@ def experiment(
             goal="classify",
             tokens=Tokens(tokens, length=length),
         )
-    encoder = bert(size, dropout=dropout)
+    model = SequenceClassifier(data.spec.outputs, bert(size, dropout=dropout))
     steps = data.steps(epochs, batch_size)
     return Experiment(
-        model=SequenceClassifier(data.spec.outputs, encoder),
+        model=model,
         dataset=data,
         task=classify(data.spec.outputs),
         optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=weight_decay),
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        init_from=None if weights is None else published(weights, partial(bert_variables, encoder), fresh=("head",)),
+        init_from=None if weights is None else published(weights, model, fresh=("head",)),
     )

@@ -11,13 +11,12 @@ Run     python launch.py --experiment=gpt2 --size=xl --mode=describe
 """
 
 from dataclasses import replace
-from functools import partial
 from typing import Literal
 
 from fdl import optim
 from fdl.data import Tokens, find, language, published_tokens, synthetic_tokens
 from fdl.experiment import Experiment
-from fdl.models.gpt import gpt2, gpt2_variables
+from fdl.models.gpt import gpt2
 from fdl.models.pretrained import published
 from fdl.tasks import next_token
 
@@ -27,7 +26,7 @@ def experiment(
     size: Literal["small", "medium", "large", "xl"] = "small",  # 124, 355, 774 or 1,558 million parameters
     dataset: str = "",  # texts: a file or a TFDS name; empty: synthetic tokens
     tokenizer: str | None = None,  # the published tokenizer.json
-    weights: str | None = None,  # pretrained weights: safetensors with Hugging Face's tensor names
+    weights: str | None = None,  # pretrained weights: a folder of the Hub, or a file
     length: int = 1024,  # tokens per window
     dropout: float = 0.1,  # dropout rate
     steps: int = 1000,  # updates
@@ -53,5 +52,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        init_from=None if weights is None else published(weights, partial(gpt2_variables, model)),
+        init_from=None if weights is None else published(weights, model),
     )

@@ -11,13 +11,11 @@ Run     python launch.py --experiment=imagenet_resnet --depth=50 --dataset=image
         python launch.py --experiment=imagenet_resnet --weights=r50.safetensors --dataset=my_photos --epochs=5
 """
 
-from functools import partial
-
 from fdl import optim
 from fdl.data import imagenet
 from fdl.experiment import Experiment
 from fdl.models.pretrained import published
-from fdl.models.resnet import resnet, resnet_variables
+from fdl.models.resnet import resnet
 from fdl.tasks import classify
 
 
@@ -26,7 +24,7 @@ def experiment(
     dataset: str = "",  # a TFDS name or a folder; empty: synthetic images
     depth: int = 50,  # layers with weights: 18, 34, 50, 101 or 152
     pre_activation: bool = False,  # normalise before each convolution (v2)
-    weights: str | None = None,  # pretrained weights: safetensors with torchvision's tensor names
+    weights: str | None = None,  # pretrained weights: a file of torchvision or timm, or a folder of the Hub
     size: int = 224,  # side of the images
     smoothing: float = 0.1,  # label smoothing
     epochs: float = 90,  # passes over the training images
@@ -48,5 +46,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        init_from=None if weights is None else published(weights, partial(resnet_variables, model), fresh=fresh),
+        init_from=None if weights is None else published(weights, model, fresh=fresh),
     )

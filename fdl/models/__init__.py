@@ -2,7 +2,7 @@
 
 from fdl.models.alexnet import AlexNet
 from fdl.models.bag import Bag
-from fdl.models.bert import BERT, MaskedLM, SequenceClassifier, TokenClassifier, bert
+from fdl.models.bert import BERT, MaskedLM, SequenceClassifier, TokenClassifier, bert, distilbert, roberta
 from fdl.models.cnn import CNN
 from fdl.models.decoder import AutoregressiveDecoder
 from fdl.models.detector import Detector
@@ -14,7 +14,7 @@ from fdl.models.rnn import RNN
 from fdl.models.seq2seq import Seq2SeqRNN, Seq2SeqTransformer, encoder_decoder
 from fdl.models.transformer import Transformer
 from fdl.models.vgg import VGG
-from fdl.models.vit import ViT
+from fdl.models.vit import ViT, vit
 
 __all__ = [
     "BERT",
@@ -37,8 +37,11 @@ __all__ = [
     "ViT",
     "bert",
     "cifar_resnet",
+    "distilbert",
     "encoder_decoder",
     "gpt",
     "gpt2",
     "resnet",
+    "roberta",
+    "vit",
 ]

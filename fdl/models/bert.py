@@ -1,16 +1,16 @@
-"""BERT, a bidirectional Transformer encoder, and its heads. Paper: Devlin et al., 2018.
+"""BERT, RoBERTa and DistilBERT, bidirectional Transformer encoders, and their heads.
+
+Papers: Devlin et al., 2018; Liu et al., 2019; Sanh et al., 2019.
 
 Shape legend: B batch, T positions, D width, V vocabulary.
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.core.types import Array, TokenLogits
@@ -28,16 +28,16 @@ SIZES = {
     "base": (768, 12),
     "large": (1024, 24),
 }
-EPSILON = 1e-12
-
 exact_gelu = functools.partial(nn.gelu, approximate=False)
 
 
 class BERT(nn.Module):
     """The encoder: token, segment and position embeddings, layer normalisation, then post-norm blocks.
 
-    types:  number of segment types (first and second sentence).
+    types:  number of segment types (first and second sentence); 0 has no embedding of them.
     pooler: also return one vector for the whole sequence, from its first position.
+    pooler_activation: of this vector.
+    first_position: of the first token, in the table of position embeddings; RoBERTa leaves out two.
     """
 
     vocabulary: int = 30_522
@@ -49,6 +49,9 @@ class BERT(nn.Module):
     pooler: bool = True
     dropout: float = 0.1
     dtype: Dtype | None = None
+    epsilon: float = 1e-12
+    pooler_activation: Literal["tanh", "relu"] = "tanh"
+    first_position: int = 0
 
     @nn.compact
     def __call__(
@@ -63,16 +66,18 @@ class BERT(nn.Module):
             raise UserError(f"{time} positions do not fit context {self.context}; set context={time}")
         embed = functools.partial(nn.Embed, features=self.width, dtype=self.dtype, embedding_init=normal)
         x = embed(self.vocabulary, name="embed")(inputs)
-        x = x + embed(self.types, name="types")(jnp.zeros((1, time), jnp.int32) if types is None else types)
-        x = x + embed(self.context, name="positions")(jnp.arange(time)[None])
-        x = nn.LayerNorm(epsilon=EPSILON, dtype=self.dtype, name="norm")(x)
+        if self.types:
+            x = x + embed(self.types, name="types")(jnp.zeros((1, time), jnp.int32) if types is None else types)
+        places = self.first_position + jnp.arange(time)[None]
+        x = x + embed(self.first_position + self.context, name="positions")(places)
+        x = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm")(x)
         x = Dropout(self.dropout)(x, train=train)
         block = functools.partial(
             Block,
             self.heads,
             norm_first=False,
             activation=exact_gelu,
-            epsilon=EPSILON,
+            epsilon=self.epsilon,
             dropout=self.dropout,
             dtype=self.dtype,
         )
@@ -80,7 +85,7 @@ class BERT(nn.Module):
         if not self.pooler:
             return x, None
         pooled = nn.Dense(self.width, dtype=self.dtype, kernel_init=normal, name="pooler")(x[:, 0])
-        return x, jnp.tanh(pooled)
+        return x, nn.relu(pooled) if self.pooler_activation == "relu" else jnp.tanh(pooled)
 
 
 class MaskedLM(nn.Module):
@@ -101,7 +106,7 @@ class MaskedLM(nn.Module):
         """Return logits f32[B, T, V], or if `factored` `TokenLogits`; the other arguments are those of `BERT`."""
         x, _ = self.bert(inputs, lengths, types, train=train)
         x = exact_gelu(nn.Dense(x.shape[-1], dtype=self.bert.dtype, kernel_init=normal, name="transform")(x))
-        x = nn.LayerNorm(epsilon=EPSILON, dtype=self.bert.dtype, name="norm")(x)
+        x = nn.LayerNorm(epsilon=self.bert.epsilon, dtype=self.bert.dtype, name="norm")(x)
         embedding = self.bert.variables["params"]["embed"]["embedding"]
         bias = self.param("bias", nn.initializers.zeros, (self.bert.vocabulary,))
         return token_logits(x, embedding, bias, factored=factored)
@@ -151,59 +156,15 @@ def bert(size: Size = "base", *, pooler: bool = True, dropout: float = 0.1, dtyp
     return BERT(width=width, depth=depth, heads=width // 64, pooler=pooler, dropout=dropout, dtype=dtype)
 
 
-def bert_variables(model: BERT, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Convert Hugging Face's BERT tensors to variables, including those heads that the tensors hold.
+def roberta(
+    size: Literal["base", "large"] = "base", *, pooler: bool = True, dropout: float = 0.1, dtype: Dtype | None = None
+) -> BERT:
+    """Make RoBERTa in a published size: BERT with another vocabulary and another training."""
+    made = bert(size, pooler=pooler, dropout=dropout, dtype=dtype)
+    return made.clone(vocabulary=50_265, types=1, epsilon=1e-5, first_position=2)
 
-    The variables are those of a head module whose `bert` is `model`; `["params"]["bert"]` are those of `model` itself.
-    """
-    # Original TensorFlow checkpoints call the scale gamma and the bias beta.
-    renamed = (
-        (name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight"), tensor)
-        for name, tensor in tensors.items()
-    )
-    tensors = {name.replace("LayerNorm.beta", "LayerNorm.bias"): tensor for name, tensor in renamed}
-    heads, width = model.heads, model.width
-    if f"encoder.layer.{model.depth}.output.dense.weight" in tensors:
-        raise UserError(f"the weights have more than the model's {model.depth} blocks; choose a larger size")
 
-    def dense(name: str) -> dict[str, np.ndarray]:
-        return {"kernel": tensors[f"{name}.weight"].T, "bias": tensors[f"{name}.bias"]}
-
-    def norm(name: str) -> dict[str, np.ndarray]:
-        return {"scale": tensors[f"{name}.weight"], "bias": tensors[f"{name}.bias"]}
-
-    def block(name: str) -> dict[str, Any]:
-        attention: dict[str, Any] = {}
-        for part in ("query", "key", "value"):
-            layer = dense(f"{name}.attention.self.{part}")
-            attention[part] = {
-                "kernel": layer["kernel"].reshape(width, heads, -1),
-                "bias": layer["bias"].reshape(heads, -1),
-            }
-        out = dense(f"{name}.attention.output.dense")
-        attention["out"] = {"kernel": out["kernel"].reshape(heads, -1, width), "bias": out["bias"]}
-        return {
-            "attention": attention,
-            "attention_norm": norm(f"{name}.attention.output.LayerNorm"),
-            "up": dense(f"{name}.intermediate.dense"),
-            "down": dense(f"{name}.output.dense"),
-            "mlp_norm": norm(f"{name}.output.LayerNorm"),
-        }
-
-    encoder: dict[str, Any] = {
-        "embed": {"embedding": tensors["embeddings.word_embeddings.weight"]},
-        "positions": {"embedding": tensors["embeddings.position_embeddings.weight"]},
-        "types": {"embedding": tensors["embeddings.token_type_embeddings.weight"]},
-        "norm": norm("embeddings.LayerNorm"),
-        **{f"Block_{i}": block(f"encoder.layer.{i}") for i in range(model.depth)},
-    }
-    if "pooler.dense.weight" in tensors:
-        encoder["pooler"] = dense("pooler.dense")
-    params: dict[str, Any] = {"bert": encoder}
-    if "cls.predictions.bias" in tensors:
-        params["transform"] = dense("cls.predictions.transform.dense")
-        params["norm"] = norm("cls.predictions.transform.LayerNorm")
-        params["bias"] = tensors["cls.predictions.bias"]
-    if "classifier.weight" in tensors:
-        params["head"] = dense("classifier")
-    return {"params": params}
+def distilbert(*, pooler: bool = True, dropout: float = 0.1, dtype: Dtype | None = None) -> BERT:
+    """Make DistilBERT: every other block of BERT's base size, without segment types; its pooler has a ReLU."""
+    made = bert("base", pooler=pooler, dropout=dropout, dtype=dtype)
+    return made.clone(depth=6, types=0, pooler_activation="relu")

@@ -1,8 +1,9 @@
 """Pretrained weights, from a published file or another run, that replace the initial ones.
 
-Each model's module holds the conversion of tensor names (`gpt2_variables`, `bert_variables`, …).
+The names that libraries give to the tensors of each model are in `fdl.models.published`.
 """
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -11,19 +12,32 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import linen as nn
 
 from fdl.core.errors import UserError
 from fdl.core.types import PyTree
-from fdl.models.weight_files import read_tensors, weight_files
+from fdl.models.leaf_names import is_exported, nested
+from fdl.models.published.weight_files import read_tensors, weight_files
 
 
 def published(
-    file: Path | str, convert: Callable[[Mapping[str, np.ndarray]], PyTree], *, fresh: Collection[str] = ()
+    file: Path | str,
+    model: nn.Module | Callable[[Mapping[str, np.ndarray]], PyTree],
+    *,
+    fresh: Collection[str] = (),
 ) -> Callable[[PyTree], PyTree]:
     """Return the function for `Experiment.init_from`: initial variables -> variables with the file's weights.
 
-    file: as `weight_files.read_tensors` reads it. convert: its tensors by name -> variables; fresh: as in `fill`.
+    file:  as `weight_files.read_tensors` reads it.
+    model: whose published names `fdl.models.published` knows, or a function: tensors by name -> variables.
+    fresh: as in `fill`.
     """
+    if isinstance(model, nn.Module):
+        from fdl.models.published.convert import variables_of
+
+        convert: Callable[[Mapping[str, np.ndarray]], PyTree] = functools.partial(variables_of, model)
+    else:
+        convert = model
 
     def load(initial: PyTree) -> PyTree:
         try:
@@ -40,29 +54,6 @@ def published(
 
     load.contents, load.fresh = contents, tuple(fresh)  # type: ignore[attr-defined]
     return load
-
-
-def is_exported(tensors: Collection[str]) -> bool:
-    """Say whether names of tensors are those that `flat_names` gives, of a run of fdl."""
-    return any(name.startswith("params/") for name in tensors)
-
-
-def flat_names(variables: PyTree) -> dict[str, np.ndarray]:
-    """Return variables as tensors by path, such as `params/Dense_0/kernel`; `nested` is the inverse."""
-    leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
-
-
-def nested(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return tensors by path as variables."""
-    variables: dict[str, Any] = {}
-    for name, tensor in tensors.items():
-        *folders, leaf = name.split("/")
-        inside = variables
-        for folder in folders:
-            inside = inside.setdefault(folder, {})
-        inside[leaf] = tensor
-    return variables
 
 
 def seen_at_once(file: Path) -> str:

@@ -1,13 +1,11 @@
 """Residual networks. Papers: He et al., 2015 and 2016."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.core.types import Array
@@ -140,35 +138,3 @@ def cifar_resnet(
         pre_activation=pre_activation,
         dtype=dtype,
     )
-
-
-def resnet_variables(model: ResNet, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Convert torchvision's ResNet tensors to the variables of a `resnet`."""
-    params: dict[str, Any] = {}
-    stats: dict[str, Any] = {}
-
-    def conv(name: str) -> dict[str, np.ndarray]:
-        return {"kernel": tensors[f"{name}.weight"].transpose(2, 3, 1, 0)}
-
-    def norm(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        return (
-            {"scale": tensors[f"{name}.weight"], "bias": tensors[f"{name}.bias"]},
-            {"mean": tensors[f"{name}.running_mean"], "var": tensors[f"{name}.running_var"]},
-        )
-
-    params["stem"] = conv("conv1")
-    params["norm"], stats["norm"] = norm("bn1")
-    for i, blocks in enumerate(model.stages, 1):
-        if f"layer{i}.{blocks}.conv1.weight" in tensors:
-            raise UserError(f"the weights have more than the model's {blocks} blocks in stage {i}; choose more depth")
-        for j in range(blocks):
-            theirs, ours = f"layer{i}.{j}", f"stage{i}_{j}"
-            params[ours], stats[ours] = {}, {}
-            for k in range(1, 4 if model.bottleneck else 3):
-                params[ours][f"conv{k}"] = conv(f"{theirs}.conv{k}")
-                params[ours][f"norm{k}"], stats[ours][f"norm{k}"] = norm(f"{theirs}.bn{k}")
-            if f"{theirs}.downsample.0.weight" in tensors:
-                params[ours]["project"] = conv(f"{theirs}.downsample.0")
-                params[ours]["project_norm"], stats[ours]["project_norm"] = norm(f"{theirs}.downsample.1")
-    params["head"] = {"kernel": tensors["fc.weight"].T, "bias": tensors["fc.bias"]}
-    return {"params": params, "batch_stats": stats}

@@ -4,6 +4,7 @@ Shape legend: B batch, C channels, N patches, D width.
 """
 
 import functools
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -13,6 +14,9 @@ from fdl.core.types import Array
 from fdl.models.kernels.block_stack import apply_blocks
 from fdl.models.layers import Conv, Dropout, Dtype, stack
 from fdl.models.transformer import Block, normal
+
+Size = Literal["tiny", "small", "base", "large"]
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 
 
 class ViT(nn.Module):
@@ -47,3 +51,11 @@ class ViT(nn.Module):
         x = apply_blocks(self, block, len(stack(self.depth)), x, train=train)
         x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x)
         return nn.Dense(self.outputs, kernel_init=normal, name="head")(x[:, 0])
+
+
+def vit(
+    size: Size = "base", outputs: int = 1000, *, patch: int = 16, dropout: float = 0.0, dtype: Dtype | None = None
+) -> ViT:
+    """Make a vision Transformer of a published size, 6 to 304 million parameters at patches of 16 pixels."""
+    width, depth, heads = SIZES[size]
+    return ViT(outputs, patch, width, depth, heads, dropout=dropout, dtype=dtype)

@@ -22,8 +22,8 @@ from fdl.core.log import Log, logger
 from fdl.core.types import PyTree
 from fdl.data.modalities.kept import dataset_json
 from fdl.experiment import Experiment
-from fdl.models.pretrained import flat_names
-from fdl.models.weight_files import read_tensors
+from fdl.models.leaf_names import flat_names
+from fdl.models.published.weight_files import read_tensors
 from fdl.modes.evaluate import trained
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import write_json

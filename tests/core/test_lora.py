@@ -16,8 +16,8 @@ from fdl.engine.options import apply_options, with_ema, with_lora
 from fdl.engine.placement import make_executor
 from fdl.engine.program import step_of
 from fdl.models import Transformer
-from fdl.models.pretrained import nested
-from fdl.models.weight_files import read_tensors
+from fdl.models.leaf_names import nested
+from fdl.models.published.weight_files import read_tensors
 from fdl.modes.export import export
 from fdl.modes.train import train
 from fdl.parallel import compiled, executors

@@ -16,8 +16,11 @@ from fdl.models import (
     ViT,
     bert,
     cifar_resnet,
+    distilbert,
     gpt2,
     resnet,
+    roberta,
+    vit,
 )
 
 IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), np.float32)
@@ -54,6 +57,12 @@ PUBLISHED = [
     (SequenceClassifier(2, bert("base")), TOKENS, 109_483_778),
     (TokenClassifier(9, bert("base", pooler=False)), TOKENS, 108_898_569),
     (ViT(1000), IMAGE, 86_567_656),
+    (vit("tiny"), IMAGE, 5_717_416),
+    (vit("small"), IMAGE, 22_050_664),
+    (vit("large"), IMAGE, 304_326_632),
+    (roberta("base"), TOKENS, 124_645_632),
+    (roberta("large"), TOKENS, 355_359_744),
+    (SequenceClassifier(2, distilbert()), TOKENS, 66_955_010),
 ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fdl.core.errors import UserError, brief
-from fdl.models.torch_file import read_torch
+from fdl.models.published.torch_file import read_torch
 
 # What a folder of the Hub holds, the best first: an index of shards, or all tensors in one file.
 NAMES = (

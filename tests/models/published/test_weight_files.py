@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from fdl.models.pretrained import published
-from fdl.models.weight_files import read_tensors, weight_files
+from fdl.models.published.weight_files import read_tensors, weight_files
 
 
 def archive(file, pickled, storages, compression=zipfile.ZIP_STORED):

@@ -1,0 +1,1 @@
+"""Published weights: their files, and the names and layouts of torchvision, timm and Hugging Face."""
