@@ -40,6 +40,8 @@ class Experiment:
     steps_per_call: steps that run as one program; None lets the framework choose by model and backend.
     log_every, evaluate_every, save_every: in steps. evaluate_every None is about ten times a run, 0 only at the end;
         save_every None is whenever it evaluates.
+    keep, keep_every: how many of the newest checkpoints are kept besides the best, and after how many steps one more is
+        kept for good; None never.
     monitor:        the metric of the validation split by which the best checkpoint is chosen.
     patience:       evaluations in a row without a better score after which training stops; None trains all steps.
     minutes:        training time after which it stops, without compiling and evaluating; not reproducible.
@@ -70,6 +72,8 @@ class Experiment:
     log_every: int = 50
     evaluate_every: int | None = None
     save_every: int | None = None
+    keep: int = 2
+    keep_every: int | None = None
     monitor: str = "loss"
     patience: int | None = None
     minutes: float | None = None

@@ -108,6 +108,8 @@ def _settings(settings: Group) -> None:
     settings.whole("log_every", None, "steps between lines of metrics.jsonl (50)", 1)
     settings.whole("evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", 0)
     settings.whole("save_every", None, "steps between checkpoints, 0: at the end (as evaluations)", 0)
+    settings.whole("keep", None, "checkpoints to keep: so many of the newest, besides the best (2)", 1)
+    settings.whole("keep_every", None, "steps after which one more checkpoint is kept for good (none)", 1)
     settings.text("monitor", None, "the validation metric that chooses the best checkpoint (loss)")
     settings.whole("patience", None, "stop after so many evaluations in a row without a better one (never)", 1)
     settings.number("minutes", None, "stop after so many minutes of training; not reproducible (never)", 0)
@@ -143,7 +145,9 @@ def _of_modes(found: flags.FlagValues) -> None:
     predicting.several("columns", None, "of new data, what to write: Id,price; all where none is named")
     predicting.whole("beams", 1, "of new data, the beam width of decoded sequences; 1 is greedy", 1)
     formats = ["stablehlo", "onnx", "safetensors"]
-    Group(found, EXPORTING).choice("format", "stablehlo", formats, "of the file, which needs no fdl to be read")
+    exporting, libraries = Group(found, EXPORTING), ["path", "torchvision", "timm", "huggingface"]
+    exporting.choice("format", "stablehlo", formats, "of the file, which needs no fdl to be read")
+    exporting.choice("names", "path", libraries, "of tensors in safetensors: by path, or those that a library reads")
     where = "a .jsonl or .csv file of predictions, the file of an export, or the page of a comparison"
     Group(found, WRITING).text("output", None, where)
     measuring = Group(found, MEASURING)

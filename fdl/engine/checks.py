@@ -22,9 +22,9 @@ def check(experiment: Experiment, num_shards: int) -> PyTree:
             raise UserError(
                 f"dataset {experiment.dataset.name!r} has nothing in split {split!r}; hold some examples out"
             )
-    for name in ("batch_size", "steps", "accumulate", "log_every"):
-        if getattr(experiment, name) < 1:
-            raise UserError(f"{name} {getattr(experiment, name)} is not positive; try 1 or more")
+    for name in ("batch_size", "steps", "accumulate", "log_every", "keep", "keep_every"):
+        if (value := getattr(experiment, name)) is not None and value < 1:
+            raise UserError(f"{name} {value} is not positive; try 1 or more")
     for name, end in (("steps", 2**31), ("seed", 2**32)):  # of the step's i32 and the key's u32
         if not 0 <= getattr(experiment, name) < end:
             raise UserError(f"{name} {getattr(experiment, name)} is not in [0, {end:,}); give one that is")

@@ -23,6 +23,7 @@ from fdl.core.types import PyTree
 from fdl.data.modalities.kept import dataset_json
 from fdl.experiment import Experiment
 from fdl.models.leaf_names import flat_names
+from fdl.models.published.convert import tensors_of
 from fdl.models.published.weight_files import read_tensors
 from fdl.modes.evaluate import trained
 from fdl.runs import workdir as run_folder
@@ -32,6 +33,7 @@ from fdl.runs.workdir import local
 from fdl.trained import Trained, Which, variables_of
 
 Format = Literal["stablehlo", "onnx", "safetensors"]
+Names = Literal["path", "torchvision", "timm", "huggingface"]
 PLATFORMS = ("cpu", "cuda", "tpu")
 SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "safetensors": ".safetensors"}
 COMPARED = (1, 7)  # sizes of the batches that an export is tried with
@@ -45,6 +47,7 @@ def export(
     format: Format = "stablehlo",
     output: str | None = None,
     checkpoint: Which = "last",
+    names: Names = "path",
     log: Log | None = print,
 ) -> Path:
     """Export a run's checkpoint, compare the file's answers with the run's, and return the file.
@@ -52,10 +55,13 @@ def export(
     format: "stablehlo" is one program for CPU, GPU and TPU with a free batch size, read by `jax.export` alone; "onnx"
     is read by ONNX Runtime and others; "safetensors" holds the weights by path, for `--weights` and for NumPy.
     output: the file; by default `model` with the format's suffix in the run folder. A manifest in JSON lies beside it.
+    names: of the tensors of "safetensors": by path, or those that a library reads.
     """
     log, workdir = logger(log), local(workdir)
     if format not in get_args(Format):
         raise UserError(f"format {format!r} is not one of {', '.join(get_args(Format))}")
+    if names != "path" and format != "safetensors":
+        raise UserError(f"--names={names} is of tensors, which {format} has none of; add --format=safetensors")
     target = Path(output) if output else workdir / f"model{SUFFIXES[format]}"
     if target.suffix != SUFFIXES[format]:
         raise UserError(f"--output={output} does not end in {SUFFIXES[format]}, as a file of --format={format} does")
@@ -65,8 +71,8 @@ def export(
     draft = target.with_name(f".{target.stem}.draft{target.suffix}")
     try:
         if format == "safetensors":
-            _write_tensors(model, draft)
-            log(f"step {step}: {len(read_tensors(draft))} tensors by path, equal to the checkpoint's")
+            count = _write_tensors(model, draft, names)
+            log(f"step {step}: {count} tensors by {names} names, equal to the checkpoint's")
         else:
             rows, whence = _rows(model, max(COMPARED))
             answer = _WRITERS[format](model, draft)
@@ -147,19 +153,18 @@ def _write_onnx(model: Trained, file: Path) -> Answer:
 _WRITERS: Mapping[str, Callable[[Trained, Path], Answer]] = {"stablehlo": _write_stablehlo, "onnx": _write_onnx}
 
 
-def _write_tensors(model: Trained, file: Path) -> None:
-    """Write the weights by path, and compare what is read back."""
-    write_weights(model.variables, file)
-    back, wanted = read_tensors(file), flat_names(model.variables)
-    if back.keys() != wanted.keys() or any(not np.array_equal(back[name], wanted[name]) for name in wanted):
-        raise Fault(f"{file} does not hold what was written; is the disk sound?")
-
-
-def write_weights(variables: PyTree, file: Path) -> None:
-    """Write variables as safetensors by path, such as `params/Dense_0/kernel`."""
+def _write_tensors(model: Trained, file: Path, names: Names) -> int:
+    """Write the weights by path or a library's names and compare what is read back; return their number."""
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(leaf) for name, leaf in flat_names(variables).items()}, file)
+    by_path = names == "path"
+    wanted = flat_names(model.variables) if by_path else tensors_of(model.model, model.variables, names)
+    mark = None if by_path else {"format": "pt"}  # without which `transformers` reads no file
+    save_file({name: np.asarray(tensor, order="C") for name, tensor in wanted.items()}, file, mark)
+    back = read_tensors(file)
+    if back.keys() != wanted.keys() or any(not np.array_equal(back[name], wanted[name]) for name in wanted):
+        raise Fault(f"{file} does not hold what was written; is the disk sound?")
+    return len(back)
 
 
 # ── Comparison ──────────────────────────────────────────────────────────────────────────────────────────────────────

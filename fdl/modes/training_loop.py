@@ -22,6 +22,7 @@ from fdl.parallel.devices import overlooked
 from fdl.parallel.executors import Executor
 from fdl.runs import provenance
 from fdl.runs.atomic_files import write_json
+from fdl.runs.checkpoints.commit import Keep
 from fdl.runs.checkpoints.saved import Saved, shared
 from fdl.runs.metrics_log import Record, lines, training_seconds
 from fdl.runs.open_run import Run
@@ -64,9 +65,10 @@ class Subject:
 
 
 def introduce(run: Run, experiment: Experiment) -> None:
-    """Log the choices about devices and data, and save what makes the run a model."""
+    """Log the choices about devices and data, save what makes the run a model, and set which checkpoints are kept."""
     if warning := overlooked():
         run.log(f"warning: {warning}")
+    run.checkpoints.keep = Keep(experiment.keep, experiment.keep_every)
     for line in experiment.dataset.notes:
         run.log(line)
     if (note := getattr(experiment.init_from, "note", None)) and (weights := note()):

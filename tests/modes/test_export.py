@@ -5,6 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -13,7 +15,7 @@ import fdl
 import tiny
 from fdl.core import kernel_choice
 from fdl.core.errors import Fault, UserError
-from fdl.models import RNN, gpt
+from fdl.models import RNN, ResNet, gpt
 from fdl.models.pretrained import published
 from fdl.modes import export as module
 from fdl.modes.export import export
@@ -86,6 +88,18 @@ def test_weights_are_read_back_by_path_and_by_the_flag(run, tmp_path):
     np.testing.assert_array_equal(filled["params"]["Dense_0"]["kernel"], tensors["params/Dense_0/kernel"])
 
 
+def test_weights_are_written_by_the_names_of_a_library_and_read_again(tmp_path):
+    model = ResNet(3, (1,), width=4)
+    made = tiny.experiment(model=model, dataset=tiny.dataset(shape=(8, 8, 3)), steps=2, executor="jit")
+    fdl.train(made, tmp_path / "run", log=None)
+    file = export(made, tmp_path / "run", format="safetensors", names="torchvision", log=None)
+    assert {"conv1.weight", "layer1.0.bn2.running_var", "fc.bias"} <= load_file(file).keys()
+    variables = fdl.restore(tmp_path / "run", "last", experiment=made).variables
+    tiny.same(published(file, model)(jax.tree.map(jnp.zeros_like, variables)), variables)
+    with pytest.raises(UserError, match="timm has no ResNet; give --names=torchvision or huggingface"):
+        export(made, tmp_path / "run", format="safetensors", names="timm", log=None)
+
+
 def test_an_export_that_answers_otherwise_does_not_count(run, tmp_path, monkeypatch):
     made, folder = run
 
@@ -104,6 +118,8 @@ def test_an_export_that_answers_otherwise_does_not_count(run, tmp_path, monkeypa
     [
         ({"format": "pickle"}, "format 'pickle' is not one of stablehlo, onnx, safetensors"),
         ({"output": "m.onnx"}, "does not end in .stablehlo"),
+        ({"names": "timm"}, "--names=timm is of tensors, which stablehlo has none of; add --format=safetensors"),
+        ({"format": "safetensors", "names": "timm"}, "CNN has no published names; leave out --names"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(run, options, message):

@@ -51,5 +51,7 @@ def tensors_of(model: nn.Module, variables: PyTree, library: str) -> dict[str, n
 def layouts_of(model: nn.Module) -> list[Layout]:
     """Return the layouts that a model is published in; raise a UserError where nobody publishes it."""
     if type(model) not in LAYOUTS:
-        raise UserError(f"{type(model).__name__} has no published names; leave them out: weights by path are read too")
+        raise UserError(
+            f"{type(model).__name__} has no published names; leave out --names: weights by path are read as well"
+        )
     return LAYOUTS[type(model)](model)

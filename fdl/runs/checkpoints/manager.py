@@ -1,9 +1,9 @@
 """Checkpoints: states written asynchronously, published by an atomic rename and verified when read.
 
-`checkpoints/STEP/` is one commit: `state/` (Orbax) and `meta.json`, which holds the run's progress besides its state,
-the dtype, shape and digest of every leaf, and the digest of every file. All files are fsynced before the rename, so a
-listed step is complete, also after power loss. If a state is split over processes with a shared folder, each process
-writes its shards, to `pieces-PROCESS/` instead of `state/`.
+`checkpoints/STEP/` is one commit: `state/` (Orbax), `weights.safetensors`, which needs no fdl to be read, and
+`meta.json`, which holds the run's progress besides its state, the dtype, shape and digest of every leaf, and the digest
+of every file. All files are fsynced before the rename, so a listed step is complete, also after power loss. If a state
+is split over processes with a shared folder, each process writes its shards, to `pieces-PROCESS/`, instead of both.
 
 `.saving-*` and `.removing-*` are leftovers of an interrupted save or removal, deleted at the next start. `damaged-*`
 are commits that failed verification, kept for inspection and never read again.
@@ -24,22 +24,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl import __version__
-from fdl.core.errors import Damaged, Fault, NotFinite, UserError, brief, reason
+from fdl.core.errors import Damaged, Fault, NotFinite, UserError, reason
 from fdl.core.types import TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete, delete_until_gone, flush, free
 from fdl.runs.checkpoints import shards
+from fdl.runs.checkpoints.commit import Keep, read_commit, score_of
 from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json, digests_of_folder
 from fdl.runs.checkpoints.orbax_io import nonempty, orbax, read, restore
 from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece, read_pieces
-from fdl.runs.checkpoints.structure import averaged_params, leaves, name_now, plain, refuse_other_structure
-
-MAX_TO_KEEP = 2  # the newest and one to fall back on; the best is kept besides
+from fdl.runs.checkpoints.structure import averaged_params, leaves, plain, refuse_other_structure
+from fdl.runs.checkpoints.weights import WEIGHTS, write_weights
 
 
 class Checkpoints:
-    """The checkpoints of one run: the newest two are kept, and the best by one metric.
+    """The checkpoints of one run: those of `keep` are kept, by default the newest two, and the best by one metric.
 
     better: how to compare `meta["score"]`; None keeps the newest alone.
     monitor: the metric that is compared; a run that was begun with another one is compared by this one all the same.
@@ -59,6 +59,7 @@ class Checkpoints:
     ):
         self.folder, self.better, self.finite, self.run, self.check_owner = folder, better, finite, run, check_owner
         self.monitor = monitor
+        self.keep = Keep()
         self.published: Callable[[], None] = lambda: None  # called after each commit, before it counts as saved
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -85,20 +86,12 @@ class Checkpoints:
         scores = {}
         for step in self.steps():
             try:
-                scores[step] = self._score(self.meta(step))
+                scores[step] = score_of(self.meta(step), self.monitor)
             except Damaged:
                 continue  # restoring it raises the error
         scored = {step: score for step, score in scores.items() if score is not None and not math.isnan(score)}
         sign = -1 if self.better == "lower" else 1
         return max(scored, key=lambda step: (sign * scored[step], step), default=None)
-
-    def _score(self, meta: Mapping[str, Any]) -> float | None:
-        score: float | None = meta.get("score")
-        validation = meta.get("metrics", {}).get("validation", {})
-        if score is None or meta.get("monitor") == self.monitor or not isinstance(validation, dict):
-            return score
-        watched: float | None = validation.get(self.monitor, score)
-        return watched
 
     def meta(self, step: int) -> dict[str, Any]:
         """Return the metadata of a step; raise Damaged if it fails verification."""
@@ -227,19 +220,11 @@ class Checkpoints:
             self._thread = None
 
     def _commit(self, step: int) -> dict[str, Any]:
-        file = self.folder / str(step) / "meta.json"
-        try:
-            if not file.is_file():
-                raise FileNotFoundError(f"{file.name} is no file")  # reading a pipe would block forever
-            held = json.loads(file.read_bytes())
-            commit, written = held["commit"], held["digest"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise Damaged(f"{file} does not read: {brief(error)}") from None
-        if digest_of_json(commit) != written or commit["step"] != step:
-            raise Damaged(f"{file} is damaged: its digest does not fit")
+        folder = self.folder / str(step)
+        commit = read_commit(folder / "meta.json", step)
         if self.run and commit.get("run", self.run) != self.run:  # older commits carry none
-            raise Fault(f"{file.parent} was saved by another run; remove it, or choose another folder")
-        return {"fdl": "0.1.0", **commit, "leaves": {name_now(name): leaf for name, leaf in commit["leaves"].items()}}
+            raise Fault(f"{folder} was saved by another run; remove it, or choose another folder")
+        return commit
 
     def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
         # Scalars of the optimizer may be infinite initially, such as the best loss so far.
@@ -256,6 +241,7 @@ class Checkpoints:
             draft.mkdir(parents=True)
             with orbax() as checkpointer:
                 checkpointer.save((draft / "state").absolute(), jax.tree.map(nonempty, state))
+            write_weights(draft / WEIGHTS, state)
             self._publish(draft, step, meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
         except Exception as error:  # raised again by wait() or check() in the main thread
             self._error = self._failed(draft, step, error)
@@ -295,6 +281,6 @@ class Checkpoints:
         draft.rename(self.folder / str(step))
         flush(self.folder)
         steps = self.steps()
-        for old in set(steps[:-MAX_TO_KEEP]) - {self.best() if self.better else None}:
+        for old in set(steps) - self.keep.of(steps) - {self.best() if self.better else None}:
             free(self.folder / str(old))
         self.published()

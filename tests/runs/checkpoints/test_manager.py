@@ -9,11 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from safetensors.numpy import load_file
 
 sys.path.append(str(Path(__file__).parents[2] / "faults"))
 import damage
 from fdl.core.digest import digest
 from fdl.core.errors import Damaged, Fault, NotFinite
+from fdl.core.optimizer_state import ema
+from fdl.models.leaf_names import flat_names
+from fdl.runs.checkpoints.commit import Keep
 from fdl.runs.checkpoints.digest import digest_of_json
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.checkpoints.structure import leaves, plain
@@ -89,6 +93,36 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path):
     assert checkpoints.steps() == [1, 3, 4]
     assert checkpoints.best() == 1
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_more_of_the_newest_and_one_in_so_many_steps_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, better="lower")
+    checkpoints.keep = Keep(newest=3, every=10)
+    for step in range(3, 46, 3):
+        checkpoints.save(damage.state(step), {"score": abs(step - 6)})
+        checkpoints.wait()
+    assert checkpoints.steps() == [6, 12, 21, 30, 39, 42, 45]  # the best; the first from 10, 20, 30 and 40 on; the last
+
+
+def test_plain_weights_lie_beside_each_state_averaged_where_it_averages(tmp_path):
+    """NumPy reads a run: what is evaluated, by path, in a file whose bytes the commit answers for."""
+    checkpoints, optimizer = Checkpoints(tmp_path), ema(optax.sgd(0.1), 0.9)
+    state = damage.state(1)
+    state = state._replace(
+        opt_state=optimizer.init(jax.tree.map(lambda x: 2 * x, state.params)),
+        model_state={"batch_stats": {"norm": {"mean": np.arange(3.0)}}},
+    )
+    checkpoints.save(state, {})
+    checkpoints.wait()
+    file = tmp_path / "1" / "weights.safetensors"
+    tensors = load_file(file)
+    np.testing.assert_array_equal(tensors.pop("batch_stats/norm/mean"), np.arange(3.0))
+    assert tensors.keys() == flat_names({"params": state.params}).keys()
+    for name, leaf in flat_names({"params": state.params}).items():
+        np.testing.assert_array_equal(tensors[name], 2 * leaf)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(Damaged, match=r"weights\.safetensors is damaged"):
+        checkpoints.verify(1)
 
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
