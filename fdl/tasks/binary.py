@@ -5,19 +5,19 @@ Shape legend: B batch.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.core.errors import UserError
-from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task, Unreduced
+from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.counts import counts, tally
 from fdl.tasks.sums import mean, outside, ratio, sigmoid_cross_entropy, weigh
+from fdl.tasks.two_classes import TWO_CLASSES, scores
 
 
 def binary() -> Task:
     """Make the task of binary classification from one logit, with the sigmoid cross-entropy as its loss.
 
     outputs: f32[B] or f32[B, 1], logits; targets: [B] or [B, 1], 0 or 1; weights: f32[B].
-    AUC is exact: evaluation keeps every score of the split; a tie counts half.
+    The metrics of `two_classes` are of the class 1.
     """
 
     def sums(outputs: Array, batch: Batch) -> Sums:
@@ -27,12 +27,11 @@ def binary() -> Task:
         targets = batch.targets.reshape(-1)
         labels, predicted = (targets > 0.5).astype(jnp.int32), (logits > 0).astype(jnp.int32)
         weights = batch.weights.astype(jnp.float32)
-        scores = jnp.stack([labels.astype(jnp.float32), jnp.where(weights == 0, 0.0, logits)], -1)
         return {
             "loss": weigh(sigmoid_cross_entropy(logits, targets.astype(jnp.float32)), weights),
             "correct": weigh(labels == predicted, weights),
             "confusion": tally((labels, predicted), weights, (2, 2)),
-            "scores": Unreduced(scores, weights),
+            **scores(logits, labels, weights),
         }
 
     return Task(
@@ -41,7 +40,7 @@ def binary() -> Task:
         metrics={
             "loss": mean("loss", "lower"),
             "accuracy": mean("correct", "higher"),
-            "auc": Metric(("scores",), area_under_curve, "higher"),
+            **TWO_CLASSES,
             "f1": Metric(("confusion",), f1, "higher"),
             "precision": Metric(("confusion",), lambda s: ratio(counts(s)[1, 1], counts(s)[:, 1].sum()), "higher"),
             "recall": Metric(("confusion",), lambda s: ratio(counts(s)[1, 1], counts(s)[1].sum()), "higher"),
@@ -62,17 +61,3 @@ def f1(confusion: Sum) -> float:
     """Return the harmonic mean of precision and recall, from counts [target, predicted]."""
     (_, false_positives), (false_negatives, true_positives) = counts(confusion)
     return ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives)
-
-
-def area_under_curve(scores: Unreduced) -> float:
-    """Return the area under the ROC curve from f64[n, 2], label and score: P(positive scores above negative).
-
-    A NaN score ranks below all others.
-    """
-    label, score = scores.total.T
-    distinct, rank = np.unique(np.where(np.isnan(score), -np.inf, score), return_inverse=True)
-    positives, negatives = (
-        np.bincount(rank, np.where(label == which, scores.weight, 0.0), len(distinct)) for which in (1, 0)
-    )
-    below = np.cumsum(negatives) - negatives
-    return ratio(np.sum(positives * (below + negatives / 2)), positives.sum() * negatives.sum())

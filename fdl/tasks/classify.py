@@ -11,9 +11,10 @@ import numpy as np
 import optax
 
 from fdl.core.errors import UserError
-from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task
+from fdl.core.types import Array, Batch, Metric, PyTree, Sum, Sums, Task, Unreduced
 from fdl.tasks.counts import counts, tally
 from fdl.tasks.sums import cross_entropy, macro_f1, mean, outside, spread, weigh
+from fdl.tasks.two_classes import TWO_CLASSES, scores
 
 _MAX_CONFUSION = 100  # no confusion matrix for more classes: nobody could read it
 
@@ -26,7 +27,8 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
     weights: f32[B], or one per target.
     smoothing: label smoothing (Szegedy et al., 2016), in the loss only.
     Macro F1 is the unweighted mean over the classes that occur or are predicted. More than 5 classes add `top5`; up to
-    100 add the confusion matrix (rows: target, columns: predicted).
+    100 add the confusion matrix (rows: target, columns: predicted). Two classes, one per example, add the metrics of
+    `two_classes`, of the second one.
     """
     if isinstance(smoothing, int | float) and not 0 <= smoothing < 1:
         raise UserError(f"smoothing {smoothing} is out of range; give 0 or more and less than 1")
@@ -42,6 +44,7 @@ def classify(classes: int, *, smoothing: float = 0.0) -> Task:
         metrics={
             "loss": mean("loss", "lower"),
             "accuracy": mean("correct", "higher"),
+            **(TWO_CLASSES if classes == 2 else {}),
             "top5": mean("top5", "higher"),
             "f1": Metric(("per_class",), macro_f1, "higher"),
             "confusion": Metric(("confusion",), lambda s: counts(s).tolist()),
@@ -74,11 +77,13 @@ def classification_sums(outputs: Array, batch: Batch, *, classes: int, smoothing
         jnp.concatenate([hits, weights, weights]),
         (3, classes),
     )
-    totals: dict[str, Sum] = {
+    totals: dict[str, Sum | Unreduced] = {
         "loss": weigh(cross_entropy(logits, optax.smooth_labels(probabilities, smoothing)), weights),
         "correct": weigh(labels == predicted, weights),
         "per_class": Sum(per_class.total, jnp.sum(weights)),
     }
+    if classes == 2 and len(shape) == 1:
+        totals |= scores(logits[:, 1] - logits[:, 0], labels, weights)
     if classes > 5:
         totals["top5"] = weigh(rank(logits, labels) < 5, weights)
     if classes <= _MAX_CONFUSION:
