@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl.core import steps
+from fdl.core import steps, stopping
 from fdl.core.errors import UserError
 from fdl.core.types import Batch, PyTree, Rows, Step, TrainState
 from fdl.engine import loader
@@ -47,12 +47,18 @@ class Population:
         """Return the experiment of one member."""
         return self.make(**self.settings(index))
 
+    @property
+    def patience(self) -> int | None:
+        """Evaluations in a row without a better score after which a member stops; None trains all to the end."""
+        return self.member(0).patience
+
     def init(self) -> TrainState:
         """Return the states at step 0: each leaf [P, ...], but one step counter for all."""
 
         def one(values: Mapping[str, Any]) -> TrainState:
             made = self.make(**values)
-            return steps.init(made.model, made.optimizer, example, made.seed)
+            state = steps.init(made.model, made.optimizer, example, made.seed)
+            return stopping.stoppable(state) if self.patience else state
 
         first = self.member(0)
         example = first.example()
@@ -69,14 +75,21 @@ class Population:
 
     def training_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
         """Return the Step of all members: `(states, rows [P, B], values, arrays)`."""
-        return self._naming()(steps.population(lambda values: steps.take_rows(step_of(self.make(**values)), take)))
+
+        def of(values: Mapping[str, Any]) -> Step:
+            step = steps.take_rows(step_of(self.make(**values)), take)
+            return stopping.until_stopped(step) if self.patience else step
+
+        return self._naming()(steps.population(of))
 
     def evaluation_step(self, take: Callable[[PyTree, Any], Batch]) -> Step:
         """Return the evaluation Step of all members: `(states, rows [P, B], values, arrays)`."""
 
         def of(values: Mapping[str, Any]) -> Step:
             made = self.make(**values)
-            return steps.take_rows(steps.prepare(steps.eval_step(made.model, made.task), made.dataset.transform), take)
+            prepared = steps.prepare(steps.eval_step(made.model, made.task), made.dataset.transform)
+            step = steps.take_rows(prepared, take)
+            return stopping.unwrapped(step) if self.patience else step
 
         return self._naming()(steps.population(of))
 

@@ -18,6 +18,7 @@ from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
 from fdl.engine.checks import check
+from fdl.engine.member_patience import MemberPatience
 from fdl.engine.population import Population
 from fdl.engine.program import Training, add_up_calls, steps_per_call, work_of
 from fdl.experiment import Experiment
@@ -50,16 +51,16 @@ def train_population(
 ) -> dict[str, Any]:
     """Train all members at once and return the report: mean, standard deviation, each member, the best.
 
-    The folder is that of one run and is resumed likewise. The best member's state is saved in `best/`, itself a run
-    folder. The data is resident, members are split over devices, and there is no communication between them.
+    The folder is that of one run and is resumed likewise. With patience each member stops by its own validation score,
+    is tested on its best state, and the run ends when all have stopped. The best member's state is saved in `best/`,
+    itself a run folder. The data is resident, members are split over devices, and there is no communication between
+    them.
     """
     first, size = population.member(0), len(population)
     if processes.count() > 1:
         raise UserError(f"a population runs in one process and there are {processes.count()}; leave out --distributed")
     if first.executor == "pmap" or first.mesh:
         raise UserError("a population is spread over devices by its members; leave out --executor=pmap and --mesh")
-    if first.patience is not None:
-        raise UserError("--patience stops one run, and a population trains its members to the same step; leave it out")
     devices = find(first.accelerator)[: 1 if first.executor == "jit" else None]
     executor = executors.members(devices[: math.gcd(size, len(devices))])
     check(first, 1)
@@ -67,6 +68,8 @@ def train_population(
         for index in (numbers.argmin(), numbers.argmax()):  # pages refuse values beyond bounds, so the extremes suffice
             population.member(int(index))
     identity = {**first.identity(), **{knob: numbers.tolist() for knob, numbers in population.values.items()}}
+    if first.patience is not None:  # a stopped member is not trained further, as one run is by more patience
+        identity["patience"] = first.patience
     kept = partial(Checkpoints, better=None, finite=False)  # one member may diverge
     with open_run(workdir, identity, executor.devices, make_checkpoints=kept, log=log, clock=clock) as run:
         return run.finished or train_in(run, population, executor, len(devices))
@@ -81,7 +84,10 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
     introduce(run, first)
     state, progress = resume(run, executor, population.abstract(), lambda: executor.put_state(population.init()))
     restarts = note_start(run, state, progress)
-    subject = subject_of(population, executor)
+    patience = MemberPatience(
+        population=population, executor=executor, score=partial(score_of, first.monitor), log=run.log
+    )
+    subject = subject_of(population, executor, patience if first.patience else None)
     step = int(state.step)
     run.log(
         f"{first.name}: {size} members that differ in {', '.join(population.values)}, {first.steps} steps of "
@@ -94,16 +100,20 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
 
     # Save the best member by validation as a separate run folder.
     validated, tested = progress.metrics["validation"], progress.metrics["test"]
-    scores = [found[first.monitor] if math.isfinite(found.get("loss", 0.0)) else math.nan for found in validated]
+    scores = [score_of(first.monitor, found) for found in validated]
     best = best_of(scores, first.better)
-    save_member(population, best, state, scores[best], run.workdir / "best", executor.devices)
-    report = {
-        **report_of(subject, run, executor, progress, restarts),
-        "members": [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)],
+    members = [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)]
+    if first.patience:
+        members = [{**member, "step": at} for member, at in zip(members, patience.steps(state), strict=True)]
+    kept = save_member(population, best, state, scores[best], run.workdir / "best", executor.devices)
+    report = report_of(subject, run, executor, progress, restarts)
+    report |= {
+        "tested": "best" if first.patience else "last",
+        "members": members,
         "best": best,
-        "member_steps_per_second": size * first.steps / progress.seconds,
+        "member_steps_per_second": size * report["steps_per_second"],
     }
-    following = next_commands(population.member(best), run.workdir / "best", int(state.step))
+    following = next_commands(population.member(best), run.workdir / "best", kept)
     run.checkpoints.check()
     draw(run, {**report, "next": following}, None, lambda: plots(population, task, run, validated))
     atomic_files.write_json(run.workdir / "report.json", report)
@@ -111,7 +121,12 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
     return report
 
 
-def subject_of(population: Population, executor: Executor) -> Subject:
+def score_of(monitor: str, found: Mapping[str, float]) -> float:
+    """Return the score of a member by its metrics, NaN where it diverged."""
+    return found[monitor] if math.isfinite(found.get("loss", 0.0)) else math.nan
+
+
+def subject_of(population: Population, executor: Executor, patience: MemberPatience | None) -> Subject:
     """Return the training loop's subject for a population; metrics are lists over members."""
     first, size = population.member(0), len(population)
     source = checked(first, "train")
@@ -133,6 +148,7 @@ def subject_of(population: Population, executor: Executor) -> Subject:
         flat=spread,
         score=lambda _: None,
         fault=None,
+        patience=patience,
     )
 
 
@@ -212,17 +228,20 @@ def best_of(scores: list[float], better: str | None) -> int:
 
 def save_member(
     population: Population, index: int, state: TrainState, score: float, run_dir: Path, devices: tuple[jax.Device, ...]
-) -> None:
-    """Save the state of one member as a run folder that every mode can read."""
+) -> int:
+    """Save the state of one member as a run folder that every mode can read, and return its step."""
     made = population.member(index)
     run_folder.claim(run_dir, made.identity(), devices)
     keep_model(run_dir, made)
     member = TrainState(state.step, *jax.tree.map(lambda leaf: leaf[index], tuple(state)[1:]))
+    if population.patience:
+        member = member._replace(step=member.opt_state.best.step, opt_state=member.opt_state.inner)
     checkpoints = Checkpoints(  # all may have diverged
         run_dir / "checkpoints", "higher", finite=False, run=run_folder.digest(run_dir)
     )
     checkpoints.save(member, {"score": score})
     checkpoints.wait()
+    return int(member.step)
 
 
 def plots(population: Population, task: Task, run: Run, found: Members) -> dict[str, str]:
@@ -257,10 +276,11 @@ def conclusion(report: Mapping[str, Any], task: Task, population: Population, wo
     settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())
     left_out = test.get(f"{name}_left_out", [])
     without = f" (without {', '.join(f'member {i}' for i in left_out)}: not finite)" if left_out else ""
+    at = f", step {best['step']}" if "step" in best else ""
     return (
         f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population) - len(left_out)} members "
         f"n={test['n']:.0f}{without}\n"
-        f"best by validation {report['monitor']}: {settings}, test {name} {best['test'][name]:.4g}, "
+        f"best by validation {report['monitor']}: {settings}{at}, test {name} {best['test'][name]:.4g}, "
         f"kept in {workdir / 'best'}\n"
         f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
     )

@@ -14,6 +14,7 @@ from fdl.core.errors import Fault, NotFinite
 from fdl.core.types import Sums, TrainState
 from fdl.data.modalities.kept import dataset_json
 from fdl.engine.cadence import Cadence, cadence_of
+from fdl.engine.member_patience import MemberPatience
 from fdl.engine.program import Training, train_until_due
 from fdl.experiment import Experiment
 from fdl.modes.forecast import Forecast
@@ -46,6 +47,7 @@ class Subject:
     flat:       `metrics -> the values of one log line`.
     score:      `metrics -> score that selects the best checkpoint`, by the monitored metric; None if none is selected.
     fault:      `step -> Fault` of a non-finite loss; None if members may diverge.
+    patience:   of a population whose members stop: after each evaluation, and for the test.
     refresh:    takes the step and the metrics after each evaluation, for the page of the run.
     """
 
@@ -56,6 +58,7 @@ class Subject:
     flat: Callable[[Metrics], dict[str, Any]]
     score: Callable[[Metrics], float | None]
     fault: Callable[[int], Fault] | None
+    patience: MemberPatience | None = None
     refresh: Callable[[int, Mapping[str, Any]], None] = lambda step, metrics: None
 
     def cadence(self) -> Cadence:
@@ -145,6 +148,8 @@ def train_to_end(
                 state, progress.metrics["validation"] = subject.evaluate["validation"](state)
                 score = subject.score(progress.metrics["validation"])
                 best = progress.is_best(score, made.better)
+                if subject.patience:
+                    state = subject.patience.judge(state, step, progress)
                 keep(shown, run.log, _evaluation(made, step, write("validation"), best))
                 subject.refresh(step, progress.metrics)
             checkpoints.check()
@@ -163,7 +168,10 @@ def train_to_end(
 
 def _tested(subject: Subject, state: TrainState, progress: Progress) -> TrainState:
     """Return the state after the evaluation of the splits that have none yet."""
-    # A population that fdl 0.1 trained to its end has no validation in its checkpoint.
+    # A population that fdl 0.1 trained to its end has no validation in its checkpoint; one with patience is validated
+    # on the states that are tested, the best of each member.
+    if subject.patience:
+        progress.metrics.pop("validation", None)
     for split in {"validation", "test"} - progress.metrics.keys():
         state, progress.metrics[split] = subject.evaluate[split](state)
     return state
@@ -183,6 +191,8 @@ def _tested_state(subject: Subject, run: Run, executor: Executor, state: TrainSt
     made, step = subject.experiment, int(state.step)
     if why:
         run.log(f"stopped at step {step:,} of {made.steps:,}: {why}")
+    if subject.patience:
+        return subject.patience.best(state)
     best = processes.on_first_process(run.checkpoints.best) if made.patience is not None else None
     if best is None or best == step:
         return state

@@ -15,12 +15,38 @@ WAY_OUT = "lower the learning rate, mend the data, or compute in more bits (--pr
 
 
 @dataclass
-class Progress:
+class Standing:
+    """How evaluations went so far.
+
+    best: the best score of an evaluation, None before there is one. stale: evaluations in a row since then.
+    """
+
+    best: float | None = None
+    stale: int = 0
+
+    def is_best(self, score: float | None, better: Literal["higher", "lower"] | None) -> bool:
+        """Say whether a score is the best so far, and remember it if so; what is no number never is.
+
+        Counts the evaluations in a row that are not; a score of None is no evaluation.
+        """
+        if score is None or better is None:
+            return False
+        self.stale += 1
+        if math.isnan(score):
+            return False
+        if self.best is not None and (score >= self.best if better == "lower" else score <= self.best):
+            return False
+        self.best, self.stale = score, 0
+        return True
+
+
+@dataclass
+class Progress(Standing):
     """Training progress besides the state, stored in each checkpoint's meta.json.
 
     metrics: the latest of each split. window: the training sums since the last log line.
     seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
-    best: the best score of an evaluation so far, None before there is one. stale: evaluations in a row since then.
+    members: the standing of each member of a population that stops by patience.
     skipped: number of skipped non-finite updates; skipped_in_a_row: of these, consecutive ones up to now.
     """
 
@@ -28,8 +54,7 @@ class Progress:
     window: Sums = field(default_factory=dict)
     seconds: float = 0.0
     compile_seconds: float = 0.0
-    best: float | None = None
-    stale: int = 0
+    members: list[Standing] = field(default_factory=list)
     skipped: int = 0
     skipped_in_a_row: int = 0
 
@@ -51,25 +76,11 @@ class Progress:
                 whole = bool(skipped.all())
                 self.skipped_in_a_row = self.skipped_in_a_row + len(skipped) if whole else int(np.argmin(skipped[::-1]))
 
-    def is_best(self, score: float | None, better: Literal["higher", "lower"] | None) -> bool:
-        """Say whether a score is the best so far, and remember it if so; what is no number never is.
-
-        Counts the evaluations in a row that are not; a score of None is no evaluation.
-        """
-        if score is None or better is None:
-            return False
-        self.stale += 1
-        if math.isnan(score):
-            return False
-        if self.best is not None and (score >= self.best if better == "lower" else score <= self.best):
-            return False
-        self.best, self.stale = score, 0
-        return True
-
     def over(self, patience: int | None, minutes: float | None) -> str:
         """Return why training is to stop before its last step, "" where it is not: from what checkpoints hold alone."""
-        if patience is not None and self.stale >= patience:
-            return f"{self.stale} evaluations without a better one"
+        stale = min(each.stale for each in self.members or [self])
+        if patience is not None and stale >= patience:
+            return f"{stale} evaluations without a better one" + (" of any member" if self.members else "")
         if minutes is not None and self.seconds >= 60 * minutes:
             return f"{self.seconds / 60:.3g} minutes of training"
         return ""
@@ -89,11 +100,12 @@ class Progress:
     def as_json(self) -> dict[str, Any]:
         """Return the progress in JSON's types; floats round-trip exactly."""
         window = {name: [np.asarray(x).tolist() for x in s] for name, s in self.window.items()}
-        return {**vars(self), "window": window}
+        return {**vars(self), "window": window, "members": [vars(each) for each in self.members]}
 
     @classmethod
     def from_json(cls, meta: Mapping[str, Any]) -> "Progress":
         """Return the progress from `as_json`; fields that version 0.1.0 did not write have their defaults."""
         window = {name: Sum(np.array(pair[0]), np.array(pair[1])) for name, pair in meta["window"].items()}
         known = {name: meta[name] for name in vars(cls()) if name in meta}
-        return cls(**{**known, "window": window})
+        members = [Standing(**each) for each in meta.get("members", ())]
+        return cls(**{**known, "window": window, "members": members})

@@ -1,5 +1,7 @@
 """A run stops where it gets no better, at the same step however often it was killed, and tests its best state."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,75 @@ def test_a_run_out_of_minutes_ends_with_its_last_state(tmp_path):
 def test_what_is_no_patience_is_one_line(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         fdl.train(overfitting(**changes), tmp_path / "run", log=None)
-    population = Population(make=lambda seed: overfitting(patience=2, seed=seed), values={"seed": np.arange(2)})
-    with pytest.raises(UserError, match="--patience stops one run"):
-        fdl.train_population(population, tmp_path / "many", log=None)
+
+
+# ── Each member of a population ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def many(learning_rate: float = 0.5):
+    """One of a population whose members overfit at different steps."""
+    return replace(overfitting(patience=3, save_every=8), optimizer=recorded(tiny.optax.sgd)(learning_rate))
+
+
+POPULATION = Population(make=many, values={"learning_rate": np.array([0.5, 0.1, 0.9])})
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patience") / "members"
+    lines: list[str] = []
+    return fdl.train_population(POPULATION, folder, log=lines.append), folder, lines
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_member_stops_as_it_does_alone_and_is_tested_on_its_best_state(members, tmp_path, index):
+    report, _, lines = members
+    alone = fdl.train(POPULATION.member(index), tmp_path / "run", log=None)
+    member = report["members"][index]
+    assert member["step"] == alone["best_step"]
+    tiny.close(member["test"]["loss"], alone["metrics"]["test"]["loss"], 1e-5)
+    assert any(line.startswith(f"step {alone['step']}: ") and " stop after 3 " in line for line in lines)
+    assert alone["step"] <= report["step"]
+
+
+def test_a_population_ends_when_all_members_have_stopped(members):
+    report, folder, lines = members
+    assert len({member["step"] for member in report["members"]}) == 3
+    assert report["step"] == max(member["step"] for member in report["members"]) + 3 * 4
+    assert (report["tested"], report["stopped"]) == ("best", "3 evaluations without a better one of any member")
+    best = fdl.restore(folder / "best", experiment=POPULATION.member(report["best"]))
+    assert best.step == report["members"][report["best"]]["step"]
+    assert f"step {best.step}, test" in lines[-1]
+    tiny.close(best.evaluate("test")["test"]["loss"], report["members"][report["best"]]["test"]["loss"], 1e-5)
+
+
+@pytest.mark.parametrize("save", [1, 3])
+def test_a_killed_population_stops_at_the_same_step_with_the_same_bits(members, tmp_path, monkeypatch, save):
+    report, folder, _ = members
+    saves, plain = [], Checkpoints.save
+
+    def killed(self, state, meta):
+        plain(self, state, meta)
+        self.wait()
+        saves.append(int(state.step))
+        if len(saves) == save:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fdl.train_population(POPULATION, tmp_path / "run", log=None)
+    again = fdl.train_population(POPULATION, tmp_path / "run", log=None)
+    assert (again["step"], again["metrics"], again["members"]) == (
+        report["step"],
+        report["metrics"],
+        report["members"],
+    )
+    one, other = states(folder), states(tmp_path / "run")
+    tiny.jax.tree.map(np.testing.assert_array_equal, one[report["step"]], other[report["step"]])
+
+
+def test_more_patience_is_another_population(members):
+    wider = Population(make=lambda learning_rate: replace(many(learning_rate), patience=5), values=POPULATION.values)
+    with pytest.raises(UserError, match="patience"):
+        fdl.train_population(wider, members[1], log=None)
