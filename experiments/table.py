@@ -5,6 +5,10 @@ split or of shards, a TFDS name or a prepared TFDS folder. The inferred column t
 numbers are standardised, dates become elapsed time, month, weekday and hour, categories are embedded, row numbers and
 empty columns are dropped; scales and vocabularies are fitted on train only. docs/data.md has the rules.
 
+Weight decay 1 below 20,000 rows, and 2,000 steps at least: of five small sets (two seeds) they lower the test RMSE of
+school grades from 163 to 74 (ridge regression 136) and of hours from 1.975 to 1.934, raise the accuracy of affairs from
+0.708 to 0.717, change nothing of wine, and raise the RMSE of engel, one column, from 57 to 71 (ridge regression 65).
+
     python launch.py --experiment=table --dataset=people.csv --target=income
 """
 
@@ -34,9 +38,10 @@ def experiment(
     model: Literal["mlp", "linear"] = "mlp",  # linear: no hidden layers
     width: int = 128,  # units of the two hidden layers
     dropout: float = 0.1,  # dropout rate
+    weight_decay: float | None = None,  # of AdamW; where not given 1 below 20,000 rows, else 0.1
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # examples per step
-    epochs: float = 30,  # passes over train
+    epochs: float = 0,  # passes over train; 0: 30, or more for 2,000 steps
     seed: int = 0,  # of everything random
 ) -> Experiment:
     records = find(
@@ -45,13 +50,14 @@ def experiment(
     data = table(records, inputs=inputs, target=target, goal=goal, missing=missing)
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
-    steps = data.steps(epochs, batch_size)
+    steps = data.steps(epochs, batch_size) if epochs else max(2000, data.steps(30, batch_size))
+    decay = (1.0 if spec.sizes["train"] < 20_000 else 0.1) if weight_decay is None else weight_decay
     hidden = (width, width) if model == "mlp" else ()
     return Experiment(
         model=MLP(spec.outputs, hidden, dropout=dropout, categories=spec.categories),
         dataset=data,
         task=classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale),
-        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=decay),
         batch_size=batch_size,
         steps=steps,
         seed=seed,

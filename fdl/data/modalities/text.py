@@ -21,6 +21,7 @@ from fdl.data.split import pick
 from fdl.data.tokenizer import Tokenizer, Tokens, bucket, fit_tokens, packed, restore_tokenizer, unknown_share
 
 Missing = Literal["refuse", "drop"]  # what is done about rows without a text
+MOST_GUESSED = 256  # tokens of a text where no length is given: the cost grows with it
 _LOOKED_AT = 200  # texts of a held-out split that are looked at for tokens that train does not have
 
 
@@ -39,7 +40,8 @@ def texts(
 ) -> Dataset:
     """Return texts with a class or a number each: inputs `{"inputs": i32[B, T], "lengths": i32[B]}`.
 
-    tokens: their length is T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts whole.
+    tokens: their length is T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training texts whole,
+    and at most 256.
     """
     records = as_written(records, inputs)
     column = records.choose(inputs, "inputs", ("text",), besides=(target,) if target else ())
@@ -53,7 +55,7 @@ def texts(
     train = clean(records, "train", column)
     tokenizer = fit_tokens(tokens.unit, train, tokens.vocabulary)
     lengths = [len(tokenizer.encode(text)) for text in train[:2000]]
-    length = tokens.length or bucket(lengths)
+    length = tokens.length or min(bucket(lengths), MOST_GUESSED)
     records = records.noting(cut(column, lengths, length), *unknown_tokens(records, column, tokenizer))
 
     plan = TextPlan(column=column, length=length, tokenizer=tokenizer)
@@ -152,7 +154,9 @@ def as_written(records: Records, *names: str) -> Records:
 def cut(column: str, lengths: Sequence[int], length: int) -> str:
     """Return the line which says how many of these training texts are longer than the inputs; empty where none is."""
     longer = sum(each > length for each in lengths)
-    return f"{column}: {longer:,} of the first {len(lengths):,} texts are cut after {length} tokens" if longer else ""
+    way = f"; --length={bucket(lengths)} cuts fewer and costs more" if bucket(lengths) > length else ""
+    said = f"{column}: {longer:,} of the first {len(lengths):,} texts are cut after {length} tokens{way}"
+    return said if longer else ""
 
 
 def unknown_tokens(records: Records, column: str, tokenizer: Tokenizer) -> Iterator[str]:

@@ -27,7 +27,7 @@ LONG = ["ab" * 200 + str(i % 10) for i in range(40)]  # 401 tokens of a vocabula
 
 @pytest.mark.parametrize("tokens", ["bytes", "chars"])
 def test_a_text_longer_than_its_vocabulary_is_read(tokens):
-    dataset = texts(records(text=LONG, label=[i % 2 for i in range(40)]), tokens=Tokens(tokens))
+    dataset = texts(records(text=LONG, label=[i % 2 for i in range(40)]), tokens=Tokens(tokens, length=512))
     source = dataset.load("train")
     assert source.arrays[0]["lengths"].max() == 401
     check_source(source, dataset.spec, "made", "train")
@@ -92,12 +92,20 @@ def test_an_epoch_of_running_text_shows_every_token_once():
     assert text.spec.epoch == math.ceil((len(text.load("train").arrays) - 1) / 128)
 
 
-def test_the_page_of_texts_takes_as_many_steps_over_running_text_as_before(tmp_path):
-    (tmp_path / "a.txt").write_text("some words to learn from\n" * 200)
-    made = load("text", dataset=str(tmp_path / "a.txt"), tokens="bytes", length=16, batch_size=8)
-    windows = made.dataset.spec.sizes["train"]
-    assert abs(made.steps - 5 * windows / 8) <= 5 * 16 / 8 + 1
-    assert made.epochs(made.steps) == pytest.approx(5 * 16, rel=0.01)
+def test_an_epoch_of_the_page_over_running_text_is_its_tokens_by_its_length(tmp_path):
+    (tmp_path / "a.txt").write_text("some words to learn from\n" * 2000)
+    made = load("text", dataset=str(tmp_path / "a.txt"), length=16, batch_size=8, epochs=2.0)
+    tokens = len(made.dataset.load("train").arrays)
+    assert made.steps == pytest.approx(2 * tokens / 16 / 8, rel=0.01)
+    assert made.dataset.fitted["tokens"]["unit"] == "bytes"
+
+
+def test_a_guessed_length_is_at_most_256_and_says_what_it_cuts():
+    long = records(text=["word " * 600, "a word", "two words"] * 20, label=["a", "b", "c"] * 20)
+    dataset = texts(long, inputs="text", target="label")
+    assert dataset.spec.inputs["inputs"].shape == (256,)
+    (note,) = [note for note in dataset.notes if "are cut" in note]
+    assert note.endswith("texts are cut after 256 tokens; --length=1024 cuts fewer and costs more")
 
 
 def test_two_columns_of_texts_are_read_and_written_in_their_order():
