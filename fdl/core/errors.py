@@ -34,7 +34,7 @@ class OutOfMemory(Fault, MemoryError):
 
 
 class NotFinite(Fault):
-    """A state to be saved contains a value that is not finite."""
+    """A loss, a gradient or a state to be saved is not finite."""
 
 
 class Stopped(KeyboardInterrupt):

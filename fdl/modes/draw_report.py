@@ -8,12 +8,14 @@ from typing import Any
 import jax
 
 from fdl.core import errors
-from fdl.core.errors import Stopped
+from fdl.core.errors import NotFinite, Stopped
 from fdl.experiment import Experiment
+from fdl.modes.next_commands import again
 from fdl.parallel import processes
 from fdl.runs.atomic_files import write_text
-from fdl.runs.metrics_log import lines
+from fdl.runs.metrics_log import lines, training_seconds
 from fdl.runs.open_run import Run
+from fdl.runs.provenance import environment
 from fdl.runs.report.html import html
 
 AT_MOST = 1 / 100  # of the time of training is spent on the page while it trains
@@ -44,14 +46,15 @@ def draw(
 class Pages:
     """The pages of a run before its end, with what is known of it then."""
 
-    def __init__(self, run: Run, experiment: Experiment):
-        self.run, self.experiment, self.due = run, experiment, time.perf_counter() + FIRST
+    def __init__(self, run: Run, experiment: Experiment, devices: tuple[jax.Device, ...]):
+        self.run, self.experiment, self.devices = run, experiment, devices
+        self.due = time.perf_counter() + FIRST
 
     def refresh(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Draw the page of a run in training, unless that would cost more than its share of the time."""
         begun = time.perf_counter()
         if begun >= self.due:
-            self._draw("running", "", step, metrics)
+            self._draw("running", "", step, metrics, [])
             now = time.perf_counter()
             self.due = now + (now - begun) / AT_MOST
 
@@ -59,25 +62,27 @@ class Pages:
         """Draw the page of a run that a signal or a fault ended; what fails here is not what ended it."""
         status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         why = str(error) if isinstance(error, Stopped) else errors.reason(error)
-        self._draw(status, why, None, metrics)
+        following = again("--nonfinite=skip") if isinstance(error, NotFinite) else again()  # else it fails again
+        self._draw(status, why, None, metrics, following)
 
-    def _draw(self, status: str, why: str, step: int | None, metrics: Mapping[str, Any]) -> None:
+    def _draw(
+        self, status: str, why: str, step: int | None, metrics: Mapping[str, Any], following: Sequence[str]
+    ) -> None:
         """Draw the page at a step, None for that of the last checkpoint; log where that fails."""
         if not processes.first():
             return
         try:
             self.run.checkpoints.check()  # the folder may be another process's by now
             step = (self.run.checkpoints.last() or 0) if step is None else step
-            draw(self.run, self._report(status, why, step, metrics), self.experiment.dataset.spec.names, dict)
+            report = {**self._report(step, metrics), "status": status, "why": why, "next": following}
+            draw(self.run, report, self.experiment.dataset.spec.names, dict)
         except Exception as error:
             self.run.log(f"warning: report.html is not written ({errors.brief(error)})")
 
-    def _report(self, status: str, why: str, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        made = self.experiment
+    def _report(self, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        made, seconds = self.experiment, training_seconds(lines(self.run.workdir / "metrics.jsonl"))
         return {
             "experiment": made.name,
-            "status": status,
-            "why": why,
             "step": step,
             "epoch": made.epochs(step),
             "metrics": dict(metrics),
@@ -86,6 +91,8 @@ class Pages:
             "knobs": dict(made.knobs),
             "data": list(made.dataset.notes),
             "model": model_summary(made),
+            **({"training_seconds": seconds} if seconds else {}),
+            **environment(self.devices),
         }
 
 

@@ -24,6 +24,12 @@ def program() -> list[str]:
     return ["fdl"]
 
 
+def again(*more: str) -> list[str]:
+    """Return this very command with more flags, in a list; none where the program is not fdl's."""
+    ours = bool(sys.argv) and Path(sys.argv[0]).name in ("launch.py", "__main__.py", "fdl")
+    return [shlex.join([*program(), *sys.argv[1:], *more])] if ours else []
+
+
 def next_commands(experiment: Experiment, workdir: Path, best: int | None) -> list[str]:
     """Return commands about a finished run: one that predicts or generates, one that evaluates, one that exports.
 

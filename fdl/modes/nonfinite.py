@@ -10,7 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from fdl.core import steps
-from fdl.core.errors import Fault
+from fdl.core.errors import Fault, NotFinite
 from fdl.core.forward import forward
 from fdl.core.types import Batch, PyTree, TrainState
 from fdl.engine import loader
@@ -39,13 +39,13 @@ def fault(experiment: Experiment, checkpoints: Checkpoints, workdir: Path, until
             numbers = rows.indices[0].tolist()
             found = {"step": at + 1, "what": what, "module": module, "rows": numbers}
             atomic_files.write_json(workdir / "nonfinite.json", found)
-            return Fault(
+            return NotFinite(
                 f"step {at + 1}: {what} not finite{f', first in module {module}' if module else ''}, with training "
                 f"rows {', '.join(map(str, numbers[:8]))}{', …' if len(numbers) > 8 else ''} (all in "
                 f"{workdir / 'nonfinite.json'}); mend the data, lower the learning rate, or go on with --nonfinite=skip"
             )
         state = new
-    return Fault(f"a loss or gradient before step {until} was not finite, but is when run again on one device")
+    return NotFinite(f"a loss or gradient before step {until} was not finite, but is when run again on one device")
 
 
 def where(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[str, str | None]:

@@ -17,11 +17,11 @@ from fdl.experiment import Experiment
 from fdl.modes import nonfinite
 from fdl.modes.continuation import make_longer
 from fdl.modes.describe import count
+from fdl.modes.draw_answers import answers, show
 from fdl.modes.draw_report import Pages, draw, model_summary
 from fdl.modes.forecast import cost
 from fdl.modes.next_commands import next_commands, what_next
 from fdl.modes.training_loop import Subject, goes_on, introduce, note_start, report_of, resume, train_to_end
-from fdl.modes.visualize_examples import show
 from fdl.parallel import processes
 from fdl.parallel.devices import describe
 from fdl.parallel.executors import Executor
@@ -68,7 +68,7 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
     introduce(run, experiment)
     state, progress = resume(run, executor, experiment.abstract(), lambda: initial_state(experiment, executor))
     restarts = note_start(run, state, progress)
-    pages = Pages(run, experiment)
+    pages = Pages(run, experiment, executor.devices)
     subject = replace(subject_of(experiment, executor, run), refresh=pages.refresh)
     step, program = int(state.step), subject.program
     run.log(
@@ -89,10 +89,16 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
     report |= compared(run, experiment, report)
     following = next_commands(experiment, run.workdir, report["best_step"])
     page = {**report, "model": model_summary(experiment), "next": following}
-    draw(run, page, experiment.dataset.spec.names, lambda: show(experiment, executor, state))
+    draw(run, page, experiment.dataset.spec.names, lambda: pictures(experiment, executor, state, run.log))
     atomic_files.write_json(run.workdir / "report.json", report)  # written last: it marks the run as finished
     run.log(conclusion(report, run.workdir, following))
     return report
+
+
+def pictures(experiment: Experiment, executor: Executor, state: TrainState, log: Log) -> dict[str, str]:
+    """Return heading -> HTML of what the model answers about the test split; the state is consumed."""
+    state, shown = show(experiment, executor, state)
+    return {**answers(experiment, executor, state, log), **shown}
 
 
 def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:

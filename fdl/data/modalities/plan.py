@@ -5,8 +5,10 @@ The plan is the only encoder: training, evaluation and new data go through `Plan
 Shape legend: B batch, K numbers per row, C categorical columns.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -96,6 +98,27 @@ class Plan:
                 counted[name] = {"missing": int(gone.sum()), "unseen": unseen}
         return {"inputs": whole, "categories": np.stack(codes, axis=1)}, counted
 
+    def decode(self, inputs: Any) -> list[dict[str, str]]:
+        """Return the values by column of rows that `encode` gave, as text; what was missing has none."""
+        categories = self.categories
+        numbers = np.asarray(inputs["inputs"] if categories else inputs, np.float64)
+        rows: list[dict[str, str]] = [{} for _ in numbers]
+        place, hole = 0, sum(len(column.fitted["mean"]) for column in self._numeric())
+        for column in self._numeric():
+            size, holes = len(column.fitted["mean"]), np.array(column.fitted["hole"], bool)
+            scale, mean = (np.array(column.fitted[each]) for each in ("scale", "mean"))
+            values = (numbers[:, place : place + size] * scale + mean).tolist()
+            gone: list[bool] = np.any(numbers[:, hole : hole + int(holes.sum())], axis=1).tolist()
+            written = partial(_written, role=column.role, scale=float(scale.min()))
+            place, hole = place + size, hole + int(holes.sum())
+            for row, several, missing in zip(rows, values, gone, strict=True):
+                row[column.name] = "" if missing else " ".join(map(written, several))
+        for i, (name, part, known) in enumerate(self._categorical()):
+            for row, code in zip(rows, np.asarray(inputs["categories"])[:, i].tolist(), strict=True):
+                if not part:
+                    row[name] = name_of(known[code - 1]) if code else ""
+        return rows
+
     def lines(self) -> list[str]:
         """Return what is said before anything trains: the notes, and a line per column."""
         used = len(self.inputs)
@@ -131,6 +154,14 @@ class Plan:
             (column.name, part, column.fitted[part]) for column in dates for part in PARTS if part in column.fitted
         ]
         return [*plain, *parts]
+
+
+def _written(value: float, role: Role, scale: float) -> str:
+    """Return a number that was in 32 bits in units of its scale, or a date of the days since 1970, as text."""
+    if role == "date":
+        return str(np.datetime64(0, "D") + round(value))
+    digits = 5 - math.floor(math.log10(scale))
+    return f"{round(value, digits) + 0.0:.6g}"
 
 
 def days(values: Column) -> np.ndarray:

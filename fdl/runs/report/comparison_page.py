@@ -76,7 +76,7 @@ def _panel(name: str, found: Sequence[Line], runs: Sequence[Summary]) -> str:
     for row, xs, ys in found:
         line = element("title", runs[row].name) + panels.line(xs, ys, across, up, "")
         drawn.append(f'<g data-run="{row}"{_colour(row)}>{line}</g>')
-    return f'<div class="panel">{element("h3", name.replace("_", " "))}{panels.picture("".join(drawn))}</div>'
+    return panels.panel(name.replace("_", " "), "".join(drawn), None)
 
 
 def _colour(row: int) -> str:

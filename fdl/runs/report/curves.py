@@ -1,9 +1,7 @@
 """The curves of a run over its steps: one panel for each metric, all with the same axis of steps."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from fdl.core.types import SPLITS
@@ -66,14 +64,9 @@ def _panel(name: str, series: Series, across: Scale, best: int | None, gaps: int
     positive = min(values) > 0 and max(values) / min(values) > 1.5
     if positive:
         drawn += f'<g class="logarithmic">{_drawn(thin, across, panels.calm(values, logarithmic=True), best)}</g>'
-    place = {"low": across.low, "high": across.high, "left": panels.LEFT, "right": panels.RIGHT}
-    place |= {"width": panels.WIDTH, "top": panels.MARGIN, "bottom": panels.BOTTOM}
-    rounded = [[split, xs, [float(f"{y:.5g}") for y in ys]] for split, (xs, ys) in thin.items()]
-    data = escape(json.dumps({"axis": place, "series": rounded}, separators=(",", ":")))
     note = element("p", f"{gaps} values are not finite and left out", ' class="note miss"') if gaps else ""
-    kind = "panel has-log" if positive else "panel"
-    heading = element("h3", name.replace("_", " "))
-    return f'<div class="{kind}" data-points="{data}">{heading}{panels.picture(drawn)}{note}</div>'
+    points = [(split, xs, ys) for split, (xs, ys) in thin.items()]
+    return panels.panel(name.replace("_", " "), drawn, panels.Axis("step", across), points, note)
 
 
 def _drawn(series: Series, across: Scale, up: Scale, best: int | None) -> str:

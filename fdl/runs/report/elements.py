@@ -46,8 +46,9 @@ def worded(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number in at most six digits, a whole one with separators."""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+    """Return a number in at most six digits, a whole or a large one with separators."""
+    whole = float(value).is_integer() or abs(value) >= 1e5
+    return f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.6g}"
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from fdl.core.types import SPLITS
 from fdl.runs.report.confusion import confusion, per_class
 from fdl.runs.report.curves import curves
-from fdl.runs.report.elements import duration, element, number, pairs, section, table
+from fdl.runs.report.elements import duration, element, pairs, section, table
 from fdl.runs.report.style import SCRIPT, STYLE
 
 ENVIRONMENT = ("command", "devices", "cores", "python", "platform", "commit")
@@ -45,7 +45,7 @@ def html(
         body.append(section(heading, _framed(picture)))
     body += [
         section("Data", element("pre", "\n".join(report.get("data") or ())) if report.get("data") else ""),
-        section("Model", element("pre", report["model"]) if report.get("model") else ""),
+        section("Model", element("pre", report["model"], ' class="wide"') if report.get("model") else ""),
         section("Knobs", pairs(report.get("knobs") or {})),
         section("Environment", _environment(report)),
         section("What next", _next(report)),
@@ -89,7 +89,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
     values, tiles = found[split], []
     for name in dict.fromkeys((str(report.get("primary", "")), "loss", "n")):
         if isinstance(values.get(name), int | float):
-            shown = f"{values[name]:.4g}" if name != "n" else number(values[name])
+            shown = f"{values[name]:.4g}" if name != "n" and abs(values[name]) < 1e4 else f"{values[name]:,.0f}"
             caption = f"{split} {name.replace('_', ' ')}" if name != "n" else f"{split} examples"
             tiles.append(f'<div class="tile">{element("b", shown)}{element("span", caption)}</div>')
     return f'<div class="tiles">{"".join(tiles)}</div>'
@@ -109,7 +109,7 @@ def _environment(report: Mapping[str, Any]) -> str:
 
 def _next(report: Mapping[str, Any]) -> str:
     """Return commands that go on from here."""
-    return element("pre", "\n".join(report["next"])) if report.get("next") else ""
+    return element("pre", "\n".join(report["next"]), ' class="wide"') if report.get("next") else ""
 
 
 def faults(report: Mapping[str, Any], before: str = "") -> str:

@@ -16,6 +16,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   margin-top: 1.1rem }
 .verdict { display: inline-block; margin: .7rem 0 0; padding: .2rem .75rem; border-radius: 99px; font-weight: 600;
   color: var(--good); border: 1px solid; overflow-wrap: anywhere }
+.verdict + .verdict { margin-left: .5rem }
 .verdict.failed { color: var(--bad) } .verdict.stopped { color: var(--warn) } .verdict.running { color: var(--s0) }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin-top: 1.1rem }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .7rem 1.1rem }
@@ -28,6 +29,8 @@ th:first-child { text-align: left; padding-left: 0 } td { white-space: nowrap }
 .pairs { width: 100%; table-layout: fixed } .pairs th { width: 34%; max-width: 14rem; vertical-align: top }
 .pairs td { text-align: left; white-space: normal; overflow-wrap: anywhere }
 .curves { display: grid; gap: 1.1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)) }
+.halves { display: grid; gap: 1.4rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) }
+.halves > * { min-width: 0 }
 .panel { min-width: 0; position: relative } .panel svg { width: 100%; height: auto; display: block }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft) } .grid { stroke: var(--line); fill: none }
 .axis { stroke: var(--soft); fill: none } .best { stroke: var(--soft); stroke-dasharray: 3 3 }
@@ -44,15 +47,24 @@ polyline { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: rou
 .confusion td.deep { color: #fff } .confusion td.none { color: var(--line) } .confusion tr + tr { border: 0 }
 .confusion th { padding: .2rem .4rem; max-width: 9rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
   text-align: center } .confusion th:first-child { text-align: right }
+.cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)) }
+.cards.pictures { grid-template-columns: repeat(auto-fill, minmax(7.5rem, 1fr)) }
+.card { border: 1px solid var(--line); border-radius: 10px; padding: .6rem .7rem; min-width: 0 }
+.card img { width: 100%; display: block; border-radius: 6px; image-rendering: pixelated }
+.card p { margin: 0; overflow-wrap: anywhere } .card * + .answer { margin-top: .4rem }
+.words { font-size: .85rem; white-space: pre-wrap } .answer { font-size: .85rem; font-weight: 600 }
+.answer.right { color: var(--good) } .answer.wrong { color: var(--bad) }
+mark { background: color-mix(in srgb, var(--s1) 35%, transparent); color: inherit; border-radius: 3px }
 .picture { overflow-x: auto; background: #fff; color: #222; border-radius: 8px; padding: .5rem }
 .picture text { fill: currentColor }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .82rem }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .82rem } pre.wide { white-space: pre }
 @media (prefers-color-scheme: dark) { .confusion td.deep { color: #10141b } }
-@media (max-width: 40rem) { section { padding: .9rem .8rem } h1 { font-size: 1.5rem } .tile { flex: 1 1 8rem } }
+@media (max-width: 40rem) { section { padding: .9rem .8rem } h1 { font-size: 1.5rem } svg text { font-size: 14px }
+  .tile { flex: 1 1 8rem } }
 @media print { body { background: none } section { break-inside: avoid } }
 """
 
-# Shows the values below the pointer, in every panel at once, since they share their axis.
+# Shows the values below the pointer, in every panel at once that shares the axis.
 SCRIPT = """
 const panels = [...document.querySelectorAll('.panel[data-points]')].map(panel => {
   const svg = panel.querySelector('svg'), points = JSON.parse(panel.dataset.points);
@@ -64,14 +76,14 @@ const near = (steps, step) => steps.reduce(
   (best, s, i) => Math.abs(s - step) < Math.abs(steps[best] - step) ? i : best, 0);
 for (const {svg, points} of panels) {
   svg.addEventListener('pointermove', event => {
-    const box = svg.getBoundingClientRect(), {low, high, left, right, width} = points.axis;
+    const box = svg.getBoundingClientRect(), {name, low, high, left, right, width} = points.axis;
     const share = ((event.clientX - box.left) / box.width * width - left) / (right - left);
     const step = low + Math.min(1, Math.max(0, share)) * (high - low);
-    for (const {points, cursor, tip} of panels) {
-      const shown = points.series.map(([name, steps, values]) => { const i = near(steps, step);
-        return `${name} ${values[i]} (step ${steps[i]})`; });
+    for (const {points: {axis, series}, cursor, tip} of panels.filter(one => one.points.axis.name === name)) {
+      const shown = series.map(([split, steps, values]) => { const i = near(steps, step);
+        return `${split} ${values[i]} (${name} ${steps[i]})`; });
       const x = left + (step - low) / (high - low) * (right - left);
-      cursor.setAttribute('d', `M${x},${points.axis.top} V${points.axis.bottom}`);
+      cursor.setAttribute('d', `M${x},${axis.top} V${axis.bottom}`);
       tip.hidden = false; tip.textContent = shown.join(' · ');
     }
   });
