@@ -88,6 +88,7 @@ def _options(options: Group) -> None:
     options.text("init", None, "start from the weights of another run: its folder")
     options.several("fresh", None, "with --init, module paths that stay as initialised, such as a new head")
     options.text("lora", None, "train low-rank adapters of kernels: a rank, and modules, as in 8:attention")
+    options.yes("balance", None, "weigh the classes in training, so that rare ones count as much as others")
     options.several("freeze", None, "module paths whose parameters are frozen, such as Dense_0,Block_0/attention")
 
 

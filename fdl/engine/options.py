@@ -16,6 +16,7 @@ from fdl import optim
 from fdl.core import optimizer_state
 from fdl.core.errors import UserError
 from fdl.core.recorded import name_of, recipe_of
+from fdl.engine.balance import balanced
 from fdl.experiment import Experiment
 from fdl.runs import workdir
 from fdl.runs.checkpoints.warm_start import of_run
@@ -184,6 +185,7 @@ class Options(TypedDict, total=False):
     fresh: Sequence[str]
     lora: str | None
     freeze: Sequence[str]
+    balance: bool | None
     precision: Precision | None
     matmul_precision: MatmulPrecision | None
     ema_decay: float | None
@@ -201,6 +203,7 @@ def apply_options(experiment: Experiment, **options: Unpack[Options]) -> Experim
     made = with_init(made, options["init"] or "", options.get("fresh", ())) if "init" in given else made
     made = with_lora(made, lora) if (lora := options.get("lora")) is not None else made
     made = with_frozen(made, options["freeze"]) if "freeze" in given else made
+    made = _marked(made, balanced(made), balance=True) if options.get("balance") else made
     made = with_precision(made, precision) if (precision := options.get("precision")) else made
     made = with_matmul_precision(made, matmul) if (matmul := options.get("matmul_precision")) else made
     return with_ema(made, decay) if (decay := options.get("ema_decay")) is not None else made

@@ -1,0 +1,90 @@
+"""The panel measured: each set's default against its baseline, over seeds, on test once.
+
+    python -m benchmarks.panel_results FOLDER SEEDS [NAME ...]
+
+Each line of docs/panel.jsonl is one set; a set that is measured again replaces its line. The table between the marks in
+docs/results.md is drawn from that file. The data and their split are the same for all seeds.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import fdl
+from benchmarks.panel_media import PanelSet
+from benchmarks.panel_tables import JUDGED, path
+from benchmarks.recipes import _value
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE, TABLE = ROOT / "docs" / "panel.jsonl", ROOT / "docs" / "results.md"
+BEGIN, END = "<!-- panel: begin (python -m benchmarks.panel_results) -->\n", "<!-- panel: end -->\n"
+SAID = """## The panel
+
+Sets that chose no recipe, by path and defaults alone, the data and their split the same for all seeds; the baseline is
+the best that the run itself measured.
+
+"""
+
+
+def measure(folder: Path, chosen: PanelSet, seeds: int) -> dict[str, Any]:
+    """Return what the page reaches on a set by its defaults, over seeds, and the best baseline of its first run."""
+    given = {name: _value(value) for name, value in (flag[2:].split("=", 1) for flag in chosen.flags)}
+    values, baselines, begun, metric, better = [], {}, time.process_time(), "", "higher"
+    for seed in range(seeds):
+        made = fdl.load(chosen.page, dataset=str(path(folder, chosen)), seed=seed, **given)
+        with tempfile.TemporaryDirectory() as workdir:
+            report = fdl.train(made, workdir, log=None)
+        metric, better = report["primary"], report["better"]
+        values.append(report["metrics"]["test"][metric])
+        baselines = baselines or {each["name"]: each["metrics"].get(metric) for each in report["baselines"]}
+    best = (max if better == "higher" else min)(baselines.items(), key=lambda item: item[1])
+    return {
+        "page": chosen.page,
+        "set": chosen.name,
+        "metric": metric,
+        "better": better,
+        "baseline": best[0],
+        "baseline_value": best[1],
+        "values": values,
+        "cpu_seconds": (time.process_time() - begun) / seeds,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the panel as Markdown: a set holds where its mean is not below the baseline by more than its error."""
+    lines = [
+        "| page | set | metric | baseline | its value | default ± standard error (seeds) | holds | CPU seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        values, count = row["values"], len(row["values"])
+        mean = statistics.mean(values)
+        error = statistics.stdev(values) / count**0.5 if count > 1 else 0.0
+        ahead = (mean - row["baseline_value"]) * (1 if row["better"] == "higher" else -1)
+        lines.append(
+            f"| `{row['page']}` | {row['set']} | {row['metric']} | {row['baseline']} | {row['baseline_value']:.4g} | "
+            f"{mean:.4g} ± {error:.2g} ({count}) | {'yes' if ahead >= -error else '**no**'} | "
+            f"{row['cpu_seconds']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(folder: str, seeds: str, *names: str) -> None:
+    """Measure the sets that are named, all where none is, and write both files."""
+    known = {row["set"]: row for row in map(json.loads, FILE.read_text().splitlines())} if FILE.exists() else {}
+    for chosen in (each for each in JUDGED if not names or each.name in names):
+        known[chosen.name] = measure(Path(folder), chosen, int(seeds))
+        print(known[chosen.name], flush=True)
+        rows = [known[each.name] for each in JUDGED if each.name in known]
+        FILE.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        text = TABLE.read_text()
+        before, rest = text.split(BEGIN) if BEGIN in text else (f"{text.rstrip()}\n\n", END)
+        TABLE.write_text(before + BEGIN + SAID + table(rows) + END + rest.split(END, 1)[1])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
