@@ -86,7 +86,10 @@ def _arrays(dataset: Dataset, data: Any, what: str) -> NewRows:
     wanted = dataset.spec.inputs
     if isinstance(data, Mapping) and not isinstance(wanted, Mapping) and len(data) == 1:
         (data,) = data.values()
-    arrays = jax.tree.map(np.asarray, data)
+    try:
+        arrays = jax.tree.map(np.asarray, data, is_leaf=lambda x: isinstance(x, list))
+    except ValueError:  # NumPy's of lists of different lengths
+        raise UserError(f"{what} has rows of different lengths; {dataset.name} has rows of one shape") from None
     seen, shapes = (jax.tree.map(lambda x: x.shape, tree) for tree in (arrays, wanted))
     rows = jax.tree.map(lambda shape: shape[1:], seen, is_leaf=lambda x: isinstance(x, tuple))
     if rows != shapes or any(leaf.dtype.kind not in "biuf" for leaf in jax.tree.leaves(arrays)):
