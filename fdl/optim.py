@@ -4,6 +4,7 @@ Each returns an `optax.GradientTransformation` or `optax.Schedule`, interchangea
 Hyperparameters may be traced arrays (`optax.inject_hyperparams(adamw)(…)`): nothing here branches on one.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from fdl.core.lora import matrix_split
 from fdl.core.optimizer_state import FrozenState
 from fdl.core.optimizer_state import dynamic_loss_scale as dynamic_loss_scale
 from fdl.core.optimizer_state import ema as ema
-from fdl.core.recorded import recipe_of, recorded
+from fdl.core.recorded import name_of, recipe_of, recorded
 from fdl.core.types import Array, PyTree
 
 _RATE = "learning_rate"  # the argument, in every factory of Optax and of this file
@@ -182,6 +183,23 @@ def learning_rates(optimizer: optax.GradientTransformation) -> list[optax.Scalar
     for name, value in recipe.arguments.items() if recipe else ():
         rates += [value] if name == _RATE else [rate for part in _parts(value) for rate in learning_rates(part)]
     return rates
+
+
+def learning_rate(optimizer: optax.GradientTransformation) -> optax.ScalarOrSchedule | None:
+    """Return the learning rate of an optimizer, None of one that has several or is not `recorded`."""
+    first, *others = learning_rates(optimizer) or [None]
+    return first if all(one is first for one in others) else None
+
+
+def clips(optimizer: optax.GradientTransformation) -> bool:
+    """Say whether an optimizer begins by clipping by the global norm of all gradients; of one not `recorded`, no."""
+    recipe = recipe_of(optimizer)
+    if recipe is None:
+        return False
+    if recipe.factory in (name_of(ema), name_of(dynamic_loss_scale)):  # they pass gradients on as they are
+        return any(map(clips, _parts(recipe.arguments)))
+    parameter = inspect.signature(recipe.make).parameters.get("clip")
+    return parameter is not None and recipe.arguments.get("clip", parameter.default) is not None
 
 
 def with_learning_rate(

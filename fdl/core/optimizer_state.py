@@ -92,7 +92,7 @@ def check(opt_state: optax.OptState, params: PyTree) -> None:
     loss_scale(opt_state)
     counts = jax.tree.map(lambda _: 0, params)
     for state in _states(opt_state, EmaState):
-        counts = _with_masks(lambda _, count: count + 1, state.average, counts)
+        counts = with_masks(lambda _, count: count + 1, state.average, counts)
     if max(jax.tree.leaves(counts), default=0) > 1:
         raise UserError("two moving averages of the same weights: evaluation takes one; leave out the other")
 
@@ -110,7 +110,7 @@ def loss_scale(opt_state: optax.OptState) -> Array | None:
 def evaluated(params: PyTree, opt_state: optax.OptState) -> PyTree:
     """Return the weights that evaluation takes: the average where the optimizer keeps one, else the parameters."""
     for state in _states(opt_state, EmaState):
-        params = _with_masks(lambda average, _: average, state.average, params)
+        params = with_masks(lambda average, _: average, state.average, params)
     return params
 
 
@@ -165,7 +165,7 @@ def _states(opt_state: optax.OptState, kind: type[Any]) -> list[Any]:
     return states + [deeper for state in states for deeper in _states(state.inner, kind)]
 
 
-def _with_masks(one: Callable[[PyTree, PyTree], PyTree], partial: PyTree, whole: PyTree) -> PyTree:
+def with_masks(one: Callable[[PyTree, PyTree], PyTree], partial: PyTree, whole: PyTree) -> PyTree:
     """Return `one(part, leaf)` for each leaf of `whole`, and the leaf itself where `partial` is masked."""
     return jax.tree.map(lambda part, leaf: leaf if _masked(part) else one(part, leaf), partial, whole, is_leaf=_masked)
 

@@ -16,6 +16,7 @@ from jax import lax
 
 from fdl.core import data_axis, optimizer_state
 from fdl.core.forward import arguments, forward
+from fdl.core.last_update import norm_of
 from fdl.core.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState
 
 Gradient = Callable[[TrainState, Batch], tuple[PyTree, PyTree, Sums]]
@@ -104,12 +105,14 @@ def accumulate(gradient: Gradient, parts: int) -> Gradient:
     return accumulated
 
 
-def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> Step:
+def train_step(gradient: Gradient, optimizer: optax.GradientTransformation, *, norm: bool = False) -> Step:
     """Return the Step that updates the parameters once.
 
     Totals are summed over the data axis and only then divided by the total weight, so a shard that is all padding
     changes nothing. A batch of total weight 0 has a zero gradient. With `dynamic_loss_scale` an update that is not
     finite is skipped, and the sum "skipped" counts it.
+    norm: the sum "gradient_norm" is that of each step, before clipping. An optimizer that clips by it computes the very
+    same first, so that the compiled step reduces no more; in any other it would cost a pass over the gradients.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
@@ -118,6 +121,8 @@ def train_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> S
         inverse_weight = 1 / jnp.maximum(sums["loss"].weight, jnp.finfo(jnp.float32).tiny)
         # XLA fuses a product into each use but not a quotient, which would allocate another array per gradient.
         grads = jax.tree.map(lambda g: g * inverse_weight.astype(g.dtype), grads)
+        if norm:
+            sums = {**sums, "gradient_norm": norm_of(grads)}
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         opt_state = optimizer_state.update_ema(opt_state, params)

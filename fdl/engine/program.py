@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from fdl import optim
 from fdl.core import steps
 from fdl.core.integers import ceil_div, round_up
 from fdl.core.kernel_choice import custom
@@ -49,7 +50,8 @@ class Training:
 def step_of(experiment: Experiment) -> Step:
     """Return the pure training step of an experiment, independent of devices."""
     gradient = steps.accumulate(steps.total_gradient(experiment.model, experiment.task), experiment.accumulate)
-    data, step = experiment.dataset, steps.train_step(gradient, experiment.optimizer)
+    data, optimizer = experiment.dataset, experiment.optimizer
+    step = steps.train_step(gradient, optimizer, norm=optim.clips(optimizer))
     if experiment.nonfinite == "skip":
         step = steps.skip_nonfinite(step)
     return steps.prepare(step, data.transform, data.augment)
@@ -127,7 +129,7 @@ def steps_per_call(experiment: Experiment, executor: Executor, work: flops.Work)
 
 
 def train_until_due(
-    call: Call,
+    call: Callable[[TrainState, Any], tuple[TrainState, Sums]],
     rows: Callable[[int, int], Rows | Batch],
     state: TrainState,
     step: int,

@@ -11,6 +11,7 @@ from fdl.core.log import Log
 from fdl.core.types import Sums, TrainState
 from fdl.engine import baselines
 from fdl.engine.error_rates import error_rates
+from fdl.engine.measures import Measures, gradient_norm
 from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
 from fdl.experiment import Experiment
@@ -107,7 +108,7 @@ def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:
     return Subject(
         experiment=experiment,
         program=training(experiment, executor),
-        finish=lambda window: {**task.finish(window), **skipped(window)},
+        finish=lambda window: {**task.finish(window), **skipped(window), **gradient_norm(window)},
         evaluate={
             "validation": Evaluation(experiment, executor, "validation"),
             "test": tested(experiment, executor, run),
@@ -115,6 +116,7 @@ def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:
         flat=dict,
         score=lambda metrics: metrics[experiment.monitor],
         fault=lambda step: nonfinite.fault(experiment, run.checkpoints, run.workdir, step),
+        measure=Measures(experiment, executor),
     )
 
 

@@ -18,6 +18,7 @@ from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
 from fdl.engine.checks import check
+from fdl.engine.measures import gradient_norm
 from fdl.engine.member_patience import MemberPatience
 from fdl.engine.population import Population
 from fdl.engine.program import Training, add_up_calls, steps_per_call, work_of
@@ -198,6 +199,7 @@ def each(task: Task, sums: Sums, size: int, split: str) -> Members:
         found.append(task.finish(member, split))
         for name in {"n", "skipped"} & set(member):
             found[-1][name] = round(float(member[name].total))
+        found[-1] |= gradient_norm(member)
     return found
 
 

@@ -14,6 +14,7 @@ from fdl.core.errors import Fault, NotFinite
 from fdl.core.types import Sums, TrainState
 from fdl.data.modalities.kept import dataset_json
 from fdl.engine.cadence import Cadence, cadence_of
+from fdl.engine.measures import Feeding
 from fdl.engine.member_patience import MemberPatience
 from fdl.engine.program import Training, train_until_due
 from fdl.experiment import Experiment
@@ -48,6 +49,7 @@ class Subject:
     score:      `metrics -> score that selects the best checkpoint`, by the monitored metric; None if none is selected.
     fault:      `step -> Fault` of a non-finite loss; None if members may diverge.
     patience:   of a population whose members stop: after each evaluation, and for the test.
+    measure:    `(state, updates so far) -> (state, more values of a training line)`.
     refresh:    takes the step and the metrics after each evaluation, for the page of the run.
     """
 
@@ -59,6 +61,7 @@ class Subject:
     score: Callable[[Metrics], float | None]
     fault: Callable[[int], Fault] | None
     patience: MemberPatience | None = None
+    measure: Callable[[TrainState, int], tuple[TrainState, Mapping[str, float]]] = lambda state, updates: (state, {})
     refresh: Callable[[int, Mapping[str, Any]], None] = lambda step, metrics: None
 
     def cadence(self) -> Cadence:
@@ -112,8 +115,8 @@ def train_to_end(
     The test split is evaluated once: on the last state, or with `patience` on the best one. Updates `progress`. Raises
     a Fault if a loss is not finite or saving fails, and Stopped after a signal, when everything is saved.
     """
-    made, program, checkpoints = subject.experiment, subject.program, run.checkpoints
-    machine = provenance.machine(executor.name, executor.devices)
+    made, program, feeding = subject.experiment, subject.program, Feeding(subject.program)
+    checkpoints, machine = run.checkpoints, provenance.machine(executor.name, executor.devices)
     due, step, why = subject.cadence(), int(state.step), progress.over(made.patience, made.minutes)
     forecast = Forecast(made, step, program.call, executor.devices[0].platform, run.log)
 
@@ -128,21 +131,20 @@ def train_to_end(
             # Train. Training time excludes compilation, evaluation and waiting for the disk.
             begun, compiled = run.clock(), program.call.compile_seconds
             advance, alone = forecast.counting(shown.update), run.request.alone
-            state, step, sent = train_until_due(program.call, program.rows, state, step, due, advance, alone)
+            state, step, sent = train_until_due(feeding.call, feeding.rows, state, step, due, advance, alone)
             forecast.done(step)
             run.request.agree(processes.maximum)
             if subject.fault and made.nonfinite == "stop" and not _finite(sent):
                 raise _fault(subject, run, step)
-            progress.add_calls(sent, run.clock() - begun, program.call.compile_seconds - compiled)
+            progress.add_calls(sent, run.clock() - begun, program.call.compile_seconds - compiled, feeding.take())
             restarts.mark_running()
             if made.nonfinite == "stop":
                 progress.raise_if_hopeless(step)
 
             # Log, evaluate and save if due at this step.
             if due.logs(step):
-                progress.metrics["train"], progress.window = subject.finish(progress.window), {}
-                metrics = write("train", seconds=progress.seconds)
-                shown.set_postfix_str(headline(metrics, made.task.primary), refresh=False)
+                state, more = _finished_window(subject, state, step, progress)
+                shown.set_postfix_str(headline(write("train", **more), made.task.primary), refresh=False)
             score, best = None, False
             if due.evaluates(step):
                 state, progress.metrics["validation"] = subject.evaluate["validation"](state)
@@ -164,6 +166,15 @@ def train_to_end(
         state = _tested(subject, _tested_state(subject, run, executor, state, why), progress)
         write("test")
     return state
+
+
+def _finished_window(
+    subject: Subject, state: TrainState, step: int, progress: Progress
+) -> tuple[TrainState, dict[str, float]]:
+    """Finish the metrics since the last log line; return the state and the values of the line besides them."""
+    progress.metrics["train"], progress.window = subject.finish(progress.window), {}
+    state, measured = subject.measure(state, step - progress.skipped)
+    return state, {**measured, **progress.speed(subject.experiment.batch_size), "seconds": progress.seconds}
 
 
 def _tested(subject: Subject, state: TrainState, progress: Progress) -> TrainState:

@@ -10,6 +10,8 @@ from typing import Any, Self
 from fdl.runs.atomic_files import json_text, naming, sync, write_text
 from fdl.runs.tensorboard import Board
 
+CLOCKED = ("seconds", "steps_per_second", "examples_per_second", "input_wait")  # values that no two runs share
+
 
 class Record:
     """Appends to metrics.jsonl and to a TensorBoard event file.

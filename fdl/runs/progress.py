@@ -45,6 +45,7 @@ class Progress(Standing):
     """Training progress besides the state, stored in each checkpoint's meta.json.
 
     metrics: the latest of each split. window: the training sums since the last log line.
+    lap: steps, seconds and seconds of waiting for input since the last log line.
     seconds, compile_seconds: spent in training steps and in compiling them, over all starts.
     members: the standing of each member of a population that stops by patience.
     skipped: number of skipped non-finite updates; skipped_in_a_row: of these, consecutive ones up to now.
@@ -52,18 +53,29 @@ class Progress(Standing):
 
     metrics: dict[str, Any] = field(default_factory=dict)
     window: Sums = field(default_factory=dict)
+    lap: tuple[float, float, float] = (0, 0.0, 0.0)
     seconds: float = 0.0
     compile_seconds: float = 0.0
     members: list[Standing] = field(default_factory=list)
     skipped: int = 0
     skipped_in_a_row: int = 0
 
-    def add_calls(self, sent: Sequence[Sums], seconds: float, compile_seconds: float) -> None:
-        """Add what calls returned and the time they took, compiling included."""
+    def add_calls(self, sent: Sequence[Sums], seconds: float, compile_seconds: float, waited: float = 0.0) -> None:
+        """Add what calls returned and the time they took, compiling included; `waited` of it for input."""
         self.window = add_up(sent, self.window)
+        before, steps = self.lap, sum(len(np.asarray(next(iter(sums.values())).weight)) for sums in sent)
+        self.lap = before[0] + steps, before[1] + seconds - compile_seconds, before[2] + waited
         self.seconds += seconds - compile_seconds
         self.compile_seconds += compile_seconds
         self._count_skipped(sent)
+
+    def speed(self, batch_size: int) -> dict[str, float]:
+        """Return the speed since the last log line and the share of it spent waiting for input, and start over."""
+        (steps, seconds, waited), self.lap = self.lap, (0, 0.0, 0.0)
+        if seconds <= 0:  # a clock that stands still
+            return {}
+        rates = {"steps_per_second": steps / seconds, "examples_per_second": steps * batch_size / seconds}
+        return {**rates, "input_wait": min(1.0, waited / seconds)}
 
     def _count_skipped(self, sent: Sequence[Sums]) -> None:
         """Count skipped updates of these calls, from their sums "skipped", [S] or [S, P] each."""
@@ -108,4 +120,5 @@ class Progress(Standing):
         window = {name: Sum(np.array(pair[0]), np.array(pair[1])) for name, pair in meta["window"].items()}
         known = {name: meta[name] for name in vars(cls()) if name in meta}
         members = [Standing(**each) for each in meta.get("members", ())]
-        return cls(**{**known, "window": window, "members": members})
+        lap = tuple(known.get("lap", cls.lap))
+        return cls(**{**known, "window": window, "members": members, "lap": lap})

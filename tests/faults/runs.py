@@ -208,8 +208,10 @@ def final(workdir: Path) -> dict[str, str]:
 
 def record(workdir: Path) -> list[dict]:
     """Return the lines of metrics.jsonl, less what is told by a clock."""
+    from fdl.runs.metrics_log import CLOCKED
+
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in CLOCKED} for line in lines]
 
 
 def leftovers(workdir: Path) -> list[str]:

@@ -15,7 +15,7 @@ from fdl.core.errors import Fault, OutOfMemory
 from fdl.core.recorded import recorded
 from fdl.runs import workdir as folder
 from fdl.runs.checkpoints.manager import Checkpoints
-from fdl.runs.metrics_log import lines
+from fdl.runs.metrics_log import CLOCKED, lines
 
 
 def state_of(made, workdir):
@@ -25,7 +25,7 @@ def state_of(made, workdir):
 
 def losses(workdir):
     """Every logged number but the clock's."""
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines(workdir / "metrics.jsonl")]
+    return [{k: v for k, v in line.items() if k not in CLOCKED} for line in lines(workdir / "metrics.jsonl")]
 
 
 class Half(nn.Module):
