@@ -65,12 +65,14 @@ def measure(port: int, rows: list[list[list[float]]]) -> list[str]:
 
 def main() -> None:
     """Measure, and write the section."""
+    import numpy as np
+
     import fdl
 
     with tempfile.TemporaryDirectory() as folder:
         made = fdl.load("digits_mlp")
         fdl.train(made, Path(folder) / "run", log=None)
-        rows = made.dataset.load("test").fetch(range(64)).inputs.tolist()
+        rows = made.dataset.load("test").fetch(np.arange(64)).inputs.tolist()
         (Path(folder) / "serve.py").write_text(server(), encoding="utf-8")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
