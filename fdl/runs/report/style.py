@@ -22,7 +22,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .7rem 1.1rem }
 .tile b { display: block; font-size: 1.6rem; line-height: 1.25 }
 .tile span, .note { color: var(--soft); font-size: .85rem }
-.wide { overflow-x: auto } .wide + .wide { margin-top: 1rem } .note { margin: .5rem 0 0 }
+.wide { overflow-x: auto } .wide th { white-space: nowrap }
+.wide + .wide { margin-top: 1rem } .note { margin: .5rem 0 0 }
 table { border-collapse: collapse } th, td { padding: .28rem .7rem; text-align: right }
 th { font-weight: 500; color: var(--soft) } tr + tr { border-top: 1px solid var(--line) }
 th:first-child { text-align: left; padding-left: 0 } td { white-space: nowrap }
