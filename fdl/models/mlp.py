@@ -43,6 +43,8 @@ class MLP(nn.Module):
         inputs:     f32[B, ...], flattened to [B, features].
         categories: i32[B, C], the category index of each categorical column.
         """
+        if not isinstance(self.hidden, tuple | list):
+            raise UserError(f"hidden is {self.hidden!r}; give a width per layer in a tuple, such as ({self.hidden},)")
         x = jnp.reshape(inputs, (inputs.shape[0], -1))
         if categories is not None:
             if categories.shape[1] != len(self.categories):

@@ -161,3 +161,11 @@ def test_a_new_file_is_read_as_the_one_of_training(tmp_path, kind):
     assert counted["rate"] == {"missing": 20}
     assert counted["town"] == {"missing": 10, "unseen": 0}
     assert inputs["inputs"].shape == (20, plan.width)
+
+
+def test_targets_of_false_and_true_are_two_classes_and_nested_lists_are_refused():
+    x, y = np.ones((40, 2), np.float32), np.arange(40) % 2
+    classes = fdl.data.arrays(x, y == 1).load("train").fetch(np.arange(32)).targets
+    chex.assert_trees_all_equal(classes, fdl.data.arrays(x, y).load("train").fetch(np.arange(32)).targets)
+    with pytest.raises(fdl.UserError, match=r"give np\.asarray\(x\)"):
+        fdl.data.arrays(x.tolist(), y)

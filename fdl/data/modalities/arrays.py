@@ -76,6 +76,8 @@ def arrays(
 def _refuse_uneven(name: str, inputs: Mapping[str, PyTree], targets: Mapping[str, np.ndarray]) -> None:
     """Raise a UserError where x and y differ in length, or x holds something else than numbers."""
     for split, part in inputs.items():
+        if any(leaf.ndim == 0 for leaf in jax.tree.leaves(part)):
+            raise UserError(f"{name} split {split!r}: x holds single numbers, as a list does; give np.asarray(x)")
         lengths = {len(leaf) for leaf in jax.tree.leaves(part)} | {len(targets[split])}
         if len(lengths) != 1:
             raise UserError(
@@ -86,8 +88,10 @@ def _refuse_uneven(name: str, inputs: Mapping[str, PyTree], targets: Mapping[str
 
 
 def _column(values: Any) -> np.ndarray:
-    """Return targets as an array; a DataFrame or Series as its values."""
+    """Return targets as an array; a DataFrame or Series as its values, False and True as 0 and 1."""
     array = np.asarray(values)
+    if array.dtype.kind == "b":
+        return array.astype(np.int64)
     return (
         array.astype(str) if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat) else array
     )
