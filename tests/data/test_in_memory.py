@@ -167,5 +167,5 @@ def test_targets_of_false_and_true_are_two_classes_and_nested_lists_are_refused(
     x, y = np.ones((40, 2), np.float32), np.arange(40) % 2
     classes = fdl.data.arrays(x, y == 1).load("train").fetch(np.arange(32)).targets
     chex.assert_trees_all_equal(classes, fdl.data.arrays(x, y).load("train").fetch(np.arange(32)).targets)
-    with pytest.raises(fdl.UserError, match=r"give np\.asarray\(x\)"):
+    with pytest.raises(ValueError, match=r"give np\.asarray\(x\)"):
         fdl.data.arrays(x.tolist(), y)
