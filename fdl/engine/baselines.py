@@ -105,8 +105,8 @@ def _candidates(experiment: Experiment) -> np.ndarray:
     """Return the rows of train in random order; of windows that overlap, those that do not."""
     spec = experiment.dataset.spec
     size = spec.sizes["train"]
-    apart = np.arange(0, size, max(1, round(size / spec.epoch_size)))
-    return np.random.default_rng(experiment.seed).permutation(apart)
+    disjoint = np.arange(0, size, max(1, round(size / spec.epoch_size)))
+    return np.random.default_rng(experiment.seed).permutation(disjoint)
 
 
 def _reader(experiment: Experiment, features: Callable[[Any], Any]) -> Callable[[str, np.ndarray], Batch]:

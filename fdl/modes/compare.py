@@ -1,12 +1,12 @@
 """Compare runs: one table in the terminal and one page, from their folders alone."""
 
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
+from fdl.data.readers.class_folder import natural
 from fdl.runs.atomic_files import write_text
 from fdl.runs.comparison import Column, columns, shared
 from fdl.runs.report.comparison_page import html
@@ -88,8 +88,7 @@ def _runs(path: Path, log: Callable[[str], None]) -> list[Summary]:
 def _folders(path: Path, depth: int) -> Iterator[Path]:
     """Yield the run folders in a folder by name, numbers by value; what lies in a run is part of it."""
     inside = [one for one in path.iterdir() if one.is_dir() and not one.is_symlink() and not one.name.startswith(".")]
-    for folder in sorted(inside, key=lambda one: [(len(part), part) if part.isdecimal() else (0, part)
-                                                  for part in re.split(r"(\d+)", one.name)]):  # fmt: skip
+    for folder in sorted(inside, key=lambda one: (natural(one.name), one.name)):
         if is_run(folder):
             yield folder
         elif depth > 1:

@@ -1,5 +1,6 @@
 """A run stops where it gets no better, at the same step however often it was killed, and tests its best state."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,23 @@ def overfitting(**changes):
 def states(folder) -> dict[int, list[np.ndarray]]:
     checkpoints = Checkpoints(folder / "checkpoints")
     return {step: tiny.jax.tree.leaves(checkpoints.variables(step)) for step in checkpoints.steps()}
+
+
+@contextmanager
+def killed_at(save):
+    """Interrupt training in the block where its checkpoint of this number has been saved."""
+    saves, plain = [], Checkpoints.save
+
+    def killed(self, state, meta):
+        plain(self, state, meta)
+        self.wait()
+        saves.append(int(state.step))
+        if len(saves) == save:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", killed)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -50,28 +68,16 @@ def test_the_best_state_is_what_was_tested(stopped):
 
 
 @pytest.mark.parametrize("save", [3, 6, 8])
-def test_a_killed_run_stops_at_the_same_step_with_the_same_bits(stopped, tmp_path, monkeypatch, save):
+def test_a_killed_run_stops_at_the_same_step_with_the_same_bits(stopped, tmp_path, save):
     report, folder, _ = stopped
-    saves, plain = [], Checkpoints.save
-
-    def killed(self, state, meta):
-        plain(self, state, meta)
-        self.wait()
-        saves.append(int(state.step))
-        if len(saves) == save:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "save", killed)
-    try:
+    with killed_at(save), pytest.raises(KeyboardInterrupt):
         fdl.train(overfitting(patience=3), tmp_path / "run", log=None)
-    except KeyboardInterrupt:
-        monkeypatch.setattr(Checkpoints, "save", plain)
-        again = fdl.train(overfitting(patience=3), tmp_path / "run", log=None)
-        assert (again["step"], again["metrics"]) == (report["step"], report["metrics"])
-        whole, resumed = states(folder), states(tmp_path / "run")
-        assert whole.keys() == resumed.keys()
-        for step, leaves in whole.items():
-            tiny.jax.tree.map(np.testing.assert_array_equal, leaves, resumed[step])
+    again = fdl.train(overfitting(patience=3), tmp_path / "run", log=None)
+    assert (again["step"], again["metrics"]) == (report["step"], report["metrics"])
+    whole, resumed = states(folder), states(tmp_path / "run")
+    assert whole.keys() == resumed.keys()
+    for step, leaves in whole.items():
+        tiny.jax.tree.map(np.testing.assert_array_equal, leaves, resumed[step])
 
 
 def test_more_patience_goes_on_where_it_stopped_and_as_much_has_finished(stopped, tmp_path):
@@ -145,21 +151,10 @@ def test_a_population_ends_when_all_members_have_stopped(members):
 
 
 @pytest.mark.parametrize("save", [1, 3])
-def test_a_killed_population_stops_at_the_same_step_with_the_same_bits(members, tmp_path, monkeypatch, save):
+def test_a_killed_population_stops_at_the_same_step_with_the_same_bits(members, tmp_path, save):
     report, folder, _ = members
-    saves, plain = [], Checkpoints.save
-
-    def killed(self, state, meta):
-        plain(self, state, meta)
-        self.wait()
-        saves.append(int(state.step))
-        if len(saves) == save:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            fdl.train_population(POPULATION, tmp_path / "run", log=None)
+    with killed_at(save), pytest.raises(KeyboardInterrupt):
+        fdl.train_population(POPULATION, tmp_path / "run", log=None)
     again = fdl.train_population(POPULATION, tmp_path / "run", log=None)
     assert (again["step"], again["metrics"], again["members"]) == (
         report["step"],

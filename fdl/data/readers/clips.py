@@ -7,7 +7,6 @@ Shape legend: n wanted frames, H height, W width.
 
 import io
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -18,6 +17,7 @@ import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.data.pixels import Unreadable, eight_bit, picture, reasons
+from fdl.data.readers.class_folder import natural
 from fdl.data.readers.media import Failures, Item, Items, Media
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.records import Field
@@ -107,7 +107,7 @@ def frame_files(folder: str) -> list[str]:
         for entry in os.scandir(folder)
         if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in picture_suffixes()
     ]
-    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)])
+    return sorted(found, key=natural)
 
 
 def _animated(item: Item, indices: np.ndarray) -> dict[int, np.ndarray]:
