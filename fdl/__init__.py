@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fdl.modes.predict import predict as predict
     from fdl.modes.train import train as train
     from fdl.modes.train_population import train_population as train_population
+    from fdl.runs.writers.writer import Writer as Writer
     from fdl.trained import Trained as Trained
     from fdl.trained import restore as restore
 
@@ -37,6 +38,7 @@ _HOMES = {
     "Experiment": "fdl.experiment",
     "Population": "fdl.engine.population",
     "Trained": "fdl.trained",
+    "Writer": "fdl.runs.writers.writer",
     "bench": "fdl.modes.bench",
     "check": "fdl.modes.check",
     "compare": "fdl.modes.compare",
@@ -58,6 +60,7 @@ __all__ = [
     "Experiment",
     "Population",
     "Trained",
+    "Writer",
     "bench",
     "check",
     "compare",
@@ -102,7 +105,7 @@ forward(
         "pictures": "runs.report.visualize",
         "population": "engine.population",
         "program": "engine.program",
-        "record": "runs.metrics_log",
+        "record": "runs.metrics_log runs.writers.record",
         "sampling": "models.sampling",
         "steps": "core.steps",
         "types": "core.types",

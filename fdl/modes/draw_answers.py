@@ -3,8 +3,8 @@
 Shape legend: n examples, T tokens.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ from fdl.parallel.executors import Executor
 from fdl.runs.report.charts import of_numbers, two_classes
 from fdl.runs.report.elements import element, number
 from fdl.runs.report.gallery import Example, gallery
+from fdl.runs.writers.writer import Examples
 
 MOST = 10_000  # test examples that are predicted for the page
 WORST, HITS = 12, 6
@@ -34,25 +35,40 @@ WINDOWS = 3  # of running text, each
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """Predictions of the first n examples of the test split. targets: [n, ...]. found: the task's columns [n, ...]."""
 
     targets: np.ndarray
     found: Mapping[str, np.ndarray]
 
 
-def answers(experiment: Experiment, executor: Executor, state: TrainState, log: Log) -> dict[str, str]:
-    """Return heading -> HTML; empty where predictions are of no known kind, in several processes, or where that fails.
+@dataclass(frozen=True)
+class Answers:
+    """What a model answers. sections: heading -> HTML or SVG. examples: what they are -> examples with predictions."""
+
+    sections: Mapping[str, str] = field(default_factory=dict)
+    examples: Examples = field(default_factory=dict)
+
+
+def answers(experiment: Experiment, executor: Executor, state: TrainState, log: Log) -> Answers:
+    """Return what a model answers, with the experiment's own visualisation; nothing where predictions are of no known
+    kind, in several processes, or where that fails.
 
     A page without them must not fail a finished run. The state that was given is consumed.
     """
-    if processes.count() > 1 or not _shown(experiment):
-        return {}
+    if processes.count() > 1:
+        return Answers()
+    shown: Mapping[str, str] = {}
     try:
-        return _sections(experiment, _predicted(experiment, executor, state))
+        state, shown = _visualized(experiment, executor, state)
+        if not _shown(experiment):
+            return Answers(shown)
+        found = _sections(experiment, _predicted(experiment, executor, state))
     except Exception as error:
         log(f"warning: report.html shows no examples ({type(error).__name__}: {errors.brief(error)})")
-        return {}
+        return Answers(shown)
+    page = _halves({title: gallery(each) for title, each in found.examples.items()})
+    return Answers({**found.sections, **({EXAMPLES: page} if page else {}), **shown}, found.examples)
 
 
 def _shown(experiment: Experiment) -> bool:
@@ -64,7 +80,7 @@ def _shown(experiment: Experiment) -> bool:
     return one is not None and kind in ("regress", "next_token")
 
 
-def _predicted(experiment: Experiment, executor: Executor, state: TrainState) -> Answers:
+def _predicted(experiment: Experiment, executor: Executor, state: TrainState) -> Predictions:
     spec = experiment.dataset.spec
     size, batch = spec.sizes["test"], evaluate_batch_size(experiment, executor.num_shards)
     count = min(size, MOST)
@@ -73,17 +89,17 @@ def _predicted(experiment: Experiment, executor: Executor, state: TrainState) ->
     step = steps.predict_step(experiment.model, experiment.task)
     parts = list(each_batch(experiment, executor, step, "test", state, size=batch, count=count))
     found = {name: np.concatenate([part.found[name] for part in parts]) for name in parts[0].found}
-    return Answers(np.concatenate([np.asarray(part.batch.targets) for part in parts]), found)
+    return Predictions(np.concatenate([np.asarray(part.batch.targets) for part in parts]), found)
 
 
-def _sections(experiment: Experiment, given: Answers) -> dict[str, str]:
+def _sections(experiment: Experiment, given: Predictions) -> Answers:
     kind = experiment.task.name
     if kind == "next_token":
         return _of_tokens(experiment, given)
     return _of_numbers(experiment, given) if kind == "regress" else _of_classes(experiment, given)
 
 
-def _of_classes(experiment: Experiment, given: Answers) -> dict[str, str]:
+def _of_classes(experiment: Experiment, given: Predictions) -> Answers:
     """Return the curves of two classes, the most confident mistakes and some hits."""
     names, targets = experiment.dataset.spec.names, given.targets.reshape(-1).astype(np.int64)
     predicted, sure = given.found["class"], given.found["probability"]
@@ -102,10 +118,10 @@ def _of_classes(experiment: Experiment, given: Answers) -> dict[str, str]:
     worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
     hits = right[np.linspace(0, len(right) - 1, min(HITS, len(right))).astype(int)] if len(right) else right
     rows = {f"The surest mistakes, {len(worst)} of {len(wrong):,}": worst, "Some that are right": hits}
-    return sections | {EXAMPLES: _halves({title: _drawn(experiment, each, words) for title, each in rows.items()})}
+    return Answers(sections, {title: _chosen(experiment, each, words) for title, each in rows.items()})
 
 
-def _of_numbers(experiment: Experiment, given: Answers) -> dict[str, str]:
+def _of_numbers(experiment: Experiment, given: Predictions) -> Answers:
     """Return the errors of numbers, the largest of them and some small ones."""
     offset, values = experiment.dataset.spec.offset, given.found["value"]
     true, predicted = (
@@ -113,21 +129,21 @@ def _of_numbers(experiment: Experiment, given: Answers) -> dict[str, str]:
     )
     sections = {"Predicted and true": of_numbers(true, predicted)}
     if true.shape[1] > 1:
-        return sections
+        return Answers(sections)
 
     def words(i: int) -> dict[str, Any]:
         return {"true": number(true[i, 0]), "predicted": number(predicted[i, 0])}
 
     order = np.argsort(-np.abs(predicted - true)[:, 0], kind="stable")
     rows = {"Largest errors": order[:WORST], "Smallest errors": order[::-1][:HITS]}
-    return sections | {EXAMPLES: _halves({title: _drawn(experiment, each, words) for title, each in rows.items()})}
+    return Answers(sections, {title: _chosen(experiment, each, words) for title, each in rows.items()})
 
 
-def _of_tokens(experiment: Experiment, given: Answers) -> dict[str, str]:
+def _of_tokens(experiment: Experiment, given: Predictions) -> Answers:
     """Return windows of running text with the tokens that were predicted wrongly."""
     tokenizer = experiment.dataset.tokenizer
     if tokenizer is None or given.targets.ndim != 2:
-        return {}
+        return Answers()
     targets, predicted = given.targets.astype(np.int64), given.found["token"].astype(np.int64)
     share = (targets == predicted).mean(1)
     order = np.argsort(share, kind="stable")
@@ -135,9 +151,8 @@ def _of_tokens(experiment: Experiment, given: Answers) -> dict[str, str]:
     def card(i: int) -> Example:
         return Example(row=i, marked=marked(tokenizer, targets[i], predicted[i]), predicted=f"{share[i]:.0%} right")
 
-    worst = gallery([card(int(i)) for i in order[:WINDOWS]])
-    best = gallery([card(int(i)) for i in order[::-1][:WINDOWS]])
-    return {EXAMPLES: _halves({"Most next tokens are wrong, which are marked": worst, "Fewest are wrong": best})}
+    worst, best = ([card(int(i)) for i in rows[:WINDOWS]] for rows in (order, order[::-1]))
+    return Answers({}, {"Most next tokens are wrong, which are marked": worst, "Fewest are wrong": best})
 
 
 def _halves(parts: Mapping[str, str]) -> str:
@@ -146,22 +161,22 @@ def _halves(parts: Mapping[str, str]) -> str:
     return f'<div class="halves">{"".join(shown)}</div>' if shown else ""
 
 
-def _drawn(experiment: Experiment, chosen: np.ndarray, words: Any) -> str:
-    """Return the gallery of some rows of the test split."""
+def _chosen(experiment: Experiment, chosen: np.ndarray, words: Callable[[int], dict[str, Any]]) -> list[Example]:
+    """Return some rows of the test split."""
     if not len(chosen):
-        return ""
+        return []
     view = view_of(experiment.dataset)
     source = experiment.dataset.load("test")
     seen = view(source.fetch(np.asarray(chosen)).inputs) if view else [{} for _ in chosen]
-    return gallery([Example(row=int(i), **words(int(i)), **shown) for i, shown in zip(chosen, seen, strict=True)])
+    return [Example(row=int(i), **words(int(i)), **shown) for i, shown in zip(chosen, seen, strict=True)]
 
 
-def show(experiment: Experiment, executor: Executor, state: TrainState) -> tuple[TrainState, Mapping[str, str]]:
-    """Return the state, and heading -> SVG of the experiment's visualisation; empty without one, or in many processes.
+def _visualized(experiment: Experiment, executor: Executor, state: TrainState) -> tuple[TrainState, Mapping[str, str]]:
+    """Return the state, and heading -> SVG of the experiment's visualisation; empty without one.
 
     The state that was given is consumed.
     """
-    if experiment.visualize is None or processes.count() > 1:
+    if experiment.visualize is None:
         return state, {}
     source = experiment.dataset.load("test")
     count = round_up(SHOWN, executor.num_shards)

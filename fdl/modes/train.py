@@ -18,7 +18,7 @@ from fdl.experiment import Experiment
 from fdl.modes import nonfinite
 from fdl.modes.continuation import make_longer
 from fdl.modes.describe import count
-from fdl.modes.draw_answers import answers, show
+from fdl.modes.draw_answers import answers
 from fdl.modes.draw_report import Pages, draw, model_summary
 from fdl.modes.forecast import cost
 from fdl.modes.next_commands import next_commands, what_next
@@ -33,6 +33,8 @@ from fdl.runs.open_run import Run, open_run
 from fdl.runs.progress_bar import brief
 from fdl.runs.report.html import faults
 from fdl.runs.stores.store import is_address
+from fdl.runs.writers.record import Record
+from fdl.runs.writers.writer import Writer
 from fdl.trained import Report
 
 
@@ -40,6 +42,7 @@ def train(
     experiment: Experiment,
     workdir: Path | str,
     *,
+    writers: Sequence[Writer] = (),
     log: Log | None = print,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Report:
@@ -48,6 +51,7 @@ def train(
     Training starts at step 0 in a new folder, resumes at the last checkpoint if the folder holds this experiment, and
     is skipped if that is finished. Raises a ValueError if the parts do not fit or the folder holds another run, a Fault
     if a disk fails or a loss is not finite, and Stopped after a signal, when everything is saved.
+    writers: take the metrics besides the files of the run folder; one that fails harms no training.
     log: takes each line for the user; None silences everything, the progress bar as well.
     """
     executor = prepare(experiment, trains=True)
@@ -56,7 +60,7 @@ def train(
     kept = partial(Checkpoints, better=experiment.better, monitor=experiment.monitor)
     more, devices = partial(goes_on, experiment), executor.devices
     with open_run(workdir, identity, devices, make_checkpoints=kept, log=log, clock=clock, goes_on=more) as run:
-        return Report(run.finished or train_in(run, experiment, executor), folder_of(run, workdir), experiment)
+        return Report(run.finished or train_in(run, experiment, executor, writers), folder_of(run, workdir), experiment)
 
 
 def folder_of(run: Run, workdir: Path | str) -> Path:
@@ -64,7 +68,7 @@ def folder_of(run: Run, workdir: Path | str) -> Path:
     return run.workdir if is_address(workdir) else run_folder.local(workdir)
 
 
-def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, Any]:
+def train_in(run: Run, experiment: Experiment, executor: Executor, writers: Sequence[Writer] = ()) -> dict[str, Any]:
     """Train in an open run folder to the end, or until a stop is requested, and return the report."""
     introduce(run, experiment)
     state, progress = resume(run, executor, experiment.abstract(), lambda: initial_state(experiment, executor))
@@ -79,27 +83,24 @@ def train_in(run: Run, experiment: Experiment, executor: Executor) -> dict[str, 
         + (f"; goes on from step {step}" if step else "")
         + f"\n{cost(count(experiment.abstract().params), program.work, experiment.steps)}"
     )
-    try:
-        state = train_to_end(subject, run, executor, state, progress, restarts)
-    except BaseException as error:
-        pages.stopped(error, progress.metrics)
-        raise
+    with Record(run.workdir, step, run.log, writers) as record:
+        try:
+            state = train_to_end(subject, run, executor, state, progress, restarts, record)
+        except BaseException as error:
+            pages.stopped(error, progress.metrics)
+            raise
 
-    report = report_of(subject, run, executor, progress, restarts)
-    run.checkpoints.check()  # the folder may have been removed during the test
-    report |= compared(run, experiment, report)
-    following = next_commands(experiment, run.workdir, report["best_step"])
-    page = {**report, "model": model_summary(experiment), "next": following}
-    draw(run, page, experiment.dataset.spec.names, lambda: pictures(experiment, executor, state, run.log))
+        report = report_of(subject, run, executor, progress, restarts)
+        run.checkpoints.check()  # the folder may have been removed during the test
+        report |= compared(run, experiment, report)
+        following = next_commands(experiment, run.workdir, report["best_step"])
+        page = {**report, "model": model_summary(experiment), "next": following}
+        shown = answers(experiment, executor, state, run.log)
+        draw(run, page, experiment.dataset.spec.names, lambda: shown.sections)
+        record.finish(report, shown.examples)
     atomic_files.write_json(run.workdir / "report.json", report)  # written last: it marks the run as finished
     run.log(conclusion(report, run.workdir, following))
     return report
-
-
-def pictures(experiment: Experiment, executor: Executor, state: TrainState, log: Log) -> dict[str, str]:
-    """Return heading -> HTML of what the model answers about the test split; the state is consumed."""
-    state, shown = show(experiment, executor, state)
-    return {**answers(experiment, executor, state, log), **shown}
 
 
 def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:
@@ -152,7 +153,7 @@ def skipped(window: Sums) -> dict[str, int]:
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path, following: Sequence[str]) -> str:
-    """Return the last lines of a run: test metrics with n, speed, cost of interruptions, folder, what to type next."""
+    """Return the last lines of a run: test metrics with n, speed, cost of interruptions, verdict, folder, what next."""
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
     skips = f"{report['skipped']:,} of {report['step']:,} updates skipped: not finite" if report["skipped"] else ""
@@ -166,5 +167,5 @@ def conclusion(report: Mapping[str, Any], workdir: Path, following: Sequence[str
         skips,
         faults(report),
     ]
-    ends = [f"run folder {workdir}", *what_next(following), report.get("verdict")]
+    ends = [report.get("verdict"), f"run folder {workdir}", *what_next(following)]
     return "\n".join(filter(None, [*parts, *ends]))

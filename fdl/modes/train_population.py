@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.log import Log
 from fdl.core.steps import fuse
-from fdl.core.types import PyTree, Rows, Sums, Task, TrainState
+from fdl.core.types import PyTree, Rows, Task, TrainState
 from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
 from fdl.engine import loader
 from fdl.engine.checks import check
-from fdl.engine.measures import gradient_norm
+from fdl.engine.member_metrics import Members, best_of, metrics_of, score_of, spread
 from fdl.engine.member_patience import MemberPatience
 from fdl.engine.population import Population
 from fdl.engine.program import Training, add_up_calls, steps_per_call, work_of
@@ -39,14 +39,15 @@ from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import lines
 from fdl.runs.open_run import Run, open_run
 from fdl.runs.report import svg_plot
-
-Members = list[dict[str, Any]]
+from fdl.runs.writers.record import Record
+from fdl.runs.writers.writer import Writer
 
 
 def train_population(
     population: Population,
     workdir: Path | str,
     *,
+    writers: Sequence[Writer] = (),
     log: Log | None = print,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def train_population(
     The folder is that of one run and is resumed likewise. With patience each member stops by its own validation score,
     is tested on its best state, and the run ends when all have stopped. The best member's state is saved in `best/`,
     itself a run folder. The data is resident, members are split over devices, and there is no communication between
-    them.
+    them. writers: as in `train`; they take the mean, the standard deviation and the list over members of each metric.
     """
     first, size = population.member(0), len(population)
     if processes.count() > 1:
@@ -73,15 +74,17 @@ def train_population(
         identity["patience"] = first.patience
     kept = partial(Checkpoints, better=None, finite=False)  # one member may diverge
     with open_run(workdir, identity, executor.devices, make_checkpoints=kept, log=log, clock=clock) as run:
-        return run.finished or train_in(run, population, executor, len(devices))
+        return run.finished or train_in(run, population, executor, len(devices), writers)
 
 
-def train_in(run: Run, population: Population, executor: Executor, devices: int) -> dict[str, Any]:
+def train_in(
+    run: Run, population: Population, executor: Executor, devices: int, writers: Sequence[Writer] = ()
+) -> dict[str, Any]:
     """Train in an open run folder to the end, or until a stop is requested, and return the report.
 
     devices: number of available devices, of which the executor may use fewer.
     """
-    first, size, task = population.member(0), len(population), population.member(0).task
+    first, size = population.member(0), len(population)
     introduce(run, first)
     state, progress = resume(run, executor, population.abstract(), lambda: executor.put_state(population.init()))
     restarts = note_start(run, state, progress)
@@ -97,34 +100,43 @@ def train_in(run: Run, population: Population, executor: Executor, devices: int)
         + (f"; goes on from step {step}" if step else "")
         + f"\n{cost(count(first.abstract().params), subject.program.work, first.steps, size)}"
     )
-    state = train_to_end(subject, run, executor, state, progress, restarts)
-
-    # Save the best member by validation as a separate run folder.
-    validated, tested = progress.metrics["validation"], progress.metrics["test"]
-    scores = [score_of(first.monitor, found) for found in validated]
-    best = best_of(scores, first.better)
-    members = [{**population.settings(i), "validation": validated[i], "test": tested[i]} for i in range(size)]
-    if first.patience:
-        members = [{**member, "step": at} for member, at in zip(members, patience.steps(state), strict=True)]
-    kept = save_member(population, best, state, scores[best], run.workdir / "best", executor.devices)
-    report = report_of(subject, run, executor, progress, restarts)
-    report |= {
-        "tested": "best" if first.patience else "last",
-        "members": members,
-        "best": best,
-        "member_steps_per_second": size * report["steps_per_second"],
-    }
-    following = next_commands(population.member(best), run.workdir / "best", kept)
-    run.checkpoints.check()
-    draw(run, {**report, "next": following}, None, lambda: plots(population, task, run, validated))
+    with Record(run.workdir, step, run.log, writers) as record:
+        state = train_to_end(subject, run, executor, state, progress, restarts, record)
+        steps = patience.steps(state) if first.patience else None
+        report = report_of(subject, run, executor, progress, restarts)
+        report |= measured(population, progress.metrics, steps, report)
+        made = population.member(report["best"])
+        kept = save_member(population, report, state, run.workdir / "best", executor.devices)
+        following = next_commands(made, run.workdir / "best", kept)
+        run.checkpoints.check()
+        plotted = partial(plots, population, first.task, run, progress.metrics["validation"])
+        draw(run, {**report, "next": following}, None, plotted)
+        record.finish(report, {})
     atomic_files.write_json(run.workdir / "report.json", report)
-    run.log("\n".join([conclusion(report, task, population, run.workdir), *what_next(following)]))
+    run.log("\n".join([conclusion(report, first.task, population, run.workdir), *what_next(following)]))
     return report
 
 
-def score_of(monitor: str, found: Mapping[str, float]) -> float:
-    """Return the score of a member by its metrics, NaN where it diverged."""
-    return found[monitor] if math.isfinite(found.get("loss", 0.0)) else math.nan
+def measured(
+    population: Population, metrics: Mapping[str, Members], steps: list[int] | None, report: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the entries of a report about the members and the best of them by validation.
+
+    steps: of the state of each member that was tested, None where it is the last of all.
+    """
+    first, size = population.member(0), len(population)
+    members = [
+        {**population.settings(i), **{split: metrics[split][i] for split in ("validation", "test")}}
+        for i in range(size)
+    ]
+    if steps is not None:
+        members = [{**member, "step": at} for member, at in zip(members, steps, strict=True)]
+    return {
+        "tested": "last" if steps is None else "best",
+        "members": members,
+        "best": best_of([score_of(first.monitor, found) for found in metrics["validation"]], first.better),
+        "member_steps_per_second": size * report["steps_per_second"],
+    }
 
 
 def subject_of(population: Population, executor: Executor, patience: MemberPatience | None) -> Subject:
@@ -144,7 +156,7 @@ def subject_of(population: Population, executor: Executor, patience: MemberPatie
     return Subject(
         experiment=first,
         program=program,
-        finish=lambda window: each(first.task, window, size, "train"),
+        finish=lambda window: metrics_of(first.task, window, size, "train"),
         evaluate={split: evaluation(population, executor, split) for split in ("validation", "test")},
         flat=spread,
         score=lambda _: None,
@@ -186,52 +198,20 @@ def evaluation(
     def evaluate(state: TrainState) -> tuple[TrainState, Members]:
         same = (Rows(*(np.broadcast_to(x, (1, size, *x.shape)) for x in batch)) for batch in zip(*rows, strict=True))
         state, added = add_up_calls(call, state, same)
-        return state, each(first.task, added, size, split)
+        return state, metrics_of(first.task, added, size, split)
 
     return evaluate
 
 
-def each(task: Task, sums: Sums, size: int, split: str) -> Members:
-    """Return the metrics of each member from sums with a leading P."""
-    found: Members = []
-    for index in range(size):
-        member = {name: type(s)(s.total[index], s.weight[index]) for name, s in sums.items()}
-        found.append(task.finish(member, split))
-        for name in {"n", "skipped"} & set(member):
-            found[-1][name] = round(float(member[name].total))
-        found[-1] |= gradient_norm(member)
-    return found
-
-
-def spread(found: Members) -> dict[str, Any]:
-    """Return the mean, the standard deviation (of a sample, n - 1) and the list over members of each scalar metric.
-
-    Members with a non-finite value are excluded from mean and deviation and listed in `{name}_left_out`.
-    """
-    result: dict[str, Any] = {}
-    for name, value in found[0].items():
-        if not isinstance(value, int | float):
-            continue
-        numbers = [member[name] for member in found]
-        finite = [number for number in numbers if math.isfinite(number)]
-        mean = float(np.mean(finite)) if finite else math.nan
-        deviation = float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
-        result |= {name: mean, f"{name}_std": deviation, f"{name}_members": numbers}
-        if len(finite) < len(numbers):
-            result[f"{name}_left_out"] = [i for i, number in enumerate(numbers) if not math.isfinite(number)]
-    return result
-
-
-def best_of(scores: list[float], better: str | None) -> int:
-    """Return the index of the best score; NaN is never the best, unless all are."""
-    sign = -1 if better == "lower" else 1
-    return max(range(len(scores)), key=lambda i: (not math.isnan(scores[i]), sign * scores[i], -i))
-
-
 def save_member(
-    population: Population, index: int, state: TrainState, score: float, run_dir: Path, devices: tuple[jax.Device, ...]
+    population: Population,
+    report: Mapping[str, Any],
+    state: TrainState,
+    run_dir: Path,
+    devices: tuple[jax.Device, ...],
 ) -> int:
-    """Save the state of one member as a run folder that every mode can read, and return its step."""
+    """Save the state of the best member as a run folder that every mode can read, and return its step."""
+    index: int = report["best"]
     made = population.member(index)
     run_folder.claim(run_dir, made.identity(), devices)
     keep_model(run_dir, made)
@@ -241,7 +221,7 @@ def save_member(
     checkpoints = Checkpoints(  # all may have diverged
         run_dir / "checkpoints", "higher", finite=False, run=run_folder.digest(run_dir)
     )
-    checkpoints.save(member, {"score": score})
+    checkpoints.save(member, {"score": score_of(made.monitor, report["members"][index]["validation"])})
     checkpoints.wait()
     return int(member.step)
 

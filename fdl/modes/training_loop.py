@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,14 @@ from fdl.runs import provenance
 from fdl.runs.atomic_files import write_json
 from fdl.runs.checkpoints.commit import Keep
 from fdl.runs.checkpoints.saved import Saved, shared
-from fdl.runs.metrics_log import Record, lines, training_seconds
+from fdl.runs.metrics_log import lines, training_seconds
 from fdl.runs.open_run import Run
 from fdl.runs.page_copy import copy_page
 from fdl.runs.progress import Progress
 from fdl.runs.progress_bar import bar, evaluated, headline, keep
 from fdl.runs.restart_log import RestartLog
 from fdl.runs.workdir import read_report
+from fdl.runs.writers.record import Record
 
 Metrics = Any  # of one experiment a mapping, of a population a list of them
 
@@ -108,7 +110,13 @@ def resume(
 
 
 def train_to_end(
-    subject: Subject, run: Run, executor: Executor, state: TrainState, progress: Progress, restarts: RestartLog
+    subject: Subject,
+    run: Run,
+    executor: Executor,
+    state: TrainState,
+    progress: Progress,
+    restarts: RestartLog,
+    record: Record,
 ) -> TrainState:
     """Train to the last step, out of patience or time, or until a stop is requested; return the state that was tested.
 
@@ -120,13 +128,8 @@ def train_to_end(
     due, step, why = subject.cadence(), int(state.step), progress.over(made.patience, made.minutes)
     forecast = Forecast(made, step, program.call, executor.devices[0].platform, run.log)
 
-    with Record(run.workdir, step, run.log) as record, bar(made.steps, step, "step", made.name, run.quiet) as shown:
-
-        def write(split: str, **more: float) -> dict[str, Any]:
-            values = subject.flat(progress.metrics[split])
-            record.write(split, step, made.epochs(step), {**values, **more})
-            return values
-
+    write = partial(_write, subject, progress, record)
+    with bar(made.steps, step, "step", made.name, run.quiet) as shown:
         while step < made.steps and not why:
             # Train. Training time excludes compilation, evaluation and waiting for the disk.
             begun, compiled = run.clock(), program.call.compile_seconds
@@ -144,7 +147,7 @@ def train_to_end(
             # Log, evaluate and save if due at this step.
             if due.logs(step):
                 state, more = _finished_window(subject, state, step, progress)
-                shown.set_postfix_str(headline(write("train", **more), made.task.primary), refresh=False)
+                shown.set_postfix_str(headline(write(step, "train", **more), made.task.primary), refresh=False)
             score, best = None, False
             if due.evaluates(step):
                 state, progress.metrics["validation"] = subject.evaluate["validation"](state)
@@ -152,7 +155,7 @@ def train_to_end(
                 best = progress.is_best(score, made.better)
                 if subject.patience:
                     state = subject.patience.judge(state, step, progress)
-                keep(shown, run.log, _evaluation(made, step, write("validation"), best))
+                keep(shown, run.log, _evaluation(made, step, write(step, "validation"), best))
                 subject.refresh(step, progress.metrics)
             checkpoints.check()
             why = progress.over(made.patience, made.minutes)
@@ -164,8 +167,17 @@ def train_to_end(
         checkpoints.wait()
         progress.raise_if_nothing_learned(step)
         state = _tested(subject, _tested_state(subject, run, executor, state, why), progress)
-        write("test")
+        write(step, "test")
     return state
+
+
+def _write(
+    subject: Subject, progress: Progress, record: Record, step: int, split: str, **more: float
+) -> dict[str, Any]:
+    """Write the latest metrics of a split, and more values of its line, and return the metrics."""
+    values = subject.flat(progress.metrics[split])
+    record.write(split, step, subject.experiment.epochs(step), {**values, **more})
+    return values
 
 
 def _finished_window(

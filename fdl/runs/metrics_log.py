@@ -1,51 +1,12 @@
-"""The metrics log: lines of metrics.jsonl and the same scalars for TensorBoard."""
+"""The metrics log: the lines of metrics.jsonl, read back. Written by `fdl.runs.writers`."""
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-from fdl.runs.atomic_files import json_text, naming, sync, write_text
-from fdl.runs.tensorboard import Board
+from typing import Any
 
 CLOCKED = ("seconds", "steps_per_second", "examples_per_second", "input_wait")  # values that no two runs share
-
-
-class Record:
-    """Appends to metrics.jsonl and to a TensorBoard event file.
-
-    A run that resumes from `step` first drops later lines and those of the test split, which are written again.
-    """
-
-    def __init__(self, folder: Path, step: int, log: Callable[[str], None] = print):
-        file = folder / "metrics.jsonl"
-        earlier = [line for line in lines(file, log) if line["step"] <= step and line["split"] != "test"]
-        # Replaced atomically: a crash in between loses nothing.
-        write_text(file, "".join(json_text(line) + "\n" for line in earlier))
-        self.file = file.open("a", encoding="utf-8")
-        self.board = Board(folder, step)
-
-    def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
-        """Write the values of one split at one step; tables (nested lists) are written to the file only."""
-        line = {"step": step, "epoch": round(epoch, 4), "split": split, **values}
-        with naming(Path(self.file.name)):
-            self.file.write(json_text(line) + "\n")
-            self.file.flush()
-        self.board.write(split, step, values)
-
-    def flush(self) -> None:
-        """fsync all lines, before the checkpoint of the same step is published."""
-        sync(self.file.fileno(), Path(self.file.name))
-        self.board.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.file.close()
-        self.board.close()
 
 
 def lines(file: Path, log: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def summarize(folder: Path, name: str) -> Summary:
         name=name,
         folder=folder,
         status=status,
-        knobs=_knobs(identity),
+        knobs=chosen(identity),
         rest={**_rest(identity), **_environment(kept), **{key: report.get(key) for key in ("patience", "minutes")}},
         metrics=metrics,
         primary=primary,
@@ -140,7 +140,7 @@ def _report_of(
     return {}, f"not finite, {at}" if (folder / "nonfinite.json").exists() else f"unfinished, {at}"
 
 
-def _knobs(identity: Mapping[str, Any]) -> dict[str, Any]:
+def chosen(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was chosen of a run; the number of steps is left out where epochs are chosen."""
     derived = {PARTS, *DATA, *(("steps",) if "epochs" in identity else ())}
     knobs = {name: value for name, value in identity.items() if name not in derived}

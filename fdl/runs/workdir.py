@@ -1,8 +1,8 @@
 """The run folder: its files, and the check that it belongs to this run.
 
 experiment.json (what ran, where, with which versions) · page/ (the page and its knobs) · dataset.json (how the data
-becomes inputs) · longer.json (its steps, where it was made longer) · starts.json · metrics.jsonl · events.*
-(TensorBoard) · checkpoints/ · report.json.
+becomes inputs) · longer.json (its steps, where it was made longer) · starts.json · metrics.jsonl · events.*,
+train/, validation/, test/ (TensorBoard) · checkpoints/ · report.json.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import jax
 
 LONGER = "longer.json"
+EVENTS = ("train", "validation", "test")  # folders of TensorBoard's events of the splits
 ON_STORES = ("workdir", "init")  # flags that name a run folder, which may be on an object store
 RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
 
@@ -92,7 +93,8 @@ def disown(path: Path) -> None:
             (path / name).unlink(missing_ok=True)
         for file in path.glob("events*"):
             file.unlink()
-        shutil.rmtree(path / "page", ignore_errors=True)
+        for name in ("page", *EVENTS):
+            shutil.rmtree(path / name, ignore_errors=True)
 
 
 def finished(

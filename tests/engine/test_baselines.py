@@ -27,11 +27,13 @@ def test_baselines_are_in_the_report_and_beside_the_test_score(tmp_path):
     assert made.identity() == replace(made, baselines=()).identity()
 
 
-def test_a_run_that_learned_nothing_says_so_in_its_last_line_and_on_its_page(tmp_path):
+def test_a_run_that_learned_nothing_says_so_before_what_to_type_next_and_on_its_page(tmp_path):
     still = tiny.experiment(baselines=(chance(),), optimizer=fdl.recorded(optax.sgd)(0.0))
     said: list[str] = []
     report = fdl.train(still, tmp_path, log=said.append)
-    assert said[-1].splitlines()[-1] == report["verdict"]
+    verdict, folder, following = said[-1].splitlines()[-3:]
+    assert (verdict, folder) == (report["verdict"], f"run folder {tmp_path}")
+    assert following.startswith("next ")
     assert report["verdict"].startswith("no better than guessing: test accuracy 0.")
     assert report["verdict"] in (tmp_path / "report.html").read_text()
 

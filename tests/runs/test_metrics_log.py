@@ -1,9 +1,8 @@
 import json
-from unittest.mock import Mock
 
 import pytest
 
-from fdl.runs.metrics_log import Record, lines, training_seconds
+from fdl.runs.metrics_log import lines, training_seconds
 
 SOUND = '{"step": 10, "epoch": 1.0, "split": "train", "loss": 0.5, "seconds": 1.5}'
 
@@ -44,12 +43,3 @@ def test_the_seconds_of_a_log_are_its_last_and_never_no_number(tmp_path):
     found = [json.loads(SOUND), {"step": 20, "split": "train", "seconds": float("nan")}, {"step": 9, "split": "test"}]
     assert training_seconds(found) == 1.5
     assert training_seconds([]) == 0.0
-
-
-def test_a_file_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
-    with Record(tmp_path, 0) as record:
-        full = OSError(28, "No space left on device")
-        monkeypatch.setattr(record, "file", Mock(wraps=record.file, **{"write.side_effect": full}))
-        record.file.name = "metrics.jsonl"
-        with pytest.raises(OSError, match=r"No space left on device: 'metrics\.jsonl'"):
-            record.write("train", 10, 1.0, {"loss": 0.5})

@@ -37,6 +37,13 @@ class Example:
     marked: Sequence[tuple[str, str]] = ()
     values: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def answer(self) -> str:
+        """What was predicted, beside what is true where they differ."""
+        if self.right is None:
+            return f"{self.true} → {self.predicted}" if self.true else self.predicted
+        return self.predicted if self.right else f"{self.predicted}, not {self.true}"
+
 
 def gallery(examples: Sequence[Example]) -> str:
     """Return examples as a table where they are rows, else as cards."""
@@ -70,12 +77,8 @@ def _card(example: Example) -> str:
             for piece, instead in example.marked
         ]
         parts.append(f'<p class="words">{"".join(pieces)}</p>')
-    if example.right is None:
-        answer = f"{example.true} → {example.predicted}" if example.true else example.predicted
-    else:
-        answer = example.predicted if example.right else f"{example.predicted}, not {example.true}"
     kind = {None: "", True: "right", False: "wrong"}[example.right]
-    parts.append(element("p", answer, f' class="answer {kind}" title="row {example.row}"'))
+    parts.append(element("p", example.answer, f' class="answer {kind}" title="row {example.row}"'))
     return f'<div class="card">{"".join(parts)}</div>'
 
 
