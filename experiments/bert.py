@@ -8,6 +8,7 @@ Run     python launch.py --experiment=bert --size=large --mode=describe
         python launch.py --experiment=bert --weights=model.safetensors --tokenizer=tokenizer.json --dataset=reviews.csv
 """
 
+from functools import partial
 from typing import Literal
 
 from fdl import optim
@@ -39,7 +40,7 @@ def experiment(
     elif tokenizer is None:
         raise ValueError(f"how do the texts of {dataset} become tokens? give --tokenizer=tokenizer.json")
     else:
-        tokens = published_tokens(tokenizer, frame=True)
+        tokens = partial(published_tokens, tokenizer, frame=True)
         data = texts(
             find(dataset, kind="text"),
             inputs=inputs,

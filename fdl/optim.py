@@ -5,7 +5,7 @@ Hyperparameters may be traced arrays (`optax.inject_hyperparams(adamw)(…)`): n
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from fdl.core.optimizer_state import FrozenState
 from fdl.core.optimizer_state import dynamic_loss_scale as dynamic_loss_scale
 from fdl.core.optimizer_state import ema as ema
 from fdl.core.recorded import name_of, recipe_of, recorded
-from fdl.core.types import Array, PyTree
+from fdl.core.types import PyTree
 
 _RATE = "learning_rate"  # the argument, in every factory of Optax and of this file
 
@@ -152,14 +152,15 @@ def groups(
     """
 
     def labels(params: PyTree) -> PyTree:
-        def longest(path: tuple[Any, ...], _: Array) -> str:
+        def longest(path: tuple[Any, ...], _: PyTree) -> str:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             return max((part for part in parts if f"{name}/".startswith(f"{part}/")), key=len, default="")
 
-        assigned = jax.tree_util.tree_map_with_path(longest, params)
-        for part in set(parts) - set(jax.tree.leaves(assigned)):
+        # A parameter that a wrapper around this one has masked is there all the same.
+        named = jax.tree_util.tree_flatten_with_path(params, is_leaf=lambda x: isinstance(x, optax.MaskedNode))[0]
+        for part in set(parts) - {longest(path, leaf) for path, leaf in named}:
             raise UserError(f"no parameter is below {part!r}; the model has {', '.join(params)}")
-        return assigned
+        return jax.tree_util.tree_map_with_path(longest, params)
 
     return optax.partition({**parts, "": rest}, labels)
 
@@ -174,6 +175,54 @@ def frozen(optimizer: optax.GradientTransformation, paths: Sequence[str]) -> opt
         lambda params: FrozenState(), lambda grads, state, params=None: (jax.tree.map(jnp.zeros_like, grads), state)
     )
     return groups(dict.fromkeys(paths, freeze), rest=optimizer)
+
+
+@recorded
+def train_only(optimizer: optax.GradientTransformation, paths: Sequence[str]) -> optax.GradientTransformation:
+    """Train the parameters below these module paths, such as a new head, and freeze all others as `frozen` does.
+
+    Raises a ValueError where a path matches no parameter.
+    """
+
+    def others(params: PyTree, at: str = "") -> list[str]:
+        """Return the shortest paths below which nothing is trained."""
+        found: list[str] = []
+        for name, part in params.items():
+            path = f"{at}{name}"
+            if path in paths or not jax.tree.leaves(part):
+                continue
+            leads = any(wanted.startswith(f"{path}/") for wanted in paths)
+            found += others(part, f"{path}/") if leads and isinstance(part, Mapping) else [path]
+        return found
+
+    def split(params: PyTree) -> optax.GradientTransformation:
+        return frozen(optimizer, others(params))
+
+    def init(params: PyTree) -> optax.OptState:
+        groups(dict.fromkeys(paths, optimizer), rest=optimizer).init(params)  # which refuses a path without parameters
+        return split(params).init(params)
+
+    return optax.GradientTransformation(
+        init, lambda grads, state, params=None: split(grads).update(grads, state, params)
+    )
+
+
+def fine_tuning(
+    make: Callable[[float], optax.GradientTransformation],
+    learning_rate: float,
+    *,
+    head: Sequence[str],
+    body: float = 0.1,
+) -> optax.GradientTransformation:
+    """Make an optimizer for pretrained weights: new modules learn at the full rate, all others at a share of it.
+
+    make: the optimizer of a learning rate. head: paths of the new modules. body: the share of the others; 0 freezes
+        them.
+    """
+    _refuse_negative("body", body)
+    if body == 0:
+        return train_only(make(learning_rate), head)
+    return groups(dict.fromkeys(head, make(learning_rate)), rest=make(body * learning_rate))
 
 
 def learning_rates(optimizer: optax.GradientTransformation) -> list[optax.ScalarOrSchedule]:

@@ -19,7 +19,7 @@ import optax
 
 from fdl.core.differences import first_few
 from fdl.core.errors import UserError
-from fdl.core.optimizer_state import FrozenState, has_ema
+from fdl.core.optimizer_state import FrozenState, frozen, has_ema
 from fdl.core.recorded import recorded
 from fdl.core.types import Array, PyTree, TrainState
 
@@ -83,8 +83,7 @@ def lora(
 
         adapters = jax.tree_util.tree_map_with_path(adapter, params)
         inner = optimizer.init(_trained(params, adapters, fresh))
-        if has_ema(inner):
-            raise UserError("lora around an optimizer that averages would average adapters; put ema around lora")
+        _refuse_averages_and_frozen(inner, chosen)
         return LoraState(adapters, dict.fromkeys(_frozen_modules(params, chosen, fresh), FrozenState()), inner)
 
     def update(grads: PyTree, state: LoraState, params: PyTree = None) -> tuple[PyTree, LoraState]:
@@ -165,6 +164,14 @@ def _matching(params: PyTree, rank: int, modules: Sequence[str], fresh: Sequence
                 "or other modules"
             )
     return chosen
+
+
+def _refuse_averages_and_frozen(inner: optax.OptState, chosen: set[str]) -> None:
+    """Raise a UserError where the optimizer of the adapters would average them, or leave them at zero."""
+    if has_ema(inner):
+        raise UserError("lora around an optimizer that averages would average adapters; put ema around lora")
+    if held := sorted(name for name in chosen if _is_below(name, frozen(inner))):
+        raise UserError(f"lora adapts {held[0]}, which the optimizer freezes; adapt other modules, or freeze none")
 
 
 def _trained(params: PyTree, adapters: PyTree, fresh: Sequence[str]) -> PyTree:

@@ -50,16 +50,19 @@ class Tokenizer:
 class Tokens:
     """How texts become sequences of tokens.
 
-    unit:       what a token is, or a tokenizer that is published already. vocabulary: at most so many tokens.
+    unit:       what a token is, or a tokenizer that is published already, or the function that reads it: a run that is
+                restored from its folder has it there, and reads no file. vocabulary: at most so many tokens.
     length:     tokens of a sequence; 0 lets the training texts choose.
     """
 
-    unit: Unit | Tokenizer = "words"
+    unit: Unit | Tokenizer | Callable[[], Tokenizer] = "words"
     vocabulary: int = 8192
     length: int = 0
 
 
-def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8192) -> Tokenizer:
+def fit_tokens(
+    unit: Unit | Tokenizer | Callable[[], Tokenizer], texts: Sequence[str], vocabulary: int = 8192
+) -> Tokenizer:
     """Return a tokenizer of this unit, fitted on the training texts with at most `vocabulary` tokens.
 
     A published tokenizer is returned unchanged.
@@ -70,6 +73,8 @@ def fit_tokens(unit: Unit | Tokenizer, texts: Sequence[str], vocabulary: int = 8
     """
     if isinstance(unit, Tokenizer):
         return unit
+    if callable(unit):
+        return unit()
     if unit == "bytes":
         return _bytes()
     if vocabulary <= NUM_SPECIAL_TOKENS:
@@ -96,8 +101,10 @@ def restore_tokenizer(fitted: Mapping[str, Any]) -> Tokenizer:
         made = _listed(unit, list(fitted["pieces"]), *_CUTS[unit])
     elif unit == "bpe":
         made = _bpe_of(_tokenizers("tokens=bpe").Tokenizer.from_str(fitted["model"]))
+    elif "model" in fitted:
+        made = _published(_tokenizers("tokenizer.json").Tokenizer.from_str(fitted["model"]), frame=fitted["frame"])
     else:
-        raise UserError(f"tokens of {unit!r} are not saved with a run; give the tokenizer.json again")
+        raise UserError(f"tokens of {unit!r} are not saved with this run; train it again with this version")
     return with_bos(made) if fitted.get("opened") else made
 
 
@@ -122,9 +129,16 @@ def published_tokens(file: str, *, frame: bool = False) -> Tokenizer:
         model = tokenizers.Tokenizer.from_file(str(Path(os.path.expanduser(file))))
     except Exception as error:  # the library raises nothing more precise
         raise UserError(f"{file} is no tokenizer.json ({error})") from error
+    return _published(model, frame=frame)
+
+
+def _published(model: Any, *, frame: bool) -> Tokenizer:
     named = (model.token_to_id(name) for name in ("<|endoftext|>", "[SEP]", "</s>"))
     end = next((ids for ids in named if ids is not None), END)
-    return _of_library(model, {"unit": "published"}, end=end, frame=frame)
+    # A file that was made for training may cut or pad texts by itself, which `padded` does here.
+    model.no_truncation()
+    model.no_padding()
+    return _of_library(model, {"unit": "published", "model": model.to_str(), "frame": frame}, end=end, frame=frame)
 
 
 def with_bos(tokenizer: Tokenizer) -> Tokenizer:

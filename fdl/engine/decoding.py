@@ -102,11 +102,10 @@ def _of_pairs(experiment: Experiment, beams: int) -> Decoding:
         return state, data_axis.all_gather(best)
 
     fitted = experiment.dataset.fitted["target"]
-    published = fitted["unit"] == "published"  # of which a run folder holds no copy
     return Decoding(
         step=step,
         finish=dict,
-        text=None if published else restore_tokenizer(fitted).decode,
+        text=restore_tokenizer(fitted).decode,
         unit=_UNITS.get(fitted["unit"], "token"),
         stop=END,
         rows=min(SPLIT_ROWS, max(1, _LOGITS // (beams * length * spec.outputs))),

@@ -156,10 +156,8 @@ def bert(size: Size = "base", *, pooler: bool = True, dropout: float = 0.1, dtyp
     return BERT(width=width, depth=depth, heads=width // 64, pooler=pooler, dropout=dropout, dtype=dtype)
 
 
-def roberta(
-    size: Literal["base", "large"] = "base", *, pooler: bool = True, dropout: float = 0.1, dtype: Dtype | None = None
-) -> BERT:
-    """Make RoBERTa in a published size: BERT with another vocabulary and another training."""
+def roberta(size: Size = "base", *, pooler: bool = True, dropout: float = 0.1, dtype: Dtype | None = None) -> BERT:
+    """Make RoBERTa, published in the sizes base and large: BERT with another vocabulary and another training."""
     made = bert(size, pooler=pooler, dropout=dropout, dtype=dtype)
     return made.clone(vocabulary=50_265, types=1, epsilon=1e-5, first_position=2)
 

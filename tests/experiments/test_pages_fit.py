@@ -24,7 +24,7 @@ DOWNLOADED = {
     *("shakespeare", "wmt_transformer"),
 }
 # The published sizes are described, never trained, in a test.
-HUGE = {"imagenet_alexnet", "imagenet_vgg", "imagenet_resnet", "gpt2", "bert"}
+HUGE = {"imagenet_alexnet", "imagenet_vgg", "imagenet_resnet", "gpt2", "bert", "finetune_image", "finetune_text"}
 NAMES = [name for name in pages.names() if name not in GENERIC | DOWNLOADED]
 SMALL = [name for name in NAMES if name not in HUGE]
 

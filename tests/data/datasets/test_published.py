@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fdl.core.types import Batch
-from fdl.data.datasets.imagenet import DEVIATION, MEAN, imagenet, standardise
+from fdl.data.datasets.imagenet import DEVIATION, MEAN, centre, imagenet, standardise
 from fdl.data.datasets.synthetic import synthetic_texts
 from fdl.data.modalities.text import language
 from fdl.data.records import Field, Records
-from fdl.data.tokenizer import Tokens, published_tokens
+from fdl.data.tokenizer import Tokens, published_tokens, restore_tokenizer
 
 
 @pytest.fixture
@@ -31,6 +31,9 @@ def test_published_tokens_are_those_of_the_file(file):
     np.testing.assert_array_equal(framed.encode("two one three"), [2, 5, 4, 1, 3])
     assert (plain.size, plain.end) == (6, 3)
     assert plain.decode([5, 4]) == "two one"
+    again = restore_tokenizer(framed.fitted)  # as a run folder keeps it
+    np.testing.assert_array_equal(again.encode("two one three"), [2, 5, 4, 1, 3])
+    assert (again.size, again.end) == (6, 3)
 
 
 def test_a_language_is_read_in_published_tokens(file):
@@ -61,6 +64,9 @@ def test_colours_have_the_mean_and_deviation_of_imagenet():
     np.testing.assert_allclose(inputs[0, 0, 0], -np.array(MEAN) / DEVIATION, rtol=1e-6)
     np.testing.assert_allclose(inputs[1, 0, 0], (1 - np.array(MEAN)) / DEVIATION, rtol=1e-6)
     assert imagenet(size=32).spec.inputs.shape == (32, 32, 3)
+    gray = Batch(grey[..., :1], None, np.ones(2))
+    np.testing.assert_array_equal(standardise(gray).inputs, inputs)
+    np.testing.assert_array_equal(centre(gray).inputs, np.stack([np.full((2, 2, 3), x) for x in (-1, 1)]))
 
 
 def test_a_made_up_text_tells_its_class():
