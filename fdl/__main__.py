@@ -27,6 +27,7 @@ from fdl.cli.flags import (
     KNOBS,
     MANY,
     MEASURING,
+    NEW_DATA,
     OPTIONS,
     PREDICTING,
     PROCESSES,
@@ -56,10 +57,12 @@ The knobs of an experiment are flags of their own, typed and with defaults. The
 same command goes on where it stopped. Exit codes: 0 done, 1 a fault, 2 wrong
 input, 75 stopped by a signal after saving: the same command goes on.
 """
+MOVED = "dataset"  # the knob that may differ from the run's: its data lie elsewhere now, and are compared
 RESTORING = ("evaluate", "predict", "generate", "export", "describe")  # modes that a run folder is enough for
 MODES = {  # of the flags that some modes alone have
     MANY: ("train",),
     READING: ("evaluate", "predict", "generate", "export"),
+    NEW_DATA: ("evaluate", "predict"),
     SAMPLING: ("generate",),
     PREDICTING: ("predict",),
     EXPORTING: ("export",),
@@ -147,6 +150,8 @@ def take_kept(found: absl_flags.FlagValues, kept: PageCopy) -> None:
     values = {**kept.knobs, **kept.options}
     for flag in (flag for title in (KNOBS, OPTIONS) for flag in groups(found)[title]):
         value = values.get(flag.name)
+        if flag.present and flag.name == MOVED:
+            continue
         if flag.present and flag.value != value:
             raise UserError(
                 f"--{flag.name}={shown(flag.value)}, and the run in {found['workdir'].value} has {shown(value)}; leave "

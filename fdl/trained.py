@@ -6,10 +6,10 @@ Shape legend: n examples.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -138,8 +138,16 @@ class Trained:
             found["name"] = [spec.names[number] for number in found["class"]]
         return found
 
-    def evaluate(self, *splits: str) -> dict[str, dict[str, Any]]:
-        """Return the metrics of these splits, of all where none is named; the run's data must be there."""
+    def evaluate(self, *splits: str, data: Any = None) -> dict[str, dict[str, Any]]:
+        """Return the metrics of these splits, of all where none is named; the run's data must be there.
+
+        data: new data with their targets instead, see `fdl.data.modalities.new_targets`: the split "new".
+        """
+        if data is not None:
+            from fdl.data.modalities.new_targets import NEW, labelled
+
+            new = replace(self.experiment, dataset=labelled(self.experiment.dataset, data))
+            return replace(self, experiment=new).evaluate(*splits, NEW)
         executor = prepare(self.experiment)
         state, found = executor.put_state(self.state), {}
         for split in splits or tuple(self.experiment.dataset.spec.sizes):
@@ -223,30 +231,39 @@ def restore(folder: Path | str, checkpoint: Which = "best", *, experiment: Exper
     return Trained(experiment=made, folder=folder, step=step, variables=checkpoints.variables(step))
 
 
-def restored_experiment(folder: Path) -> Experiment:
-    """Return the experiment of a run as its folder keeps it; its data is read only where examples are needed."""
+def restored_experiment(folder: Path, *, dataset: str | None = None) -> Experiment:
+    """Return the experiment of a run as its folder keeps it; its data is read only where examples are needed.
+
+    dataset: where the data lies now, if not where it lay in training.
+    """
     copy = page_of(folder)
     kept = read_json(folder / "dataset.json")
     if KEPT not in kept:
         raise UserError(f"--workdir={folder} was trained before fdl 0.2 kept a dataset's plan; give its flags")
     identity = read_json(folder / "experiment.json")["identity"]
+    contents = identity.get("files", "")
 
-    def make() -> Experiment:
-        made = maker(str(copy.page.path))(**copy.knobs)
+    def make(**moved: Any) -> Experiment:
+        made = maker(str(copy.page.path))(**{**copy.knobs, **moved})
         made = apply_options(made, **copy.options)
         return replace(made, monitor=copy.monitor, accumulate=identity.get("accumulate", 1))
 
-    data = _Data(folder=folder, fitted=kept, make=make)
-    with restoring(KeptDataset(value=kept, contents=identity.get("files", ""), load=data.load)):
+    moved = {} if dataset in (None, copy.knobs.get("dataset")) else {"dataset": dataset}
+    data = _Data(folder=folder, fitted=kept, contents="" if moved else contents, make=partial(make, **moved))
+    with restoring(KeptDataset(value=kept, contents=contents, load=data.load)):
         return make()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """The data of a run, read by its page on demand, and refused where it is not what it was."""
+    """The data of a run, read by its page on demand, and refused where it is not what it was.
+
+    contents: the fingerprint of its files, which holds their folder's name; empty where they were moved.
+    """
 
     folder: Path
     fitted: Mapping[str, Any]
+    contents: str
     make: Callable[[], Experiment]
 
     @cached_property
@@ -255,15 +272,20 @@ class _Data:
             made = self.make().dataset
         except (UserError, OSError) as error:
             raise UserError(
-                f"the data that {self.folder} was trained on is not here ({' '.join(str(error).split())}); bring it "
-                "back, or give new data with --mode=predict --input=FILE"
+                f"the data that {self.folder} was trained on is not here ({' '.join(str(error).split())}); say where "
+                "it is by --dataset, or give new data with --input=FILE"
             ) from None
         if json.loads(json.dumps(dict(made.fitted))) != {name: self.fitted.get(name) for name in made.fitted}:
-            raise UserError(
-                f"the data that {self.folder} was trained on has changed: it would be encoded otherwise; bring back "
-                "what it was, or train anew in another folder"
-            )
+            self._refuse("has other scales, classes or words")
+        if self.contents and made.contents() != self.contents:
+            self._refuse("has changed")
         return made
+
+    def _refuse(self, seen: str) -> NoReturn:
+        raise UserError(
+            f"what lies where the data of {self.folder} was {seen}: results would be of other "
+            "examples; bring back what it was, give new data with --input=FILE, or train anew in another folder"
+        )
 
     def load(self, split: str) -> Source | LazySource:
         """Return the examples of a split."""

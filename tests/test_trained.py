@@ -64,6 +64,15 @@ def test_every_mode_takes_the_folder_alone(table_run, tmp_path, capfd):
     capfd.readouterr()
     assert launch(["fdl", "--mode=evaluate", f"--workdir={table_run}"]) == 2
     assert "is not here (there is no" in capfd.readouterr().err
+    houses(300).to_csv(tmp_path / "houses.csv", index=False)
+    moved = f"--dataset={tmp_path / 'houses.csv'}"
+    assert launch(["fdl", "--mode=evaluate", f"--workdir={table_run}", moved]) == 0
+    measured = json.loads((table_run / "evaluation.json").read_text())["metrics"]["test"]
+    tiny.close(measured, json.loads((table_run / "report.json").read_text())["metrics"]["test"], 1e-6)
+    houses(300, seed=9).to_csv(tmp_path / "houses.csv", index=False)
+    capfd.readouterr()
+    assert launch(["fdl", "--mode=evaluate", f"--workdir={table_run}", moved]) == 2
+    assert "has other scales" in capfd.readouterr().err
     assert launch(["fdl", "--mode=describe", f"--workdir={table_run}", "--width=64"]) == 2
     assert "--width=64, and the run in" in capfd.readouterr().err
 
@@ -78,6 +87,22 @@ def test_missing_and_unseen_values_are_counted_as_training_would_treat_them(tabl
     assert lines[0] == "area: 1 of 4 values are missing"
     assert lines[1] == "town: 1 of 4 values are of categories never seen in training, which count as missing"
     assert [json.loads(line)["Id"] for line in file.read_text().splitlines()] == [0, 1, 2, 3]
+
+
+def test_new_data_with_its_targets_is_evaluated(table_run, tmp_path):
+    new = houses(40, seed=1)
+    trained, made = fdl.restore(table_run), restored_experiment(table_run)
+    metrics = trained.evaluate(data=new)["new"]
+    errors = trained(new)["value"] - new["price"]
+    assert metrics["n"] == 40
+    assert metrics["mae"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    measured = fdl.evaluate(made, table_run, input=str(tmp_path / "new.csv"), checkpoint="best", log=None)
+    tiny.close(measured["metrics"]["new"], metrics, 1e-6)
+    with pytest.raises(UserError, match="evaluated by its column price"):
+        trained.evaluate(data=new.drop(columns="price"))
+    with pytest.raises(UserError, match="2 of 40 rows have no number as price"):
+        trained.evaluate(data=new.assign(price=new["price"].where(new["Id"] > 1)))
 
 
 def test_the_plan_of_training_is_the_only_parser(table_run, tmp_path):

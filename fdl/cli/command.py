@@ -158,7 +158,9 @@ def making(command: Command) -> "Callable[..., Experiment]":
         settings["baselines"] = ()
 
     if command.restored:
-        return lambda: replace(restored_experiment(command.run_folder), **settings)
+        return lambda: replace(
+            restored_experiment(command.run_folder, dataset=command.knobs.get("dataset")), **settings
+        )
     function = maker(str(command.page.path))
 
     def make(**numbers: Any) -> Experiment:

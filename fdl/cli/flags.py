@@ -14,11 +14,11 @@ from fdl.parallel import targets
 DEFAULT = "digits_mlp"
 KNOBS, SETTINGS = "knobs of the experiment", "execution and logging (never what is computed)"
 OPTIONS, RUN, MANY = "options of any experiment", "the run", "many runs"
-PROCESSES, READING = "multi-process runs", "which checkpoint is read"
+PROCESSES, READING, NEW_DATA = "multi-process runs", "which checkpoint is read", "new data"
 SAMPLING, PREDICTING, EXPORTING = "--mode=generate", "--mode=predict", "--mode=export"
 WRITING, MEASURING, DESCRIBING = "what is written", "--mode=bench", "--mode=describe"
 _OF_MODES = SAMPLING, PREDICTING, EXPORTING, WRITING, MEASURING, DESCRIBING
-TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, *_OF_MODES)
+TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, NEW_DATA, *_OF_MODES)
 
 
 class Group:
@@ -132,6 +132,8 @@ def _runs_and_processes(found: flags.FlagValues) -> None:
 
 def _of_modes(found: flags.FlagValues) -> None:
     Group(found, READING).choice("checkpoint", "last", ["last", "best"], "the last, or the best on validation")
+    new = "in the place of a split: a file, a folder, a pattern, or - for lines to predict; to evaluate, with targets"
+    Group(found, NEW_DATA).text("input", None, new)
     sampling = Group(found, SAMPLING)
     sampling.text("prompt", "", "the text to continue")
     sampling.whole("max_tokens", 200, "tokens to generate", 1)
@@ -142,7 +144,6 @@ def _of_modes(found: flags.FlagValues) -> None:
     flags.DEFINE(seed, "sample_seed", 0, "random seed of the sampling", **sampling.at)
     predicting = Group(found, PREDICTING)
     predicting.text("split", "test", "the split to predict")
-    predicting.text("input", None, "new data to predict instead: a file, a folder, a pattern, or - for standard input")
     predicting.several("columns", None, "of new data, what to write: Id,price; all where none is named")
     predicting.whole("beams", 1, "of new data, the beam width of decoded sequences; 1 is greedy", 1)
     formats = ["stablehlo", "onnx", "safetensors"]

@@ -1,6 +1,7 @@
-"""Evaluate a run from its checkpoints on all three splits."""
+"""Evaluate a run from its checkpoints, on all three splits or on new data with its targets."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,17 +24,24 @@ def evaluate(
     experiment: Experiment,
     workdir: Path | str,
     *,
+    input: str | None = None,
     checkpoint: Literal["last", "best"] = "last",
     log: Log | None = print,
 ) -> dict[str, Any]:
-    """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json."""
+    """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json.
+
+    input: new data with their targets instead, see `fdl.data.modalities.new_targets`: they are the split "new".
+    """
     log = logger(log)
     workdir = run_folder.local(workdir)
-    executor = prepare(experiment)
     step, checkpoint_state = trained(experiment, workdir, checkpoint, log)
+    splits = list(experiment.dataset.spec.sizes)
+    if input is not None:
+        experiment, *splits = with_new_data(experiment, input, log)
+    executor = prepare(experiment)
     state = executor.put_state(checkpoint_state)
     metrics = {}
-    for split in experiment.dataset.spec.sizes:
+    for split in splits:
         state, metrics[split] = Evaluation(experiment, executor, split)(state)
         if split != "train":
             state, rates = error_rates(experiment, executor, split, state, log, whole=True)
@@ -44,6 +52,16 @@ def evaluate(
         if (local_workdir / "experiment.json").exists():  # there is no run when published weights are evaluated
             atomic_files.write_json(local_workdir / "evaluation.json", result)
     return result
+
+
+def with_new_data(experiment: Experiment, data: Any, log: Log) -> tuple[Experiment, str]:
+    """Return the experiment with a split that is data with their targets, and its name; log what they lack."""
+    from fdl.data.modalities.new_targets import NEW, labelled  # imports every reader, which the splits need none of
+
+    dataset = labelled(experiment.dataset, data)
+    for note in dataset.notes:
+        log(note)
+    return replace(experiment, dataset=dataset), NEW
 
 
 def trained(

@@ -17,6 +17,7 @@ from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.data.dataset import Dataset, Spec
 from fdl.data.modalities.new_rows import NewRows, new_rows
+from fdl.data.modalities.new_targets import target_name
 from fdl.engine.checks import evaluate_batch_size
 from fdl.engine.decoding import decoding_of
 from fdl.engine.placement import prepare
@@ -28,6 +29,7 @@ from fdl.runs.workdir import local
 from fdl.trained import Trained, Which, variables_of
 
 STDIN = "-"
+SHOWN = 5  # so many predictions of new data, or fewer, are shown as well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +123,21 @@ def predict_new(
         log(note)
     step, state = trained(experiment, workdir, checkpoint, log)
     model = Trained(experiment=experiment, folder=workdir, step=step, variables=variables_of(state))
-    write(target, new_lines(rows, model.answers(rows, form.beams), dataset), form.columns)
-    log(f"step {step}: {rows.size} predictions in {target}")
+    answers = model.answers(rows, form.beams)
+    write(target, new_lines(rows, answers, dataset), form.columns)
+    if rows.size <= SHOWN:
+        for line in new_lines(rows, answers, dataset):
+            log(shown(line))
+    log(f"step {step}: {rows.size} prediction{'s' * (rows.size != 1)} in {target}")
     return target
+
+
+def shown(line: Mapping[str, Any]) -> str:
+    """Return a prediction as the terminal shows it, its numbers in four digits and without the other classes."""
+    brief = {name: value for name, value in line.items() if not isinstance(value, Mapping)}
+    return "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in brief.items()
+    )
 
 
 def _from_stdin(dataset: Dataset) -> NewRows:
@@ -141,7 +155,7 @@ def _from_stdin(dataset: Dataset) -> NewRows:
 
 def new_lines(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
     """Yield a line for each new example: what it carries, then what is predicted of it."""
-    goal, spec = _target(dataset), dataset.spec
+    goal, spec = target_name(dataset.fitted), dataset.spec
     carried = {f"{name} (given)" if name == goal else name: column for name, column in rows.carried.items()}
     for i in range(rows.size):
         kept = {name: json_value(column[i]) for name, column in carried.items()} or {"row": i}
@@ -159,13 +173,6 @@ def _answer(answers: Mapping[str, Any], i: int, goal: str, spec: Spec) -> dict[s
         }
     named = {goal or name if name in ("value", "class", "text") else name: column for name, column in answers.items()}
     return {name: column[i] if isinstance(column[i], str) else column[i].tolist() for name, column in named.items()}
-
-
-def _target(dataset: Dataset) -> str:
-    """Return the name of what is predicted, the target's column; empty where the run knows none."""
-    kept = dataset.fitted.get("target")
-    name = kept.get("target") if isinstance(kept, Mapping) else kept
-    return name if isinstance(name, str) else ""
 
 
 def line(row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, spec: Spec) -> dict[str, Any]:

@@ -119,8 +119,8 @@ def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
     records = _read_table(dataset, plan, data)
     if lacking := [name for name in plan.inputs if name not in records.fields]:
         raise UserError(
-            f"{records.name} lacks {_some(lacking)}, which {dataset.name} was trained on; its columns are "
-            f"{_some(list(records.fields))}"
+            f"{records.name} lacks {some_of(lacking)}, which {dataset.name} was trained on; its columns are "
+            f"{some_of(list(records.fields))}"
         )
     by_split = _columns(records)
     for split, size in records.sizes.items():
@@ -251,9 +251,10 @@ def _of_files(plan: MediaPlan, files: Sequence[str]) -> NewRows:
         except (Unreadable, ValueError, OSError) as error:
             wrong.append(f"{file} ({error})")
     if wrong:
-        raise UserError(f"{len(wrong)} of {len(files)} files cannot be read: {_some(wrong)}; mend or remove them")
+        raise UserError(f"{len(wrong)} of {len(files)} files cannot be read: {some_of(wrong)}; mend or remove them")
     return NewRows(inputs=plan.encode(values, lambda i: files[i]), size=len(files), carried={"file": list(files)})
 
 
-def _some(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many there are, in words."""
     return ", ".join(names[:_LISTED]) + (f", … ({len(names)} in all)" if len(names) > _LISTED else "")
