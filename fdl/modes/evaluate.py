@@ -34,11 +34,11 @@ def evaluate(
     """
     log = logger(log)
     workdir = run_folder.local(workdir)
+    executor = prepare(experiment)
     step, checkpoint_state = trained(experiment, workdir, checkpoint, log)
     splits = list(experiment.dataset.spec.sizes)
     if input is not None:
         experiment, *splits = with_new_data(experiment, input, log)
-    executor = prepare(experiment)
     state = executor.put_state(checkpoint_state)
     metrics = {}
     for split in splits:
