@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fdl.modes.predict import predict as predict
     from fdl.modes.train import train as train
     from fdl.modes.train_population import train_population as train_population
+    from fdl.runs.writers.trackers import trackers as trackers
     from fdl.runs.writers.writer import Writer as Writer
     from fdl.trained import Trained as Trained
     from fdl.trained import restore as restore
@@ -53,6 +54,7 @@ _HOMES = {
     "predict": "fdl.modes.predict",
     "restore": "fdl.trained",
     "recorded": "fdl.core.recorded",
+    "trackers": "fdl.runs.writers.trackers",
     "train": "fdl.modes.train",
     "train_population": "fdl.modes.train_population",
 }
@@ -75,6 +77,7 @@ __all__ = [
     "predict",
     "recorded",
     "restore",
+    "trackers",
     "train",
     "train_population",
 ]

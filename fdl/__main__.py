@@ -34,6 +34,7 @@ from fdl.cli.flags import (
     READING,
     SAMPLING,
     SETTINGS,
+    TRAINING,
     WRITING,
     add_knobs,
     general_flags,
@@ -61,6 +62,7 @@ MOVED = "dataset"  # the knob that may differ from the run's: its data lie elsew
 RESTORING = ("evaluate", "predict", "generate", "export", "describe")  # modes that a run folder is enough for
 MODES = {  # of the flags that some modes alone have
     MANY: ("train",),
+    TRAINING: ("train",),
     READING: ("evaluate", "predict", "generate", "export"),
     NEW_DATA: ("evaluate", "predict"),
     SAMPLING: ("generate",),

@@ -53,6 +53,7 @@ def test_launch_alone_trains_the_default_and_leaves_a_report(tmp_path):
         (["--width=three"], "--width=three"),
         (["--executor=warp"], "--executor=warp"),
         (["--mode=fly"], "--mode=fly"),
+        (["--track=comet"], "--track=comet is none of wandb, mlflow, trackio"),
         (["digits_cnn"], "'digits_cnn' is no flag"),
         (["--epochs=0"], "epochs 0 and batch_size 64 must be positive"),
         (["--width=0"], "no width may be 0"),

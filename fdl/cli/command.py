@@ -104,8 +104,7 @@ def execute(command: Command) -> int:
     many, mode = command.many, command.mode
     writes = bool(command.address) and mode == "train"  # `open_run` holds the address and fetches it
     workdir = Path() if writes else command.run_folder
-    for name in set(PATHS) & set(command.mode_args):
-        folder.local(command.mode_args[name] or "", name)
+    mode_args = checked(command.mode_args)
     if "sweep" in many:
         if writes:
             raise UserError(
@@ -117,13 +116,13 @@ def execute(command: Command) -> int:
         return DONE
 
     if mode == "compare":
-        fdl.compare(*command.mode_args["folders"], output=command.mode_args["output"])
+        fdl.compare(*mode_args["folders"], output=mode_args["output"])
         return DONE
 
     # Before JAX is imported: a second start exits at once, and a chip that is not here is compiled for elsewhere.
     if mode == "train" and command.distributed is None and not writes:
         lock.refuse_held(workdir)
-    if (chip := command.mode_args.get("chip")) and (code := chip_subprocess.in_subprocess(chip)) is not None:
+    if (chip := mode_args.get("chip")) and (code := chip_subprocess.in_subprocess(chip)) is not None:
         return code
 
     prepare_jax(command.settings, command.distributed)
@@ -133,16 +132,26 @@ def execute(command: Command) -> int:
     if command.distributed is None:  # JAX is imported by now
         signals.leave_on_request()
     if many:
-        fdl.train_population(family(make, command.changed, **many), command.address or workdir)
+        fdl.train_population(family(make, command.changed, **many), command.address or workdir, **mode_args)
     elif writes:
-        fdl.train(make(), command.address)
+        fdl.train(make(), command.address, **mode_args)
     else:
-        modes.MODES[mode](make(), workdir, **command.mode_args)
+        modes.MODES[mode](make(), workdir, **mode_args)
         if command.address:
             from fdl.runs.stores.mirror import put_results
 
             put_results(command.address, workdir)
     return DONE
+
+
+def checked(mode_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a mode, trackers as their writers; raise a UserError for one that cannot be."""
+    arguments = dict(mode_args)
+    for name in set(PATHS) & set(arguments):
+        folder.local(arguments[name] or "", name)
+    if track := arguments.pop("track", None):
+        arguments["writers"] = fdl.trackers(*track)
+    return arguments
 
 
 def making(command: Command) -> "Callable[..., Experiment]":

@@ -17,7 +17,8 @@ OPTIONS, RUN, MANY = "options of any experiment", "the run", "many runs"
 PROCESSES, READING, NEW_DATA = "multi-process runs", "which checkpoint is read", "new data"
 SAMPLING, PREDICTING, EXPORTING = "--mode=generate", "--mode=predict", "--mode=export"
 WRITING, MEASURING, DESCRIBING = "what is written", "--mode=bench", "--mode=describe"
-_OF_MODES = SAMPLING, PREDICTING, EXPORTING, WRITING, MEASURING, DESCRIBING
+TRAINING = "--mode=train"
+_OF_MODES = TRAINING, SAMPLING, PREDICTING, EXPORTING, WRITING, MEASURING, DESCRIBING
 TITLES = (KNOBS, SETTINGS, OPTIONS, RUN, MANY, PROCESSES, READING, NEW_DATA, *_OF_MODES)
 
 
@@ -131,6 +132,8 @@ def _runs_and_processes(found: flags.FlagValues) -> None:
 
 
 def _of_modes(found: flags.FlagValues) -> None:
+    trackers = "write the metrics to wandb, mlflow or trackio as well, or to several: mlflow,trackio"
+    Group(found, TRAINING).several("track", None, trackers)
     Group(found, READING).choice("checkpoint", "last", ["last", "best"], "the last, or the best on validation")
     new = "in the place of a split: a file, a folder, a pattern, or - for lines to predict; to evaluate, with targets"
     Group(found, NEW_DATA).text("input", None, new)

@@ -86,7 +86,7 @@ def predict(
 
 
 MODES: Mapping[str, Callable[..., object]] = {
-    "train": lambda experiment, workdir_path: fdl.train(experiment, workdir_path),
+    "train": lambda experiment, workdir_path, **mode_args: fdl.train(experiment, workdir_path, **mode_args),
     "evaluate": lambda experiment, workdir_path, **mode_args: fdl.evaluate(experiment, workdir_path, **mode_args),
     "predict": predict,
     "generate": generate,

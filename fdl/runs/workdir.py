@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import jax
 
 LONGER = "longer.json"
+TRACKING = "tracking.json"  # the runs of other packages' trackers that a run is
 EVENTS = ("train", "validation", "test")  # folders of TensorBoard's events of the splits
 ON_STORES = ("workdir", "init")  # flags that name a run folder, which may be on an object store
 RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
@@ -89,7 +90,15 @@ def digest_of(identity: Mapping[str, Any]) -> str:
 def disown(path: Path) -> None:
     """Release a claim under which nothing was saved, so that the folder can be used again."""
     if not (path / "checkpoints").exists():
-        for name in ("experiment.json", LONGER, "dataset.json", "metrics.jsonl", "starts.json", "report.html"):
+        for name in (
+            "experiment.json",
+            LONGER,
+            "dataset.json",
+            "metrics.jsonl",
+            "starts.json",
+            "report.html",
+            TRACKING,
+        ):
             (path / name).unlink(missing_ok=True)
         for file in path.glob("events*"):
             file.unlink()

@@ -75,7 +75,7 @@ class Record:
                 self.others.remove(writer)
                 self.log(
                     f"warning: {type(writer).__name__} failed at step {self.step} ({type(error).__name__}: "
-                    f"{brief(error)}) and gets nothing more; training goes on"
+                    f"{brief(error)}) and gets nothing more; the run itself is not harmed"
                 )
                 with suppress(Exception):
                     writer.close(error)

@@ -101,7 +101,8 @@ def test_a_writer_that_fails_is_named_once_and_harms_no_training(tmp_path):
     report = fdl.train(tiny.experiment(executor="jit"), tmp_path, writers=[Broken(), kept, Alone()], log=said.append)
     warned = [line for line in said if line.startswith("warning")]
     assert warned == [
-        "warning: Broken failed at step 4 (ConnectionError: no route to host) and gets nothing more; training goes on"
+        "warning: Broken failed at step 4 (ConnectionError: no route to host) and gets nothing more; the run itself is "
+        "not harmed"
     ]
     assert report["step"] == 12
     assert {line["split"] for line in kept.written} == set(SPLITS)
