@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import fdl
+from benchmarks import panel_media, panel_tables
 from benchmarks.panel_media import PanelSet
-from benchmarks.panel_tables import JUDGED, path
 from benchmarks.recipes import _value
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE, TABLE = ROOT / "docs" / "panel.jsonl", ROOT / "docs" / "results.md"
+JUDGED = panel_tables.JUDGED + panel_media.JUDGED
 BEGIN, END = "<!-- panel: begin (python -m benchmarks.panel_results) -->\n", "<!-- panel: end -->\n"
 SAID = """## The panel
 
@@ -33,6 +34,7 @@ the best that the run itself measured.
 def measure(folder: Path, chosen: PanelSet, seeds: int) -> dict[str, Any]:
     """Return what the page reaches on a set by its defaults, over seeds, and the best baseline of its first run."""
     given = {name: _value(value) for name, value in (flag[2:].split("=", 1) for flag in chosen.flags)}
+    path = panel_tables.path if chosen in panel_tables.JUDGED else panel_media.path
     values, baselines, begun, metric, better = [], {}, time.process_time(), "", "higher"
     for seed in range(seeds):
         made = fdl.load(chosen.page, dataset=str(path(folder, chosen)), seed=seed, **given)

@@ -16,6 +16,7 @@ from fdl.data.augment import spec_augment
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN, Transformer
 from fdl.tasks import classify, regress
+from fdl.tasks.baselines import chance, columns, linear, over_time
 
 
 def experiment(
@@ -69,4 +70,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
+        baselines=(chance(), linear(over_time(columns(), channels=1), name="mean spectrum")),
     )

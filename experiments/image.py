@@ -17,6 +17,7 @@ from fdl.data.augment import augment_images
 from fdl.experiment import Experiment
 from fdl.models import CNN, MLP, Transformer
 from fdl.tasks import classify, regress
+from fdl.tasks.baselines import chance, linear, pixels
 
 
 def experiment(
@@ -65,6 +66,7 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
+        baselines=(chance(), linear(pixels(), name="pixels")),
     )
 
 

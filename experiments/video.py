@@ -18,6 +18,7 @@ from fdl.data.augment import augment_images
 from fdl.experiment import Experiment
 from fdl.models import CNN, RNN
 from fdl.tasks import classify, regress
+from fdl.tasks.baselines import chance, linear, over_time, pixels
 
 
 def experiment(
@@ -71,4 +72,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
+        baselines=(chance(), linear(over_time(pixels(512), channels=spec.inputs.shape[-1]), name="mean frame")),
     )

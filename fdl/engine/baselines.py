@@ -20,9 +20,9 @@ from fdl.tasks.baselines.baseline import Baseline
 
 SHARE = 0.2  # of the time of the run so far
 LEAST_SECONDS = 1.0
-FIRST_ROWS = 2000  # that are fitted first, to learn how long more of them take
-MOST_ROWS = 200_000
-_CHUNK = 512  # rows that are read and transformed together
+FIRST_ROWS = 500  # that are fitted first, to learn how long more of them take
+MOST_ROWS, MOST_NUMBERS = 200_000, 2**26  # that are fitted: these many rows, and these many features of all rows
+_CHUNK, _CHUNK_BYTES = 512, 2**26  # rows that are read and transformed together, fewer of large ones
 _GROWTH = 1.3  # the time of a fit grows by at most this power of its rows
 
 
@@ -87,14 +87,18 @@ def _measured(experiment: Experiment, baseline: Baseline, seconds: float) -> tup
     rows, outputs = _candidates(experiment), experiment.dataset.spec.outputs
     read = _reader(experiment, baseline.features)
 
-    # Some rows first, which say how many fit into the time.
+    # Some rows first, which say how many fit into the time; compiling the transform takes no longer for more of them.
     begun, some = time.perf_counter(), rows[:FIRST_ROWS]
+    read("train", some[:1])
+    compiled = time.perf_counter()
     train = read("train", some)
     fitted = baseline.fit(train, experiment.task, outputs)
-    spent = time.perf_counter() - begun
-    left = seconds - spent
-    more = min(len(rows), MOST_ROWS, int(len(some) * max(left / max(spent, 1e-6), 0.0) ** (1 / _GROWTH)))
-    if more > len(some) and (more == len(rows) or more > 1.5 * len(some)):
+    now = time.perf_counter()
+    spent, left = now - compiled, seconds - (now - begun)
+    width = sum(leaf.size for leaf in jax.tree.leaves(train.inputs)) // len(some)  # of a SciPy matrix, what it keeps
+    most = min(len(rows), MOST_ROWS, max(len(some), MOST_NUMBERS // max(1, width)))
+    more = min(most, int(len(some) * max(left / max(spent, 1e-6), 0.0) ** (1 / _GROWTH)))
+    if more > len(some) and (more == most or more > 1.5 * len(some)):
         train = _joined([train, read("train", rows[len(some) : more])])
         fitted, some = baseline.fit(train, experiment.task, outputs), rows[:more]
     test = read("test", np.arange(experiment.dataset.spec.sizes["test"]))
@@ -113,18 +117,24 @@ def _reader(experiment: Experiment, features: Callable[[Any], Any]) -> Callable[
     """Return `(split, rows) -> examples` with features for inputs, after the dataset's transform."""
     dataset = experiment.dataset
     transform: Callable[[Batch], Batch] = jax.jit(dataset.transform) if dataset.transform else lambda batch: batch
+    largest = max(_bytes(dataset.raw_shapes(1)), _bytes(dataset.shapes(1)))
+    chunk = min(_CHUNK, max(1, _CHUNK_BYTES // largest))
 
     def read(split: str, rows: np.ndarray) -> Batch:
         source, parts = dataset.load(split), []
-        for start in range(0, len(rows), _CHUNK):
-            part = rows[start : start + _CHUNK]
+        for start in range(0, len(rows), chunk):
+            part = rows[start : start + chunk]
             # The last chunk is filled up, so that the transform is compiled once.
-            whole = part if dataset.transform is None else np.resize(part, _CHUNK)
+            whole = part if dataset.transform is None else np.resize(part, chunk)
             batch = jax.tree.map(lambda x, part=part: np.asarray(x)[: len(part)], transform(source.fetch(whole)))
             parts.append(batch._replace(inputs=features(batch.inputs)))
         return _joined(parts)
 
     return read
+
+
+def _bytes(shapes: Batch) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:

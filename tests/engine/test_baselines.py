@@ -74,7 +74,7 @@ def test_a_baseline_that_would_take_too_long_gets_some_rows_and_one_that_fails_i
     found = measure_baselines(replace(made, baselines=(Baseline(fit=fit), Baseline(fit=fails))), 5.0, said.append)
     assert seen == [baselines.FIRST_ROWS]  # each reading of the clock is a second
     assert [each["rows"] for each in found] == seen
-    assert baselines.lines(found)[0].startswith("baseline logistic regression (of 2,000 of 5,000 rows): loss=")
+    assert baselines.lines(found)[0].startswith("baseline logistic regression (of 500 of 5,000 rows): loss=")
     assert said == ["warning: a baseline is not measured (ZeroDivisionError: no rows)"]
     seen.clear()
     measure_baselines(replace(made, baselines=(Baseline(fit=fit),)), 5000.0, said.append)
@@ -86,3 +86,18 @@ def test_windows_that_overlap_are_read_once():
     made = tiny.experiment(dataset=replace(dataset, spec=replace(dataset.spec, epoch=40)))
     rows = baselines._candidates(made)
     assert sorted(rows) == list(np.arange(0, 4000, 100))
+
+
+def test_large_examples_are_read_a_few_at_a_time_and_fitted_as_far_as_memory_goes(monkeypatch):
+    dataset, seen = tiny.dataset({"train": 1000, "validation": 9, "test": 11}, shape=(4, 4, 2)), []
+
+    def transform(batch):
+        seen.append(len(batch.targets))
+        return batch._replace(inputs=batch.inputs * 1.0)
+
+    monkeypatch.setattr(baselines, "_CHUNK_BYTES", 10 * (4 * 4 * 2 + 1 + 1) * 4)
+    monkeypatch.setattr(baselines, "MOST_NUMBERS", 700 * 4 * 4 * 2)
+    made = tiny.experiment(dataset=replace(dataset, transform=transform), baselines=(linear(columns()),))
+    found = measure_baselines(made, 5000.0, print)
+    assert set(seen) == {1, 10}  # of a shape, and traced of a chunk
+    assert found[0]["rows"] == 700

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+import fdl
 from fdl.data.readers.tensorflow_stub import install
+from fdl.engine.baselines import measure_baselines
 from fdl.engine.checks import check
 from fdl.experiment import load
 from tests.data.prepared import prepare
@@ -119,3 +121,28 @@ def test_pages_of_made_sets_fit(page):
     check(made, 1)
     source = made.dataset.load("test")
     assert np.isfinite(np.asarray(source.fetch(np.arange(3)).inputs, np.float32)).all()
+
+
+@pytest.mark.parametrize(
+    ("page", "method"),
+    [("image", "pixels"), ("audio", "mean spectrum"), ("video", "mean frame")],
+)
+def test_what_is_seen_or_heard_has_a_linear_baseline_and_one_of_guessing(folder, page, method):
+    said: list[str] = []
+    for goal, target, fitted in (("classify", "kind", "logistic"), ("regress", "age", "ridge")):
+        made = load(page, dataset=str(folder), target=target, goal=goal, missing="drop", batch_size=4)
+        guess, linear = measure_baselines(made, 60.0, said.append)
+        assert guess["chance"]
+        assert linear["name"] == f"{method} and {fitted} regression"
+        assert linear["rows"] == linear["of"] == made.dataset.spec.sizes["train"]
+        assert np.isfinite(linear["metrics"]["loss"])
+    assert said == []
+
+
+def test_a_video_page_at_chance_says_so_in_its_last_lines_and_its_report(folder, tmp_path):
+    made = load("video", dataset=str(folder), target="kind", batch_size=8, epochs=0.1)
+    said: list[str] = []
+    report = fdl.train(made, tmp_path, log=said.append)
+    assert report["verdict"].startswith("no better than guessing: test accuracy")
+    assert report["verdict"] in said[-1].splitlines()
+    assert report["verdict"] in (tmp_path / "report.html").read_text()

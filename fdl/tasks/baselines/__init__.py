@@ -5,7 +5,7 @@ A page names them: `Experiment(baselines=(chance(), linear(columns())))`. They r
 
 from fdl.tasks.baselines.baseline import Baseline, Fitted, Measure, measure_of
 from fdl.tasks.baselines.chance import chance
-from fdl.tasks.baselines.features import bag_of_tokens, columns
+from fdl.tasks.baselines.features import bag_of_tokens, columns, over_time, pixels
 from fdl.tasks.baselines.linear import linear, tf_idf
 from fdl.tasks.baselines.n_grams import n_grams
 
@@ -19,5 +19,7 @@ __all__ = [
     "linear",
     "measure_of",
     "n_grams",
+    "over_time",
+    "pixels",
     "tf_idf",
 ]

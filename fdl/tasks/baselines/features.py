@@ -1,8 +1,9 @@
 """What linear baselines read of an example: one row of a matrix.
 
-Shape legend: n examples, K numbers, C categorical columns, T tokens.
+Shape legend: n examples, K numbers, C categorical columns or channels, T tokens or frames, H height, W width.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,5 +54,39 @@ def bag_of_tokens(vocabulary: int, longest: int = 1, buckets: int = 2**18) -> Fe
             columns.append((runs[valid] & (2**62 - 1)) % wide)
         row, column = np.concatenate(rows), np.concatenate(columns)
         return csr_array((np.ones(len(row), np.float32), (row, column)), (len(tokens), wide))
+
+    return features
+
+
+def pixels(most: int = 1024) -> Features:
+    """Return the features of pictures: their pixels, averaged over rectangles until they are at most `most`, f32[n, d].
+
+    inputs: f[n, H, W, C].
+    """
+
+    def features(inputs: PyTree) -> np.ndarray:
+        x = np.asarray(inputs, np.float32)
+        n, height, width, channels = x.shape
+        square = math.ceil(math.sqrt(max(1.0, height * width * channels / most)))
+        across = min(width, square)  # and where the picture is not so wide, further down
+        down = min(height, max(square, math.ceil(height * (width // across) * channels / most)))
+        across = min(width, max(across, math.ceil((height // down) * width * channels / most)))
+        rows, columns = height // down, width // across
+        parts = x[:, : rows * down, : columns * across].reshape(n, rows, down, columns, across, channels)
+        averaged: np.ndarray = parts.mean((2, 4)).reshape(n, -1)
+        return averaged
+
+    return features
+
+
+def over_time(of: Features, channels: int | None = None) -> Features:
+    """Return features of what lasts: those of the mean over time and those of the deviation from it.
+
+    inputs: f[n, T, ..., C]; of: the features of f[n, ..., C]; channels: how many of the C count, from the first.
+    """
+
+    def features(inputs: PyTree) -> np.ndarray:
+        x = np.asarray(inputs, np.float32)[..., :channels]
+        return np.concatenate([of(x.mean(1)), of(x.std(1))], axis=1)
 
     return features

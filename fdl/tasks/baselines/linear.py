@@ -25,8 +25,9 @@ _ITERATIONS = 200
 
 def standardised(train: Matrix) -> Callable[[Matrix], Matrix]:
     """Return the scaling of each feature to mean 0 and deviation 1 over train."""
-    mean, deviation = train.mean(0), train.std(0)
-    return lambda x: (x - mean) / np.where(deviation > 0, deviation, 1.0)
+    mean, deviation = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
+    # A constant's deviation is rounding, by which a test row with another value would become a million.
+    return lambda x: (x - mean) / np.where(deviation > 1e-9 * np.abs(mean), deviation, 1.0)
 
 
 def tf_idf(train: Matrix) -> Callable[[Matrix], Matrix]:
