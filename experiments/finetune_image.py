@@ -6,8 +6,7 @@ Model   a published ResNet, VGG, AlexNet or vision Transformer with a new head: 
         file in the names of torchvision, timm or Hugging Face
 Recipe  the head learns at the full rate after a short warm-up, the body at a tenth of it, so that what it knows is
         turned to the new pictures and not washed away; --body=0 freezes it, with its batch statistics
-Expect  the stand-in of docs/models.md: 0.772 of 615 digits 5 to 9 after 20 of each, with a ResNet-18 that had seen the
-        digits 0 to 4; no published file could be downloaded where this was written
+Expect  no published file could be downloaded where this was written; docs/models.md has what a small stand-in did
 Run     python launch.py --experiment=finetune_image --weights=resnet50 --dataset=flowers
 Try     --body=0, --lora=8, --model=vit --colours=centered; no --weights is the same network from scratch
 """

@@ -25,8 +25,8 @@ from fdl.parallel.devices import overlooked
 from fdl.parallel.executors import Executor
 from fdl.runs import provenance
 from fdl.runs.atomic_files import write_json
+from fdl.runs.checkpoints import together
 from fdl.runs.checkpoints.commit import Keep
-from fdl.runs.checkpoints.saved import Saved, shared
 from fdl.runs.metrics_log import lines, training_seconds
 from fdl.runs.open_run import Run
 from fdl.runs.page_copy import copy_page
@@ -100,13 +100,13 @@ def resume(
 
     like: the shapes of the state. first: makes the placed initial state.
     """
-    saved = shared(run.checkpoints.resume(like, run.log), like)
+    saved = together.resume(run.checkpoints, like, executor, run.log)
     if saved is None:
         return first(), Progress()
     here = provenance.machine(executor.name, executor.devices)
     if changed := differences(saved.meta.get("machine", here), here):
         run.log(f"warning: not bitwise what an uninterrupted run gives: {'; '.join(changed)}")
-    return executor.put_state(saved.state), Progress.from_json(saved.meta)
+    return saved.state, Progress.from_json(saved.meta)
 
 
 def train_to_end(
@@ -219,10 +219,7 @@ def _tested_state(subject: Subject, run: Run, executor: Executor, state: TrainSt
     best = processes.on_first_process(run.checkpoints.best) if made.patience is not None else None
     if best is None or best == step:
         return state
-    like = made.abstract()
-    saved = Saved(best, run.checkpoints.restore(best, like), {}) if processes.first() else None
-    chosen = shared(saved, like)
-    return state if chosen is None else executor.put_state(chosen.state)
+    return together.restore(run.checkpoints, best, made.abstract(), executor)
 
 
 def goes_on(experiment: Experiment, report: Mapping[str, Any]) -> bool:

@@ -19,9 +19,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src.distributed import global_state  # of no public name, as in `heartbeat`
 from jax.experimental import multihost_utils
 
-from fdl.core.errors import Fault, UserError
+from fdl.core.errors import Fault, UserError, reason
 from fdl.core.types import PyTree
 from fdl.parallel import heartbeat
 
@@ -125,6 +126,41 @@ def all_or_raise(action: Callable[[], None]) -> None:
         failed = error
     if not all_agree(failed is None):
         raise failed or Fault("another process failed; its own error line says how")
+
+
+def settle(name: str, action: Callable[[], None]) -> None:
+    """Run `action` in every process; if it fails in one, raise in all: `all_or_raise` for threads beside training.
+
+    No device takes part, whose collectives must come in one order: the processes meet in JAX's coordination service.
+    name: of this meeting, the same in all processes and never used before.
+    """
+    if count() == 1:
+        return action()
+    failed: Exception | None = None
+    try:
+        action()
+    except Exception as error:
+        failed = error
+    store: Any = global_state.client
+    if failed is not None:
+        store.key_value_set(f"{name}/failed/{index()}", reason(failed))
+    store.wait_at_barrier(name, _NEVER * 1000)  # a process that is lost ends all (`heartbeat`)
+    if failed is not None:
+        raise failed
+    if others := store.key_value_dir_get(f"{name}/failed/"):
+        key, why = min(others)
+        raise Fault(f"process {key.rpartition('/')[2]} failed: {why}")
+
+
+def any_text(text: str) -> str:
+    """Return the text of the first process that has one, "" where none has; at most some 500 characters."""
+    if count() == 1:
+        return text
+    buffer = np.zeros(512, np.uint8)
+    given = np.frombuffer(text.encode()[: len(buffer)], np.uint8)
+    buffer[: len(given)] = given
+    rows = multihost_utils.process_allgather(buffer)
+    return next((bytes(row[row > 0]).decode("utf-8", "ignore") for row in rows if row.any()), "")
 
 
 def broadcast_from_first(tree: PyTree, like: PyTree) -> PyTree:

@@ -1,4 +1,6 @@
 import ctypes
+import json
+import math
 import os
 import signal
 import socket
@@ -6,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
+from fdl.core.errors import FAULT
 from fdl.parallel import processes
+from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import CLOCKED, lines
 from fdl.runs.signals import on_request
 
@@ -26,11 +31,14 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run(workdir: Path, count: int, saves: int = ALL, folders: str = "common") -> None:
-    """Train in so many processes on loopback until the end, or until so many checkpoints are saved."""
+def run(workdir: Path, count: int, saves: int = ALL, folders: str = "common", **more: str) -> None:
+    """Train in so many processes on loopback until the end, or until so many checkpoints are saved.
+
+    more: of the processes' environment; KILLED is the index of one that kills itself while it writes.
+    """
     port = free_port()
     paths = os.pathsep.join([str(HERE), str(HERE.parent)])
-    environment = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": "", "FOLDERS": folders}
+    environment = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": "", "FOLDERS": folders, **more}
     started = [
         subprocess.Popen(
             [sys.executable, HERE / "one_process.py", *map(str, (workdir, saves, port, count, index))],
@@ -46,7 +54,11 @@ def run(workdir: Path, count: int, saves: int = ALL, folders: str = "common") ->
     finally:
         for process in started:
             process.kill()
-    assert [process.returncode for process in started] == [0] * count, "\n".join(said)
+    killed = int(more.get("KILLED", ALL))
+    ended = [FAULT] * count if killed < count else [0] * count
+    assert [process.returncode for process in started] == [
+        -signal.SIGKILL if index == killed else code for index, code in enumerate(ended)
+    ], "\n".join(said)
     assert all("test " not in words for words in said[1:]), "only the first process speaks"
 
 
@@ -66,9 +78,25 @@ def writers(workdir: Path) -> set[str]:
     return {path.name for path in newest.iterdir() if path.is_dir()}
 
 
-def test_two_processes_equal_one_and_write_together(tmp_path) -> None:
+def numbers_read(folder: Path, count: int) -> list[int]:
+    """How many numbers of pieces each process has read to resume."""
+    return [sum(json.loads((folder / f"{index}.json").read_text()).values()) for index in range(count)]
+
+
+def elements(leaf: dict[str, Any]) -> int:
+    """How many numbers a leaf has."""
+    return math.prod(leaf["shape"])
+
+
+def test_two_processes_equal_one_and_write_and_read_each_its_shards(tmp_path) -> None:
     run(tmp_path / "one", 1)
-    run(tmp_path / "two", 2)
+    run(tmp_path / "two", 2, 2)
+    run(tmp_path / "two", 2, READ=str(tmp_path))
+    (*_, newest) = Checkpoints(tmp_path / "two" / "checkpoints").steps()
+    leaves = Checkpoints(tmp_path / "two" / "checkpoints").verify(newest)["leaves"].values()
+    split = sum(size for size in map(elements, leaves) if size > 4)
+    for size in numbers_read(tmp_path, 2):
+        assert split / 2 <= size < split / 2 + 40, "half of what is split, and small leaves that are not"
     assert writers(tmp_path / "one") == {"state"}
     assert writers(tmp_path / "two") == {"pieces-0", "pieces-1"}
     np.testing.assert_allclose(numbers(tmp_path / "two"), numbers(tmp_path / "one"), rtol=1e-6, atol=1e-6)
@@ -84,6 +112,19 @@ def test_a_run_goes_on_in_any_number_of_processes(tmp_path) -> None:
         assert writers(tmp_path / "many") == ({"state"} if apart else {f"pieces-{i}" for i in range(count)})
     run(tmp_path / "many", 1)
     np.testing.assert_allclose(numbers(tmp_path / "many"), numbers(tmp_path / "one"), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_one_of_four_is_killed_while_it_writes_and_two_go_on_from_the_last_whole_checkpoint(tmp_path) -> None:
+    run(tmp_path / "one", 1)
+    run(tmp_path / "many", 4, KILLED="2")
+    checkpoints = Checkpoints(tmp_path / "many" / "checkpoints")
+    assert checkpoints.steps() == [2], "the second was never whole"
+    run(tmp_path / "many", 2, READ=str(tmp_path))
+    np.testing.assert_allclose(numbers(tmp_path / "many"), numbers(tmp_path / "one"), rtol=1e-6, atol=1e-6)
+    assert writers(tmp_path / "many") == {"pieces-0", "pieces-1"}
+    (first, second), whole = numbers_read(tmp_path, 2), sum(map(elements, checkpoints.verify(8)["leaves"].values()))
+    assert max(first, second) < 0.6 * whole, "each reads two of four parts, and small leaves that are not split"
 
 
 def test_half_an_address_is_refused() -> None:

@@ -1,12 +1,13 @@
 """The commit of a checkpoint, `meta.json`: what it says, verified, and which checkpoints are kept for it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fdl.core.errors import Damaged, brief
-from fdl.runs.checkpoints.digest import digest_of_json
+from fdl.runs.atomic_files import flush
+from fdl.runs.checkpoints.digest import digest_of_file, digest_of_json
 from fdl.runs.checkpoints.structure import name_now
 
 
@@ -41,6 +42,28 @@ def read_commit(file: Path, step: int) -> dict[str, Any]:
     if digest_of_json(commit) != written or commit["step"] != step:
         raise Damaged(f"{file} is damaged: its digest does not fit")
     return {"fdl": "0.1.0", **commit, "leaves": {name_now(name): leaf for name, leaf in commit["leaves"].items()}}
+
+
+def write_commit(draft: Path, commit: Mapping[str, Any]) -> None:
+    """Write the commit of a draft, which is then durable: all its files are fsynced."""
+    commit = json.loads(json.dumps(commit))  # digested as it will be read
+    (draft / "meta.json").write_text(json.dumps({"digest": digest_of_json(commit), "commit": commit}), encoding="utf-8")
+    for path in [*draft.rglob("*"), draft]:
+        flush(path)
+
+
+def verify_files(folder: Path, digests: Mapping[str, str], without: Callable[[str], bool]) -> None:
+    """Raise Damaged if a file, by its path from a commit's folder, is missing or has another digest.
+
+    without: those that are not looked at.
+    """
+    for name, written in digests.items():
+        if without(name):
+            continue
+        if not (folder / name).is_file():
+            raise Damaged(f"{folder / name} is missing")
+        if digest_of_file(folder / name) != written:
+            raise Damaged(f"{folder / name} is damaged: its digest does not fit")
 
 
 def score_of(meta: Mapping[str, Any], monitor: str) -> float | None:

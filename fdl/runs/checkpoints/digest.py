@@ -1,7 +1,7 @@
 """Digests of a commit's leaves, of its files and of its metadata."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def digest_of_file(file: Path) -> str:
     return digest(np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8))
 
 
-def digests_of_folder(folder: Path) -> dict[str, str]:
-    """Return the digest of each file below a folder, by its path from there."""
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return {str(file.relative_to(folder)): digest_of_file(file) for file in files}
+def digests_of_folder(folder: Path, without: Callable[[str], bool] = lambda file: False) -> dict[str, str]:
+    """Return the digest of each file below a folder, by its path from there; without: those that are left out."""
+    files = {str(file.relative_to(folder)): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {name: digest_of_file(file) for name, file in files.items() if not without(name)}

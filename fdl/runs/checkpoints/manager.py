@@ -3,14 +3,14 @@
 `checkpoints/STEP/` is one commit: `state/` (Orbax), `weights.safetensors`, which needs no fdl to be read, and
 `meta.json`, which holds the run's progress besides its state, the dtype, shape and digest of every leaf, and the digest
 of every file. All files are fsynced before the rename, so a listed step is complete, also after power loss. If a state
-is split over processes with a shared folder, each process writes its shards, to `pieces-PROCESS/`, instead of both.
+is split over processes with a shared folder, each process writes its shards, to `pieces-PROCESS/`, instead of both; a
+piece has its digest in `meta.json`, so that whoever reads it alone can verify it alone (`shards`).
 
 `.saving-*` and `.removing-*` are leftovers of an interrupted save or removal, deleted at the next start. `damaged-*`
 are commits that failed verification, kept for inspection and never read again.
 """
 
 import contextlib
-import json
 import math
 import re
 import threading
@@ -24,16 +24,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl import __version__
-from fdl.core.errors import Damaged, Fault, NotFinite, UserError, reason
-from fdl.core.types import TrainState
+from fdl.core.errors import Damaged, Fault, NotFinite, reason
+from fdl.core.types import PyTree, TrainState
 from fdl.parallel import processes
 from fdl.runs.atomic_files import delete, delete_until_gone, flush, free
 from fdl.runs.checkpoints import shards
-from fdl.runs.checkpoints.commit import Keep, read_commit, score_of
-from fdl.runs.checkpoints.digest import describe, digest_of_file, digest_of_json, digests_of_folder
+from fdl.runs.checkpoints.commit import Keep, read_commit, score_of, verify_files, write_commit
+from fdl.runs.checkpoints.digest import describe, digests_of_folder
 from fdl.runs.checkpoints.orbax_io import nonempty, orbax, read, restore
 from fdl.runs.checkpoints.saved import Saved
-from fdl.runs.checkpoints.shards import Piece, read_pieces
+from fdl.runs.checkpoints.shards import Piece
 from fdl.runs.checkpoints.structure import averaged_params, leaves, plain, refuse_other_structure
 from fdl.runs.checkpoints.weights import WEIGHTS, write_weights
 
@@ -63,6 +63,7 @@ class Checkpoints:
         self.published: Callable[[], None] = lambda: None  # called after each commit, before it counts as saved
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+        self._meetings = 0  # of processes that write together
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +102,8 @@ class Checkpoints:
     def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
         """Copy a state to the host, then commit it in a background thread; waits for the previous save first.
 
-        A committed step is not overwritten. Raises the error of the previous save, and NotFinite at once. A state that
-        is split over processes is committed before this returns, because its processes must synchronise.
+        A committed step is not overwritten. Raises the error of the previous save, and NotFinite at once. Of a state
+        that is split over processes each writes its shards, and the first commits once all have.
         """
         self.wait()
         step, state = int(state.step), plain(state)
@@ -112,44 +113,46 @@ class Checkpoints:
         common = shards.common(draft) if shards.are_needed(state) else None
         if common:
             pieces = shards.local_pieces(leaves(state))
+            whole = {name: {"dtype": leaf.dtype.name, "shape": list(leaf.shape)} for name, leaf in leaves(state)}
             self._refuse_nonfinite(step, [(piece.name, piece.array) for piece in pieces])
-            self._save_together(common, state, pieces, dict(meta))
+            self._start(common, step, lambda: self._write_together(common, step, pieces, whole, dict(meta)))
             return
         host = processes.fetch(state)
         self._refuse_nonfinite(step, leaves(host))
         if processes.first():
-            thread = threading.Thread(target=self._save, args=(draft, host, dict(meta)))
-            try:
-                thread.start()
-            except RuntimeError as error:  # no more threads
-                raise self._failed(draft, step, error) from error
-            self._thread = thread
+            self._start(draft, step, lambda: self._write(draft, host, dict(meta)))
 
     def wait(self) -> None:
-        """Wait for the current save; raise a Fault if it failed."""
+        """Wait for the current save; raise a Fault if it failed, in all processes that took part."""
         self._join()
-        self.check()
-
-    def check(self) -> None:
-        """Raise a Fault where the last save has failed by now or the folder is another's: there is no going on then."""
         self.check_owner()
-        if self._error is not None:
-            error, self._error = self._error, None
+        error, self._error = self._error, None
+        if error is not None:
             raise error
 
-    def restore(self, step: int, like: TrainState) -> TrainState:
+    def check(self) -> None:
+        """Raise a Fault where the folder is another's or, of one process, the last save has failed by now."""
+        self.check_owner()
+        if self._error is not None and processes.count() == 1:
+            self.wait()
+
+    def restore(self, step: int, like: TrainState, layout: PyTree = None) -> TrainState:
         """Return the state of a step as host arrays; `like` gives its structure (arrays or shapes).
 
+        layout: the sharding of each leaf, of a step in pieces: the state is placed, each process reading its shards.
         Raises a ValueError that names what differs where the checkpoint holds another structure, and Damaged, with the
         leaf or the file, where it does not hold the very bytes that were saved.
         """
-        commit, folder = self.verify(step), self.folder / str(step)
-        want = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(plain, like))
-        refuse_other_structure(folder, commit["leaves"], want, commit["fdl"])
-        if "pieces" in commit:
-            state = read_pieces(folder, want, commit["pieces"])
+        commit, folder, shapes = self._verified(step), self.folder / str(step), jax.eval_shape(plain, like)
+        refuse_other_structure(folder, commit["leaves"], shapes, commit["fdl"])
+        if "pieces" in commit and layout is not None:
+            state = shards.read_shards(folder, shapes, layout, commit["pieces"])
         else:
-            state = read(folder / "state", want, commit["leaves"], commit["fdl"])
+            state = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), shapes)
+            if "pieces" in commit:
+                shards.read_pieces(folder, dict(leaves(state)), commit["pieces"])
+            else:
+                state = read(folder / "state", state, commit["leaves"], commit["fdl"])
         return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
     def variables(self, step: int) -> dict[str, Any]:
@@ -157,28 +160,20 @@ class Checkpoints:
 
         Whatever the optimizer beside them was; raises Damaged.
         """
-        commit = self.verify(step)
+        commit, folder = self._verified(step), self.folder / str(step)
         if "pieces" in commit:
-            raise UserError(
-                f"{self.folder / str(step)} is in pieces, of several processes; evaluate it with its own page"
-            )
-        state = restore(self.folder / str(step) / "state")
+            state = shards.read_dictionaries(folder, commit["leaves"], commit["pieces"])
+        else:
+            state = restore(folder / "state")
         return {
             "params": averaged_params(state, commit["leaves"]),
-            **state["extras" if "extras" in state else "model_state"],
+            **state.get("extras", state.get("model_state", {})),
         }
 
     def verify(self, step: int) -> dict[str, Any]:
-        """Return the commit of a step: meta, leaves and files; raise Damaged if a file fails verification.
-
-        Verified before Orbax reads, because it would accept some damage and fail noisily in threads on other damage.
-        """
-        commit, folder = self._commit(step), self.folder / str(step)
-        for name, written in commit["files"].items():
-            if not (folder / name).is_file():
-                raise Damaged(f"{folder / name} is missing")
-            if digest_of_file(folder / name) != written:
-                raise Damaged(f"{folder / name} is damaged: its digest does not fit")
+        """Return the commit of a step: meta, leaves and files; raise Damaged if anything fails verification."""
+        commit = self._verified(step)
+        shards.verify_pieces(self.folder / str(step), commit.get("pieces", {}))
         return commit
 
     def newest(self, like: TrainState, log: Callable[[str], None]) -> Saved | None:
@@ -209,7 +204,7 @@ class Checkpoints:
             delete(path)
         found = self.newest(like, log)
         for step in self.steps():
-            if found and step > found.step:
+            if found and step > found.step and processes.first():
                 free(self.folder / f"damaged-{step}")
                 (self.folder / str(step)).rename(self.folder / f"damaged-{step}")
         return found
@@ -226,6 +221,15 @@ class Checkpoints:
             raise Fault(f"{folder} was saved by another run; remove it, or choose another folder")
         return commit
 
+    def _verified(self, step: int) -> dict[str, Any]:
+        """Return the commit of a step whose files fit their digests, all but the pieces, which are verified when read.
+
+        Verified before Orbax reads, because it would accept some damage and fail noisily in threads on other damage.
+        """
+        commit = self._commit(step)
+        verify_files(self.folder / str(step), commit["files"], without=shards.is_piece)
+        return commit
+
     def _refuse_nonfinite(self, step: int, held: Iterable[tuple[str, Any]]) -> None:
         # Scalars of the optimizer may be infinite initially, such as the best loss so far.
         arrays = ((name, leaf) for name, leaf in held if np.ndim(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact))
@@ -234,32 +238,44 @@ class Checkpoints:
             bad = bad or "a part that another process holds"
             raise NotFinite(f"step {step}: {bad} is not finite; checkpoints hold {self.steps()}")
 
-    def _save(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
-        step = int(state.step)
-        try:
-            delete(draft)
-            draft.mkdir(parents=True)
-            with orbax() as checkpointer:
-                checkpointer.save((draft / "state").absolute(), jax.tree.map(nonempty, state))
-            write_weights(draft / WEIGHTS, state)
-            self._publish(draft, step, meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
-        except Exception as error:  # raised again by wait() or check() in the main thread
-            self._error = self._failed(draft, step, error)
-            self._error.__cause__ = error
+    def _start(self, draft: Path, step: int, write: Callable[[], None]) -> None:
+        """Write in a thread; what goes wrong is raised by wait() or check() in the main thread."""
 
-    def _save_together(self, draft: Path, state: TrainState, pieces: list[Piece], meta: dict[str, Any]) -> None:
+        def work() -> None:
+            try:
+                write()
+            except Exception as error:
+                self._error = self._failed(draft, step, error)
+                self._error.__cause__ = error
+
+        thread = threading.Thread(target=work)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            raise self._failed(draft, step, error) from error
+        self._thread = thread
+
+    def _write(self, draft: Path, state: TrainState, meta: dict[str, Any]) -> None:
+        delete(draft)
+        draft.mkdir(parents=True)
+        with orbax() as checkpointer:
+            checkpointer.save((draft / "state").absolute(), jax.tree.map(nonempty, state))
+        write_weights(draft / WEIGHTS, state)
+        self._publish(draft, int(state.step), meta, {"leaves": {name: describe(leaf) for name, leaf in leaves(state)}})
+
+    def _write_together(
+        self, draft: Path, step: int, pieces: list[Piece], whole: Mapping[str, Any], meta: dict[str, Any]
+    ) -> None:
         """Commit a state split over processes: each writes its shards, then the first process publishes them."""
-        step = int(state.step)
 
         def publish() -> None:
-            whole = {name: {"dtype": leaf.dtype.name, "shape": list(leaf.shape)} for name, leaf in leaves(state)}
-            self._publish(draft, step, meta, {"leaves": whole, "pieces": shards.joined_manifest(draft)})
+            if processes.first():
+                self._publish(draft, step, meta, {"leaves": whole, "pieces": shards.joined_manifest(draft)})
 
-        try:
-            processes.all_or_raise(lambda: shards.write_pieces(draft, pieces))
-            processes.all_or_raise(publish if processes.first() else lambda: None)
-        except Exception as error:
-            raise self._failed(draft, step, error) from error
+        self._meetings += 1
+        name = f"fdl-save-{self._meetings}"
+        processes.settle(f"{name}-pieces", lambda: shards.write_pieces(draft, pieces))
+        processes.settle(f"{name}-commit", publish)
 
     def _failed(self, draft: Path, step: int, error: Exception) -> Fault:
         delete_until_gone(draft)
@@ -271,11 +287,7 @@ class Checkpoints:
 
     def _publish(self, draft: Path, step: int, meta: Mapping[str, Any], proofs: Mapping[str, Any]) -> None:
         commit = {"fdl": __version__, "step": step, "run": self.run, "meta": meta, **proofs}
-        commit = json.loads(json.dumps({**commit, "files": digests_of_folder(draft)}))  # digested as it will be read
-        text = json.dumps({"digest": digest_of_json(commit), "commit": commit})
-        (draft / "meta.json").write_text(text, encoding="utf-8")
-        for path in [*draft.rglob("*"), draft]:
-            flush(path)
+        write_commit(draft, {**commit, "files": digests_of_folder(draft, without=shards.is_piece)})
         self.check_owner()
         free(self.folder / str(step))
         draft.rename(self.folder / str(step))

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from fdl.core.differences import THERE_AND_HERE, differences, first_few
 from fdl.core.errors import UserError
 from fdl.core.types import Array, PyTree, TrainState
+from fdl.models.leaf_names import nested
 
 
 class TrainState01(NamedTuple):
@@ -81,10 +83,20 @@ def averaged_params(state: Mapping[str, Any], names: Iterable[str]) -> PyTree:
     params = jax.tree.map(lambda leaf: leaf, state["params"])  # the dictionaries are new, the arrays the same
     for name in names:
         if found := re.fullmatch(r"(.*\b(?:EmaState|Averaged)\.average)/(.+)", name):
-            average = _at(state, [key.rpartition(".")[2] for key in found[1].split("/")])
+            average = _at(state, map(_key, found[1].split("/")))
             *modules, last = found[2].split("/")
             _at(params, modules)[last] = _at(average, [*modules, last])
     return params
+
+
+def by_name(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return leaves by name as nested dictionaries, as Orbax reads a state without a structure."""
+    return nested({"/".join(map(_key, name.split("/"))): array for name, array in arrays.items()})
+
+
+def _key(part: str) -> str:
+    """Return a part of a leaf's name without the type of its node."""
+    return part.rpartition(".")[2]
 
 
 def _at(tree: Any, keys: Iterable[str]) -> Any:

@@ -17,6 +17,7 @@ from fdl.core.digest import digest
 from fdl.core.errors import Damaged, Fault, NotFinite
 from fdl.core.optimizer_state import ema
 from fdl.models.leaf_names import flat_names
+from fdl.runs import atomic_files
 from fdl.runs.checkpoints.commit import Keep
 from fdl.runs.checkpoints.digest import digest_of_json
 from fdl.runs.checkpoints.manager import Checkpoints
@@ -188,10 +189,8 @@ def test_everything_is_flushed_before_it_is_published(tmp_path, monkeypatch):
         published.append((path, set(path.rglob("*")) | {path}))
         return rename(path, target)
 
-    import fdl.runs.checkpoints.manager
-
-    flush = fdl.runs.checkpoints.manager.flush
-    monkeypatch.setattr(fdl.runs.checkpoints.manager, "flush", lambda path: (flushed.add(path), flush(path)))
+    sync = atomic_files.sync
+    monkeypatch.setattr(atomic_files, "sync", lambda handle, path: (flushed.add(path), sync(handle, path)))
     monkeypatch.setattr(Path, "rename", watch_rename)
     checkpoints = Checkpoints(tmp_path / "c")
     checkpoints.save(damage.state(1), {})
