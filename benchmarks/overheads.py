@@ -6,6 +6,7 @@ The costs of the loop, of logging and of saving are measured by themselves, sinc
 noise of the step. They are told as shares of a step of 5 ms. Starts are the commands a reader would type.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from benchmarks import page
 
 STEP = 5e-3  # seconds: the bars hold for steps that take at least so long
 TOGETHER = 10  # steps of 5 ms that fdl makes one call where the machine does 2e11 operations a second (CALL_WORK)
+OFTEN = 50  # steps between log lines where nothing else is said
 REPEATS = 5
 
 
@@ -36,11 +38,12 @@ def costs() -> dict[str, Any]:
     from benchmarks.workloads import WORKLOADS
     from fdl.core.types import Sum, add_up
     from fdl.engine.cadence import cadence_of
+    from fdl.engine.measures import Feeding
     from fdl.engine.program import train_until_due, training
     from fdl.parallel.executors import fetch, jit
     from fdl.runs.checkpoints.manager import Checkpoints
-    from fdl.runs.metrics_log import Record
     from fdl.runs.progress_bar import bar, brief
+    from fdl.runs.writers.record import Record
 
     work = WORKLOADS["W1"]
     made, executor = experiment(work, inputs.weights(work), *inputs.data(work)), jit()
@@ -72,6 +75,11 @@ def costs() -> dict[str, Any]:
         def loop_by_ten() -> None:
             train_until_due(nothing, program.rows, state, 1000, by_ten, shown.update, lambda: False)
 
+        timing = Feeding(dataclasses.replace(program, call=nothing))
+
+        def loop_timed() -> None:
+            train_until_due(timing.call, timing.rows, state, 1000, due, shown.update, lambda: False)
+
         with Record(Path(folder), 0) as record:
 
             def log() -> None:
@@ -80,9 +88,16 @@ def costs() -> dict[str, Any]:
                     record.write("train", step, 0.5, {**values, "seconds": 1.0})
                     shown.set_postfix_str(brief(values), refresh=False)
 
+            values = {**task.finish(add_up([fetched])), **extras(made, executor)(), "seconds": 1.0}
+
+            def write() -> None:
+                for step in range(100):
+                    record.write("train", step, 0.5, values)
+
             looping = (timed(loop) - timed(lambda: bare(1))) / 1000
             ten = (timed(loop_by_ten) - timed(lambda: bare(TOGETHER))) / 1000
-            logging = timed(log) / 100
+            waiting = (timed(loop_timed) - timed(loop)) / 1000
+            logging, writing = timed(log) / 100, timed(write) / 100
         checkpoints = Checkpoints(Path(folder, "checkpoints"))
         steps = count(1)
 
@@ -97,7 +112,67 @@ def costs() -> dict[str, Any]:
         waited, beside, whole = (median(seen) for seen in zip(*[save() for _ in range(REPEATS + 1)][1:], strict=True))
         saving = {"waited": waited, "beside": beside, "whole": whole}
     size = sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.opt_state)))
-    return {"loop": looping, "ten": ten, "log": logging, "save": saving, "bytes": size}
+    line = extras(made, executor)
+
+    def measure() -> None:
+        for _ in range(100):
+            line()
+
+    measuring = timed(measure) / 100
+    lines = {"log": logging, "extras": measuring, "writers": writing, "tracker": tracking(), "waiting": waiting}
+    return {"loop": looping, "ten": ten, **lines, "save": saving, "bytes": size}
+
+
+def extras(made: Any, executor: Any) -> Callable[[], dict[str, float]]:
+    """Return what computes the values of a log line besides the means of its metrics."""
+    from fdl.core.types import Sum
+    from fdl.engine.measures import Measures, gradient_norm
+    from fdl.runs.progress import Progress
+
+    measure, window, progress = Measures(made, executor), {"gradient_norm": Sum(1.0, 1.0)}, Progress()
+    state = executor.put_state(made.init())
+
+    def values() -> dict[str, float]:
+        nonlocal state
+        progress.lap = 50, 0.25, 0.0
+        state, measured = measure(state, 7)
+        return {**measured, **progress.speed(made.batch_size), **gradient_norm(window)}
+
+    return values
+
+
+def tracking() -> float:
+    """Return the seconds that training waits for a tracker for each line: its thread does the rest."""
+    from fdl.runs.writers.trackers import Tracker
+    from fdl.runs.writers.writer import RunInfo
+
+    class Nowhere(Tracker):
+        package = "nowhere"
+
+        def open(self, run: Any, kept: Any) -> Any:
+            return kept
+
+        def known(self, run: Any) -> Any:
+            return ()
+
+        def send(self, step: int, values: Any) -> None:
+            pass
+
+        def end(self, status: str) -> None:
+            pass
+
+    with tempfile.TemporaryDirectory() as folder:
+        tracker = Nowhere()
+        tracker.start(RunInfo(workdir=Path(folder)))
+        values = {"loss": 0.1, "accuracy": 0.9, "learning_rate": 0.1, "gradient_norm": 0.2, "seconds": 1.0}
+
+        def write() -> None:
+            for step in range(1000):
+                tracker.write("train", step, 0.5, values)
+
+        seen = timed(write) / 1000
+        tracker.close(None)
+    return seen
 
 
 def timed(run: Callable[[], None]) -> float:
@@ -160,6 +235,9 @@ def section(record: page.Record) -> list[str]:
         says = "holds" if seen <= bar else f"**misses by {seen / bar - 1:.0%}**"
         return f"| {what} | {cost} | {form.format(seen)} | {form.format(bar)} | {says} |"
 
+    def each(what: str, name: str) -> str:
+        return row(what, f"{costs[name] * 1e6:.0f} µs", costs[name] / STEP, 0.01, "{:.2%}")
+
     lines = [
         "## Overheads and start",
         "",
@@ -179,7 +257,14 @@ def section(record: page.Record) -> list[str]:
             costs["ten"] / STEP, 0.01, "{:.2%}",
         ),
         row("loop, one step a call", f"{costs['loop'] * 1e6:.0f} µs a step", costs["loop"] / STEP, 0.01, "{:.2%}"),
-        row("a log line every step", f"{costs['log'] * 1e6:.0f} µs", costs["log"] / STEP, 0.01, "{:.2%}"),
+        each("a log line every step", "log"),
+        each("of it writing, to `metrics.jsonl` and TensorBoard", "writers"),
+        row(
+            f"its learning rate, norms, speed and input wait, every {OFTEN} steps (the default)",
+            f"{costs['extras'] * 1e6:.0f} µs", costs["extras"] / (OFTEN * STEP), 0.01, "{:.2%}",
+        ),
+        each("timing the wait for input, one step a call", "waiting"),
+        each("a tracker (`--track`) of a log line every step", "tracker"),
         row(
             "a checkpoint every 100 steps",
             f"{save['waited'] * 1e3:.1f} ms, {save['beside'] * 1e3:.1f} ms of a core beside, "

@@ -13,11 +13,14 @@ MACHINE = {"cpu": "a machine", "cores": 2, "python": "3.11", "date": "today", "v
 def test_overheads_are_held_against_their_bars():
     save = {"waited": 2e-3, "beside": 6e-3, "whole": 70e-3}
     costs = {"ten": 5e-6, "loop": 40e-6, "log": 100e-6, "save": save, "bytes": 2**20}
+    costs |= {"writers": 30e-6, "extras": 5e-3, "waiting": 1e-6, "tracker": 2e-6}
     starts = {"cold": [5.0, 7.0, 6.6], "warm": [2.0, 2.1, 2.2], "--help": [0.4]}
     text = "\n".join(overheads.section({"costs": costs, "starts": starts, "others": 0.0, "machine": MACHINE}))
     assert "| loop, 10 steps a call | 5 µs a step | 0.10% | 1.00% | holds |" in text
     assert "| loop, one step a call | 40 µs a step | 0.80% | 1.00% | holds |" in text
     assert "| a log line every step | 100 µs | 2.00% | 1.00% | **misses by 100%** |" in text
+    assert "input wait, every 50 steps (the default) | 5000 µs | 2.00% | 1.00% | **misses by 100%** |" in text
+    assert "| a tracker (`--track`) of a log line every step | 2 µs | 0.04% | 1.00% | holds |" in text
     assert "2.0 ms, 6.0 ms of a core beside, on the disk after 70 ms | 1.00% | 2.00% | holds |" in text
     assert "| cold start | 5.00 to 7.00 s | 6.60 s | 6.00 s | **misses by 10%** |" in text
 
