@@ -143,14 +143,17 @@ def extras(made: Any, executor: Any) -> Callable[[], dict[str, float]]:
 
 def tracking() -> float:
     """Return the seconds that training waits for a tracker for each line: its thread does the rest."""
-    from fdl.runs.writers.trackers import Tracker
+    from fdl.runs.writers.tracker import Tracker
     from fdl.runs.writers.writer import RunInfo
 
     class Nowhere(Tracker):
         package = "nowhere"
 
-        def open(self, run: Any, kept: Any) -> Any:
-            return kept
+        def make(self, run: Any) -> Any:
+            return {}
+
+        def open(self, run: Any, kept: Any, new: bool) -> None:
+            pass
 
         def known(self, run: Any) -> Any:
             return ()

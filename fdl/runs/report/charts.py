@@ -75,7 +75,7 @@ def _against(true: np.ndarray, predicted: np.ndarray) -> str:
     """Return a scatter plot of predicted over true values with the diagonal."""
     low, high = float(true.min()), float(true.max())
     inside = np.percentile(predicted, [OUTSIDE, 100 - OUTSIDE])
-    both = panels.calm([min(low, inside[0]), max(high, inside[1])])
+    both = panels.calm([min(low, inside[0]), max(high, inside[1])], narrowest=0.0)
     chosen = np.unique(np.linspace(0, len(true) - 1, DOTS).astype(int))
     clipped = np.clip(predicted, both.low, both.high)
     places = [(panels.x_of(both, true[i]), panels.y_of(both, clipped[i])) for i in chosen]

@@ -11,7 +11,7 @@ from fdl.runs.report.svg_plot import Scale, mark, scale_of
 
 WIDTH, HEIGHT, LEFT, BELOW, MARGIN = 460, 230, 52, 26, 12
 RIGHT, BOTTOM = WIDTH - MARGIN, HEIGHT - BELOW
-NARROWEST = 0.02  # of its largest number an axis spans at least this share, so that noise does not fill it
+NARROWEST = 0.1  # of its largest number an axis spans at least this share, so that noise does not fill it
 FEW = 30  # at most so many values are drawn as points
 
 
@@ -23,8 +23,11 @@ class Axis:
     scale: Scale
 
 
-def calm(values: Sequence[float], *, logarithmic: bool = False) -> Scale:
-    """Return the vertical axis of a curve: room above and below, and no narrower than noise."""
+def calm(values: Sequence[float], *, logarithmic: bool = False, narrowest: float = NARROWEST) -> Scale:
+    """Return the vertical axis of a curve: room above and below, and no narrower than noise.
+
+    narrowest: the share of the largest number that it spans at least.
+    """
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     if logarithmic:
@@ -32,10 +35,16 @@ def calm(values: Sequence[float], *, logarithmic: bool = False) -> Scale:
     size = max(abs(low), abs(high))
     if size > 1e300:
         return scale_of(finite)
-    spread = max(high - low, NARROWEST * size, 1e-12)
+    spread = max(high - low, narrowest * size, 1e-12)
     middle, inside = (low + high) / 2, low >= 0 and high <= 1
     bottom, top = middle - 0.54 * spread, middle + 0.54 * spread
     return scale_of([max(bottom, 0.0) if low >= 0 else bottom, min(top, 1.0) if inside and high > 0.5 else top])
+
+
+def from_zero(values: Sequence[float], least: float = 0.0) -> Scale:
+    """Return the vertical axis of a rate or a share, which means something beside zero alone; it reaches `least`."""
+    high = max((value for value in values if math.isfinite(value)), default=0.0)
+    return scale_of([0.0, max(1.04 * high, least)])
 
 
 def x_of(scale: Scale, value: float) -> float:

@@ -3,124 +3,18 @@
 A run is one run of its tracker, also when it goes on: the folder keeps which in `tracking.json`. Tags are SPLIT/METRIC.
 """
 
+import os
 import re
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
-from queue import SimpleQueue
-from threading import Lock, Thread
-from typing import Any
 from uuid import uuid4
 
 from fdl.core.errors import UserError
-from fdl.runs.atomic_files import read_json, write_json
 from fdl.runs.report.gallery import Example
-from fdl.runs.workdir import TRACKING
 from fdl.runs.writers.pictures import markdown, sheet, table
-from fdl.runs.writers.writer import Examples, RunInfo, Writer, scalars
-
-PATIENCE = 60.0  # seconds at the end of a run for what was not sent yet
-
-_KEEPING = Lock()  # of the threads of several trackers, which share the file
-
-Kept = dict[str, str]  # what a tracker finds its run again by
-Lines = Container[tuple[str, int]]  # splits and steps
-
-
-class Tracker(Writer):
-    """A writer that works in a thread of its own, since a network may be slow or gone; its failure is raised later.
-
-    Each split and step is sent once: what the tracker has already is not sent again, and what it lacks of the steps
-    before a resume is sent then.
-    """
-
-    package = ""
-    failed: Exception | None = None
-    thread: Thread | None = None
-
-    def open(self, run: RunInfo, kept: Kept) -> Kept:
-        """Make a run of the tracker, or open the one that `kept` names, and return what it is found again by."""
-        raise NotImplementedError
-
-    def known(self, run: RunInfo) -> Lines:
-        """Return what the tracker has of this run already."""
-        raise NotImplementedError
-
-    def send(self, step: int, values: Mapping[str, float]) -> None:
-        """Send values by tag."""
-        raise NotImplementedError
-
-    def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
-        """Send examples of the test split with predictions."""
-        raise NotImplementedError
-
-    def end(self, status: str) -> None:
-        """Finish the tracker's run; status: finished, stopped or failed."""
-        raise NotImplementedError
-
-    def start(self, run: RunInfo) -> None:
-        """Start the thread, which opens the tracker's run and sends what that lacks."""
-        self.step, self.queue = run.step, SimpleQueue[Callable[[], None] | None]()
-        self.thread = Thread(target=self._work, name=f"fdl-{self.package}", daemon=True)
-        self.thread.start()
-        self._do(self._open, run)
-        for line in run.history:
-            self._do(self._line, line)
-
-    def write(self, split: str, step: int, epoch: float, values: Mapping[str, Any]) -> None:
-        """Send the numbers of a line."""
-        self.step = step
-        self._do(self._line, {"step": step, "epoch": epoch, "split": split, **values})
-
-    def flush(self) -> None:
-        """Raise what failed."""
-        if self.failed is not None:
-            raise self.failed
-
-    def finish(self, report: Mapping[str, Any], examples: Examples) -> None:
-        """Send the examples."""
-        for title, shown in examples.items():
-            if shown:
-                self._do(self.show, self.step, "test/" + re.sub(r"\W+", "_", title.partition(",")[0]).lower(), shown)
-
-    def close(self, error: BaseException | None) -> None:
-        """End the tracker's run once all is sent; raise a TimeoutError where that takes over a minute."""
-        if self.thread is None or self.failed is not None:
-            return
-        stopped = isinstance(error, KeyboardInterrupt)
-        self._do(self.end, "finished" if error is None else "stopped" if stopped else "failed")
-        self.queue.put(None)
-        self.thread.join(PATIENCE)
-        if self.thread.is_alive():
-            raise TimeoutError(f"not all is sent after {PATIENCE:.0f} seconds")
-        self.flush()
-
-    def _do(self, call: Callable[..., None], *args: Any) -> None:
-        self.flush()
-        self.queue.put(partial(call, *args))
-
-    def _work(self) -> None:
-        while (call := self.queue.get()) is not None:
-            try:
-                call()
-            except Exception as error:
-                self.failed = error
-                return
-
-    def _open(self, run: RunInfo) -> None:
-        file = run.workdir / TRACKING
-        kept = self.open(run, _all_kept(file).get(self.package, {}))
-        with _KEEPING:
-            write_json(file, {**_all_kept(file), self.package: kept})
-        self.lines = self.known(run)
-
-    def _line(self, line: Mapping[str, Any]) -> None:
-        split, step = line["split"], line["step"]
-        if (split, step) not in self.lines:
-            numbers = scalars({name: value for name, value in line.items() if name not in ("step", "split")})
-            self.send(step, {f"{split}/{name}": value for name, value in numbers.items()})
+from fdl.runs.writers.tracker import Kept, Lines, Tracker
+from fdl.runs.writers.writer import RunInfo
 
 
 class Wandb(Tracker):
@@ -139,12 +33,17 @@ class Wandb(Tracker):
             wandb.login()
         super().start(run)
 
-    def open(self, run: RunInfo, kept: Kept) -> Kept:
-        """Open a run by an id that is chosen here, so that a second start finds it."""
+    def make(self, run: RunInfo) -> Kept:
+        """Return an id that is chosen here, and the project."""
         import wandb
 
         project = re.sub(r"[/\\#?%:]", "-", run.project)
-        kept = kept or {"id": uuid4().hex[:8], "project": wandb.setup().settings.project or project}
+        return {"id": uuid4().hex[:8], "project": wandb.setup().settings.project or project}
+
+    def open(self, run: RunInfo, kept: Kept, new: bool) -> None:
+        """Open the run of an id, or make it."""
+        import wandb
+
         self.run = wandb.init(
             **kept,
             name=run.name,
@@ -153,7 +52,6 @@ class Wandb(Tracker):
             reinit="create_new",
             settings=wandb.Settings(console="off"),  # the terminal is the run's
         )
-        return kept
 
     def known(self, run: RunInfo) -> Lines:
         """Return nothing: it has what is before its next step, which `send` compares with."""
@@ -181,24 +79,23 @@ class Mlflow(Tracker):
 
     package = "mlflow"
 
-    def open(self, run: RunInfo, kept: Kept) -> Kept:
-        """Open a run by its id."""
-        import os
-
+    def make(self, run: RunInfo) -> Kept:
+        """Make a run in the experiment of its project, and return its id."""
         from mlflow import MlflowClient
 
-        self.client = MlflowClient()
-        if kept:
-            self.client.update_run(kept["run"], status="RUNNING")
-        else:
-            name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.project
-            known = self.client.get_experiment_by_name(name)
-            experiment = known.experiment_id if known else self.client.create_experiment(name)
-            kept = {"run": self.client.create_run(experiment, run_name=run.name).info.run_id}
-            for knob, value in {**run.config, "workdir": run.workdir}.items():
-                self.client.log_param(kept["run"], _plain(knob), str(value)[:500])
-        self.run = kept["run"]
-        return kept
+        client, name = MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.project
+        known = client.get_experiment_by_name(name)
+        experiment = known.experiment_id if known else client.create_experiment(name)
+        return {"run": client.create_run(experiment, run_name=run.name).info.run_id}
+
+    def open(self, run: RunInfo, kept: Kept, new: bool) -> None:
+        """Open a run by its id, and log its parameters, which may be logged again where they are equal."""
+        from mlflow import MlflowClient
+
+        self.client, self.run = MlflowClient(), kept["run"]
+        self.client.update_run(self.run, status="RUNNING")
+        for knob, value in run.config.items():
+            self.client.log_param(self.run, _plain(knob), str(value)[:500])
 
     def known(self, run: RunInfo) -> Lines:
         """Return the steps of every metric of the run."""
@@ -231,15 +128,16 @@ class Trackio(Tracker):
 
     package = "trackio"
 
-    def open(self, run: RunInfo, kept: Kept) -> Kept:
-        """Open a run by its name, of which the latest is resumed."""
+    def make(self, run: RunInfo) -> Kept:
+        """Return the project and the name of a run."""
+        return {"project": run.project, "name": run.name}
+
+    def open(self, run: RunInfo, kept: Kept, new: bool) -> None:
+        """Open a run by its name, of which the latest is gone on with, or make it."""
         import trackio
 
-        resume = "allow" if kept else "never"
-        kept = kept or {"project": run.project, "name": run.name}
         config = {**run.config, "workdir": str(run.workdir)}
-        self.run = trackio.init(**kept, config=config, resume=resume, embed=False)
-        return kept
+        self.run = trackio.init(**kept, config=config, resume="never" if new else "allow", embed=False)
 
     def known(self, run: RunInfo) -> Lines:
         """Return the steps in the database of this machine; a Space or a server is not asked."""
@@ -279,10 +177,6 @@ def trackers(*names: str) -> list[Tracker]:
         if spec is None or spec.origin is None:  # a folder of that name, which wandb makes where it is used
             raise UserError(f"--track={name} needs the package {name}; pip install 'fdl[{name}]', or leave it out")
     return [TRACKERS[name]() for name in dict.fromkeys(names)]
-
-
-def _all_kept(file: Path) -> dict[str, Kept]:
-    return dict(read_json(file)) if file.exists() else {}
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,11 @@
+import json
+import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
+from fdl.runs.report import panels
 from fdl.runs.report.confusion import confusion, per_class
 from fdl.runs.report.curves import curves
 from fdl.runs.report.html import html
@@ -105,3 +109,34 @@ def test_a_matrix_of_any_size_can_be_read(size):
     drawn = confusion(counts, names) + per_class(counts, names)
     assert "<0>" not in drawn
     assert len(drawn) < 100_000
+
+
+def ends(drawn, title):
+    """The ends of the axis of steps of a panel, and the places of its line from left to right and top to bottom."""
+    points = drawn.split(f"<h3>{title}</h3>")[0].rsplit('data-points="', 1)[1].split('"')[0]
+    axis = json.loads(unescape(points))["axis"]
+    linear = drawn.split(f"<h3>{title}</h3>")[1].split('class="linear"')[1].split("</g>")[0]
+    places = re.search(r'<polyline class="s0" points="([^"]*)"', linear)[1].split()
+    return (axis["low"], axis["high"]), [tuple(map(float, place.split(","))) for place in places]
+
+
+def test_curves_begin_where_a_short_run_does_and_do_not_blow_up_what_barely_moves():
+    short = [{"step": step, "split": "train", "loss": 1.0 / step} for step in (50, 68)]
+    assert ends(curves(short), "loss")[0] == (50, 68)
+    long = [{"step": step, "split": "train", "loss": 1.0 / step} for step in range(50, 1001, 50)]
+    assert ends(curves(long), "loss")[0] == (0, 1000)
+    alone = [{"step": 50, "split": "train", "loss": 1.0}]
+    assert ends(curves(alone), "loss")[0] == (0, 50)
+
+    values = {"loss": 0.69, "steps_per_second": 500.0, "input_wait": 0.004}
+    noise = [
+        {"step": i, "split": "train", **{name: x * (1.02 if i % 2 else 1.0) for name, x in values.items()}}
+        for i in range(20)
+    ]
+    for title in ("loss", "steps per second", "input wait"):
+        heights = [y for _, y in ends(curves(noise), title)[1]]
+        assert max(heights) - min(heights) < 0.25 * panels.HEIGHT, title
+    assert min(y for _, y in ends(curves(noise), "steps per second")[1]) < 0.15 * panels.HEIGHT  # its axis is from zero
+    moved = [{"step": i, "split": "train", "loss": 1.0 - 0.01 * i} for i in range(20)]
+    heights = [y for _, y in ends(curves(moved), "loss")[1]]
+    assert max(heights) - min(heights) > 0.7 * panels.HEIGHT

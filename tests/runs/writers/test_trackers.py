@@ -11,8 +11,8 @@ import tiny
 from fdl.core.errors import Stopped, UserError
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import CLOCKED, lines
-from fdl.runs.writers import trackers as module
-from fdl.runs.writers.trackers import Tracker, trackers
+from fdl.runs.writers import tracker, trackers
+from fdl.runs.writers.tracker import Tracker
 from fdl.runs.writers.writer import RunInfo
 
 
@@ -28,12 +28,14 @@ class Memory(Tracker):
     def __init__(self, server, fails_at=None, ready=None):
         self.server, self.fails_at, self.ready = server, fails_at, ready
 
-    def open(self, run, kept):
+    def make(self, run):
         if self.ready:
             assert self.ready.wait(60)
-        kept = kept or {"id": f"run {len(self.server)}"}
+        return {"id": f"run {len(self.server)}"}
+
+    def open(self, run, kept, new):
+        assert new == (kept["id"] not in self.server)
         self.rows = self.server.setdefault(kept["id"], [])
-        return kept
 
     def known(self, run):
         return {(tag.split("/")[0], step) for step, values in self.rows for tag in values}
@@ -108,7 +110,7 @@ def test_a_tracker_that_fails_is_named_once_and_one_that_is_slow_does_not_hold_t
     assert len(warned) == 1
     assert "(ConnectionError: no route to host) and gets nothing more; the run itself is not harmed" in warned[0]
 
-    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(tracker, "PATIENCE", 0.1)
     ready, said = threading.Event(), []
     report = fdl.train(made(), tmp_path / "slow", writers=[Memory(server, ready=ready)], log=said.append)
     assert report["step"] == 8
@@ -120,9 +122,9 @@ def test_trackers_that_open_their_runs_at_once_are_all_found_again(tmp_path):
     both = threading.Barrier(2)
 
     class Meeting(Memory):
-        def open(self, run, kept):
+        def make(self, run):
             both.wait(60)
-            return super().open(run, kept)
+            return super().make(run)
 
     servers = {"one": {}, "two": {}}
     writers = [Meeting(server) for server in servers.values()]
@@ -137,19 +139,19 @@ def test_trackers_that_open_their_runs_at_once_are_all_found_again(tmp_path):
 def test_how_a_run_ended_is_told(tmp_path):
     for error, status in ((None, "finished"), (Stopped("SIGTERM"), "stopped"), (ValueError(), "failed")):
         server = {}
-        tracker = Memory(server)
-        tracker.start(RunInfo(workdir=tmp_path))
-        tracker.close(error)
+        writer = Memory(server)
+        writer.start(RunInfo(workdir=tmp_path))
+        writer.close(error)
         assert server["run 0"][-1] == (0, {"end": status})
         (tmp_path / "tracking.json").unlink()
 
 
 def test_an_unknown_tracker_and_a_missing_package_are_named(monkeypatch):
     with pytest.raises(UserError, match=r"--track=comet is none of wandb, mlflow, trackio"):
-        trackers("comet")
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+        fdl.trackers("comet")
+    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--track=mlflow needs the package mlflow; pip install 'fdl\[mlflow\]'"):
-        trackers("mlflow")
+        fdl.trackers("mlflow")
 
 
 def killed_and_resumed(tmp_path, monkeypatch, name):
@@ -158,9 +160,9 @@ def killed_and_resumed(tmp_path, monkeypatch, name):
     with monkeypatch.context() as patch:
         die_at(patch, 8)
         with pytest.raises(Killed):
-            fdl.train(made(), workdir, writers=trackers(name), log=None)
+            fdl.train(made(), workdir, writers=fdl.trackers(name), log=None)
     said = []
-    fdl.train(made(), workdir, writers=trackers(name), log=said.append)
+    fdl.train(made(), workdir, writers=fdl.trackers(name), log=said.append)
     assert not [line for line in said if line.startswith("warning")]
     return workdir
 
