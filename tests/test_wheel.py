@@ -78,6 +78,10 @@ def test_a_page_is_loaded_by_its_name_from_any_folder(installed, tmp_path):
     assert Path(file).is_relative_to(installed.parent), "it is the wheel's"
     assert (name, version) == ("digits_mlp", "0.2.0")
     assert Path(file).with_name("py.typed").is_file()
+    native = "models/kernels/native"
+    sources = {path.name for path in (ROOT / "fdl" / native).iterdir() if path.suffix in (".h", ".cc")}
+    assert sources
+    assert sources <= {path.name for path in (Path(file).parent / native).iterdir()}
 
 
 def test_a_sweep_starts_its_runs_with_the_command_that_was_installed(installed, tmp_path):

@@ -105,7 +105,7 @@ def _settings(settings: Group) -> None:
     settings.whole("accumulate", None, "gradient accumulation: micro-batches per step", 1)
     settings.whole("evaluate_batch_size", None, "batch size of evaluation", 1)
     settings.whole("steps_per_call", None, "steps compiled into one program (chosen by model)", 1)
-    settings.text("kernels", None, "custom or reference, or by name: lstm=reference (by platform)")
+    settings.text("kernels", None, "custom, reference or native (C++), or by name: lstm=reference (by platform)")
     settings.yes("keep_memory", None, "on the CPU, keep freed memory allocated for the next step (true)")
     settings.whole("log_every", None, "steps between lines of metrics.jsonl (50)", 1)
     settings.whole("evaluate_every", None, "steps between evaluations, 0: at the end (ten a run)", 0)

@@ -1,8 +1,9 @@
 """Which kernels are used, by target platform, unless `FDL_KERNELS` (the flag `--kernels`) overrides it.
 
 A reference kernel is plain JAX; a custom one computes the same function with another backward pass or memory layout,
-and is the default where it was measured to be faster (docs/performance.md, docs/accelerators.md). The target platform
-need not be that of this process: executors set it with `compiling_for`.
+and is the default where it was measured to be faster (docs/performance.md, docs/accelerators.md). A native one is C++
+for the CPU, where a compiler is; on other platforms, and where it cannot be, the default takes its place. The target
+platform need not be that of this process: executors set it with `compiling_for`.
 """
 
 import os
@@ -25,7 +26,8 @@ KERNELS = {
     "token_head": "the loss of a large vocabulary computes its logits a slice of positions at a time",
     "block_scan": "blocks of one kind are one loop, which compiles in a fraction of the time",
 }
-FORMS = ("custom", "reference")
+FORMS = ("custom", "reference", "native")
+NATIVE = ("convolution",)  # kernels that have a native form
 EVERYWHERE = ("cpu", "gpu", "tpu")
 # The platforms on which a kernel takes its custom form.
 CUSTOM: dict[str, tuple[str, ...]] = dict.fromkeys(KERNELS, ("cpu",)) | {
@@ -103,30 +105,33 @@ def note(kernel: str, line: str) -> None:
 
 
 def custom(kernel: str) -> bool:
-    """Return whether to trace the custom form of this kernel."""
-    return kernel_forms()[kernel] == "custom"
+    """Return whether to trace the custom form of this kernel, or the native one where that can be."""
+    return kernel_forms()[kernel] != "reference"
 
 
 def kernel_forms() -> dict[str, str]:
-    """Return the form of every kernel, "custom" or "reference", for the current target."""
+    """Return the form of every kernel, "custom", "reference" or "native", for the current target."""
     if _PLAIN.get():
         return dict.fromkeys(KERNELS, "reference")
     platform = target().platform
     defaults = {name: "custom" if platform in platforms else "reference" for name, platforms in CUSTOM.items()}
-    return defaults | parse(os.environ.get(VARIABLE, ""))
+    forced = parse(os.environ.get(VARIABLE, ""))
+    return defaults | {name: form for name, form in forced.items() if form != "native" or platform == "cpu"}
 
 
 def parse(text: str) -> dict[str, str]:
-    """Parse an override: "reference", "custom", or a list such as "lstm=reference,embedding=custom"."""
+    """Parse an override: "reference", "custom", "native", or a list such as "lstm=reference,convolution=native"."""
+    if text == "native":
+        return dict.fromkeys(NATIVE, text)
     if text in FORMS:
         return dict.fromkeys(KERNELS, text)
     forced = {}
     for word in filter(None, text.split(",")):
         kernel, _, form = word.partition("=")
-        if kernel not in KERNELS or form not in FORMS:
+        if kernel not in KERNELS or form not in FORMS or (form == "native" and kernel not in NATIVE):
             raise UserError(
                 f"--kernels={text}: {word!r} is no kernel=form; kernels are {', '.join(KERNELS)}; "
-                f"forms are {' and '.join(FORMS)}"
+                f"forms are custom, reference and, of {', '.join(NATIVE)}, native"
             )
         forced[kernel] = form
     return forced

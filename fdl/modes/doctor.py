@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 def doctor(accelerator: "Accelerator" = "any", *, log: Callable[[str], None] = print) -> list[Finding]:
     """Return and print all findings; those with a remedy are problems, such as a missing accelerator."""
     found = []
-    for look in (software, partial(devices, accelerator), memory, tensorflow, folders):
+    for look in (software, partial(devices, accelerator), memory, tensorflow, native_kernels, folders):
         for finding in look():
             found.append(finding)
             log(f"{'wrong' if finding.remedy else 'ok':6} {finding.name:22} {finding.seen}")
@@ -108,6 +108,16 @@ def tensorflow() -> Iterator[Finding]:
     """Check for TensorFlow without importing it: only preparing some TFDS datasets needs it."""
     there = importlib.util.find_spec("tensorflow") is not None
     yield Finding("tensorflow", "is here" if there else "is not here, and only preparing some TFDS datasets needs it")
+
+
+def native_kernels() -> Iterator[Finding]:
+    """Check for a C++ compiler, which `--kernels=native` needs and nothing else does."""
+    try:
+        from fdl.models.kernels.native import library
+    except ImportError as error:  # without JAX, which other checks report
+        yield Finding("native kernels", _one_line(error))
+        return
+    yield Finding("native kernels", library.state())
 
 
 def folders() -> Iterator[Finding]:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from fdl.models.kernels.native import convolution as native
+
 
 class Work(NamedTuple):
     """What a function computes.
@@ -60,4 +62,6 @@ def _cost(eqn: Any) -> float:
         per_output = prod(kernel) / kernel[numbers.rhs_spec[0]] / prod(eqn.params["lhs_dilation"])
         result = 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
         return result
+    if name == "ffi_call" and len(eqn.invars) == 2:
+        return native.flops(eqn.params["target_name"], tuple(v.aval for v in eqn.invars), eqn.outvars[0].aval)
     return 0.0

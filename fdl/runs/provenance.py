@@ -39,10 +39,15 @@ def versions() -> dict[str, str]:
 
 def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:
     """Return what affects the last bits of a result besides the experiment, to warn when a resume changes it."""
+    from fdl.core import kernel_choice
+    from fdl.models.kernels.native.library import library
     from fdl.parallel import devices as accelerator
 
+    with kernel_choice.compiling_for(devices[0]):
+        native = [kernel for kernel, form in kernel_choice.kernel_forms().items() if form == "native"]
     return {
         "executor": f"{executor}, {accelerator.describe(devices)}",
+        **({"native kernels": f"{', '.join(native)}, {library().line}"} if native else {}),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "XLA_FLAGS": " ".join(word for word in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in word),

@@ -15,6 +15,8 @@ def test_doctor_names_the_devices_and_finds_them_right() -> None:
     findings = doctor(log=said.append)
     assert found(findings, "devices").seen.startswith("8 cpu devices")
     assert found(findings, "a product on each").seen == "right"
+    native = found(findings, "native kernels")
+    assert ("kernels-" in native.seen or "no C++ compiler" in native.seen, native.remedy) == (True, "")
     assert all(finding.name in "\n".join(said) for finding in findings)
 
 

@@ -2,7 +2,7 @@
 
 XLA:CPU calls Eigen for a convolution in NHWC layout and, inside a loop, only for that layout. JAX's gradients are
 convolutions in other layouts, 20 times slower there. Here operands are transposed first, so that the forward pass and
-both gradients are NHWC convolutions.
+both gradients are NHWC convolutions. The native form is C++ (`fdl/models/kernels/native/convolution.h`).
 
 Shape legend: B batch, C channels in, F channels out, ... space (one to three dimensions).
 """
@@ -15,8 +15,10 @@ from jax import lax
 
 from fdl.core.kernel_choice import custom
 from fdl.models.kernels.materialize import materialize
+from fdl.models.kernels.native import convolution as native
+from fdl.models.kernels.native.convolution import Pads, Setting
 
-Pads = tuple[tuple[int, int], ...]
+Residuals = tuple[jax.Array, jax.Array]
 
 
 def convolve(
@@ -32,6 +34,8 @@ def convolve(
     if all(side == 1 for side in kernel.shape[:-2]) and not any(map(any, pads)):  # 1x1: a matrix product
         every = tuple(slice(None, None, stride) for stride in strides)
         return x[(slice(None), *every)] @ kernel.reshape(kernel.shape[-2:])
+    if native.usable(x, kernel, pads):
+        return _native(x, kernel, strides, pads)
     return _custom(x, kernel, strides, pads)
 
 
@@ -53,38 +57,78 @@ def _custom(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pad
     return _reference(x, kernel, strides, pads)
 
 
-def _forward(
-    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _forward(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> tuple[jax.Array, Residuals]:
     x = materialize(x)
     return _reference(x, kernel, strides, pads), (x, kernel)
 
 
-def _backward(
-    strides: tuple[int, ...], pads: Pads, residuals: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _backward(strides: tuple[int, ...], pads: Pads, residuals: Residuals, g: jax.Array) -> Residuals:
     x, kernel = residuals
-    count = len(strides)
-    ones, space = (1,) * count, tuple(range(count))
-    # Extent of the strided output in the input, and so the padding missing at the end (negative: unread input).
-    reach = [(size - 1) * stride + 1 for size, stride in zip(g.shape[1:-1], strides, strict=True)]
-    sizes, sides = x.shape[1:-1], kernel.shape[:count]
+    return (
+        _input_gradient(g, kernel, (strides, pads, x.shape)),
+        _kernel_gradient(x, g, (strides, pads, kernel.shape)),
+    )
 
-    spaces = [(*at, low) for *at, (low, _) in zip(sides, sizes, reach, pads, strict=True)]
 
-    # Input gradient: convolve the output gradient, dilated by the strides, with the flipped, transposed kernel.
-    flipped = lax.rev(kernel, space).swapaxes(-1, -2)
-    around = tuple((side - 1 - low, size + low - far) for side, size, far, low in spaces)
-    dx = _reference(g, flipped, ones, around, x_dilation=strides)
+_custom.defvjp(_forward, _backward)
 
-    # Kernel gradient: convolve the input with the output gradient, with batch and channels swapped.
-    missing = [side - 1 + far - size - low for side, size, far, low in spaces]
+
+def _input_gradient(g: jax.Array, kernel: jax.Array, setting: Setting) -> jax.Array:
+    """Convolve the output gradient, dilated by the strides, with the flipped, transposed kernel."""
+    strides, pads, shape = setting
+    spaces = zip(shape[1:-1], kernel.shape[:-2], _reach(g, strides), pads, strict=True)
+    flipped = lax.rev(kernel, tuple(range(len(strides)))).swapaxes(-1, -2)
+    around = tuple((side - 1 - low, size + low - far) for size, side, far, (low, _) in spaces)
+    return _reference(g, flipped, (1,) * len(strides), around, x_dilation=strides)
+
+
+def _kernel_gradient(x: jax.Array, g: jax.Array, setting: Setting) -> jax.Array:
+    """Convolve the input with the output gradient, with batch and channels swapped."""
+    strides, pads, shape = setting
+    count, sizes = len(strides), x.shape[1:-1]
+    spaces = zip(sizes, shape[:count], _reach(g, strides), pads, strict=True)
+    # The padding missing at the end (negative: unread input).
+    missing = [side - 1 + far - size - low for size, side, far, (low, _) in spaces]
     read = tuple(slice(0, size + min(0, more)) for size, more in zip(sizes, missing, strict=True))
     transposed = x[(slice(None), *read)].swapaxes(0, -1)  # [C, ..., B]
     window = g.transpose(*range(1, count + 1), 0, count + 1)  # [..., B, F]
     ends = tuple((low, max(0, more)) for (low, _), more in zip(pads, missing, strict=True))
-    dkernel = _reference(transposed, window, ones, ends, kernel_dilation=strides)  # [C, sides, F]
-    return dx, dkernel.transpose(*range(1, count + 1), 0, count + 1)
+    dkernel = _reference(transposed, window, (1,) * count, ends, kernel_dilation=strides)  # [C, sides, F]
+    return dkernel.transpose(*range(1, count + 1), 0, count + 1)
 
 
-_custom.defvjp(_forward, _backward)
+def _reach(g: jax.Array, strides: tuple[int, ...]) -> list[int]:
+    """Return the extent of the strided output in the input."""
+    return [(size - 1) * stride + 1 for size, stride in zip(g.shape[1:-1], strides, strict=True)]
+
+
+_native_forward = native.make_op("fdl_convolve", lambda x, kernel, setting: _custom(x, kernel, *setting[:2]))
+_native_input_gradient = native.make_op("fdl_convolve_input_gradient", _input_gradient)
+_native_kernel_gradient = native.make_op("fdl_convolve_kernel_gradient", _kernel_gradient)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _native(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
+    shape = jax.eval_shape(partial(_reference, strides=strides, pads=pads), x, kernel).shape
+    if 0 in shape:
+        return _custom(x, kernel, strides, pads)
+    return _native_forward(x, kernel, (strides, pads, shape))
+
+
+def _native_with_residuals(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
+) -> tuple[jax.Array, Residuals]:
+    return _native(x, kernel, strides, pads), (x, kernel)
+
+
+def _native_backward(strides: tuple[int, ...], pads: Pads, residuals: Residuals, g: jax.Array) -> Residuals:
+    x, kernel = residuals
+    # One channel would fill one lane of a vector; it is an input, whose gradient is seldom wanted.
+    dx = _input_gradient if x.shape[-1] == 1 else _native_input_gradient
+    return (
+        dx(g, kernel, (strides, pads, x.shape)),
+        _native_kernel_gradient(x, g, (strides, pads, kernel.shape)),
+    )
+
+
+_native.defvjp(_native_with_residuals, _native_backward)

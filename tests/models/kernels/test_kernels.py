@@ -57,7 +57,8 @@ CASES |= {
     "materialize": (lambda x, w: materialize(jnp.sin(materialize(x * w))), (draw(4, 6), jnp.ones(()))),
     "embedding": (lambda x, t: rows(t, jnp.int32(x * 0 + jnp.arange(6)[None] % 3)), (draw(4, 6), draw(3, 5))),
 }
-cases = pytest.mark.parametrize("name", CASES)
+FORMS = [(name, "custom") for name in CASES] + [(name, "native") for name in CASES if name.startswith("conv-")]
+cases = pytest.mark.parametrize(("name", "form"), FORMS)
 
 
 def gradients(function: Callable[..., Any], *args: jax.Array) -> Any:
@@ -71,8 +72,8 @@ def gradients(function: Callable[..., Any], *args: jax.Array) -> Any:
     return jax.grad(total, argnums=(0, 1), has_aux=True)(*args)
 
 
-def both(monkeypatch: pytest.MonkeyPatch, run: Callable[[], Any]) -> tuple[Any, Any]:
-    monkeypatch.setenv("FDL_KERNELS", "custom")
+def both(monkeypatch: pytest.MonkeyPatch, run: Callable[[], Any], form: str) -> tuple[Any, Any]:
+    monkeypatch.setenv("FDL_KERNELS", form)
     own = run()
     monkeypatch.setenv("FDL_KERNELS", "reference")
     return own, run()
@@ -83,13 +84,13 @@ def assert_close(pair: tuple[Any, Any], tolerance: float = 1e-5) -> None:
 
 
 @cases
-def test_values_and_gradients_equal_the_plain_form(name, monkeypatch):
+def test_values_and_gradients_equal_the_plain_form(name, form, monkeypatch):
     function, args = CASES[name]
-    assert_close(both(monkeypatch, lambda: jax.jit(lambda *a: gradients(function, *a))(*args)))
+    assert_close(both(monkeypatch, lambda: jax.jit(lambda *a: gradients(function, *a))(*args), form))
 
 
 @cases
-def test_own_forms_survive_vmap_scan_and_remat(name, monkeypatch):
+def test_own_forms_survive_vmap_scan_and_remat(name, form, monkeypatch):
     function, (x, w) = CASES[name]
     several = jnp.stack([x, x[::-1], 2 * x])
 
@@ -98,16 +99,16 @@ def test_own_forms_survive_vmap_scan_and_remat(name, monkeypatch):
         _, scanned = lax.scan(lambda _, x: (None, gradients(function, x, w)), None, several)
         return mapped, scanned
 
-    own, plain = both(monkeypatch, lambda: jax.jit(run)())
+    own, plain = both(monkeypatch, lambda: jax.jit(run)(), form)
     assert_close((own, plain))
     assert_close(own, 1e-4)  # a program for three is not added up in the order of a program for one
 
 
 @cases
-def test_own_forms_survive_bfloat16(name, monkeypatch):
+def test_own_forms_survive_bfloat16(name, form, monkeypatch):
     function, args = CASES[name]
     half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), args)
-    own, plain = both(monkeypatch, lambda: jax.jit(lambda *a: gradients(function, *a))(*half))
+    own, plain = both(monkeypatch, lambda: jax.jit(lambda *a: gradients(function, *a))(*half), form)
     assert jax.tree.map(lambda a: a.dtype, own) == jax.tree.map(lambda a: a.dtype, plain)
     to_float = lambda tree: jax.tree.map(lambda a: np.asarray(a, np.float32), tree)  # noqa: E731
     assert_close((to_float(own), to_float(plain)), 0.1)
@@ -121,8 +122,8 @@ MODELS = [
 
 
 @pytest.mark.parametrize("executor", ["jit", "pmap", "mesh"])
-@pytest.mark.parametrize("number", range(len(MODELS)))
-def test_executors_agree_on_models_of_own_forms(number, executor, monkeypatch):
+@pytest.mark.parametrize(("number", "form"), [*((number, "custom") for number in range(len(MODELS))), (0, "native")])
+def test_executors_agree_on_models_of_own_forms(number, form, executor, monkeypatch):
     model, inputs = MODELS[number]
     monkeypatch.setenv("FDL_KERNELS", "reference")
     variables = jax.jit(model.init)(jax.random.key(0), inputs)
@@ -140,7 +141,7 @@ def test_executors_agree_on_models_of_own_forms(number, executor, monkeypatch):
         return jax.device_get(place.compile(step, state, chunk)(state, chunk)[0])
 
     plain = run(executors.jit(jax.devices()[:1]))
-    monkeypatch.setenv("FDL_KERNELS", "custom")
+    monkeypatch.setenv("FDL_KERNELS", form)
     assert_close((run(place), plain), 1e-5)
 
 
@@ -153,7 +154,7 @@ def test_forms_are_forced_by_name(monkeypatch):
     assert kernel_choice.kernel_forms() == usual | {"lstm": "reference"}
 
 
-@pytest.mark.parametrize("text", ["lstm", "ltsm=custom", "lstm=fast"])
+@pytest.mark.parametrize("text", ["lstm", "ltsm=custom", "lstm=fast", "lstm=native"])
 def test_a_wrong_form_is_named(text):
     with pytest.raises(ValueError, match=f"--kernels={text}"):
         kernel_choice.parse(text)

@@ -1,0 +1,79 @@
+// The kernels as functions that XLA calls (its foreign function interface), on XLA's own threads.
+#include "convolution.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+namespace {
+
+using Array = ffi::Buffer<ffi::F32>;
+using Result = ffi::Result<Array>;
+using Numbers = ffi::Span<const int64_t>;
+
+class XlaPool : public fdl::Pool {
+ public:
+  explicit XlaPool(ffi::ThreadPool pool) : pool_(pool) {}
+  int64_t threads() override { return pool_.num_threads(); }
+  void schedule(std::function<void()> task) override { pool_.Schedule(std::move(task)); }
+
+ private:
+  ffi::ThreadPool pool_;
+};
+
+// Return the numbers between the first `skip` and the last `skip_end`, with leading ones (or zeros) up to three.
+fdl::Sizes inner(Numbers numbers, size_t skip, size_t skip_end, int64_t missing) {
+  fdl::Sizes sizes;
+  const size_t count = numbers.size() - skip - skip_end;
+  for (size_t d = 0; d < 3; ++d) sizes[d] = d + count < 3 ? missing : numbers[skip + d + count - 3];
+  return sizes;
+}
+
+fdl::Shape shape_of(Numbers x, Numbers w, Numbers y, Numbers strides, Numbers low) {
+  fdl::Shape shape;
+  shape.batch = x[0];
+  shape.channels = x[x.size() - 1];
+  shape.features = y[y.size() - 1];
+  shape.size = inner(x, 1, 1, 1);
+  shape.out = inner(y, 1, 1, 1);
+  shape.side = inner(w, 0, 2, 1);
+  shape.stride = inner(strides, 0, 0, 1);
+  shape.low = inner(low, 0, 0, 0);
+  return shape;
+}
+
+ffi::Error convolve(ffi::ThreadPool pool, Array x, Array w, Result y, Numbers strides, Numbers low) {
+  XlaPool threads(pool);
+  const auto shape = shape_of(x.dimensions(), w.dimensions(), y->dimensions(), strides, low);
+  fdl::convolve(threads, shape, x.typed_data(), w.typed_data(), y->typed_data());
+  return ffi::Error::Success();
+}
+
+ffi::Error input_gradient(ffi::ThreadPool pool, Array g, Array w, Result dx, Numbers strides, Numbers low) {
+  XlaPool threads(pool);
+  const auto shape = shape_of(dx->dimensions(), w.dimensions(), g.dimensions(), strides, low);
+  fdl::input_gradient(threads, shape, g.typed_data(), w.typed_data(), dx->typed_data());
+  return ffi::Error::Success();
+}
+
+ffi::Error kernel_gradient(ffi::ThreadPool pool, Array x, Array g, Result dw, Numbers strides, Numbers low) {
+  XlaPool threads(pool);
+  const auto shape = shape_of(x.dimensions(), dw->dimensions(), g.dimensions(), strides, low);
+  fdl::kernel_gradient(threads, shape, x.typed_data(), g.typed_data(), dw->typed_data());
+  return ffi::Error::Success();
+}
+
+auto binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Array>()
+      .Arg<Array>()
+      .Ret<Array>()
+      .Attr<Numbers>("strides")
+      .Attr<Numbers>("low");
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve, convolve, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve_input_gradient, input_gradient, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve_kernel_gradient, kernel_gradient, binding());

@@ -1,0 +1,146 @@
+"""Native convolutions: 200 drawn shapes against the definition, and always the same bits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from fdl.core import data_axis, kernel_choice
+from fdl.models.kernels import convolution
+from fdl.models.kernels.convolution import convolve
+from fdl.models.kernels.native.library import compiler, library
+from fdl.profiling import flops
+
+pytestmark = pytest.mark.skipif(not compiler(), reason="no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def _native(monkeypatch):
+    monkeypatch.setenv(kernel_choice.VARIABLE, "native")
+    assert library().available, library().line
+
+
+def drawn(seed: int):
+    """Return the shapes, strides and padding of one convolution of one to three dimensions."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.choice([1, 2, 2, 2, 3]))
+    strides = tuple(rng.integers(1, 4, count).tolist())
+    pads = tuple((int(low), int(high)) for low, high in rng.integers(0, 4, (count, 2)))
+    side = rng.integers(1, 6, count)
+    size = np.maximum(side - np.sum(pads, axis=1), rng.integers(1, 14 if count < 3 else 7, count))
+    batch, channels, features = (int(rng.choice(n)) for n in ([1, 2, 9, 19], [2, 3, 8, 16, 33], [1, 3, 16, 20, 48]))
+    return (batch, *size.tolist(), channels), (*side.tolist(), channels, features), strides, pads
+
+
+def by_definition(x, kernel, g, strides, pads):
+    """Return values and gradients in float64, tap by tap: XLA:CPU ends the process on some of the drawn shapes."""
+    x, kernel, g = (np.asarray(array, np.float64) for array in (x, kernel, g))
+    padded = np.pad(x, [(0, 0), *pads, (0, 0)])
+    y, dpadded, dkernel = np.zeros(g.shape), np.zeros(padded.shape), np.zeros(kernel.shape)
+    for tap in np.ndindex(kernel.shape[:-2]):
+        seen = (
+            slice(None),
+            *(slice(k, k + (n - 1) * s + 1, s) for k, n, s in zip(tap, g.shape[1:-1], strides, strict=True)),
+        )
+        y += padded[seen] @ kernel[tap]
+        dpadded[seen] += g @ kernel[tap].T
+        dkernel[tap] = np.einsum("nc,nf->cf", padded[seen].reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1]))
+    inside = tuple(slice(low, low + n) for (low, _), n in zip(pads, x.shape[1:-1], strict=True))
+    return y, dpadded[(slice(None), *inside)], dkernel
+
+
+def compare(seeds) -> None:
+    """Compare values and both gradients of these convolutions, in one program."""
+    shapes = [drawn(seed) for seed in seeds]
+    rng = np.random.default_rng(0)
+    arrays = [tuple(jnp.asarray(rng.standard_normal(s), jnp.float32) for s in shape[:2]) for shape in shapes]
+
+    @jax.jit
+    def run(arrays):
+        results = []
+        for (x, kernel), (*_, strides, pads) in zip(arrays, shapes, strict=True):
+            y, pull = jax.vjp(lambda x, kernel, s=strides, p=pads: convolution._native(x, kernel, s, p), x, kernel)
+            g = jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)
+            results.append((g, (y, *pull(g))))
+        return results
+
+    for seed, (x, kernel), (g, got) in zip(seeds, arrays, run(arrays), strict=True):
+        wanted = by_definition(x, kernel, g, *drawn(seed)[2:])
+        for name, here, want in zip(("y", "dx", "dkernel"), got, wanted, strict=True):
+            limit = 1e-5 * np.abs(want).max()
+            np.testing.assert_allclose(here, want, rtol=0, atol=limit, err_msg=f"{name} of {drawn(seed)}")
+
+
+def test_drawn_shapes():
+    compare(range(24))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 200, 20))
+def test_two_hundred_drawn_shapes(first):
+    compare(range(1000 + first, 1000 + first + 20))
+
+
+def large(seed: int = 0) -> tuple[jax.Array, jax.Array]:
+    rng = np.random.default_rng(seed)
+    return tuple(jnp.asarray(rng.standard_normal(s), jnp.float32) for s in [(64, 16, 16, 3), (3, 3, 3, 20)])
+
+
+def gradients(x, kernel):
+    return jax.value_and_grad(lambda x, k: jnp.sin(convolve(x, k, (1, 1), "SAME")).sum(), argnums=(0, 1))(x, kernel)
+
+
+def test_the_bits_are_those_of_every_other_call():
+    x, kernel = large()
+    once = jax.jit(gradients)
+    first = once(x, kernel)
+    _, many = jax.jit(lambda: lax.scan(lambda c, _: (c, gradients(x, kernel)), 0, None, length=20))()
+    for _ in range(20):
+        jax.tree.map(np.testing.assert_array_equal, first, once(x, kernel))
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.broadcast_to(a, b.shape), b), first, many)
+
+
+def primitives(function, *args) -> set[str]:
+    jaxpr = jax.make_jaxpr(lambda *args: function(*args))(*args)  # a new function: JAX keeps traces of old ones
+    return {eqn.primitive.name for eqn, _ in flops.equations(jaxpr.jaxpr)}
+
+
+def test_where_it_cannot_be_native_it_is_custom_and_says_why():
+    x, kernel = large()
+    half = (x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
+    grid = data_axis.Grid(jax.make_mesh((2,), ("data",), devices=jax.devices()[:2]), ("data",))
+    with kernel_choice.noting() as notes:
+        assert "ffi_call" in primitives(gradients, x, kernel)
+        assert "ffi_call" not in primitives(gradients, *half)
+        with data_axis.use_grid(grid):
+            assert "ffi_call" not in primitives(gradients, x, kernel)
+    line, *others = notes["convolution"]
+    assert line.startswith("native: compiled by ")
+    assert others == [
+        "custom: bfloat16 is not float32",
+        "custom: the compiler partitions the program over a mesh",
+    ]
+    with kernel_choice.reference_forms():
+        assert "ffi_call" not in primitives(gradients, x, kernel)
+
+
+def test_its_flops_are_counted_as_those_of_the_custom_form(monkeypatch):
+    x, kernel = large()
+    native = flops.survey(lambda *a: gradients(*a), x, kernel)
+    assert "ffi_call" in native.primitives
+    monkeypatch.setenv(kernel_choice.VARIABLE, "custom")
+    custom = flops.survey(lambda *a: gradients(*a), x, kernel)
+    assert "ffi_call" not in custom.primitives
+    assert native.flops == custom.flops
+
+
+def test_a_second_derivative_is_that_of_the_reference(monkeypatch):
+    x, kernel = (array[:2, :5, :5] for array in large())
+
+    def penalty(kernel):
+        return jnp.square(gradients(x, kernel)[1][0]).sum()
+
+    native = jax.jit(jax.grad(penalty))(kernel)
+    monkeypatch.setenv(kernel_choice.VARIABLE, "reference")
+    np.testing.assert_allclose(native, jax.jit(lambda k: jax.grad(penalty)(k))(kernel), rtol=2e-4, atol=2e-4)
