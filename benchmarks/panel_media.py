@@ -50,7 +50,8 @@ CHOSEN_ON = (
     PanelSet("video", "turning"),  # which way a digit turns, before a still photograph
     PanelSet("video", "which_letter"),  # which letter turns
     PanelSet("image", "more_letters"),  # K to T in fonts never seen
-    PanelSet("image", "portrait"),  # which part of one photograph
+    PanelSet("image", "portrait"),  # which part of one photograph; learned by no recipe that was tried
+    PanelSet("image", "photographs"),  # which of ten photographs a patch is of; added later, before it was tried
     PanelSet("pairs", "phonemes", ("--inputs=word", "--target=phonemes")),  # of English words, by cmudict
     PanelSet("series", "co2", ("--season=52", "--target=co2")),
     PanelSet("series", "sf_temps", ("--season=24", "--target=temp")),

@@ -57,7 +57,8 @@ def _patch(photograph: int, rng: np.random.Generator, side: int) -> np.ndarray:
 def _save(folder: Path, arrays: dict[str, tuple[list[np.ndarray], list[int]]], column: str) -> None:
     shown = {}
     for split, (pictures, labels) in arrays.items():
-        shown[f"x_{split}"] = (np.clip(np.stack(pictures), 0, 1) * 255).astype(np.uint8)[..., None]
+        pixels = (np.clip(np.stack(pictures), 0, 1) * 255).astype(np.uint8)
+        shown[f"x_{split}"] = pixels if pixels.shape[-1] == 3 else pixels[..., None]
         shown[f"y_{split}"] = np.array(labels)
     np.savez_compressed(folder / f"{column}.npz", **shown)
 
@@ -188,6 +189,45 @@ def _parts(photographs: tuple[int, ...]) -> Callable[[Path], None]:
     return make
 
 
+def _photograph_patches(folder: Path) -> None:
+    """Write which of ten photographs a patch in colour is of; cells of 64 pixels are in one split only, 100 a class."""
+    import skimage
+
+    names = (
+        "astronaut",
+        "brick",
+        "camera",
+        "chelsea",
+        "coffee",
+        "grass",
+        "gravel",
+        "moon",
+        "motorcycle_left",
+        "rocket",
+    )
+    data = Path(skimage.__file__).parent / "data"
+    files = [next(data.glob(f"{name}.*")) for name in names]
+    shown = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    cells = [[(i, j) for i in range(len(x) // 64) for j in range(x.shape[1] // 64)] for x in shown]
+    mixed = [[each[i] for i in np.random.default_rng(0).permutation(len(each))] for each in cells]
+    arrays: dict[str, tuple[list[np.ndarray], list[int]]] = {}
+    for split, (start, stop, size) in {
+        "train": (0, 0.5, 1000),
+        "validation": (0.5, 0.7, 300),
+        "test": (0.7, 1, 500),
+    }.items():
+        rng = np.random.default_rng(len(arrays))
+        labels = [i % len(names) for i in range(size)]
+        pictures = []
+        for label in labels:
+            own = mixed[label][int(start * len(mixed[label])) : int(stop * len(mixed[label]))]
+            row, column = np.array(own[rng.integers(len(own))]) * 64 + rng.integers(0, 33, 2)
+            patch = shown[label][row : row + 32, column : column + 32] / 255
+            pictures.append(patch * rng.uniform(0.5, 1) + rng.normal(0, 0.05, patch.shape))
+        arrays[split] = pictures, labels
+    _save(folder, arrays, "image")
+
+
 def _few_digits(folder: Path) -> None:
     images, labels = _digits()
     parts = {"train": slice(0, 600), "validation": slice(600, 800), "test": slice(800, 1797)}
@@ -205,4 +245,5 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "textures": _parts((0, 1)),
     "portrait": _parts((2,)),
     "few_digits": _few_digits,
+    "photographs": _photograph_patches,
 }

@@ -2,8 +2,9 @@
 
     python -m benchmarks.panel_results FOLDER SEEDS [NAME ...]
 
-Each line of docs/panel.jsonl is one set; a set that is measured again replaces its line. The table between the marks in
-docs/results.md is drawn from that file. The data and their split are the same for all seeds.
+SEEDS are how many, as in 5, or some of them, as in 3:5, the fourth and fifth, which are added to those before. Each
+line of docs/panel.jsonl is one set; a set that is measured again from the first seed on replaces its line. The table
+between the marks in docs/results.md is drawn from that file. The data and their split are the same for all seeds.
 """
 
 import json
@@ -11,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +33,37 @@ the best that the run itself measured.
 """
 
 
-def measure(folder: Path, chosen: PanelSet, seeds: int) -> dict[str, Any]:
-    """Return what the page reaches on a set by its defaults, over seeds, and the best baseline of its first run."""
+def measure(folder: Path, chosen: PanelSet, seeds: range, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page reaches on a set by its defaults, over seeds, and the best baseline of its first run.
+
+    before: the same of the seeds before these, empty where these are the first.
+    """
     given = {name: _value(value) for name, value in (flag[2:].split("=", 1) for flag in chosen.flags)}
     path = panel_tables.path if chosen in panel_tables.JUDGED else panel_media.path
-    values, baselines, begun, metric, better = [], {}, time.process_time(), "", "higher"
-    for seed in range(seeds):
+    found, begun = dict(before), time.process_time()
+    values = list(found.get("values", ()))
+    assert len(values) == seeds.start, f"{chosen.name} has {len(values)} seeds, so the next is {len(values)}"
+    for seed in seeds:
         made = fdl.load(chosen.page, dataset=str(path(folder, chosen)), seed=seed, **given)
         with tempfile.TemporaryDirectory() as workdir:
             report = fdl.train(made, workdir, log=None)
-        metric, better = report["primary"], report["better"]
-        values.append(report["metrics"]["test"][metric])
-        baselines = baselines or {each["name"]: each["metrics"].get(metric) for each in report["baselines"]}
-    best = (max if better == "higher" else min)(baselines.items(), key=lambda item: item[1])
+        values.append(report["metrics"]["test"][report["primary"]])
+        found = found or _first(chosen, report)
+    spent = seeds.start * before.get("cpu_seconds", 0.0) + time.process_time() - begun
+    return {**found, "values": values, "cpu_seconds": spent / seeds.stop}
+
+
+def _first(chosen: PanelSet, report: Mapping[str, Any]) -> dict[str, Any]:
+    metric, better = report["primary"], report["better"]
+    measured = {each["name"]: each["metrics"].get(metric) for each in report["baselines"]}
+    name, value = (max if better == "higher" else min)(measured.items(), key=lambda item: item[1])
     return {
         "page": chosen.page,
         "set": chosen.name,
         "metric": metric,
         "better": better,
-        "baseline": best[0],
-        "baseline_value": best[1],
-        "values": values,
-        "cpu_seconds": (time.process_time() - begun) / seeds,
+        "baseline": name,
+        "baseline_value": value,
     }
 
 
@@ -78,8 +89,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(folder: str, seeds: str, *names: str) -> None:
     """Measure the sets that are named, all where none is, and write both files."""
     known = {row["set"]: row for row in map(json.loads, FILE.read_text().splitlines())} if FILE.exists() else {}
+    start, stop = map(int, seeds.split(":") if ":" in seeds else ("0", seeds))
     for chosen in (each for each in JUDGED if not names or each.name in names):
-        known[chosen.name] = measure(Path(folder), chosen, int(seeds))
+        before = known.get(chosen.name, {}) if start else {}
+        known[chosen.name] = measure(Path(folder), chosen, range(start, stop), before)
         print(known[chosen.name], flush=True)
         rows = [known[each.name] for each in JUDGED if each.name in known]
         FILE.write_text("".join(json.dumps(row) + "\n" for row in rows))

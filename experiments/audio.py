@@ -3,6 +3,11 @@
 --dataset is a folder of WAV, FLAC, OGG or MP3 by class, a table of file names, an .npz file, Parquet of the Hugging
 Face Hub, a TFDS name or a prepared TFDS folder. Recordings are cut or padded to one length, at the most common rate.
 
+The model hears log energies and, as a further channel, these less their mean over time. Digits by voices never heard,
+160 of them, are 0.92 right without that channel, 0.93 to 0.95 with it, and 0.94 where it is divided by its deviation
+(one or two runs each). Of hums in noise that division leaves 0.28 after 75 steps, where the mean alone leaves 0.96 and
+no such channel 1.0; all of them are right after 300 steps, hence that minimum.
+
     python launch.py --experiment=audio --dataset=~/tensorflow_datasets/gtzan/1.0.0 --target=label
 """
 
@@ -35,13 +40,13 @@ def experiment(
     rate: int = 0,  # sampling rate in Hz; 0: as the dataset declares, else 16000
     seconds: float = 0.0,  # of every recording; 0: the longest one
     bands: int = 40,  # mel bands
-    normalise: Literal["none", "clip", "both"] = "none",  # log energies, these standardised per band and clip, or both
+    normalise: Literal["both", "none", "clip"] = "both",  # log energies, these less their mean over time, or both
     masks: bool = False,  # SpecAugment: mask a span of time and of frequency
     model: Literal["cnn", "gru", "transformer"] = "cnn",
     width: int = 64,  # units of each hidden layer
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
-    batch_size: int = 32,  # examples per step
-    epochs: float = 10,  # passes over train
+    batch_size: int = 16,  # examples per step
+    epochs: float = 0,  # passes over train; 0: 10, or more for 300 steps
     seed: int = 0,  # of everything random
 ) -> Experiment:
     data = sounds(
@@ -55,7 +60,7 @@ def experiment(
     ).augmented(spec_augment() if masks else None)
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
-    steps = data.steps(epochs, batch_size)
+    steps = data.steps(epochs, batch_size) if epochs else max(300, data.steps(10, batch_size))
     frames = data.shapes(1).inputs.shape[1]
     models: dict[str, nn.Module] = {
         "cnn": CNN(spec.outputs, channels=(16, 32, 64)[: max(1, min(frames, bands).bit_length() - 2)], hidden=(width,)),

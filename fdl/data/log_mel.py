@@ -22,7 +22,7 @@ class LogMel:
     """How a dataset's waveforms become spectrograms.
 
     rate: samples per second, 0 as the set declares; bands: M. normalise: what the model sees, "none" the log energies,
-    "clip" these less their mean over time and over their deviation, per band and clip, "both" one as a channel each.
+    "clip" these less their mean over time, per band and clip, "both" one as a channel each.
     """
 
     rate: int = 0

@@ -146,3 +146,9 @@ def test_a_video_page_at_chance_says_so_in_its_last_lines_and_its_report(folder,
     assert report["verdict"].startswith("no better than guessing: test accuracy")
     assert report["verdict"] in said[-1].splitlines()
     assert report["verdict"] in (tmp_path / "report.html").read_text()
+
+
+def test_sounds_are_heard_as_they_are_and_less_what_lasts(folder):
+    made = load("audio", dataset=str(folder), target="kind")
+    assert made.dataset.shapes(1).inputs.shape[-1] == 2
+    assert made.steps == 300

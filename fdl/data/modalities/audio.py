@@ -38,7 +38,7 @@ def to_spectrogram(plan: AudioPlan, bands: int) -> Callable[[Batch], Batch]:
         channels = [(mel + 7) / 7]  # silence is log 1e-6 = -14, so about -1 to 2
         if plan.normalise != "none":
             centred = mel - jnp.mean(mel, 1, keepdims=True)  # how loud a band is throughout says who speaks, not what
-            scaled = centred / (jnp.std(mel, 1, keepdims=True) + 0.1)
+            scaled = centred / 4  # not over its deviation, by which steady noise would become as loud as speech
             channels = [scaled] if plan.normalise == "clip" else [*channels, scaled]
         return batch._replace(inputs=jnp.stack(channels, -1))
 

@@ -142,7 +142,7 @@ def test_log_mel_is_that_of_the_definition():
     assert np.allclose(mel[0, 1], expected, atol=1e-4)
 
 
-def test_a_spectrogram_is_standardised_per_band_and_clip():
+def test_a_spectrogram_is_centred_per_band_and_clip():
     rng = np.random.default_rng(0)
     waves = [(rng.standard_normal(1600) * loud).astype(np.float32) for loud in np.geomspace(0.01, 1, 20)]
     field = Field(kind="audio", shape=(1600,), dtype=np.dtype(np.float32), rate=4000)
@@ -154,7 +154,7 @@ def test_a_spectrogram_is_standardised_per_band_and_clip():
         np.asarray(each.transform(each.load("train").fetch(np.arange(4))).inputs) for each in made.values()
     )
     mel = plain[..., 0] * 7 - 7
-    expected = (mel - mel.mean(1, keepdims=True)) / (mel.std(1, keepdims=True) + 0.1)
+    expected = (mel - mel.mean(1, keepdims=True)) / 4
     np.testing.assert_allclose(clip[..., 0], expected, atol=1e-3)
     np.testing.assert_allclose(both, np.concatenate([plain, clip], -1), atol=1e-6)
     check_spec(made["both"])
