@@ -1,12 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 import tiny
-from fdl import optim, train, train_population
+from fdl import Writer, optim, train, train_population
 from fdl.core.types import TrainState
 from fdl.data.dataset import columns
 from fdl.engine.population import Population, members, parse
@@ -76,7 +77,15 @@ def test_a_population_goes_on_where_it_stopped(whole, tmp_path, monkeypatch) -> 
         with pytest.raises(KeyboardInterrupt):
             train_population(POPULATION, tmp_path, log=str)
     said: list[str] = []
-    cut = train_population(POPULATION, tmp_path, log=said.append)
+    written: list[Any] = []
+
+    class Kept(Writer):
+        def write(self, split: str, step: int, epoch: float, values: Any) -> None:
+            written.append((split, step, values["loss"], values["loss_std"]))
+
+    cut = train_population(POPULATION, tmp_path, writers=[Kept()], log=said.append)
+    last = cut["metrics"]["test"]
+    assert written[-1] == ("test", cut["step"], last["loss"], last["loss_std"])
     assert "goes on from step 4" in said[0]
     assert cut["metrics"] == whole[0]["metrics"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fdl.core.types import SPLITS
 from fdl.runs.atomic_files import naming
 from fdl.runs.writers.pictures import markdown, png
-from fdl.runs.writers.writer import Examples, RunInfo, Writer, scalars
+from fdl.runs.writers.writer import Examples, RunInfo, Writer, scalars, tag_of
 
 if TYPE_CHECKING:
     from tensorboardX.proto.summary_pb2 import Summary
@@ -30,11 +30,15 @@ class TensorBoard(Writer):
         from tensorboardX.proto.event_pb2 import SessionLog
 
         self.step, self.flushed = run.step, time.monotonic()
+        empty = [name for name in SPLITS if not any((run.workdir / name).glob("events*"))]
         self.files = {name: _EventFile(run.workdir / name) for name in (".", *SPLITS)}
         for name, file in self.files.items():
             begun = SessionLog(status=SessionLog.START)
             file.add(step=0 if name in ANEW else run.step + 1, session_log=begun)
         self.files["."].add(summary=_hparams_start(run))
+        for line in run.history:
+            if line["split"] in empty:  # of a run that an earlier version of fdl began
+                self.write(line["split"], line["step"], line["epoch"], {**line, "step": None, "epoch": None})
 
     def write(self, split: str, step: int, epoch: float, values: Mapping[str, Any]) -> None:
         """Write the numbers of one split at one step; of a split that no run of fdl has, nothing."""
@@ -55,7 +59,7 @@ class TensorBoard(Writer):
     def finish(self, report: Mapping[str, Any], examples: Examples) -> None:
         """Write examples with predictions as pictures and texts, and that the hyperparameters have their metrics."""
         for title, shown in examples.items():
-            tag, drawn = f"test/{title}", png(shown)
+            tag, drawn = tag_of(title), png(shown)
             summary = _text(tag, markdown(shown)) if drawn is None else _image(tag, *drawn)
             self.files["."].add(step=self.step, summary=summary)
         self.files["."].add(summary=_hparams_end())

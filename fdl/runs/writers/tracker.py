@@ -1,6 +1,5 @@
 """A tracker of another package as a writer: in a thread of its own, each split and step sent once."""
 
-import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from fdl.runs.atomic_files import read_json, write_json
 from fdl.runs.report.gallery import Example
 from fdl.runs.workdir import TRACKING
-from fdl.runs.writers.writer import Examples, RunInfo, Writer, scalars
+from fdl.runs.writers.writer import Examples, RunInfo, Writer, scalars, tag_of
 
 PATIENCE = 60.0  # seconds at the end of a run for what was not sent yet
 
@@ -79,7 +78,7 @@ class Tracker(Writer):
         """Send the examples."""
         for title, shown in examples.items():
             if shown:
-                self._do(self.show, self.step, "test/" + re.sub(r"\W+", "_", title.partition(",")[0]).lower(), shown)
+                self._do(self.show, self.step, tag_of(title), shown)
 
     def close(self, error: BaseException | None) -> None:
         """End the tracker's run once all is sent; raise a TimeoutError where that takes over a minute."""

@@ -1,5 +1,6 @@
 """The one protocol of everything that a run's metrics are written to."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,3 +70,8 @@ class Writer(Protocol):
 def scalars(values: Mapping[str, Any]) -> dict[str, float]:
     """Return those of the values that are one number, as a number of Python's."""
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
+
+
+def tag_of(title: str) -> str:
+    """Return the tag of examples, the same in all runs: `test/the_surest_mistakes` of "The surest mistakes, 6 of 9"."""
+    return f"test/{re.sub(r'[^a-z0-9]+', '_', title.partition(',')[0].lower())}"

@@ -108,6 +108,14 @@ def test_a_writer_that_fails_is_named_once_and_harms_no_training(tmp_path):
     assert {line["split"] for line in kept.written} == set(SPLITS)
 
 
+def test_the_first_process_alone_writes_to_others_than_its_own_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("fdl.runs.writers.record.processes.first", lambda: False)
+    kept = Kept()
+    with Record(tmp_path, 0, writers=[kept]) as record:
+        record.write("train", 1, 0.1, {"loss": 1.0})
+    assert (kept.run, kept.written, kept.calls) == (None, [], [])
+
+
 def test_what_is_no_writer_is_refused(tmp_path):
     nobody: Any = {}
     with pytest.raises(UserError, match=r"writers has a dict, which is no fdl\.Writer; make it a subclass"):
