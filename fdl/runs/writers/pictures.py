@@ -10,13 +10,14 @@ from fdl.runs.report.gallery import Example
 if TYPE_CHECKING:
     from PIL import Image
 
-SIDE, CAPTION, COLUMNS, GAP = 128, 16, 6, 4  # pixels of a picture's side and its caption, pictures in a row, between
+SIDE, CAPTION, COLUMNS, GAP = 128, 44, 4, 4  # pixels of a picture's side and its caption, pictures in a row, between
+LETTERS = 18  # pixels high, since trackers show the sheet smaller than it is
 GROUND, INK, WRONG = "white", "#222", "#b3261e"
 
 
 def sheet(examples: Sequence[Example]) -> "Image.Image | None":
     """Return the pictures of examples in rows, each above what was predicted; None where there are none."""
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     shown = [each for each in examples if each.picture]
     if not shown:
@@ -25,17 +26,19 @@ def sheet(examples: Sequence[Example]) -> "Image.Image | None":
     rows = -(-len(shown) // columns)
     wide, high = SIDE + GAP, SIDE + CAPTION + GAP
     page = Image.new("RGB", (columns * wide + GAP, rows * high + GAP), GROUND)
-    draw = ImageDraw.Draw(page)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(LETTERS)
     for i, each in enumerate(shown):
         x, y = GAP + i % columns * wide, GAP + i // columns * high
         picture = Image.open(io.BytesIO(base64.b64decode(each.picture.partition(",")[2]))).convert("RGB")
         scale = SIDE / max(picture.size)
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         page.paste(picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS), (x, y))
-        words = each.answer
-        while words and draw.textlength(words) > SIDE:
-            words = words[:-1]
-        draw.text((x, y + SIDE + 2), words, fill=WRONG if each.right is False else INK)
+        truth = {False: f"not {each.true}", None: f"true {each.true}" if each.true else "", True: ""}[each.right]
+        for line, words in enumerate((each.predicted, truth)):
+            while words and draw.textlength(words, font) > SIDE:
+                words = words[:-1]
+            place = x, y + SIDE + line * (LETTERS + 2)
+            draw.text(place, words, font=font, fill=WRONG if each.right is False else INK)
     return page
 
 
