@@ -118,6 +118,7 @@ class Trained:
         Of classes "class" i32[n], "probability" f32[n] and "probabilities" f32[n, K], and "name", the n names of the
         classes where they have some; of numbers "value" f64[n], in the unit of the targets. Sequences are decoded
         greedily: "tokens" i32[n, T] padded with 0, "log_probability" f[n], and "text", n texts, where tokens have some.
+        Of tagged words "tags", n lists of their names.
         data: as `fdl.data.modalities.new_rows.new_rows` has it. beams: the width of beam search for sequences.
         """
         from fdl.data.modalities.new_rows import new_rows  # imports every reader, which training needs none of
@@ -134,6 +135,9 @@ class Trained:
             found["value"] = found["value"].astype(np.float64).reshape(rows.size, *spec.targets.shape) + spec.offset
         if decoding and decoding.text:
             found = {"text": decoding.texts(found["tokens"]), **found}
+        if rows.lengths is not None and spec.names:
+            kept = zip(found["class"], rows.lengths, strict=True)
+            found = {"tags": [[spec.names[number] for number in row[:length]] for row, length in kept], **found}
         if "class" in found and found["class"].ndim == 1 and spec.names:
             found["name"] = [spec.names[number] for number in found["class"]]
         return found

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from fdl.data.modalities.series import Windows as Windows
     from fdl.data.modalities.series import series as series
     from fdl.data.modalities.table import table as table
+    from fdl.data.modalities.tags import tags as tags
     from fdl.data.modalities.text import language as language
     from fdl.data.modalities.text import texts as texts
     from fdl.data.modalities.unseen_classes import numbered as numbered
@@ -98,6 +99,7 @@ _HOMES = {
     "pairs": "modalities.pairs",
     "series": "modalities.series",
     "table": "modalities.table",
+    "tags": "modalities.tags",
     "language": "modalities.text",
     "texts": "modalities.text",
     "split_by_class": "modalities.unseen_classes",

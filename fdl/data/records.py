@@ -11,7 +11,7 @@ from fdl.data.fingerprint import array_digest
 from fdl.data.readers.tables.cells import Texts
 from fdl.data.split import HOLD_OUT, by_place, rare_classes, split_rows
 
-Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "array", "other"]
+Kind = Literal["image", "video", "audio", "text", "label", "number", "date", "array", "list", "other"]
 
 FLOAT = np.dtype(np.float32)
 _BLOCK = 65_536  # rows that are read together
@@ -24,7 +24,8 @@ Ask = Callable[..., dict[str, Column]]
 class Field:
     """What one column holds.
 
-    kind:     "number" is one number, "array" a fixed number of them, "label" a class, "other" what cannot be used.
+    kind:     "number" is one number, "array" a fixed number of them, "label" a class, "list" some
+              texts or classes, as many as an example has, "other" what cannot be used.
     shape:    of one value, None where it differs between examples.
     classes:  of a label; names: of its classes; rate: samples per second of audio.
     also:     other kinds that the same values may be taken for.

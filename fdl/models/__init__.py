@@ -12,6 +12,7 @@ from fdl.models.perceptron import Perceptron
 from fdl.models.resnet import ResNet, cifar_resnet, resnet
 from fdl.models.rnn import RNN
 from fdl.models.seq2seq import Seq2SeqRNN, Seq2SeqTransformer, encoder_decoder
+from fdl.models.tagger import Tagger
 from fdl.models.transformer import Transformer
 from fdl.models.vgg import VGG
 from fdl.models.vit import ViT, vit
@@ -32,6 +33,7 @@ __all__ = [
     "Seq2SeqRNN",
     "Seq2SeqTransformer",
     "SequenceClassifier",
+    "Tagger",
     "TokenClassifier",
     "Transformer",
     "ViT",

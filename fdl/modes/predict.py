@@ -164,6 +164,8 @@ def new_lines(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> It
 
 def _answer(answers: Mapping[str, Any], i: int, goal: str, spec: Spec) -> dict[str, Any]:
     """Return the prediction of one example: a class by name with its probabilities, or numbers."""
+    if "tags" in answers:
+        return {goal or "tags": answers["tags"][i]}
     if "name" in answers and spec.names:
         of_each = dict(zip(spec.names, answers["probabilities"][i].tolist(), strict=True))
         return {

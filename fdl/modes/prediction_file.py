@@ -91,6 +91,8 @@ def json_value(value: Any) -> Any:
     """Return a cell of a column in JSON's types: dates as ISO 8601 writes them, what is missing as None."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, list):
+        return [json_value(each) for each in value]
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and value == value):
         return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
     return None if isinstance(value, float) else str(value)

@@ -15,6 +15,7 @@ from fdl.tasks.multi_label import multi_label
 from fdl.tasks.next_token import next_token
 from fdl.tasks.regress import regress
 from fdl.tasks.seq2seq import seq2seq
+from fdl.tasks.tag import tag
 
 __all__ = [
     "binary",
@@ -27,4 +28,5 @@ __all__ = [
     "next_token",
     "regress",
     "seq2seq",
+    "tag",
 ]

@@ -27,6 +27,8 @@ def folder(tmp_path_factory):
         "age": np.float32,
         "code": np.int64,
         "kind": f.ClassLabel(names=["a", "b", "c"]),
+        "tokens": f.Sequence(f.Text()),
+        "tags": f.Sequence(f.ClassLabel(names=["O", "B-X", "I-X"])),
     }
     rows = [
         {
@@ -38,6 +40,8 @@ def folder(tmp_path_factory):
             "town": ["", "ulm", "bonn"][i % 3],
             "age": np.nan if i % 5 == 0 else float(i),
             "code": 10**9 + i % 4,
+            "tokens": [f"word{j}" for j in range(i % 3 + 1)],
+            "tags": list(range(i % 3 + 1)),
             "kind": i % 3,
         }
         for i in range(60)
@@ -66,6 +70,7 @@ PAGES = [
     ("series", {"target": "code", "length": 4, "horizon": 2, "season": 3}, None),
     ("pairs", {"inputs": "said", "target": "answer"}, None),
     ("pairs", {"inputs": "said", "target": "answer", "model": "gru", "tokens": "words"}, None),
+    ("tagging", {}, 3),
 ]
 
 

@@ -17,7 +17,7 @@ from fdl.parallel.compiled import Call
 from fdl.parallel.executors import jit, mesh
 
 # Pages that are a kind of data rather than a set need a `--dataset`; their own tests bring one.
-GENERIC = {"image", "table", "text", "audio", "video", "series", "pairs"}
+GENERIC = {"image", "table", "text", "audio", "video", "series", "pairs", "tagging"}
 # These download their set when they are made; their own tests mock it.
 DOWNLOADED = {
     *("cifar10_alexnet", "cifar10_resnet", "cifar10_vgg", "faces", "fashion_mnist_cnn", "imdb_transformer"),

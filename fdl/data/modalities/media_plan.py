@@ -7,8 +7,10 @@ Shape legend: B batch, T samples, frames or tokens, H height, W width, C channel
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 
 from fdl.core.errors import UserError
@@ -18,7 +20,7 @@ from fdl.data.readers.clips import Clip
 from fdl.data.readers.media import Item
 from fdl.data.readers.recordings import as_dtype, resampled, sound
 from fdl.data.records import Column
-from fdl.data.tokenizer import START, Tokenizer, padded, restore_tokenizer
+from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, START, UNKNOWN, Tokenizer, bucket, padded, restore_tokenizer
 
 Where = Callable[[int], str]  # the place of a value among those that are encoded -> where a user finds it
 
@@ -139,25 +141,80 @@ class PairPlan(TextPlan):
         return {"sources": tokens, "decoder_inputs": start, "source_lengths": lengths}
 
 
+@dataclass(frozen=True, kw_only=True)
+class WordsPlan:
+    """Sentences of at most `length` words, of each at most `spelled` letters; the vocabularies were fitted on train."""
+
+    kind: ClassVar[str] = "words"
+    column: str
+    length: int
+    spelled: int
+    words: tuple[str, ...]
+    letters: tuple[str, ...]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The number of words and of letters, the special ones included."""
+        return len(self.words) + NUM_SPECIAL_TOKENS, len(self.letters) + NUM_SPECIAL_TOKENS
+
+    @property
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """The shapes of one sentence."""
+        shapes = {"words": (self.length,), "letters": (self.length, self.spelled), "lengths": ()}
+        return {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
+
+    def encode(self, values: Column, at: Where) -> dict[str, np.ndarray]:
+        """Return `{"words": i32[B, T], "letters": i32[B, T, L], "lengths": i32[B]}` of lists of words.
+
+        T is `length`, or the next of a few fixed lengths that holds the longest.
+        """
+        longest = max(map(len, values))
+        length = self.length if longest <= self.length else bucket([longest], 1.0)
+        if longest > length:
+            i = int(np.argmax([len(words) for words in values]))
+            raise UserError(f"{at(i)} has {longest:,} words, over {length:,}; divide it")
+        shape = (len(values), length)
+        encoded = {"words": np.zeros(shape, np.int32), "letters": np.zeros((*shape, self.spelled), np.int32)}
+        for i, words in enumerate(values):
+            for t, word in enumerate(words):
+                encoded["words"][i, t] = self._word.get(word.lower(), UNKNOWN)
+                letters = self._shortened(word)
+                encoded["letters"][i, t, : len(letters)] = [self._letter.get(each, UNKNOWN) for each in letters]
+        return {**encoded, "lengths": np.array([len(words) for words in values], np.int32)}
+
+    def _shortened(self, word: str) -> str:
+        half = self.spelled // 2
+        return word if len(word) <= self.spelled else word[: self.spelled - half] + word[len(word) - half :]
+
+    @cached_property
+    def _word(self) -> dict[str, int]:
+        return {word: i for i, word in enumerate(self.words, start=NUM_SPECIAL_TOKENS)}
+
+    @cached_property
+    def _letter(self) -> dict[str, int]:
+        return {letter: i for i, letter in enumerate(self.letters, start=NUM_SPECIAL_TOKENS)}
+
+
 MediaPlan = ImagePlan | AudioPlan | VideoPlan | TextPlan
-_PLANS: Mapping[str, Any] = {plan.kind: plan for plan in (ImagePlan, AudioPlan, VideoPlan, TextPlan, PairPlan)}
+_PLANS: Mapping[str, Any] = {
+    plan.kind: plan for plan in (ImagePlan, AudioPlan, VideoPlan, TextPlan, PairPlan, WordsPlan)
+}
 
 
-def kept(plan: MediaPlan) -> dict[str, Any]:
+def kept(plan: MediaPlan | WordsPlan) -> dict[str, Any]:
     """Return a plan in JSON's types, but for the tokenizer, which `Dataset.fitted` keeps beside it."""
     values = {each.name: getattr(plan, each.name) for each in fields(plan) if each.name != "tokenizer"}
     return {"kind": plan.kind, **values}
 
 
-def inputs_plan(fitted: Mapping[str, Any]) -> MediaPlan:
+def inputs_plan(fitted: Mapping[str, Any]) -> MediaPlan | WordsPlan:
     """Return the plan that `Dataset.fitted`, or the dataset.json of a run folder, keeps."""
     value = {**fitted["inputs"]}
     plan = _PLANS[value.pop("kind")]
-    if "shape" in value:
-        value["shape"] = tuple(value["shape"])
+    value = {name: tuple(each) if isinstance(each, list) else each for name, each in value.items()}
     if issubclass(plan, TextPlan):
         value["tokenizer"] = restore_tokenizer(fitted["source" if plan is PairPlan else "tokens"])
-    made: MediaPlan = plan(**value)
+    made: MediaPlan | WordsPlan = plan(**value)
     return made
 
 

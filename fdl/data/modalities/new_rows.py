@@ -4,6 +4,7 @@ Shape legend: n examples.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,12 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.types import PyTree
 from fdl.data.dataset import Dataset, columns
-from fdl.data.modalities.media_plan import MediaPlan, TextPlan, inputs_plan
+from fdl.data.modalities.media_plan import MediaPlan, TextPlan, WordsPlan, inputs_plan
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.table import refuse_infinite
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.clips import CLIPS
+from fdl.data.readers.documents import TEXTS
 from fdl.data.readers.find import find
 from fdl.data.readers.memory import as_records, frame_of_array
 from fdl.data.readers.pictures import picture_suffixes
@@ -37,11 +39,12 @@ class NewRows:
     """New examples. inputs: pytree [n, ...], as a source of the dataset gives them. size: n.
 
     carried: columns that are of the data and not of the model, such as an Id: name -> n values.
-    notes:   what was missing or never seen in training, a line each.
+    notes:   what was missing or never seen in training, a line each. lengths: i32[n], words of each sentence.
     """
 
     inputs: PyTree
     size: int
+    lengths: np.ndarray | None = None
     carried: Mapping[str, Column] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -59,6 +62,8 @@ def new_rows(dataset: Dataset, data: Any) -> NewRows:
         return _table(dataset, Plan.from_json(fitted["plan"]), data)
     if "inputs" in fitted:
         plan = inputs_plan(fitted)
+        if isinstance(plan, WordsPlan):
+            return _sentences(dataset, plan, data)
         return _texts(dataset, plan, data) if isinstance(plan, TextPlan) else _media(dataset, plan, data)
     if isinstance(data, str | Path):
         raise UserError(
@@ -200,6 +205,32 @@ def _texts(dataset: Dataset, plan: TextPlan, data: Any) -> NewRows:
     empty = sum(not text.strip() for text in texts)
     notes = (f"{empty:,} of {len(texts):,} texts are empty",) if empty else ()
     return NewRows(inputs=inputs, size=len(texts), carried=carried, notes=notes)
+
+
+def _sentences(dataset: Dataset, plan: WordsPlan, data: Any) -> NewRows:
+    """Return sentences: a list of them, each of words or a text that blanks divide, or a file with its words."""
+    carried: dict[str, Column] = {}
+    if isinstance(data, str | Path):
+        records = find(str(data), kind="text" if _has_lines(Path(data)) else "tagging")
+        if "text" in records.fields:
+            data = records.column("train", "text")
+        else:
+            column = records.choose(plan.column if plan.column in records.fields else "", "inputs", ("list",))
+            carried = _joined(list(_columns(records).values()))
+            data = carried.pop(column)
+    words = [each.split() if isinstance(each, str) else [str(word) for word in each] for each in data]
+    if not words or not all(words):
+        raise UserError("a sentence has no word; leave it out" if words else "there is no sentence; give one or more")
+    inputs = plan.encode(words, lambda i: f"sentence {i}")
+    return NewRows(inputs=inputs, size=len(words), lengths=inputs["lengths"], carried={**carried, plan.column: words})
+
+
+def _has_lines(file: Path) -> bool:
+    """Say whether a file holds a sentence a line, as text, and not a word a line."""
+    if file.suffix not in TEXTS or not file.is_file():
+        return False
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return "\t" not in text and not re.search(r"\n[ \r]*\n", text.strip())
 
 
 # ── Pictures, sounds and videos ─────────────────────────────────────────────────────────────────────────────────────

@@ -16,11 +16,15 @@ from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.splits import split_of
 from fdl.data.readers.supplied import supplied_records
 from fdl.data.readers.table_files import Reading, table_file, table_files
+from fdl.data.readers.tables.conll import CONLL, conll_files, conll_folder
 from fdl.data.readers.tables.containers import PANDAS, TABLES, suffix_of
 from fdl.data.readers.tables.dialect import parse_dialect
 from fdl.data.readers.tfds import tfds
 from fdl.data.records import Records
 
+LISTS = tuple(
+    suffix for suffix in TABLES if suffix not in (".tsv", ".tab", ".dat", ".data")
+)  # files with lists in cells
 READERS = (*TABLES, *ARRAY_FILES, *TEXTS)
 
 
@@ -71,6 +75,8 @@ def _of_tfds(name: str, splits: Mapping[str, str] | None, how: Reading | None, k
 
 def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
     suffix = suffix_of(path)
+    if suffix in CONLL or (kind == "tagging" and suffix not in LISTS):
+        return conll_files(path.absolute().stem, {"train": path}, _encoding(how))
     if suffix in TEXTS or (suffix == ".tsv" and is_tatoeba(path)):
         return text_files(path.absolute().stem, {"train": path}, _encoding(how))
     if suffix in TABLES or suffix in (".gz", ".bz2", ".xz", ".zip"):
@@ -86,6 +92,8 @@ def _of_file(path: Path, how: Reading | None, kind: str) -> Records:
 
 
 def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
+    if kind == "tagging" and (tagged := conll_folder(path, besides=LISTS)):
+        return conll_files(path.absolute().name, tagged, _encoding(how))
     if table_files(path)[0]:
         return attach(table_file(path, how), {"train": path}, kind)
     for suffixes, read, more in ((ARRAY_FILES, array_files, kind), (TEXTS, text_files, _encoding(how))):
@@ -100,7 +108,7 @@ def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
         return parallel_texts(path)
     if kind in ("image", "audio", "video") and (records := table_beside(path, how, kind)):
         return records
-    if kind in ("table", "series", "pairs"):
+    if kind in ("table", "series", "pairs", "tagging"):
         seen = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})[:8]) or "nothing"
         raise UserError(
             f"{path} holds no table but {seen}; give the file itself, or a folder of train.csv, test.csv, …"

@@ -51,6 +51,14 @@ def _field(feature: Any, page: str = "") -> Field:
         if dtype.kind == "O" or dtype.kind in "SU":
             return Field(kind="text" if feature.shape == () else "other", dtype=np.dtype(object))
         return Field(kind="array" if feature.shape else "number", shape=feature.shape, dtype=dtype)
+    if isinstance(feature, kinds.Sequence) and isinstance(feature.feature, kinds.ClassLabel | kinds.Text):
+        return Field(kind="list", names=_field(feature.feature).names, dtype=np.dtype(object))
+    if (
+        isinstance(feature, kinds.Sequence)
+        and np.dtype(feature.feature.np_dtype).kind == "O"
+        and not feature.feature.shape
+    ):
+        return Field(kind="list", dtype=np.dtype(object))
     return Field(kind="other")
 
 

@@ -6,6 +6,7 @@ A page names them: `Experiment(baselines=(chance(), linear(columns())))`. They r
 from fdl.tasks.baselines.baseline import Baseline, Fitted, Measure, measure_of
 from fdl.tasks.baselines.chance import chance
 from fdl.tasks.baselines.features import bag_of_tokens, columns, over_time, pixels
+from fdl.tasks.baselines.frequent_tag import frequent_tag
 from fdl.tasks.baselines.linear import linear, tf_idf
 from fdl.tasks.baselines.n_grams import n_grams
 
@@ -16,6 +17,7 @@ __all__ = [
     "bag_of_tokens",
     "chance",
     "columns",
+    "frequent_tag",
     "linear",
     "measure_of",
     "n_grams",

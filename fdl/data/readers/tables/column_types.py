@@ -286,6 +286,8 @@ def _lists(cells: Any) -> Typed:
     inner, lengths = cells.type.value_type, pc.unique(pc.list_value_length(cells)).to_pylist()
     number = pa.types.is_integer(inner) or pa.types.is_floating(inner)
     if not number or cells.null_count or len(lengths) != 1 or not lengths[0]:
-        return _unused(f"lists of {inner}" + " of different lengths" * number, Cells(cells))
+        some = pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_integer(inner)
+        unused = _unused(f"lists of {inner}" + " of different lengths" * number, Cells(cells))
+        return replace(unused, field=replace(unused.field, kind="list")) if some else unused
     flat = to_numpy(pc.list_flatten(cells)).reshape(len(cells), lengths[0])
     return Typed(field=Field(kind="array", shape=flat.shape[1:], dtype=flat.dtype), values=flat)
