@@ -158,7 +158,7 @@ def tracking() -> float:
         def known(self, run: Any) -> Any:
             return ()
 
-        def send(self, step: int, values: Any) -> None:
+        def send(self, rows: Any) -> None:
             pass
 
         def end(self, status: str) -> None:

@@ -16,11 +16,19 @@ from fdl.experiment import maker
 from fdl.modes.train import train
 from fdl.runs.atomic_files import finite
 from fdl.runs.workdir import digest_of
+from fdl.runs.writers.writer import Writer
 from fdl.trained import Trained, restore
 
 
 def fit(
-    x: Any, y: Any, *, workdir: Path | str | None = None, page: str = "", log: Log | None = print, **knobs: Any
+    x: Any,
+    y: Any,
+    *,
+    workdir: Path | str | None = None,
+    page: str = "",
+    writers: Sequence[Writer] = (),
+    log: Log | None = print,
+    **knobs: Any,
 ) -> Trained:
     """Train the generic page of this kind of data, and return the model: `fit(x, y).predict(new)`.
 
@@ -28,6 +36,7 @@ def fit(
     y: n classes (names or numbers) or numbers, or the name of the column of x that holds them.
     workdir: the run folder; by default one of runs/ for this very data and these knobs, so that the same call returns
     the same model, and goes on where it was stopped. page: `table`, `text` or `image`, where the kind is not plain.
+    writers: take the metrics, as in `train`.
     knobs: of the page, as `epochs=50`. The generic pages hold out a tenth of the rows each for validation and test.
     """
     kind, records, target = _records(x, y, page)
@@ -35,7 +44,7 @@ def fit(
         made = maker(kind)(dataset=IN_MEMORY, target=target, **knobs)
     digest = digest_of(finite(made.identity(), str))[:10]
     folder = Path(workdir) if workdir else Path("runs") / f"fit,{kind},{digest}"
-    train(made, folder, log=log)
+    train(made, folder, writers=writers, log=log)
     return restore(folder, experiment=made)
 
 

@@ -1,5 +1,6 @@
 """A tracker of another package as a writer: in a thread of its own, each split and step sent once."""
 
+from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,14 @@ from fdl.runs.report.gallery import Example
 from fdl.runs.workdir import TRACKING
 from fdl.runs.writers.writer import Examples, RunInfo, Writer, scalars, tag_of
 
-PATIENCE = 60.0  # seconds at the end of a run for what was not sent yet
+PATIENCE, HURRY = 60.0, 20.0  # seconds at the end of a run for what was not sent yet, and where a signal ended it
 
 _KEEPING = Lock()  # of the threads of several trackers, which share the file
 
 Kept = dict[str, str]  # what a tracker finds its run again by
 Lines = Container[tuple[str, int]]  # splits and steps
+Row = tuple[int, Mapping[str, float]]  # a step and its values by tag
+TOGETHER = 20  # lines that are sent at once where a tracker is slower than training
 
 
 class Tracker(Writer):
@@ -43,8 +46,8 @@ class Tracker(Writer):
         """Return what the tracker has of this run already."""
         raise NotImplementedError
 
-    def send(self, step: int, values: Mapping[str, float]) -> None:
-        """Send values by tag."""
+    def send(self, rows: Sequence[Row]) -> None:
+        """Send steps with their values by tag."""
         raise NotImplementedError
 
     def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
@@ -60,14 +63,16 @@ class Tracker(Writer):
         self.step, self.queue = run.step, SimpleQueue[Callable[[], None] | None]()
         self.thread = Thread(target=self._work, name=f"fdl-{self.package}", daemon=True)
         self.thread.start()
+        self.lines = deque[Mapping[str, Any]](run.history)
         self._do(self._open, run)
-        for line in run.history:
-            self._do(self._line, line)
+        for _ in run.history:
+            self._do(self._send)
 
     def write(self, split: str, step: int, epoch: float, values: Mapping[str, Any]) -> None:
         """Send the numbers of a line."""
         self.step = step
-        self._do(self._line, {"step": step, "epoch": epoch, "split": split, **values})
+        self.lines.append({"step": step, "epoch": epoch, "split": split, **values})
+        self._do(self._send)
 
     def flush(self) -> None:
         """Raise what failed."""
@@ -81,15 +86,16 @@ class Tracker(Writer):
                 self._do(self.show, self.step, tag_of(title), shown)
 
     def close(self, error: BaseException | None) -> None:
-        """End the tracker's run once all is sent; raise a TimeoutError where that takes over a minute."""
+        """End the tracker's run once all is sent; raise a TimeoutError where that takes too long."""
         if self.thread is None or self.failed is not None:
             return
         stopped = isinstance(error, KeyboardInterrupt)
         self._do(self.end, "finished" if error is None else "stopped" if stopped else "failed")
         self.queue.put(None)
-        self.thread.join(PATIENCE)
+        patience = PATIENCE if error is None else HURRY
+        self.thread.join(patience)
         if self.thread.is_alive():
-            raise TimeoutError(f"not all is sent after {PATIENCE:.0f} seconds")
+            raise TimeoutError(f"not all is sent after {patience:.0f} seconds")
         self.flush()
 
     def _do(self, call: Callable[..., None], *args: Any) -> None:
@@ -113,13 +119,19 @@ class Tracker(Writer):
             with _KEEPING:
                 write_json(file, {**_all_kept(file), self.package: kept})
         self.open(run, kept, new)
-        self.lines = self.known(run)
+        self.sent = self.known(run)
 
-    def _line(self, line: Mapping[str, Any]) -> None:
-        split, step = line["split"], line["step"]
-        if (split, step) not in self.lines:
-            numbers = scalars({name: value for name, value in line.items() if name not in ("step", "split")})
-            self.send(step, {f"{split}/{name}": value for name, value in numbers.items()})
+    def _send(self) -> None:
+        """Send the lines that wait; where an earlier call sent them already, none does."""
+        waiting = [self.lines.popleft() for _ in range(min(TOGETHER, len(self.lines)))]
+        rows = [_row(line) for line in waiting if (line["split"], line["step"]) not in self.sent]
+        if rows:
+            self.send(rows)
+
+
+def _row(line: Mapping[str, Any]) -> Row:
+    numbers = scalars({name: value for name, value in line.items() if name not in ("step", "split")})
+    return line["step"], {f"{line['split']}/{name}": value for name, value in numbers.items()}
 
 
 def _all_kept(file: Path) -> dict[str, Kept]:

@@ -13,8 +13,10 @@ from uuid import uuid4
 from fdl.core.errors import UserError
 from fdl.runs.report.gallery import Example
 from fdl.runs.writers.pictures import markdown, sheet, table
-from fdl.runs.writers.tracker import Kept, Lines, Tracker
+from fdl.runs.writers.tracker import Kept, Lines, Row, Tracker
 from fdl.runs.writers.writer import RunInfo
+
+BATCH = 1000  # metrics that MLflow takes at once
 
 
 class Wandb(Tracker):
@@ -57,10 +59,11 @@ class Wandb(Tracker):
         """Return nothing: it has what is before its next step, which `send` compares with."""
         return ()
 
-    def send(self, step: int, values: Mapping[str, float]) -> None:
+    def send(self, rows: Sequence[Row]) -> None:
         """Add values to the row of a step, unless it has a later one: rows cannot be changed."""
-        if step >= self.run.step:
-            self.run.log(dict(values), step=step)
+        for step, values in rows:
+            if step >= self.run.step:
+                self.run.log(dict(values), step=step)
 
     def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
         """Log a picture, or a table."""
@@ -103,12 +106,14 @@ class Mlflow(Tracker):
         histories = {tag: self.client.get_metric_history(self.run, tag) for tag in tags}
         return {(tag.partition("/")[0], each.step) for tag, history in histories.items() for each in history}
 
-    def send(self, step: int, values: Mapping[str, float]) -> None:
-        """Log a batch, which is there as a whole or not at all."""
+    def send(self, rows: Sequence[Row]) -> None:
+        """Log a batch, which is there as a whole or not at all, unless it is too large for one."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self.client.log_batch(self.run, metrics=[Metric(_plain(tag), x, now, step) for tag, x in values.items()])
+        metrics = [Metric(_plain(tag), value, now, step) for step, values in rows for tag, value in values.items()]
+        for begin in range(0, len(metrics), BATCH):
+            self.client.log_batch(self.run, metrics=metrics[begin : begin + BATCH])
 
     def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
         """Log an artifact: a picture, or a table in Markdown."""
@@ -146,9 +151,10 @@ class Trackio(Tracker):
         logs = SQLiteStorage.get_logs(self.run.project, self.run.name, run_id=self.run.id)
         return {(tag.partition("/")[0], row["step"]) for row in logs for tag in row if "/" in tag}
 
-    def send(self, step: int, values: Mapping[str, float]) -> None:
-        """Log a row."""
-        self.run.log(dict(values), step=step)
+    def send(self, rows: Sequence[Row]) -> None:
+        """Log each step."""
+        for step, values in rows:
+            self.run.log(dict(values), step=step)
 
     def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
         """Log a picture, or a table in Markdown."""

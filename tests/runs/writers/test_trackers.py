@@ -26,7 +26,7 @@ class Memory(Tracker):
     package = "memory"
 
     def __init__(self, server, fails_at=None, ready=None):
-        self.server, self.fails_at, self.ready = server, fails_at, ready
+        self.server, self.fails_at, self.ready, self.batches = server, fails_at, ready, []
 
     def make(self, run):
         if self.ready:
@@ -40,10 +40,11 @@ class Memory(Tracker):
     def known(self, run):
         return {(tag.split("/")[0], step) for step, values in self.rows for tag in values}
 
-    def send(self, step, values):
-        if step == self.fails_at:
+    def send(self, rows):
+        if self.fails_at in [step for step, _ in rows]:
             raise ConnectionError("no route to host")
-        self.rows.append((step, values))
+        self.batches.append(len(rows))
+        self.rows += rows
 
     def show(self, step, tag, examples):
         self.rows.append((step, {tag: len(examples)}))
@@ -112,10 +113,13 @@ def test_a_tracker_that_fails_is_named_once_and_one_that_is_slow_does_not_hold_t
 
     monkeypatch.setattr(tracker, "PATIENCE", 0.1)
     ready, said = threading.Event(), []
-    report = fdl.train(made(), tmp_path / "slow", writers=[Memory(server, ready=ready)], log=said.append)
+    slow = Memory(server, ready=ready)
+    report = fdl.train(made(), tmp_path / "slow", writers=[slow], log=said.append)
     assert report["step"] == 8
     assert any("TimeoutError: not all is sent after" in line for line in said)
     ready.set()
+    slow.thread.join(60)
+    assert slow.batches == [len(lines(tmp_path / "slow" / "metrics.jsonl"))]  # what waited was sent at once
 
 
 def test_trackers_that_open_their_runs_at_once_are_all_found_again(tmp_path):
