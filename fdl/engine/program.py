@@ -38,6 +38,7 @@ class Training:
 
     rows: the inputs of a call: row indices with the resident feed, batches with the streamed one.
     feed: which of the two, and why. work: what a step computes, None where it was not looked at.
+    native: whether it calls native kernels, whose bits are others.
     """
 
     call: Call
@@ -45,6 +46,7 @@ class Training:
     steps_per_call: int
     feed: str
     work: flops.Work | None = None
+    native: bool = False
 
 
 def step_of(experiment: Experiment) -> Step:
@@ -70,7 +72,8 @@ def training(experiment: Experiment, executor: Executor) -> Training:
     call, send, chosen = compile_step(
         experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps
     )
-    return Training(call, send, count, chosen, work)
+    native = "ffi_call" in work.primitives and executor.grid is None  # the compiler would not partition such a call
+    return Training(call, send, count, chosen, work, native)
 
 
 def compile_step(

@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 
-from fdl.core import kernel_choice, lora, steps
+from fdl.core import kernel_choice, lora
 from fdl.core.log import Log, logger
 from fdl.engine.checks import check
 from fdl.engine.placement import make_executor
-from fdl.engine.program import steps_per_call, work_of
+from fdl.engine.program import step_of, steps_per_call, work_of
 from fdl.experiment import Experiment
 from fdl.parallel.executors import Executor
 from fdl.profiling import hardware
@@ -85,7 +85,7 @@ def describe(experiment: Experiment, *, log: Log | None = print) -> dict[str, An
 
 def choices(experiment: Experiment, executor: Executor) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Return the form of every kernel on these devices, and the choices that depend on shapes, with reasons."""
-    step, batch = steps.eval_step(experiment.model, experiment.task), experiment.dataset.shapes(experiment.batch_size)
+    step, batch = step_of(experiment), experiment.dataset.raw_shapes(experiment.batch_size)
     with executor.tracing(), kernel_choice.noting() as kernels:
         jax.eval_shape(step, experiment.abstract(), batch)
         return kernel_choice.kernel_forms(), kernels

@@ -71,10 +71,11 @@ def folder_of(run: Run, workdir: Path | str) -> Path:
 def train_in(run: Run, experiment: Experiment, executor: Executor, writers: Sequence[Writer] = ()) -> dict[str, Any]:
     """Train in an open run folder to the end, or until a stop is requested, and return the report."""
     introduce(run, experiment)
-    state, progress = resume(run, executor, experiment.abstract(), lambda: initial_state(experiment, executor))
+    subject = subject_of(experiment, executor, run)
+    state, progress = resume(subject, run, executor, experiment.abstract(), lambda: initial_state(experiment, executor))
     restarts = note_start(run, state, progress)
     pages = Pages(run, experiment, executor.devices)
-    subject = replace(subject_of(experiment, executor, run), refresh=pages.refresh)
+    subject = replace(subject, refresh=pages.refresh)
     step, program = int(state.step), subject.program
     run.log(
         f"{experiment.name}: {experiment.steps} steps ({experiment.epochs(experiment.steps):.4g} epochs) of "

@@ -86,12 +86,14 @@ def train_in(
     """
     first, size = population.member(0), len(population)
     introduce(run, first)
-    state, progress = resume(run, executor, population.abstract(), lambda: executor.put_state(population.init()))
-    restarts = note_start(run, state, progress)
     patience = MemberPatience(
         population=population, executor=executor, score=partial(score_of, first.monitor), log=run.log
     )
     subject = subject_of(population, executor, patience if first.patience else None)
+    state, progress = resume(
+        subject, run, executor, population.abstract(), lambda: executor.put_state(population.init())
+    )
+    restarts = note_start(run, state, progress)
     step = int(state.step)
     run.log(
         f"{first.name}: {size} members that differ in {', '.join(population.values)}, {first.steps} steps of "

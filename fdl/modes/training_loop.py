@@ -94,7 +94,7 @@ def keep_model(workdir: Path, experiment: Experiment) -> None:
 
 
 def resume(
-    run: Run, executor: Executor, like: TrainState, first: Callable[[], TrainState]
+    subject: Subject, run: Run, executor: Executor, like: TrainState, first: Callable[[], TrainState]
 ) -> tuple[TrainState, Progress]:
     """Return the placed state and the progress of the newest intact checkpoint, or of step 0 if there is none.
 
@@ -103,10 +103,14 @@ def resume(
     saved = together.resume(run.checkpoints, like, executor, run.log)
     if saved is None:
         return first(), Progress()
-    here = provenance.machine(executor.name, executor.devices)
+    here = _machine(subject, executor)
     if changed := differences(saved.meta.get("machine", here), here):
         run.log(f"warning: not bitwise what an uninterrupted run gives: {'; '.join(changed)}")
     return saved.state, Progress.from_json(saved.meta)
+
+
+def _machine(subject: Subject, executor: Executor) -> dict[str, Any]:
+    return provenance.machine(executor.name, executor.devices, native=subject.program.native)
 
 
 def train_to_end(
@@ -124,7 +128,7 @@ def train_to_end(
     a Fault if a loss is not finite or saving fails, and Stopped after a signal, when everything is saved.
     """
     made, program, feeding = subject.experiment, subject.program, Feeding(subject.program)
-    checkpoints, machine = run.checkpoints, provenance.machine(executor.name, executor.devices)
+    checkpoints, machine = run.checkpoints, _machine(subject, executor)
     due, step, why = subject.cadence(), int(state.step), progress.over(made.patience, made.minutes)
     forecast = Forecast(made, step, program.call, executor.devices[0].platform, run.log)
 

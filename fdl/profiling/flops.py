@@ -63,5 +63,5 @@ def _cost(eqn: Any) -> float:
         result = 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
         return result
     if name == "ffi_call" and len(eqn.invars) == 2:
-        return native.flops(eqn.params["target_name"], tuple(v.aval for v in eqn.invars), eqn.outvars[0].aval)
+        return native.flops(eqn.params.get("target_name", ""), tuple(v.aval for v in eqn.invars), eqn.outvars[0].aval)
     return 0.0

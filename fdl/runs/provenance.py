@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fdl.core import kernel_choice
+
 if TYPE_CHECKING:
     import jax
 
@@ -37,18 +39,18 @@ def versions() -> dict[str, str]:
     return {name: installed for name in PACKAGES if (installed := _version(name))}
 
 
-def machine(executor: str, devices: "Sequence[jax.Device]") -> dict[str, Any]:
-    """Return what affects the last bits of a result besides the experiment, to warn when a resume changes it."""
-    from fdl.core import kernel_choice
+def machine(executor: str, devices: "Sequence[jax.Device]", *, native: bool = False) -> dict[str, Any]:
+    """Return what affects the last bits of a result besides the experiment, to warn when a resume changes it.
+
+    native: whether the program calls native kernels.
+    """
     from fdl.models.kernels.native.library import library
     from fdl.parallel import devices as accelerator
 
-    with kernel_choice.compiling_for(devices[0]):
-        native = [kernel for kernel, form in kernel_choice.kernel_forms().items() if form == "native"]
     return {
         "executor": f"{executor}, {accelerator.describe(devices)}",
-        **({"native kernels": f"{', '.join(native)}, {library().line}"} if native else {}),
-        "processor": _processor(),
+        **({"native kernels": library().line} if native else {}),
+        "processor": kernel_choice.processor().get("model name") or platform.processor(),
         "cores": os.cpu_count(),
         "XLA_FLAGS": " ".join(word for word in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in word),
         **{name: os.environ[name] for name in NUMERICS if name in os.environ},
@@ -61,16 +63,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def _commit() -> str | None:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from fdl.core import kernel_choice
 from fdl.parallel.executors import jit
@@ -25,7 +26,16 @@ def test_the_target_decides_and_not_the_process():
         assert kernel_choice.target().capability == 7.5
     with kernel_choice.compiling_for(device("gpu", compute_capability="gfx90a")):
         assert kernel_choice.target().capability == 0
-    assert kernel_choice.kernel_forms()["convolution"] == "custom"
+    assert kernel_choice.kernel_forms()["max_pool"] == "custom"
+
+
+@pytest.mark.parametrize(("family", "form"), [("25", "native"), ("6", "custom")])
+def test_a_native_form_is_the_default_where_it_was_measured(monkeypatch, family, form):
+    seen = {"vendor_id": "AuthenticAMD", "cpu family": family}
+    monkeypatch.setattr(kernel_choice, "processor", lambda: seen)
+    assert kernel_choice.kernel_forms()["convolution"] == form
+    with kernel_choice.compiling_for(device("gpu")):
+        assert kernel_choice.kernel_forms()["convolution"] == "reference"
 
 
 def test_one_step_is_traced_anew_for_every_target():

@@ -13,12 +13,15 @@ from typing import Literal
 import jax
 from jax import lax
 
-from fdl.core.kernel_choice import custom
+from fdl.core.kernel_choice import custom, forced
 from fdl.models.kernels.materialize import materialize
 from fdl.models.kernels.native import convolution as native
 from fdl.models.kernels.native.convolution import Pads, Setting
 
 Residuals = tuple[jax.Array, jax.Array]
+# A gradient in JAX is the faster one by an input of few channels, which fill few lanes of a vector, and by a kernel of
+# many elements, whose sums do not stay in a cache (docs/performance.md).
+FEW, LARGE = 8, 2**19
 
 
 def convolve(
@@ -34,7 +37,7 @@ def convolve(
     if all(side == 1 for side in kernel.shape[:-2]) and not any(map(any, pads)):  # 1x1: a matrix product
         every = tuple(slice(None, None, stride) for stride in strides)
         return x[(slice(None), *every)] @ kernel.reshape(kernel.shape[-2:])
-    if native.usable(x, kernel, pads):
+    if native.usable(x, kernel, pads, _shape(x, kernel, strides, pads)):
         return _native(x, kernel, strides, pads)
     return _custom(x, kernel, strides, pads)
 
@@ -109,26 +112,32 @@ _native_kernel_gradient = native.make_op("fdl_convolve_kernel_gradient", _kernel
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _native(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
-    shape = jax.eval_shape(partial(_reference, strides=strides, pads=pads), x, kernel).shape
-    if 0 in shape:
+    # Without a gradient, as in evaluation and prediction, it is native only on request.
+    if not forced("convolution", "native"):
         return _custom(x, kernel, strides, pads)
-    return _native_forward(x, kernel, (strides, pads, shape))
+    return _native_with_residuals(x, kernel, strides, pads)[0]
 
 
 def _native_with_residuals(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
 ) -> tuple[jax.Array, Residuals]:
-    return _native(x, kernel, strides, pads), (x, kernel)
+    if kernel.size > LARGE:
+        x = materialize(x)
+    return _native_forward(x, kernel, (strides, pads, _shape(x, kernel, strides, pads))), (x, kernel)
+
+
+def _shape(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> tuple[int, ...]:
+    """Return the shape of the result."""
+    spaces = zip(x.shape[1:-1], kernel.shape[:-2], strides, pads, strict=True)
+    out = ((size + low + high - side) // stride + 1 for size, side, stride, (low, high) in spaces)
+    return (x.shape[0], *(max(0, n) for n in out), kernel.shape[-1])
 
 
 def _native_backward(strides: tuple[int, ...], pads: Pads, residuals: Residuals, g: jax.Array) -> Residuals:
     x, kernel = residuals
-    # One channel would fill one lane of a vector; it is an input, whose gradient is seldom wanted.
-    dx = _input_gradient if x.shape[-1] == 1 else _native_input_gradient
-    return (
-        dx(g, kernel, (strides, pads, x.shape)),
-        _native_kernel_gradient(x, g, (strides, pads, kernel.shape)),
-    )
+    dx = _input_gradient if x.shape[-1] < FEW else _native_input_gradient
+    dkernel = _kernel_gradient if kernel.size > LARGE else _native_kernel_gradient
+    return dx(g, kernel, (strides, pads, x.shape)), dkernel(x, g, (strides, pads, kernel.shape))
 
 
 _native.defvjp(_native_with_residuals, _native_backward)

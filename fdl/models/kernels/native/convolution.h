@@ -66,15 +66,18 @@ struct Correlation {
 
   int64_t taps() const { return static_cast<int64_t>(starts.size()) * run; }
 
-  // Store weight(tap, column) for all, zeros beyond the last column.
-  template <class Weight>
-  void pack(const Weight& weight) {
+  // Store all weights, zeros beyond the last column. of(tap): the tap's weight of column 0; `step` floats to the next.
+  template <class Of>
+  void pack(const Of& of, int64_t step) {
     weights.assign(vectors_of(columns) * kLanes * taps(), 0.0f);
-    float* to = weights.data();
-    for (int64_t first = 0; first < columns; first += kWidth) {
-      const int64_t width = std::min<int64_t>(kVectors, vectors_of(columns - first)) * kLanes;
-      for (int64_t tap = 0; tap < taps(); ++tap, to += width)
-        for (int64_t c = 0; c < std::min<int64_t>(width, columns - first); ++c) to[c] = weight(tap, first + c);
+    for (int64_t tap = 0; tap < taps(); ++tap) {
+      const float* from = of(tap);
+      for (int64_t first = 0; first < columns; first += kWidth) {
+        const int64_t width = std::min<int64_t>(kVectors, vectors_of(columns - first)) * kLanes;
+        float* to = weights.data() + first * taps() + tap * width;
+        const int64_t count = std::min(width, columns - first);
+        for (int64_t c = 0; c < count; ++c) to[c] = from[(first + c) * step];
+      }
     }
   }
 };
@@ -188,7 +191,7 @@ inline void convolve(Pool& pool, const Shape& s, const float* x, const float* w,
              [&](int64_t z, int64_t y, int64_t) { one.starts.push_back(static_cast<int32_t>(padded.at(z, y, 0))); });
   one.run = s.side[2] * s.channels;
   one.columns = s.features;
-  one.pack([&](int64_t tap, int64_t f) { return w[tap * s.features + f]; });
+  one.pack([&](int64_t tap) { return w + tap * s.features; }, 1);
   correlate_all(pool, s, padded, all, x, y, product(s.out) * s.features);
 }
 
@@ -230,13 +233,14 @@ inline void input_gradient(Pool& pool, const Shape& s, const float* g, const flo
       });
     one.run = taps[2] * s.features;
     one.columns = s.channels;
-    one.pack([&](int64_t tap, int64_t c) {
+    const auto weight = [&](int64_t tap) {
       const int64_t f = tap % s.features, place = tap / s.features;
       const Sizes t = {place / taps[2] / taps[1], place / taps[2] % taps[1], place % taps[2]};
       int64_t k[3];  // g is read forwards, so the window backwards
       for (int d = 0; d < 3; ++d) k[d] = phase[d] + s.stride[d] * (taps[d] - 1 - t[d]);
-      return w[(((k[0] * s.side[1] + k[1]) * s.side[2] + k[2]) * s.channels + c) * s.features + f];
-    });
+      return w + ((k[0] * s.side[1] + k[1]) * s.side[2] + k[2]) * s.channels * s.features + f;
+    };
+    one.pack(weight, s.features);
     all.push_back(std::move(one));
   });
   correlate_all(pool, s, padded, all, g, dx, product(s.size) * s.channels);
@@ -277,6 +281,7 @@ struct AccumulateTile {
 // on the shape alone.
 inline void kernel_gradient(Pool& pool, const Shape& s, const float* x, const float* g, float* dw) {
   constexpr int64_t most_groups = 16, most_floats = int64_t{1} << 22, cached = int64_t{1} << 16;
+  constexpr int64_t least_pixels = 256;  // of a sum: with fewer, loading and storing it costs more than computing it
   const Padded padded = padded_input(s);
   const Offsets pixels = input_pixels(s, padded);
   Offsets taps;
@@ -285,11 +290,12 @@ inline void kernel_gradient(Pool& pool, const Shape& s, const float* x, const fl
   });
   const int64_t count = taps.size(), row = vectors_of(s.features) * kLanes, all_pixels = pixels.size();
   const int64_t groups =
-      std::max<int64_t>(1, std::min({most_groups, s.batch, most_floats / std::max<int64_t>(1, count * row)}));
+      std::max<int64_t>(1, std::min({most_groups, s.batch, s.batch * all_pixels / least_pixels, most_floats / (count * row)}));
   const int64_t parts = std::min(ceil_div(most_groups, groups), ceil_div(count, kRows));  // of the taps
   const int64_t image_floats = product(s.size) * s.channels, g_floats = all_pixels * s.features;
-  const int64_t block = std::clamp<int64_t>(cached / std::max<int64_t>(1, padded.floats() + all_pixels * row), 1,
-                                            ceil_div(s.batch, groups));
+  const int64_t in_cache = cached / (padded.floats() + all_pixels * row);
+  const int64_t block =  // images for which sums stay in registers
+      std::clamp<int64_t>(std::max(in_cache, ceil_div(least_pixels, all_pixels)), 1, ceil_div(s.batch, groups));
   float* sums = scratch<2>(groups * count * row);
   std::memset(sums, 0, groups * count * row * sizeof(float));
 

@@ -8,6 +8,7 @@ Shape legend: B batch, C channels in, F features out, ... space (one to three di
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import Any
 
 import jax
@@ -16,13 +17,14 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 
 from fdl.core import data_axis, kernel_choice
-from fdl.models.kernels.native.library import library
+from fdl.models.kernels.native.library import library, warn_once
 
 Pads = tuple[tuple[int, int], ...]
 Setting = tuple[tuple[int, ...], Pads, tuple[int, ...]]  # strides, padding, shape of the result
 InJax = Callable[[jax.Array, jax.Array, Setting], jax.Array]
 Op = Callable[[jax.Array, jax.Array, Setting], jax.Array]
 LARGEST = 2**31 - 1  # elements of an array: offsets are 32-bit
+PAYS = 1e8  # FLOPs of a convolution from which it is native by default: a thousand steps pay for compiling
 # Of each function: which of its two arguments and its result (2) is the output, or its gradient, and which the kernel.
 OUTPUT_AND_KERNEL = {
     "fdl_convolve": (2, 1),
@@ -31,39 +33,48 @@ OUTPUT_AND_KERNEL = {
 }
 
 
-def usable(x: jax.Array, kernel: jax.Array, pads: Pads) -> bool:
-    """Return whether this convolution can be native where it is traced; a reason against it is noted."""
-    if kernel_choice.kernel_forms()["convolution"] != "native":
+def usable(x: jax.Array, kernel: jax.Array, pads: Pads, shape: tuple[int, ...]) -> bool:
+    """Return whether this convolution is native where it is traced, and note by what or why not.
+
+    shape: of its result.
+    """
+    if kernel_choice.kernel_forms()["convolution"] != "native" or 0 in (*shape, x.size, kernel.size):
         return False
+    forced = kernel_choice.forced("convolution", "native")
     why = _reason(x, kernel, pads)
-    if not why:
-        here = library()
-        why = "" if here.available else here.line
-        kernel_choice.note("convolution", f"custom: {why}" if why else f"native: {here.line}")
-    else:
-        kernel_choice.note("convolution", f"custom: {why}")
+    if not why and not forced and _flops(shape, kernel.shape) < PAYS:
+        why = f"less than {PAYS / 1e6:g} MFLOP do not pay for a compiler (--kernels=convolution=native)"
+    if not why and not library().available:
+        why = library().line
+        if forced:
+            warn_once(why)
+    kernel_choice.note("convolution", f"custom: {why}" if why else f"native: {library().line}")
     return not why
 
 
 def _reason(x: jax.Array, kernel: jax.Array, pads: Pads) -> str:
-    """Return why a convolution is not native, by what is known before the library is; empty if it can be."""
+    """Return why no library could compute a convolution where it is traced; empty if one can."""
     if x.dtype != jnp.float32 or kernel.dtype != jnp.float32:
         return f"{x.dtype.name} is not float32"
     if data_axis.grid() is not None:
         return "the compiler partitions the program over a mesh"
     if any(side < 0 for pair in pads for side in pair):
         return f"padding {pads} is negative"
-    if kernel.ndim > 5 or max(x.size, kernel.size) > LARGEST or 0 in (x.size, kernel.size):
-        return f"shape {list(x.shape)}"
+    if kernel.ndim > 5 or max(x.size, kernel.size) > LARGEST:
+        return f"inputs {list(x.shape)} have more than three dimensions, or two thousand million elements"
     return ""
+
+
+def _flops(output: tuple[int, ...], kernel: tuple[int, ...]) -> float:
+    return 2.0 * prod(output) * prod(kernel[:-1])
 
 
 def flops(target: str, arguments: tuple[Any, Any], result: Any) -> float:
     """Return the FLOPs of a call of this name: 2 x outputs x inputs per output; 0 for a function of others."""
     if target not in OUTPUT_AND_KERNEL:
         return 0.0
-    output, kernel = (((*arguments, result)[i]) for i in OUTPUT_AND_KERNEL[target])
-    return 2.0 * float(np.prod(output.shape)) * float(np.prod(kernel.shape[:-1]))
+    output, kernel = ((*arguments, result)[i] for i in OUTPUT_AND_KERNEL[target])
+    return _flops(output.shape, kernel.shape)
 
 
 def make_op(target: str, in_jax: InJax) -> Op:

@@ -1,8 +1,8 @@
 """The library of native kernels: compiled on first use by the compiler of this machine, and kept in the cache folder.
 
 The file's name is a digest of everything that it depends on, so that a change of the sources, of JAX, of the compiler
-or of the processor builds another. A build writes a file of its own and renames it, and the file ends with its digest:
-concurrent and killed builds and a full disk leave no library that is wrong.
+or of the processor builds another. A build writes a file of its own and renames it, and the file ends with its
+digest: concurrent and killed builds and a full disk leave no library that is wrong.
 """
 
 import ctypes
@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from fdl.core import kernel_choice
 from fdl.core.cache_folder import cache_folder
 from fdl.core.errors import warn
 
@@ -40,7 +41,7 @@ class Library(NamedTuple):
 
 @cache
 def library() -> Library:
-    """Load the library, compiled first if it must be, and register its functions with JAX; warn where that fails."""
+    """Load the library, compiled first if it must be, and register its functions with JAX; never raises."""
     try:
         loaded = _load()
         import jax
@@ -48,10 +49,14 @@ def library() -> Library:
         for name in FUNCTIONS:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
     except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
-        why = " ".join(str(error).split())[:300]
-        warn(f"native kernels are not used: {why}")
-        return Library(False, why)
+        return Library(False, " ".join(str(error).split())[:300])
     return Library(True, f"compiled by {_version(compiler())}")
+
+
+@cache
+def warn_once(line: str) -> None:
+    """Warn that native kernels were asked for and cannot be used."""
+    warn(f"native kernels are not used: {line}")
 
 
 def compiler() -> tuple[str, ...]:
@@ -155,10 +160,6 @@ def _version(words: tuple[str, ...]) -> str:
 
 def _processor() -> str:
     """Return what `-march=native` depends on: the processor's name and its instructions."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    wanted = ("model name", "cpu family", "model", "flags", "features", "cpu part")
-    first = {line.split(":")[0].strip().lower(): line for line in reversed(lines) if ":" in line}
-    return "\n".join(first.get(name, "") for name in wanted)
+    known = kernel_choice.processor()
+    names = ("vendor_id", "model name", "cpu family", "model", "flags", "Features", "CPU part")
+    return "\n".join(known.get(name, "") for name in names) if known else platform.processor() or platform.machine()

@@ -29,7 +29,7 @@ def drawn(seed: int):
     pads = tuple((int(low), int(high)) for low, high in rng.integers(0, 4, (count, 2)))
     side = rng.integers(1, 6, count)
     size = np.maximum(side - np.sum(pads, axis=1), rng.integers(1, 14 if count < 3 else 7, count))
-    batch, channels, features = (int(rng.choice(n)) for n in ([1, 2, 9, 19], [2, 3, 8, 16, 33], [1, 3, 16, 20, 48]))
+    batch, channels, features = (int(rng.choice(n)) for n in ([1, 2, 9, 19], [1, 2, 3, 8, 16, 33], [1, 3, 16, 20, 48]))
     return (batch, *size.tolist(), channels), (*side.tolist(), channels, features), strides, pads
 
 
@@ -60,9 +60,10 @@ def compare(seeds) -> None:
     def run(arrays):
         results = []
         for (x, kernel), (*_, strides, pads) in zip(arrays, shapes, strict=True):
-            y, pull = jax.vjp(lambda x, kernel, s=strides, p=pads: convolution._native(x, kernel, s, p), x, kernel)
+            y = convolution._native_forward(x, kernel, (strides, pads, convolution._shape(x, kernel, strides, pads)))
             g = jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)
-            results.append((g, (y, *pull(g))))
+            dx = convolution._native_input_gradient(g, kernel, (strides, pads, x.shape))
+            results.append((g, (y, dx, convolution._native_kernel_gradient(x, g, (strides, pads, kernel.shape)))))
         return results
 
     for seed, (x, kernel), (g, got) in zip(seeds, arrays, run(arrays), strict=True):
@@ -82,9 +83,18 @@ def test_two_hundred_drawn_shapes(first):
     compare(range(1000 + first, 1000 + first + 20))
 
 
+@pytest.mark.parametrize(("channels", "native_dx", "native_dkernel"), [(3, 0, 1), (8, 1, 1), (600, 1, 0)])
+def test_a_gradient_that_jax_computes_faster_is_in_jax(channels, native_dx, native_dkernel):
+    x, kernel = jnp.ones((1, 4, 4, channels)), jnp.ones((3, 3, channels, 100))
+    jaxpr = jax.make_jaxpr(lambda *a: gradients(*a))(x, kernel).jaxpr
+    called = [eqn.params["target_name"] for eqn, _ in flops.equations(jaxpr) if eqn.primitive.name == "ffi_call"]
+    count = [called.count(name) for name in ("fdl_convolve_input_gradient", "fdl_convolve_kernel_gradient")]
+    assert count == [native_dx, native_dkernel]
+
+
 def large(seed: int = 0) -> tuple[jax.Array, jax.Array]:
     rng = np.random.default_rng(seed)
-    return tuple(jnp.asarray(rng.standard_normal(s), jnp.float32) for s in [(64, 16, 16, 3), (3, 3, 3, 20)])
+    return tuple(jnp.asarray(rng.standard_normal(s), jnp.float32) for s in [(64, 16, 16, 8), (3, 3, 8, 20)])
 
 
 def gradients(x, kernel):
@@ -136,7 +146,8 @@ def test_its_flops_are_counted_as_those_of_the_custom_form(monkeypatch):
 
 
 def test_a_second_derivative_is_that_of_the_reference(monkeypatch):
-    x, kernel = (array[:2, :5, :5] for array in large())
+    x, kernel = large()
+    x = x[:2, :5, :5]
 
     def penalty(kernel):
         return jnp.square(gradients(x, kernel)[1][0]).sum()
@@ -144,3 +155,16 @@ def test_a_second_derivative_is_that_of_the_reference(monkeypatch):
     native = jax.jit(jax.grad(penalty))(kernel)
     monkeypatch.setenv(kernel_choice.VARIABLE, "reference")
     np.testing.assert_allclose(native, jax.jit(lambda k: jax.grad(penalty)(k))(kernel), rtol=2e-4, atol=2e-4)
+
+
+def test_by_default_it_is_native_where_a_gradient_is_taken_and_the_work_pays(monkeypatch):
+    monkeypatch.delenv(kernel_choice.VARIABLE)
+    monkeypatch.setattr(kernel_choice, "processor", lambda: {"vendor_id": "AuthenticAMD", "cpu family": "25"})
+    small, large = ((jnp.zeros((2, side, side, 16)), jnp.zeros((5, 5, 16, 16))) for side in (8, 80))
+    with kernel_choice.noting() as notes:
+        assert "ffi_call" in primitives(gradients, *large)
+        assert "ffi_call" not in primitives(gradients, *small)
+        assert "ffi_call" not in primitives(lambda x, k: convolve(x, k, (1, 1), "SAME"), *large)
+    assert [line.split(":")[0] for line in notes["convolution"]] == ["native", "custom"]
+    monkeypatch.setattr(kernel_choice, "processor", lambda: {"vendor_id": "another"})
+    assert "ffi_call" not in primitives(gradients, *large)
