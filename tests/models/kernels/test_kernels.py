@@ -44,6 +44,9 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[jax.Array, jax.Array]]] = {
         ("large", (4, 9, 9, 1), (7, 7, 1, 2), (2, 2), 3),
         ("sound", (4, 9, 2), (3, 2, 3), (2,), "SAME"),
         ("video", (4, 4, 5, 3, 2), (2, 3, 2, 2, 3), (1, 2, 1), "SAME"),
+        ("video-strided", (4, 7, 5, 4, 2), (3, 3, 2, 2, 3), (2, 2, 1), 1),
+        ("video-framewise", (4, 3, 5, 5, 2), (1, 3, 3, 2, 3), (2, 1, 1), "SAME"),
+        ("video-short", (4, 2, 5, 5, 2), (3, 2, 2, 2, 3), (1, 1, 1), "VALID"),
     ]
 }
 CASES |= {
