@@ -67,3 +67,10 @@ def notebook(session: nox.Session) -> None:
     """Execute the Colab notebook, which installs fdl itself, on what Colab's TPU runtime has."""
     session.install(*COLAB, "nbclient", "nbformat", "ipykernel", "pytest")
     session.run("python", "-m", "pytest", "-m", "slow", "tests/test_notebook.py", *session.posargs)
+
+
+@nox.session(python="3.11", default=False)
+def trackers(session: nox.Session) -> None:
+    """Write to every tracker with its own package, offline."""
+    session.install("-e", ".[mlflow,trackio,wandb]", "chex>=0.1.90", "pytest>=8")
+    session.run("python", "-m", "pytest", "-m", "slow", "tests/runs/writers", *session.posargs)

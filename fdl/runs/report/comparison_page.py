@@ -10,7 +10,6 @@ from fdl.runs.comparison import Cell, Column, Line, columns, curves, shared
 from fdl.runs.report import panels
 from fdl.runs.report.elements import element, section
 from fdl.runs.report.style import STYLE
-from fdl.runs.report.svg_plot import scale_of
 from fdl.runs.summary import Summary
 
 MOST = 60  # curves in a plot
@@ -70,8 +69,8 @@ def html(runs: Sequence[Summary], page: Path) -> str:
 def _panel(name: str, found: Sequence[Line], runs: Sequence[Summary]) -> str:
     """Return the plot of one metric with a line for each run, a group that the script finds by its row."""
     steps = [step for _, xs, _ in found for step in xs]
-    across = scale_of([min(0, *steps), max(steps)])
-    up = panels.calm([value for _, _, ys in found for value in ys])
+    across = panels.of_steps(steps)
+    up = panels.of_metric(name, [value for _, _, ys in found for value in ys])
     drawn = [panels.axes(across, up)]
     for row, xs, ys in found:
         line = element("title", runs[row].name) + panels.line(xs, ys, across, up, "")

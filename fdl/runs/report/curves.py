@@ -7,15 +7,9 @@ from typing import Any
 from fdl.core.types import SPLITS
 from fdl.runs.report import panels
 from fdl.runs.report.elements import element
-from fdl.runs.report.svg_plot import Scale, scale_of
+from fdl.runs.report.svg_plot import Scale
 
 MOST = 400  # points of a line: more are no wider than a pixel
-LATE = 0.1  # of the steps: where the first point comes later, the axis begins with it
-RATES = {
-    "steps_per_second": 0.0,
-    "examples_per_second": 0.0,
-    "input_wait": 0.1,
-}  # from 0 to this or more
 LEFT_OUT = ("step", "epoch", "n", "seconds")  # values of a log line that are no curve
 
 Series = dict[str, tuple[list[float], list[float]]]  # name of a split -> steps and values
@@ -30,8 +24,7 @@ def curves(lines: Sequence[Mapping[str, Any]], first: Sequence[str] = (), best: 
     if not found:
         return ""
     steps = [step for one in found.values() for xs, _ in one.values() for step in xs]
-    begun, last = min(steps), max(steps)
-    across = scale_of([begun if LATE * last < begun < last else 0, last])
+    across = panels.of_steps(steps)
     names = sorted(found, key=lambda name: first.index(name) if name in first else len(first))
     shown = "".join(_panel(name, found[name], across, best, gaps.get(name, 0)) for name in names)
     splits = [split for split in SPLITS if any(split in one for one in found.values())]
@@ -67,8 +60,7 @@ def _panel(name: str, series: Series, across: Scale, best: int | None, gaps: int
     """Return the plot of one metric, with a logarithmic twin where all its values are positive."""
     thin = {split: thinned(*points) for split, points in series.items()}
     values = [value for _, ys in thin.values() for value in ys]
-    up = panels.from_zero(values, RATES[name]) if name in RATES else panels.calm(values)
-    drawn = f'<g class="linear">{_drawn(thin, across, up, best)}</g>'
+    drawn = f'<g class="linear">{_drawn(thin, across, panels.of_metric(name, values), best)}</g>'
     positive = min(values) > 0 and max(values) / min(values) > 1.5
     if positive:
         drawn += f'<g class="logarithmic">{_drawn(thin, across, panels.calm(values, logarithmic=True), best)}</g>'

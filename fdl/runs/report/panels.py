@@ -12,6 +12,8 @@ from fdl.runs.report.svg_plot import Scale, mark, scale_of
 WIDTH, HEIGHT, LEFT, BELOW, MARGIN = 460, 230, 52, 26, 12
 RIGHT, BOTTOM = WIDTH - MARGIN, HEIGHT - BELOW
 NARROWEST = 0.1  # of its largest number an axis spans at least this share, so that noise does not fill it
+LATE = 0.1  # of the steps: where the first point comes later, the axis begins with it
+RATES = {"steps_per_second": 0.0, "examples_per_second": 0.0, "input_wait": 0.1}  # from 0 to this or more
 FEW = 30  # at most so many values are drawn as points
 
 
@@ -41,10 +43,18 @@ def calm(values: Sequence[float], *, logarithmic: bool = False, narrowest: float
     return scale_of([max(bottom, 0.0) if low >= 0 else bottom, min(top, 1.0) if inside and high > 0.5 else top])
 
 
-def from_zero(values: Sequence[float], least: float = 0.0) -> Scale:
-    """Return the vertical axis of a rate or a share, which means something beside zero alone; it reaches `least`."""
+def of_metric(name: str, values: Sequence[float]) -> Scale:
+    """Return the vertical axis of a value of log lines: of a rate or a share from zero, which alone gives it a size."""
+    if name not in RATES:
+        return calm(values)
     high = max((value for value in values if math.isfinite(value)), default=0.0)
-    return scale_of([0.0, max(1.04 * high, least)])
+    return scale_of([0.0, max(1.04 * high, RATES[name])])
+
+
+def of_steps(steps: Sequence[float]) -> Scale:
+    """Return the axis of steps: from 0, or from the first of them where the rest would be squeezed."""
+    first, last = min(steps), max(steps)
+    return scale_of([first if LATE * last < first < last else 0, last])
 
 
 def x_of(scale: Scale, value: float) -> float:

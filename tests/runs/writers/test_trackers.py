@@ -3,6 +3,8 @@
 import json
 import struct
 import threading
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -156,6 +158,14 @@ def test_an_unknown_tracker_and_a_missing_package_are_named(monkeypatch):
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--track=mlflow needs the package mlflow; pip install 'fdl\[mlflow\]'"):
         fdl.trackers("mlflow")
+
+
+def test_each_tracker_has_the_extra_that_its_error_names():
+    file = Path(__file__).parents[3] / "pyproject.toml"
+    extras = tomllib.loads(file.read_text())["project"]["optional-dependencies"]
+    for name, made in trackers.TRACKERS.items():
+        assert made.package == name
+        assert extras[name][0].startswith(name)
 
 
 def killed_and_resumed(tmp_path, monkeypatch, name):
