@@ -94,11 +94,16 @@ def main(folder: str, seeds: str, *names: str) -> None:
         before = known.get(chosen.name, {}) if start else {}
         known[chosen.name] = measure(Path(folder), chosen, range(start, stop), before)
         print(known[chosen.name], flush=True)
-        rows = [known[each.name] for each in JUDGED if each.name in known]
-        FILE.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        text = TABLE.read_text()
-        before, rest = text.split(BEGIN) if BEGIN in text else (f"{text.rstrip()}\n\n", END)
-        TABLE.write_text(before + BEGIN + SAID + table(rows) + END + rest.split(END, 1)[1])
+        write(known)
+
+
+def write(known: Mapping[str, dict[str, Any]]) -> None:
+    """Write both files anew, the sets in the order of the panel; known: a set's name -> its line."""
+    rows = [known[each.name] for each in JUDGED if each.name in known]
+    FILE.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = TABLE.read_text()
+    before, rest = text.split(BEGIN) if BEGIN in text else (f"{text.rstrip()}\n\n", END)
+    TABLE.write_text(before + BEGIN + SAID + table(rows) + END + rest.split(END, 1)[1])
 
 
 if __name__ == "__main__":

@@ -171,3 +171,8 @@ def test_the_recipe_of_pictures_hangs_on_how_many_there_are(tmp_path):
     assert many.steps == many.dataset.steps(10, 64) > 600
     two = load("image", dataset=str(tmp_path / "2000.npz"), epochs=2, augment="none", dropout=0.1)
     assert (two.steps, two.dataset.augment, two.model.dropout) == (two.dataset.steps(2, 32), None, 0.1)
+
+
+def test_few_videos_are_taken_in_small_batches_for_600_steps(folder):
+    made = load("video", dataset=str(folder), target="kind")
+    assert (made.batch_size, made.steps) == (8, 600)
