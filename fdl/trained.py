@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -18,24 +18,26 @@ from flax import linen as nn
 
 from fdl.core import optimizer_state, steps
 from fdl.core.errors import UserError
+from fdl.core.log import Log, logger
 from fdl.core.types import Batch, PyTree, Step, TrainState
 from fdl.data.dataset import Dataset, LazySource, Source
 from fdl.data.modalities.kept import KEPT, KeptDataset, restoring
+from fdl.engine.answers import in_units
 from fdl.engine.decoding import Decoding, decoding_of
+from fdl.engine.error_rates import evaluate_splits
 from fdl.engine.options import apply_options
 from fdl.engine.placement import prepare
-from fdl.engine.program import Evaluation
 from fdl.experiment import Experiment, maker
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import read_json
 from fdl.runs.checkpoints.manager import Checkpoints
+from fdl.runs.checkpoints.manager import Which as Which
 from fdl.runs.metrics_log import lines
 from fdl.runs.page_copy import page_of
 
 if TYPE_CHECKING:
     from fdl.data.modalities.new_rows import NewRows
 
-Which = Literal["best", "last"]
 Program = Callable[[PyTree, TrainState], Mapping[str, jax.Array]]
 SIZES = (1, 8, 64, 512)  # of the batches that are compiled: a request is filled up to the next of them
 
@@ -131,20 +133,17 @@ class Trained:
         spec = self.experiment.dataset.spec
         parts = list(self._parts(rows, beams))
         found: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        if "value" in found:
-            found["value"] = found["value"].astype(np.float64).reshape(rows.size, *spec.targets.shape) + spec.offset
         if decoding and decoding.text:
             found = {"text": decoding.texts(found["tokens"]), **found}
         if rows.lengths is not None and spec.names:
             kept = zip(found["class"], rows.lengths, strict=True)
             found = {"tags": [[spec.names[number] for number in row[:length]] for row, length in kept], **found}
-        if "class" in found and found["class"].ndim == 1 and spec.names:
-            found["name"] = [spec.names[number] for number in found["class"]]
-        return found
+        return in_units(found, spec)
 
     def evaluate(self, *splits: str, data: Any = None) -> dict[str, dict[str, Any]]:
         """Return the metrics of these splits, of all where none is named; the run's data must be there.
 
+        Sequences are decoded greedily for their error rates, but of train, as --mode=evaluate does.
         data: new data with their targets instead, see `fdl.data.modalities.new_targets`: the split "new".
         """
         if data is not None:
@@ -153,10 +152,8 @@ class Trained:
             new = replace(self.experiment, dataset=labelled(self.experiment.dataset, data))
             return replace(self, experiment=new).evaluate(*splits, NEW)
         executor = prepare(self.experiment)
-        state, found = executor.put_state(self.state), {}
-        for split in splits or tuple(self.experiment.dataset.spec.sizes):
-            state, found[split] = Evaluation(self.experiment, executor, split)(state)
-        return found
+        names = splits or tuple(self.experiment.dataset.spec.sizes)
+        return dict(evaluate_splits(self.experiment, executor, executor.put_state(self.state), names, logger(None)))
 
     @property
     def state(self) -> TrainState:
@@ -220,19 +217,26 @@ def variables_of(state: TrainState) -> dict[str, Any]:
     return {"params": optimizer_state.evaluated(state.params, state.opt_state), **state.model_state}
 
 
-def restore(folder: Path | str, checkpoint: Which = "best", *, experiment: Experiment | None = None) -> Trained:
+def restore(
+    folder: Path | str, checkpoint: Which = "best", *, experiment: Experiment | None = None, log: Log | None = print
+) -> Trained:
     """Return the model of a run, from its folder alone: on another machine, without the data it was trained on.
 
     checkpoint: "best" on validation, where the run has one, or "last". experiment: of a run that no page made.
+    log: of a checkpoint that is damaged, in whose place the one before it is taken.
     """
     folder = run_folder.local(folder)
     made = experiment or restored_experiment(folder)
     checkpoints = Checkpoints(folder / "checkpoints", made.better, monitor=made.monitor, run=run_folder.digest(folder))
-    step = checkpoints.best() if checkpoint == "best" else None
-    step = checkpoints.last() if step is None else step
-    if step is None:
-        raise UserError(f"--workdir={folder} holds no checkpoint yet; let training reach its first save")
-    return Trained(experiment=made, folder=folder, step=step, variables=checkpoints.variables(step))
+    found = checkpoints.chosen(checkpoint, lambda step: (step, checkpoints.variables(step)), logger(log))
+    if found is None:
+        raise no_checkpoint(folder)
+    return Trained(experiment=made, folder=folder, step=found[0], variables=found[1])
+
+
+def no_checkpoint(folder: Path) -> UserError:
+    """Return the error about a run that has not saved yet."""
+    return UserError(f"--workdir={folder} holds no checkpoint yet; let training reach its first save")
 
 
 def restored_experiment(folder: Path, *, dataset: str | None = None) -> Experiment:

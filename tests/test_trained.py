@@ -170,6 +170,10 @@ def test_training_gives_a_report_that_restores(tmp_path, capfd):
     assert json.loads(json.dumps(report)) == json.loads((tmp_path / "run" / "report.json").read_text())
     with pytest.raises(UserError, match="Python code without a page"):
         fdl.restore(tmp_path / "run")
+    next((tmp_path / "run" / "checkpoints" / "12").rglob("*.safetensors")).write_bytes(b"")
+    lines: list[str] = []
+    assert fdl.restore(tmp_path / "run", "last", experiment=report.experiment, log=lines.append).step == 8
+    assert "step 8 is taken" in lines[0]
 
 
 def run_of(folder: Path, page: str, dataset: Path, **knobs) -> fdl.Trained:
@@ -229,6 +233,7 @@ def test_pairs_are_decoded_from_the_source_alone(tmp_path):
     pandas.DataFrame({"read": words, "write": [word[::-1] for word in words]}).to_csv(tmp_path / "p.csv", index=False)
     knobs = {"inputs": "read", "target": "write", "model": "gru", "width": 32, "depth": 1, "epochs": 40.0}
     trained = run_of(tmp_path / "run", "pairs", tmp_path / "p.csv", learning_rate=0.01, dropout=0.0, **knobs)
+    assert trained.evaluate("test")["test"]["error_rate"] == trained.report["metrics"]["test"]["error_rate"]
     (tmp_path / "p.csv").unlink()
     answers = trained(["abc", "cab"])
     assert answers["text"] == ["cba", "bac"]

@@ -3,14 +3,15 @@
 Shape legend: n examples, N tokens.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from fdl.core.log import Log
 from fdl.core.types import TrainState
 from fdl.engine.decoding import decoding_of
-from fdl.engine.program import each_batch
+from fdl.engine.program import Evaluation, each_batch
 from fdl.experiment import Experiment
 from fdl.models.decoder import AutoregressiveDecoder
 from fdl.parallel import processes
@@ -19,6 +20,18 @@ from fdl.tasks.ctc import edit_distance
 
 SHARE = 0.1  # of the work of training, which decoding the test split at its end may cost
 _TOGETHER = 256  # pairs whose edit distances are computed at once
+
+
+def evaluate_splits(
+    experiment: Experiment, executor: Executor, state: TrainState, splits: Sequence[str], log: Log
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each split and its metrics, with the error rates of all its sequences, but of train; consumes the state."""
+    for split in splits:
+        state, metrics = Evaluation(experiment, executor, split)(state)
+        if split != "train":
+            state, rates = error_rates(experiment, executor, split, state, log, whole=True)
+            metrics |= rates
+        yield split, metrics
 
 
 def error_rates(

@@ -3,21 +3,21 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.core.types import TrainState
-from fdl.engine.error_rates import error_rates
+from fdl.engine.error_rates import evaluate_splits
 from fdl.engine.placement import prepare
-from fdl.engine.program import Evaluation
 from fdl.experiment import Experiment
 from fdl.parallel import processes
 from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
-from fdl.runs.checkpoints.manager import Checkpoints
-from fdl.runs.checkpoints.saved import Saved, shared
+from fdl.runs.checkpoints.manager import Checkpoints, Which
+from fdl.runs.checkpoints.saved import shared
 from fdl.runs.progress_bar import brief
+from fdl.trained import no_checkpoint
 
 
 def evaluate(
@@ -25,7 +25,7 @@ def evaluate(
     workdir: Path | str,
     *,
     input: str | None = None,
-    checkpoint: Literal["last", "best"] = "last",
+    checkpoint: Which = "last",
     log: Log | None = print,
 ) -> dict[str, Any]:
     """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json.
@@ -39,14 +39,10 @@ def evaluate(
     splits = list(experiment.dataset.spec.sizes)
     if input is not None:
         experiment, *splits = with_new_data(experiment, input, log)
-    state = executor.put_state(checkpoint_state)
     metrics = {}
-    for split in splits:
-        state, metrics[split] = Evaluation(experiment, executor, split)(state)
-        if split != "train":
-            state, rates = error_rates(experiment, executor, split, state, log, whole=True)
-            metrics[split] |= rates
-        log(f"step {step} {split} {brief(metrics[split])}")
+    for split, measured in evaluate_splits(experiment, executor, executor.put_state(checkpoint_state), splits, log):
+        metrics[split] = measured
+        log(f"step {step} {split} {brief(measured)}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
     with processes.process_workdir(workdir) as local_workdir:
         if (local_workdir / "experiment.json").exists():  # there is no run when published weights are evaluated
@@ -65,7 +61,7 @@ def with_new_data(experiment: Experiment, data: Any, log: Log) -> tuple[Experime
 
 
 def trained(
-    experiment: Experiment, workdir: Path, checkpoint: Literal["last", "best"], log: Callable[[str], None]
+    experiment: Experiment, workdir: Path, checkpoint: Which, log: Callable[[str], None]
 ) -> tuple[int, TrainState]:
     """Return the step and the state of a run's last or best checkpoint; raise a ValueError if there is none.
 
@@ -85,14 +81,12 @@ def trained(
             monitor=experiment.monitor,
             run=run_folder.digest(local_workdir),
         )
-        step = checkpoints.best() if checkpoint == "best" else None
-        if step is not None:
-            log(f"step {step} is the best by validation {experiment.monitor}")
-        saved = checkpoints.newest(like, log) if step is None else Saved(step, checkpoints.restore(step, like), {})
-        checkpoint_state = shared(saved, like)
-    if checkpoint_state is None:
-        raise UserError(f"--workdir={workdir} holds no checkpoint yet; let training reach its first save")
-    return checkpoint_state.step, checkpoint_state.state
+        saved = shared(checkpoints.chosen(checkpoint, lambda step: checkpoints.saved(step, like), log), like)
+    if saved is None:
+        raise no_checkpoint(workdir)
+    if checkpoint == "best" and saved.meta.get("score") is not None:
+        log(f"step {saved.step} is the best by validation {experiment.monitor}")
+    return saved.step, saved.state
 
 
 def refuse_strangers(workdir: Path, identity: Mapping[str, Any], log: Callable[[str], None]) -> None:

@@ -18,6 +18,7 @@ from fdl.core.log import Log, logger
 from fdl.data.dataset import Dataset, Spec
 from fdl.data.modalities.new_rows import NewRows, new_rows
 from fdl.data.modalities.new_targets import target_name
+from fdl.engine.answers import in_units, values_of
 from fdl.engine.checks import evaluate_batch_size
 from fdl.engine.decoding import decoding_of
 from fdl.engine.placement import prepare
@@ -86,6 +87,7 @@ def predict(
                 answers = decoding.finish(part.found)
                 if decoding.text:
                     texts = decoding.texts(answers["tokens"]), decoding.texts(decoding.references(targets))
+            answers = in_units(answers, experiment.dataset.spec)
             for i, row in enumerate(part.rows):
                 written = {"target": texts[1][i], "text": texts[0][i]} if decoding and decoding.text else {}
                 yield {**line(int(row), targets, answers, i, experiment.dataset.spec), **written}
@@ -174,17 +176,12 @@ def _answer(answers: Mapping[str, Any], i: int, goal: str, spec: Spec) -> dict[s
             "probabilities": of_each,
         }
     named = {goal or name if name in ("value", "class", "text") else name: column for name, column in answers.items()}
-    return {name: column[i] if isinstance(column[i], str) else column[i].tolist() for name, column in named.items()}
+    return values_of(named, i)
 
 
-def line(row: int, targets: Any, answers: Mapping[str, np.ndarray], i: int, spec: Spec) -> dict[str, Any]:
-    """Return the output of the i-th example of a batch; the dataset's offset is added back in 64 bits."""
+def line(row: int, targets: Any, answers: Mapping[str, Any], i: int, spec: Spec) -> dict[str, Any]:
+    """Return the output of the i-th example of a batch, with its target where that is one number."""
     found: dict[str, Any] = {"row": row}
     if isinstance(targets, np.ndarray) and targets.ndim == 1:
         found["target"] = targets[i].item() + spec.offset if spec.offset else targets[i].item()
-    for name, column in answers.items():
-        shift = spec.offset if name == "value" else 0
-        found[name] = (column[i].astype(np.float64) + shift).tolist() if shift else column[i].tolist()
-        if name == "class" and spec.names and column.ndim == 1:
-            found["name"] = spec.names[int(column[i])]
-    return found
+    return {**found, **values_of(answers, i)}

@@ -31,11 +31,14 @@ from fdl.runs.atomic_files import delete, delete_until_gone, flush, free
 from fdl.runs.checkpoints import shards
 from fdl.runs.checkpoints.commit import Keep, read_commit, score_of, verify_files, write_commit
 from fdl.runs.checkpoints.digest import describe, digests_of_folder
+from fdl.runs.checkpoints.newest_sound import Found, newest_sound
 from fdl.runs.checkpoints.orbax_io import nonempty, orbax, read, restore
 from fdl.runs.checkpoints.saved import Saved
 from fdl.runs.checkpoints.shards import Piece
 from fdl.runs.checkpoints.structure import averaged_params, leaves, plain, refuse_other_structure
 from fdl.runs.checkpoints.weights import WEIGHTS, write_weights
+
+Which = Literal["best", "last"]
 
 
 class Checkpoints:
@@ -176,24 +179,18 @@ class Checkpoints:
         shards.verify_pieces(self.folder / str(step), commit.get("pieces", {}))
         return commit
 
-    def newest(self, like: TrainState, log: Callable[[str], None]) -> Saved | None:
-        """Return the newest sound checkpoint, or None where there is none at all; say what is damaged.
+    def saved(self, step: int, like: TrainState) -> Saved:
+        """Return a step with its metadata, restored as `restore` does."""
+        return Saved(step, self.restore(step, like), self.meta(step))
 
-        Where there are some and none is sound, raise a Fault: a run never starts over by itself.
-        """
-        damages: list[Damaged] = []
-        for step in reversed(self.steps()):
-            try:
-                found = Saved(step, self.restore(step, like), self.meta(step))
-            except Damaged as error:
-                damages.append(error)
-                continue
-            for damage in damages:
-                log(f"warning: {damage}; step {step} is taken")
-            return found
-        if damages:
-            raise Fault(f"no checkpoint is sound: {'; '.join(map(str, damages))}; remove {self.folder} to start over")
-        return None
+    def chosen(self, which: Which, read: Callable[[int], Found], log: Callable[[str], None]) -> Found | None:
+        """Return what is read of the best step, or of the newest sound one for "last" or where none was scored."""
+        step = self.best() if which == "best" else None
+        return newest_sound(self.folder, self.steps(), read, log) if step is None else read(step)
+
+    def newest(self, like: TrainState, log: Callable[[str], None]) -> Saved | None:
+        """Return the newest sound checkpoint, or None where there is none at all; see `newest_sound`."""
+        return self.chosen("last", lambda step: self.saved(step, like), log)
 
     def resume(self, like: TrainState, log: Callable[[str], None]) -> Saved | None:
         """Return the checkpoint to resume from, or None, and clean up the folder.
