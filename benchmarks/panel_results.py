@@ -47,15 +47,15 @@ def measure(folder: Path, chosen: PanelSet, seeds: range, before: Mapping[str, A
         made = fdl.load(chosen.page, dataset=str(path(folder, chosen)), seed=seed, **given)
         with tempfile.TemporaryDirectory() as workdir:
             report = fdl.train(made, workdir, log=None)
-        values.append(report["metrics"]["test"][report["primary"]])
-        found = found or _first(chosen, report)
+        values.append(report["metrics"]["test"][report["judged_by"]])
+        found = found or _first(chosen, report, made.task.metrics[report["judged_by"]].better)
     spent = seeds.start * before.get("cpu_seconds", 0.0) + time.process_time() - begun
     return {**found, "values": values, "cpu_seconds": spent / seeds.stop}
 
 
-def _first(chosen: PanelSet, report: Mapping[str, Any]) -> dict[str, Any]:
-    metric, better = report["primary"], report["better"]
-    measured = {each["name"]: each["metrics"].get(metric) for each in report["baselines"]}
+def _first(chosen: PanelSet, report: Mapping[str, Any], better: str) -> dict[str, Any]:
+    metric = report["judged_by"]
+    measured = {each["name"]: each["metrics"][metric] for each in report["baselines"] if metric in each["metrics"]}
     name, value = (max if better == "higher" else min)(measured.items(), key=lambda item: item[1])
     return {
         "page": chosen.page,

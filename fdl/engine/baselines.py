@@ -22,6 +22,7 @@ SHARE = 0.2  # of the time of the run so far
 LEAST_SECONDS = 1.0
 FIRST_ROWS = 500  # that are fitted first, to learn how long more of them take
 MOST_ROWS, MOST_NUMBERS = 200_000, 2**26  # that are fitted: these many rows, and these many features of all rows
+ERROR_RATE = "error_rate"
 _CHUNK, _CHUNK_BYTES = 512, 2**26  # rows that are read and transformed together, fewer of large ones
 _GROWTH = 1.3  # the time of a fit grows by at most this power of its rows
 
@@ -51,6 +52,14 @@ def lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each baseline: its name, the rows it was fitted on where these are not all, and its metrics."""
     some = [f" (of {each['rows']:,} of {each['of']:,} rows)" * (each["rows"] < each["of"]) for each in found]
     return [f"baseline {each['name']}{rows}: {brief(each['metrics'])}" for each, rows in zip(found, some, strict=True)]
+
+
+def judged_by(primary: str, test: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the metric that a model is compared by: of sequences that both have written their error rate.
+
+    How many sequences are right to the last token says nothing where these are long: all of them have an error.
+    """
+    return ERROR_RATE if ERROR_RATE in test and any(ERROR_RATE in each["metrics"] for each in found) else primary
 
 
 def verdict(test: Mapping[str, Any], n: int, primary: str, metric: Metric, found: Sequence[Mapping[str, Any]]) -> str:

@@ -142,9 +142,10 @@ def compared(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> dic
         return {}
     seconds = time.perf_counter() - run.begun
     found = processes.on_first_process(lambda: baselines.measure_baselines(experiment, seconds, run.log))
-    primary, test = report["primary"], report["metrics"]["test"]
-    said = baselines.verdict(test, test["n"], primary, experiment.task.metrics[primary], found)
-    return {"baselines": found, "verdict": said}
+    test = report["metrics"]["test"]
+    metric = baselines.judged_by(report["primary"], test, found)
+    said = baselines.verdict(test, test["n"], metric, experiment.task.metrics[metric], found)
+    return {"baselines": found, "judged_by": metric, "verdict": said}
 
 
 def skipped(window: Sums) -> dict[str, int]:
