@@ -2,7 +2,8 @@
 
 --dataset is a table file, sorted by its date column or --time, else taken in file order. The model predicts the
 difference from the seasonal naive forecast, so RMSE and MAE are those of the forecast in the column's unit; the last
-10 % in time are the test set. The errors of the naive forecast are stored with the dataset as `seasonal_naive`.
+10 % in time are the test set. The errors of the naive forecast are stored with the dataset as `seasonal_naive`, and
+after training the model is compared with it and with ridge regression of all past values.
 
     python launch.py --experiment=series --dataset=sales.csv --target=sold --season=7 --horizon=7
 """
@@ -16,6 +17,7 @@ from fdl.data import Windows, find, reading, series
 from fdl.experiment import Experiment
 from fdl.models import MLP, RNN, Transformer
 from fdl.tasks import regress
+from fdl.tasks.baselines import columns, linear, seasonal_naive
 
 
 def experiment(
@@ -66,4 +68,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
+        baselines=(seasonal_naive(), linear(columns(), name="lags")),
     )

@@ -22,7 +22,7 @@ Writes = dict[tuple[int, ...], tuple[int, ...]]
 
 
 def symbol_by_symbol(stop: int) -> Baseline:
-    """Make the baseline of aligned symbols: what a symbol writes most often, by its neighbours as far as these are known.
+    """Make the baseline of aligned symbols: what each writes most often, by its neighbours as far as these are known.
 
     inputs: `{"sources": i[n, S], "source_lengths": i[n]}`; targets: i[n, T], 0 is padding and `stop` ends them.
     Source and target are aligned without crossings, by the most likely alignment in turns with its counts (Viterbi
@@ -84,7 +84,7 @@ def align(sources: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _segments(targets: np.ndarray, most: int) -> tuple[list[np.ndarray], int]:
-    """Return for each length 0 to M i64[n, T + 1], the number of the run that begins at each place, and how many are."""
+    """Return for each length 0 to M the number of each place's run, i64[n, T + 1], and how many numbers there are."""
     n, width = targets.shape
     padded = np.pad(targets, ((0, 0), (0, most + 1))).astype(np.int64)
     largest, found, size = int(targets.max(initial=0)) + 1, [np.zeros((n, width + 1), np.int64)], 1
