@@ -62,12 +62,12 @@ class Record:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._to_others(lambda writer: writer.close(error))
+        self._to_others(lambda writer: writer.close(error), closes=True)
         for file in self.files:
             file.close(error)
 
-    def _to_others(self, call: Callable[[Writer], None]) -> None:
-        """Call the writers that are no file of the run folder; one that fails is closed and gets nothing more."""
+    def _to_others(self, call: Callable[[Writer], None], closes: bool = False) -> None:
+        """Call the writers that are no file of the run folder; one that fails is closed once and gets nothing more."""
         for writer in list(self.others):
             try:
                 call(writer)
@@ -77,8 +77,9 @@ class Record:
                     f"warning: {type(writer).__name__} failed at step {self.step} ({type(error).__name__}: "
                     f"{brief(error)}) and gets nothing more; the run itself is not harmed"
                 )
-                with suppress(Exception):
-                    writer.close(error)
+                if not closes:
+                    with suppress(Exception):
+                        writer.close(error)
 
 
 def _config(workdir: Path) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Tracker(Writer):
         patience = PATIENCE if error is None else HURRY
         self.thread.join(patience)
         if self.thread.is_alive():
-            raise TimeoutError(f"not all is sent after {patience:.0f} seconds")
+            self.failed = TimeoutError(f"not all is sent after {patience:.0f} seconds")
         self.flush()
 
     def _do(self, call: Callable[..., None], *args: Any) -> None:

@@ -88,7 +88,21 @@ def test_the_writer_of_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys
 
 
 class Broken(fdl.Writer):
+    closed = 0
+
     def write(self, split, step, epoch, values):
+        raise ConnectionError("no route to host")
+
+    def close(self, error):
+        self.closed += 1
+
+
+class BrokenAtTheEnd(Broken):
+    def write(self, split, step, epoch, values):
+        pass
+
+    def close(self, error):
+        super().close(error)
         raise ConnectionError("no route to host")
 
 
@@ -97,13 +111,15 @@ class Alone(fdl.Writer):
 
 
 def test_a_writer_that_fails_is_named_once_and_harms_no_training(tmp_path):
-    said, kept = [], Kept()
-    report = fdl.train(tiny.experiment(executor="jit"), tmp_path, writers=[Broken(), kept, Alone()], log=said.append)
-    warned = [line for line in said if line.startswith("warning")]
-    assert warned == [
-        "warning: Broken failed at step 4 (ConnectionError: no route to host) and gets nothing more; the run itself is "
-        "not harmed"
+    said, kept, broken = [], Kept(), (Broken(), BrokenAtTheEnd())
+    writers = [*broken, kept, Alone()]
+    report = fdl.train(tiny.experiment(executor="jit"), tmp_path, writers=writers, log=said.append)
+    what = "(ConnectionError: no route to host) and gets nothing more; the run itself is not harmed"
+    assert [line for line in said if line.startswith("warning")] == [
+        f"warning: Broken failed at step 4 {what}",
+        f"warning: BrokenAtTheEnd failed at step 12 {what}",
     ]
+    assert [each.closed for each in broken] == [1, 1]
     assert report["step"] == 12
     assert {line["split"] for line in kept.written} == set(SPLITS)
 

@@ -79,29 +79,34 @@ def sessions(folder):
     return experiment, list_session_groups.Handler(RequestContext(), context, "", asked).run().session_groups
 
 
-def test_hyperparameters_have_the_last_metrics_of_each_split(tmp_path):
-    for width, name in ((8, "a"), (4, "b")):
-        report = fdl.train(tiny.experiment(executor="jit", batch_size=width), tmp_path / name, log=None)
-    experiment, groups = sessions(tmp_path)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of two runs, of pictures and of numbers, and the report of the second."""
+    folder = tmp_path_factory.mktemp("runs")
+    fdl.train(tiny.experiment(executor="jit", dataset=tiny.dataset(shape=(4, 4, 1))), folder / "pictures", log=None)
+    return folder, fdl.train(tiny.experiment(executor="jit", batch_size=4), folder / "numbers", log=None)
+
+
+def test_hyperparameters_have_the_last_metrics_of_each_split(trained):
+    folder, report = trained
+    experiment, groups = sessions(folder)
     assert {"batch_size", "seed"} <= {info.name for info in experiment.hparam_infos}
     assert {group.hparams["batch_size"].number_value for group in groups} == {8, 4}
-    of_b = next(group for group in groups if group.hparams["batch_size"].number_value == 4)
-    seen = {(value.name.group, value.name.tag): value.value for value in of_b.metric_values}
+    numbers = next(group for group in groups if group.hparams["batch_size"].number_value == 4)
+    seen = {(value.name.group, value.name.tag): value.value for value in numbers.metric_values}
     for split in ("validation", "test"):
         assert seen[split, "accuracy"] == pytest.approx(report["metrics"][split]["accuracy"], rel=1e-6)
     assert seen["train", "learning_rate"] == pytest.approx(0.1)
 
 
-def test_examples_with_predictions_are_pictures_or_text(tmp_path):
-    fdl.train(tiny.experiment(executor="jit", dataset=tiny.dataset(shape=(4, 4, 1))), tmp_path / "pictures", log=None)
-    read = event_accumulator.EventAccumulator(str(tmp_path / "pictures")).Reload()
+def test_examples_with_predictions_are_pictures_or_text(trained):
+    read = event_accumulator.EventAccumulator(str(trained[0] / "pictures")).Reload()
     tags = read.Tags()["images"]
     assert set(tags) <= {"test/the_surest_mistakes", "test/some_that_are_right"}
     picture = read.Images(tags[0])[0]
     assert picture.step == 12
     assert (picture.width, picture.encoded_image_string[:4]) == (4 * 132 + 4, b"\x89PNG")
-    fdl.train(tiny.experiment(executor="jit"), tmp_path / "numbers", log=None)
-    read = event_accumulator.EventAccumulator(str(tmp_path / "numbers")).Reload()
+    read = event_accumulator.EventAccumulator(str(trained[0] / "numbers")).Reload()
     tags = [tag for tag in read.Tags()["tensors"] if "right" in tag]
     words = read.Tensors(tags[0])[0].tensor_proto.string_val[0].decode()
     assert words.startswith("| row | true | predicted | x0 | x1 |")

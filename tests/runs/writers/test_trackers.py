@@ -107,21 +107,28 @@ def test_a_run_that_goes_on_is_one_run_of_its_tracker_with_every_step_once(tmp_p
 
 
 def test_a_tracker_that_fails_is_named_once_and_one_that_is_slow_does_not_hold_training_up(tmp_path, monkeypatch):
-    server, said = {}, []
-    fdl.train(made(), tmp_path / "failing", writers=[Memory(server, fails_at=4)], log=said.append)
-    warned = [line for line in said if line.startswith("warning")]
-    assert len(warned) == 1
-    assert "(ConnectionError: no route to host) and gets nothing more; the run itself is not harmed" in warned[0]
+    class Counting(threading.Thread):
+        joined = 0
+
+        def join(self, timeout=None):
+            type(self).joined += 1
+            super().join(timeout)
 
     monkeypatch.setattr(tracker, "PATIENCE", 0.1)
-    ready, said = threading.Event(), []
-    slow = Memory(server, ready=ready)
-    report = fdl.train(made(), tmp_path / "slow", writers=[slow], log=said.append)
+    monkeypatch.setattr(tracker, "HURRY", 0.1)
+    monkeypatch.setattr(tracker, "Thread", Counting)
+    server, ready, said = {}, threading.Event(), []
+    failing, slow = Memory(server, fails_at=4), Memory(server, ready=ready)
+    failing.package = "failing"
+    report = fdl.train(made(), tmp_path, writers=[failing, slow], log=said.append)
     assert report["step"] == 8
-    assert any("TimeoutError: not all is sent after" in line for line in said)
+    first, second = [line for line in said if line.startswith("warning")]
+    assert "(ConnectionError: no route to host) and gets nothing more; the run itself is not harmed" in first
+    assert "TimeoutError: not all is sent after 0 seconds" in second
+    assert Counting.joined == 1  # it is waited for once
     ready.set()
     slow.thread.join(60)
-    assert slow.batches == [len(lines(tmp_path / "slow" / "metrics.jsonl"))]  # what waited was sent at once
+    assert slow.batches == [len(lines(tmp_path / "metrics.jsonl"))]  # what waited was sent at once
 
 
 def test_trackers_that_open_their_runs_at_once_are_all_found_again(tmp_path):
