@@ -14,7 +14,6 @@ Try     --body=0, --lora=8:attention, --model=distilbert; no --weights is the sa
 """
 
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import optax
@@ -22,9 +21,11 @@ import optax
 from fdl import optim
 from fdl.core.errors import UserError
 from fdl.data import Tokens, find, published_tokens, synthetic_texts, texts
+from fdl.data.tokenizer import Tokenizer
 from fdl.experiment import Experiment
 from fdl.models.bert import SequenceClassifier, bert, distilbert, roberta
 from fdl.models.pretrained import published
+from fdl.models.published.weight_files import weight_files
 from fdl.tasks import classify
 from fdl.tasks.baselines import bag_of_tokens, chance, linear, tf_idf
 
@@ -49,7 +50,7 @@ def experiment(
 ) -> Experiment:
     encoder = distilbert() if model == "distilbert" else {"bert": bert, "roberta": roberta}[model](size)
     if dataset:
-        tokens = Tokens(partial(published_tokens, _tokenizer(tokenizer, weights), frame=True), length=length)
+        tokens = Tokens(partial(_tokenizer, tokenizer, weights), length=length)
         data = texts(find(dataset, kind="text"), inputs=inputs, target=target, goal="classify", tokens=tokens)
     else:
         data = synthetic_texts(length, vocabulary=encoder.vocabulary, seed=seed)
@@ -77,9 +78,8 @@ def experiment(
     )
 
 
-def _tokenizer(file: str | None, weights: str | None) -> str:
-    """Return the path of the tokenizer: the one given, or the one that lies beside the weights."""
+def _tokenizer(file: str | None, weights: str | None) -> Tokenizer:
+    """Read the tokenizer: the one given, or the one that lies beside the weights."""
     if file is None and weights is None:
         raise UserError("how do the texts become tokens? give --weights=FOLDER, or --tokenizer=tokenizer.json")
-    beside = Path(weights or "").expanduser()
-    return file or str((beside if beside.is_dir() else beside.parent) / "tokenizer.json")
+    return published_tokens(file or str(weight_files(weights or "")[0].parent / "tokenizer.json"), frame=True)

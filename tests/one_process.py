@@ -15,7 +15,7 @@ import numpy as np
 
 import fdl.engine.loader
 import tiny
-from fdl import train
+from fdl import evaluate, train
 from fdl.data.dataset import Source
 from fdl.parallel import processes, sharding
 from fdl.runs.checkpoints import shards, together
@@ -77,4 +77,8 @@ if "READ" in os.environ:
     resume, together.resume = together.resume, resume_counted
 fetch, Source.fetch = Source.fetch, fetch_own
 feed = "streamed" if count > 1 else "resident"
-train(tiny.convolutional(steps=8, log_every=2, evaluate_every=2, mesh={"fsdp": count}, feed=feed), workdir)
+made = tiny.convolutional(steps=8, log_every=2, evaluate_every=2, mesh={"fsdp": count}, feed=feed)
+report = train(made, workdir)
+if "READ" in os.environ:  # the last checkpoint is evaluated as the state was at the end
+    again = evaluate(made, workdir, log=None)["metrics"]["test"]
+    np.testing.assert_allclose(again["loss"], report["metrics"]["test"]["loss"], rtol=1e-6)

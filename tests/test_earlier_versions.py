@@ -8,7 +8,7 @@ import jax
 import pytest
 
 import fdl
-from fdl.core.errors import Damaged
+from fdl.core.errors import Fault
 from fdl.engine.options import apply_options
 from fdl.experiment import load
 from fdl.modes.evaluate import evaluate
@@ -58,7 +58,7 @@ def test_weights_of_a_run_over_processes_are_read_by_one(tmp_path: Path):
     )
     piece = tmp_path / "split" / "checkpoints" / "45" / "pieces-1" / "0.npy"
     piece.write_bytes(piece.read_bytes()[:-1] + b"?")
-    with pytest.raises(Damaged, match=r"pieces-1/0\.npy is damaged: leaf .*/kernel does not hold what was written"):
+    with pytest.raises(Fault, match=r"pieces-1/0\.npy is damaged: leaf .*/kernel does not hold what was written"):
         fdl.restore(tmp_path / "split", "last")
 
 

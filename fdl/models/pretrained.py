@@ -104,8 +104,9 @@ def fill(initial: PyTree, published: PyTree, *, fresh: Collection[str] = (), rem
         modules = ", ".join(initial["params"])
         raise UserError(f"no parameter is below {min(unknown)!r}, to be left as initialised; the model has {modules}")
     if misfits:
+        first = next(iter(misfits.values()))
         if not taken:
-            raise UserError(f"{next(iter(misfits.values()))}, and nothing else fits; give the weights of this model")
+            raise UserError(f"{first}, and nothing else fits; give the weights of this model")
         way = remedy.format(",".join([*fresh, *misfits]))
-        raise UserError(f"{next(iter(misfits.values()))}; they are another model's, or give {way} to initialise it")
+        raise UserError(f"{first}; they are of another model or size, or give {way} to initialise it")
     return filled

@@ -12,8 +12,10 @@ from fdl.engine.error_rates import evaluate_splits
 from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.parallel import processes
+from fdl.parallel.executors import Executor
 from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
+from fdl.runs.checkpoints import together
 from fdl.runs.checkpoints.manager import Checkpoints, Which
 from fdl.runs.checkpoints.saved import shared
 from fdl.runs.progress_bar import brief
@@ -35,12 +37,12 @@ def evaluate(
     log = logger(log)
     workdir = run_folder.local(workdir)
     executor = prepare(experiment)
-    step, checkpoint_state = trained(experiment, workdir, checkpoint, log)
+    step, state = trained(experiment, workdir, checkpoint, log, executor)
     splits = list(experiment.dataset.spec.sizes)
     if input is not None:
         experiment, *splits = with_new_data(experiment, input, log)
     metrics = {}
-    for split, measured in evaluate_splits(experiment, executor, executor.put_state(checkpoint_state), splits, log):
+    for split, measured in evaluate_splits(experiment, executor, state, splits, log):
         metrics[split] = measured
         log(f"step {step} {split} {brief(measured)}")
     result = {"experiment": experiment.name, "step": step, "metrics": metrics}
@@ -61,32 +63,41 @@ def with_new_data(experiment: Experiment, data: Any, log: Log) -> tuple[Experime
 
 
 def trained(
-    experiment: Experiment, workdir: Path, checkpoint: Which, log: Callable[[str], None]
+    experiment: Experiment,
+    workdir: Path,
+    checkpoint: Which,
+    log: Callable[[str], None],
+    executor: Executor | None = None,
 ) -> tuple[int, TrainState]:
     """Return the step and the state of a run's last or best checkpoint; raise a ValueError if there is none.
 
-    Published weights need no run: without one they are step 0.
+    Published weights need no run: without one they are step 0. executor: places the state, of which each of several
+    processes reads its shards alone; without it each has the whole state on the host.
     """
+    put = executor.put_state if executor is not None else lambda state: state
     if experiment.init_from is not None and not processes.on_first_process(
         lambda: (workdir / "experiment.json").exists()
     ):
-        return 0, experiment.init()
+        return 0, put(experiment.init())
     identity = experiment.identity()
     processes.on_first_process(lambda: refuse_strangers(workdir, identity, log))
     like = experiment.abstract()
     with processes.process_workdir(workdir) as local_workdir:
-        checkpoints = Checkpoints(
+        own = Checkpoints(
             local_workdir / "checkpoints",
             experiment.better,
             monitor=experiment.monitor,
             run=run_folder.digest(local_workdir),
         )
-        saved = shared(checkpoints.chosen(checkpoint, lambda step: checkpoints.saved(step, like), log), like)
+        apart = executor is None or processes.count() == 1
+        checkpoints = own if executor is None or apart else together.Together(own, executor)
+        saved = checkpoints.chosen(checkpoint, lambda step: checkpoints.saved(step, like), log)
+        saved = shared(saved, like) if apart else saved
     if saved is None:
         raise no_checkpoint(workdir)
     if checkpoint == "best" and saved.meta.get("score") is not None:
         log(f"step {saved.step} is the best by validation {experiment.monitor}")
-    return saved.step, saved.state
+    return saved.step, put(saved.state) if apart else saved.state
 
 
 def refuse_strangers(workdir: Path, identity: Mapping[str, Any], log: Callable[[str], None]) -> None:

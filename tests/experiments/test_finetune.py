@@ -56,7 +56,8 @@ def published(data, tmp_path_factory):
     for page, library in (("finetune_image", "torchvision"), ("finetune_text", "huggingface")):
         folders[page] = tmp_path_factory.mktemp(page)
         model.save(str(folders[page] / "tokenizer.json"))
-        made = load(page, **knobs(page, data), **({"weights": str(folders[page])} if page == "finetune_text" else {}))
+        tokenizer = {"tokenizer": str(folders[page] / "tokenizer.json")} if page == "finetune_text" else {}
+        made = load(page, **knobs(page, data), **tokenizer)
         abstract = made.abstract()
         variables = jax.tree.map(
             lambda x: random.normal(0.5, 0.1, x.shape).astype(np.float32),
@@ -128,3 +129,8 @@ def test_only_the_head_is_trained_and_a_path_without_parameters_is_refused():
     tiny.same(update["body"], {"a": {"kernel": np.zeros(2)}, "b": {"kernel": -np.ones(2)}})
     with pytest.raises(ValueError, match="no parameter is below 'heads'; the model has body, head"):
         fdl.optim.train_only(optax.sgd(1.0), ["heads"]).init(params)
+
+
+def test_weights_that_are_not_there_are_named(data):
+    with pytest.raises(ValueError, match=r"there is no file nowhere; give a \.safetensors or"):
+        load("finetune_text", **knobs("finetune_text", data), weights="nowhere")

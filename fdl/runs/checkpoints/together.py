@@ -52,6 +52,11 @@ class Together(Checkpoints):
         steps: list[int] = processes.on_first_process(self.first.steps)
         return steps
 
+    def best(self) -> int | None:
+        """Return the step with the best score, as the first process sees it."""
+        step: int | None = processes.on_first_process(self.first.best)
+        return step
+
     def meta(self, step: int) -> dict[str, Any]:
         """Return the metadata of a step that was restored."""
         meta: dict[str, Any] = processes.on_first_process(lambda: self.first.meta(step))
