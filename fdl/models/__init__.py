@@ -7,7 +7,7 @@ from fdl.models.cnn import CNN
 from fdl.models.decoder import AutoregressiveDecoder
 from fdl.models.detector import Detector
 from fdl.models.gpt import gpt, gpt2
-from fdl.models.mlp import MLP
+from fdl.models.mlp import MLP, Forecaster, window_features
 from fdl.models.perceptron import Perceptron
 from fdl.models.resnet import ResNet, cifar_resnet, resnet
 from fdl.models.rnn import RNN
@@ -27,6 +27,7 @@ __all__ = [
     "AutoregressiveDecoder",
     "Bag",
     "Detector",
+    "Forecaster",
     "MaskedLM",
     "Perceptron",
     "ResNet",
@@ -46,4 +47,5 @@ __all__ = [
     "resnet",
     "roberta",
     "vit",
+    "window_features",
 ]

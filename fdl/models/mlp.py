@@ -1,11 +1,15 @@
-"""The multilayer perceptron.
+"""The multilayer perceptron, of features and of windows of a series.
 
-Shape legend: B batch, C categorical columns.
+Shape legend: B batch, C categorical columns, T places of a window, K columns of a series, d features.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.core.types import Array
@@ -60,3 +64,55 @@ class MLP(nn.Module):
             y = Dropout(self.dropout)(y, train=train)
             x = x + y if self.residual and x.shape == y.shape else y
         return nn.Dense(self.outputs)(x)
+
+
+class Forecaster(nn.Module):
+    """A linear model of a window of the past, and what hidden layers add to it.
+
+    Hidden layers begin by adding nothing. Features are those of `window_features`. Paper: Zeng et al., 2023 (NLinear).
+    start: the weights that the linear model begins with, f[d + 1, outputs], its biases first; called at initialisation,
+           on the host. None: zeros, the forecast of no change.
+    """
+
+    outputs: int
+    hidden: tuple[int, ...] = (64, 64)
+    dropout: float = 0.0
+    start: Callable[[], np.ndarray] | None = None
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, *, train: bool = False) -> jax.Array:
+        """Return f32[B, outputs] of windows f32[B, T, K], the latest place last."""
+        x = window_features(jnp.asarray(inputs))
+        kernel, bias = (_from_start(self.start, rows) for rows in (slice(1, None), 0))
+        y = nn.Dense(self.outputs, kernel_init=kernel, bias_init=bias, name="linear")(x)
+        if not self.hidden:
+            return y
+        for i, width in enumerate(self.hidden):
+            x = nn.relu(nn.Dense(width, dtype=self.dtype, name=f"hidden_{i}")(x))
+            x = Dropout(self.dropout)(x, train=train)
+        return y + nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name="head")(x)
+
+
+def window_features(windows: Array) -> Any:
+    """Return [B, T * K] of windows [B, T, K]: the values of each column less its last one, and the last one.
+
+    A level that training lacks then moves one feature of a column, not all. NumPy in, NumPy out.
+    """
+    numpy = jnp if isinstance(windows, jax.Array) else np
+    last = windows[:, -1:]
+    return numpy.concatenate([windows[:, :-1] - last, last], axis=1).reshape(len(windows), -1)
+
+
+def _from_start(start: Callable[[], np.ndarray] | None, rows: slice | int) -> nn.initializers.Initializer:
+    """Return the initialiser with these rows of what `start` returns; shapes alone call nothing."""
+    if start is None:
+        return nn.initializers.zeros
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
+        result: jax.Array = jax.pure_callback(
+            lambda: np.asarray(start()[rows], dtype), jax.ShapeDtypeStruct(shape, dtype), vmap_method="sequential"
+        )
+        return result
+
+    return init

@@ -6,6 +6,7 @@ scikit-learn's `Ridge` and `LogisticRegression` give, without the seconds that i
 Shape legend: n examples, d features, K classes, D numbers to predict.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,27 @@ def linear(features: Features, scaling: Scaling = standardised, name: str = "") 
         return Fitted(f"{name} and {method}" if name else method, measure_of(task, predict))
 
     return Baseline(fit=fit, features=features)
+
+
+def ridge_start(train: Callable[[], Batch], task: Task, features: Features) -> Callable[[], np.ndarray]:
+    """Return the function that returns the weights f64[d + 1, D] of ridge regression, the biases first.
+
+    It predicts the outputs that the task takes, from features that are not standardised: what a layer of a model may
+    begin with. train: returns the examples, when they are needed. The first call fits, later ones return the same.
+    """
+
+    @functools.cache
+    def start() -> np.ndarray:
+        assert task.encode is not None
+        examples = train()
+        whole = np.asarray(examples.weights).reshape(len(examples.targets), -1).min(1) > 0
+        x = np.asarray(features(examples.inputs), np.float64)[whole]
+        y = task.encode(np.asarray(examples.targets, np.float64)[whole]).reshape(len(x), -1)
+        zero, one = standardised(x)(np.stack([np.zeros(x.shape[1]), np.ones(x.shape[1])]))
+        weights = _chosen(standardised(x)(x), y, _ridge, _squares)
+        return np.concatenate([weights[:1] + zero @ weights[1:], (one - zero)[:, None] * weights[1:]])
+
+    return start
 
 
 def _chosen(x: Matrix, y: np.ndarray, solve: Callable[..., np.ndarray], cost: Callable[..., float]) -> np.ndarray:

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from fdl.core.types import Batch
 from fdl.tasks import classify, regress
-from fdl.tasks.baselines import bag_of_tokens, chance, columns, linear, tf_idf
+from fdl.tasks.baselines import bag_of_tokens, chance, columns, linear, ridge_start, tf_idf
 from fdl.tasks.baselines.linear import _logistic, _outputs, _ridge
 
 
@@ -71,3 +71,19 @@ def test_guessing_answers_the_most_frequent_class_of_all_places():
 def test_categories_are_one_hot():
     found = columns((2, 3))({"inputs": np.array([[0.5]]), "categories": np.array([[1, 2]])})
     assert found.tolist() == [[0.5, 0, 1, 0, 0, 1]]
+
+
+def test_a_model_can_begin_where_ridge_regression_ends():
+    rng = np.random.default_rng(0)
+    x = rng.normal(5.0, [1.0, 10.0, 0.1], (200, 3))
+    y = x @ [[1.0, 2.0], [0.5, 0.0], [-3.0, 1.0]] + [4.0, -2.0] + rng.normal(0, 0.1, (200, 2))
+    weights = np.ones((200, 2))
+    weights[:20, 0], y[:20, 0] = 0, 1e6  # what weighs nothing is not fitted
+    task, train = regress(center=1.0, scale=2.0), Batch(x, y, weights)
+    start = ridge_start(lambda: train, task, columns())
+    assert start() is start()
+    kept = train._replace(inputs=x[20:], targets=y[20:], weights=weights[20:])
+    fitted = linear(columns()).fit(train, task, 2).measure(kept)
+    error = (x[20:] @ start()[1:] + start()[0]) * 2 + 1 - y[20:]
+    assert np.sqrt((error**2).mean()) == pytest.approx(fitted["rmse"], rel=1e-4)
+    assert fitted["rmse"] < 0.2
