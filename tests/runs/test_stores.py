@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -132,6 +133,37 @@ def test_one_owner(store, tmp_path, monkeypatch):
         files.create(lease.name_of(5), b"the one that took it")
         with pytest.raises(Fault, match="taken by another run"):
             third.renew(9)
+
+
+def test_a_silent_store_and_a_lost_lease_are_logged_when_they_happen(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    files, lines, silent = Store(store), [], threading.Event()
+    write = files.write
+
+    def until(part):
+        for _ in range(300):
+            if any(part in line for line in lines):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"no line with {part!r} in {lines}")
+
+    def lost(name, content):
+        if silent.is_set():
+            with files.naming():
+                raise ConnectionResetError("by peer")
+        write(name, content)
+
+    monkeypatch.setattr(files, "write", lost)
+    with lease.hold(files, tmp_path, lines.append) as held:
+        silent.set()
+        until(f"{store} takes no heartbeat: by peer")
+        time.sleep(0.5)  # several heartbeats, one line
+        silent.clear()
+        until(f"{store} takes heartbeats again")
+        files.create(lease.name_of(held.number + 1), b"the one that took it")
+        until(f"{store} was taken by another run")  # nobody checked
+    assert len(lines) == 3, lines
+    assert lease.numbers(files) == [1, 2], "what was lost is not released"
 
 
 def test_what_cannot_be_reached_is_one_line(store, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fdl.core.errors import Fault, UserError
+from fdl.core.errors import Fault, UserError, brief
 from fdl.runs.stores.store import Store
 
 BEAT, SILENCE = 10.0, 60.0  # seconds between heartbeats, and until an owner without one counts as dead
@@ -49,15 +49,7 @@ def hold(store: Store, folder: Path, log: Callable[[str], None]) -> Iterator[Lea
     """
     lease = _taken(store, folder, log)
     over = threading.Event()
-
-    def beat() -> None:
-        count = 1
-        while not over.wait(BEAT) and not lease.lost:
-            count += 1
-            with contextlib.suppress(Fault):  # a store that fails is reported by the run itself
-                lease.renew(count)
-
-    beats = threading.Thread(target=beat, daemon=True, name="heartbeats of the lease")
+    beats = threading.Thread(target=_beat, args=(lease, over, log), daemon=True, name="heartbeats of the lease")
     beats.start()
     try:
         yield lease
@@ -67,6 +59,27 @@ def hold(store: Store, folder: Path, log: Callable[[str], None]) -> Iterator[Lea
         with contextlib.suppress(Fault):
             if not lease.lost and numbers(store) == [lease.number]:
                 store.write(name_of(lease.number), b"")  # released; the number stays, so that numbers only grow
+
+
+def _beat(lease: Lease, over: threading.Event, log: Callable[[str], None]) -> None:
+    """Renew a lease until it is over or lost; log its loss at once, and once each time the store falls silent."""
+    count, silent = 1, False
+    while not over.wait(BEAT) and not lease.lost:
+        count += 1
+        try:
+            lease.renew(count)
+            if silent:
+                log(f"{lease.store.address} takes heartbeats again")
+            silent = False
+        except Fault as fault:  # the run itself ends by it when it next writes
+            if lease.lost:
+                log(str(fault))
+            elif not silent:
+                silent = True
+                log(
+                    f"{lease.store.address} takes no heartbeat: {brief(fault.__cause__ or fault)}; "
+                    f"another run may take the folder after {SILENCE:g} s of this"
+                )
 
 
 def numbers(store: Store) -> list[int]:
