@@ -51,7 +51,8 @@ def experiment(
     spec = data.spec
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size) if epochs else max(2000, data.steps(30, batch_size))
-    decay = (1.0 if spec.sizes["train"] < 20_000 else 0.1) if weight_decay is None else weight_decay
+    small = spec.sizes["train"] < 20_000
+    decay = (1.0 if small else 0.1) if weight_decay is None else weight_decay
     hidden = (width, width) if model == "mlp" else ()
     return Experiment(
         model=MLP(spec.outputs, hidden, dropout=dropout, categories=spec.categories),
@@ -60,6 +61,8 @@ def experiment(
         optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=decay),
         batch_size=batch_size,
         steps=steps,
+        evaluate_every=max(1, steps // 40) if small else None,
+        patience=10 if small else None,
         seed=seed,
         baselines=(chance(), linear(columns(spec.categories))),
     )

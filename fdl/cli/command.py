@@ -166,6 +166,8 @@ def making(command: Command) -> "Callable[..., Experiment]":
     if settings.pop("baseline", True) is False:
         settings["baselines"] = ()
 
+    if settings.get("patience") == 0:
+        settings["patience"] = None
     if command.restored:
         return lambda: replace(
             restored_experiment(command.run_folder, dataset=command.knobs.get("dataset")), **settings

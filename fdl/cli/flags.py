@@ -113,7 +113,9 @@ def _settings(settings: Group) -> None:
     settings.whole("keep", None, "checkpoints to keep: so many of the newest, besides the best (2)", 1)
     settings.whole("keep_every", None, "steps after which one more checkpoint is kept for good (none)", 1)
     settings.text("monitor", None, "the validation metric that chooses the best checkpoint (loss)")
-    settings.whole("patience", None, "stop after so many evaluations in a row without a better one (never)", 1)
+    settings.whole(
+        "patience", None, "evaluations in a row without a better one that end training, 0: never (by page)", 0
+    )
     settings.number("minutes", None, "stop after so many minutes of training; not reproducible (never)", 0)
     settings.yes("baseline", None, "after training, measure the page's classical baselines (true)")
     settings.choice("nonfinite", None, ["stop", "skip"], "what to do if a loss or update is not finite (stop)")
@@ -134,7 +136,8 @@ def _runs_and_processes(found: flags.FlagValues) -> None:
 def _of_modes(found: flags.FlagValues) -> None:
     trackers = "write the metrics to wandb, mlflow or trackio as well, or to several: mlflow,trackio"
     Group(found, TRAINING).several("track", None, trackers)
-    Group(found, READING).choice("checkpoint", "last", ["last", "best"], "the last, or the best on validation")
+    which = "that of the report's test, which is the last or with patience the best; the best on validation; the last"
+    Group(found, READING).choice("checkpoint", "tested", ["tested", "best", "last"], which)
     new = "in the place of a split: a file, a folder, a pattern, or - for lines to predict; to evaluate, with targets"
     Group(found, NEW_DATA).text("input", None, new)
     sampling = Group(found, SAMPLING)

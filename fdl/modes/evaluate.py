@@ -27,10 +27,10 @@ def evaluate(
     workdir: Path | str,
     *,
     input: str | None = None,
-    checkpoint: Which = "last",
+    checkpoint: Which = "tested",
     log: Log | None = print,
 ) -> dict[str, Any]:
-    """Return the metrics of every split at the last or best checkpoint of a run, and write its evaluation.json.
+    """Return the metrics of every split at a checkpoint of a run, and write its evaluation.json.
 
     input: new data with their targets instead, see `fdl.data.modalities.new_targets`: they are the split "new".
     """

@@ -46,7 +46,7 @@ def export(
     *,
     format: Format = "stablehlo",
     output: str | None = None,
-    checkpoint: Which = "last",
+    checkpoint: Which = "tested",
     names: Names = "path",
     log: Log | None = print,
 ) -> Path:

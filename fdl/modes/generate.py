@@ -2,7 +2,6 @@
 
 import inspect
 from pathlib import Path
-from typing import Literal
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.models.sampling import PLAIN, Sampling, write
 from fdl.modes.evaluate import trained
+from fdl.runs.checkpoints.manager import Which
 from fdl.runs.workdir import local
 from fdl.trained import variables_of
 
@@ -24,7 +24,7 @@ def generate(
     *,
     max_tokens: int = 200,
     sampling: Sampling = PLAIN,
-    checkpoint: Literal["last", "best"] = "last",
+    checkpoint: Which = "tested",
     log: Log | None = print,
 ) -> str:
     """Return and print the prompt and its continuation of `max_tokens` tokens.

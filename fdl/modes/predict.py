@@ -54,7 +54,7 @@ def predict(
     split: str = "test",
     input: str | None = None,
     output: str | None = None,
-    checkpoint: Which = "last",
+    checkpoint: Which = "tested",
     log: Log | None = print,
 ) -> Path:
     """Write the predictions of a run's checkpoint and return the file.
@@ -104,7 +104,7 @@ def predict_new(
     *,
     output: str | None = None,
     form: Form = ALL,
-    checkpoint: Which = "last",
+    checkpoint: Which = "tested",
     log: Log | None = print,
 ) -> Path:
     """Write the predictions of new data, in its order, and return the file.

@@ -27,7 +27,7 @@ from fdl import __version__
 from fdl.core.errors import Damaged, Fault, NotFinite, reason
 from fdl.core.types import PyTree, TrainState
 from fdl.parallel import processes
-from fdl.runs.atomic_files import delete, delete_until_gone, flush, free
+from fdl.runs.atomic_files import delete, delete_until_gone, flush, free, read_json
 from fdl.runs.checkpoints import shards
 from fdl.runs.checkpoints.commit import Keep, read_commit, score_of, verify_files, write_commit
 from fdl.runs.checkpoints.digest import describe, digests_of_folder
@@ -38,7 +38,7 @@ from fdl.runs.checkpoints.shards import Piece
 from fdl.runs.checkpoints.structure import averaged_params, leaves, plain, refuse_other_structure
 from fdl.runs.checkpoints.weights import WEIGHTS, write_weights
 
-Which = Literal["best", "last"]
+Which = Literal["tested", "best", "last"]
 
 
 class Checkpoints:
@@ -184,7 +184,10 @@ class Checkpoints:
         return Saved(step, self.restore(step, like), self.meta(step))
 
     def chosen(self, which: Which, read: Callable[[int], Found], log: Callable[[str], None]) -> Found | None:
-        """Return what is read of the best step, or of the newest sound one for "last" or where none was scored."""
+        """Return what is read of a step, the newest sound one where none was scored; "tested": of the report's test."""
+        if which == "tested":
+            file = self.folder.parent / "report.json"
+            which = "best" if file.exists() and read_json(file).get("tested") == "best" else "last"
         step = self.best() if which == "best" else None
         return newest_sound(self.folder, self.steps(), read, log) if step is None else read(step)
 
