@@ -5,9 +5,10 @@ split or of shards, a TFDS name or a prepared TFDS folder. The inferred column t
 numbers are standardised, dates become elapsed time, month, weekday and hour, categories are embedded, row numbers and
 empty columns are dropped; scales and vocabularies are fitted on train only. docs/data.md has the rules.
 
-Weight decay 1 below 20,000 rows, and 2,000 steps at least: of five small sets (two seeds) they lower the test RMSE of
-school grades from 163 to 74 (ridge regression 136) and of hours from 1.975 to 1.934, raise the accuracy of affairs from
-0.708 to 0.717, change nothing of wine, and raise the RMSE of engel, one column, from 57 to 71 (ridge regression 65).
+Below 20,000 rows: weight decay 1, 2,000 steps at least, and after ten of forty evaluations without a better one the end;
+the best state by validation is tested. Of 12 small sets of numbers in two orders (three seeds) the RMSE is 7.0 % below
+ridge regression's on average, against 3.9 % for the last state; of 8 sets of classes patience changes nothing. Where the
+truth is a line and rows are few, ridge regression stays better by some per cent, and the run says so.
 
     python launch.py --experiment=table --dataset=people.csv --target=income
 """

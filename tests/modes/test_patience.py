@@ -67,7 +67,6 @@ def test_the_best_state_is_what_was_tested(stopped):
     tiny.close(report.restore("best").evaluate("test")["test"], report["metrics"]["test"], 1e-6)
 
 
-@pytest.mark.parametrize("save", [3, 6, 8])
 def test_what_was_tested_is_what_a_run_answers_with(stopped):
     report, folder, _ = stopped
     measured = fdl.evaluate(report.experiment, folder, log=None)
@@ -76,6 +75,7 @@ def test_what_was_tested_is_what_a_run_answers_with(stopped):
     assert fdl.evaluate(report.experiment, folder, checkpoint="last", log=None)["step"] == report["step"]
 
 
+@pytest.mark.parametrize("save", [3, 6, 8])
 def test_a_killed_run_stops_at_the_same_step_with_the_same_bits(stopped, tmp_path, save):
     report, folder, _ = stopped
     with killed_at(save), pytest.raises(KeyboardInterrupt):
