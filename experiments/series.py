@@ -24,7 +24,7 @@ from fdl.data import Windows, find, reading, series
 from fdl.experiment import Experiment
 from fdl.models import RNN, Forecaster, Transformer, window_features
 from fdl.tasks import regress
-from fdl.tasks.baselines import columns, linear, ridge_start, seasonal_naive
+from fdl.tasks.baselines import RidgeStart, columns, linear, seasonal_naive
 
 MOST = 50_000  # windows that the linear model is fitted on
 
@@ -71,7 +71,7 @@ def experiment(
         source = data.load("train")
         return source.fetch(np.arange(0, len(source), math.ceil(len(source) / MOST)))
 
-    start = ridge_start(train, task, window_features)
+    start = RidgeStart(train, task, window_features)
     models: dict[str, nn.Module] = {
         "mlp": Forecaster(horizon, (width, width), dropout=dropout, start=start),
         "linear": Forecaster(horizon, (), start=start),

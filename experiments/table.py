@@ -5,10 +5,10 @@ split or of shards, a TFDS name or a prepared TFDS folder. The inferred column t
 numbers are standardised, dates become elapsed time, month, weekday and hour, categories are embedded, row numbers and
 empty columns are dropped; scales and vocabularies are fitted on train only. docs/data.md has the rules.
 
-Below 20,000 rows: weight decay 1, 2,000 steps at least, the end after ten of forty evaluations without a better one, and
-the best state by validation tested. On 12 small sets of numbers in two orders (three seeds) the RMSE is 7.0 % below
-that of ridge regression on average, for the last state 3.9 %; on 8 sets of classes patience changes nothing. Where the
-truth is a line and rows are few, ridge regression stays better by some per cent, and the run says so.
+Below 20,000 rows: weight decay 1, 2,000 steps at least, and the end after ten of forty evaluations without a better
+one; the best state by validation is tested. On 12 small sets of numbers in two orders (three seeds) the RMSE is 7.0 %
+below that of ridge regression on average, for the last state 3.9 %; on 8 sets of classes patience changes nothing.
+Where the truth is a line and rows are few, ridge regression stays better by some per cent, and the run says so.
 
     python launch.py --experiment=table --dataset=people.csv --target=income
 """

@@ -261,3 +261,14 @@ def test_data_in_memory_is_fitted_in_one_call(tmp_path, monkeypatch):
     assert fdl.restore(model.folder)(x)["name"] == model(x)["name"]
     with pytest.raises(UserError, match=r"y has the shape \(3,\) and x 200 rows"):
         fdl.fit(x, [1, 2, 3])
+
+
+def test_a_model_that_began_at_a_fit_of_its_data_is_restored_and_exported_without_it(tmp_path):
+    days = pandas.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
+    frame = pandas.DataFrame({"day": days, "sold": 10 + np.sin(np.arange(120)) + np.arange(120) % 7})
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    trained = run_of(tmp_path / "run", "series", tmp_path / "s.csv", season=7, length=14, epochs=1.0)
+    measured = fdl.evaluate(trained.experiment, tmp_path / "run", log=None)["metrics"]["test"]
+    tiny.close(measured, trained.report["metrics"]["test"], 1e-6)
+    (tmp_path / "s.csv").unlink()
+    assert fdl.export(restored_experiment(tmp_path / "run"), tmp_path / "run", log=None).exists()

@@ -93,12 +93,12 @@ class _Describer:
         return f"{array.dtype.name}{list(array.shape)} {digest_of_array(array)}"
 
     def fields(self, value: Any) -> Any:
-        """Describe a dataclass: its class, and the fields that are not the default."""
+        """Describe a dataclass: its class, and the fields that are compared and not the default."""
         left_out = _LINEN if isinstance(value, nn.Module) else ()
         described = {"class": self.function(type(value))}
         for field in dataclasses.fields(value):
             item = getattr(value, field.name)
-            if field.init and field.name not in left_out and not is_default(item, field.default):
+            if field.init and field.compare and field.name not in left_out and not is_default(item, field.default):
                 described[field.name] = self.value(item)
         return described
 

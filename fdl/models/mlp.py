@@ -101,7 +101,7 @@ def window_features(windows: Array) -> Any:
     """
     numpy = jnp if isinstance(windows, jax.Array) else np
     last = windows[:, -1:]
-    return numpy.concatenate([windows[:, :-1] - last, last], axis=1).reshape(len(windows), -1)
+    return numpy.concatenate([windows[:, :-1] - last, last], axis=1).reshape(windows.shape[0], -1)
 
 
 def _from_start(start: Callable[[], np.ndarray] | None, rows: slice | int) -> nn.initializers.Initializer:

@@ -7,7 +7,7 @@ from fdl.tasks.baselines.baseline import Baseline, Fitted, Measure, measure_of
 from fdl.tasks.baselines.chance import chance
 from fdl.tasks.baselines.features import bag_of_tokens, columns, over_time, pixels
 from fdl.tasks.baselines.frequent_tag import frequent_tag
-from fdl.tasks.baselines.linear import linear, ridge_start, tf_idf
+from fdl.tasks.baselines.linear import RidgeStart, linear, tf_idf
 from fdl.tasks.baselines.n_grams import n_grams
 from fdl.tasks.baselines.seasonal_naive import seasonal_naive
 from fdl.tasks.baselines.symbol_by_symbol import symbol_by_symbol
@@ -16,6 +16,7 @@ __all__ = [
     "Baseline",
     "Fitted",
     "Measure",
+    "RidgeStart",
     "bag_of_tokens",
     "chance",
     "columns",
@@ -25,7 +26,6 @@ __all__ = [
     "n_grams",
     "over_time",
     "pixels",
-    "ridge_start",
     "seasonal_naive",
     "symbol_by_symbol",
     "tf_idf",

@@ -6,8 +6,9 @@ scikit-learn's `Ridge` and `LogisticRegression` give, without the seconds that i
 Shape legend: n examples, d features, K classes, D numbers to predict.
 """
 
-import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,25 +71,32 @@ def linear(features: Features, scaling: Scaling = standardised, name: str = "") 
     return Baseline(fit=fit, features=features)
 
 
-def ridge_start(train: Callable[[], Batch], task: Task, features: Features) -> Callable[[], np.ndarray]:
-    """Return the function that returns the weights f64[d + 1, D] of ridge regression, the biases first.
+@dataclass(frozen=True)
+class RidgeStart:
+    """The weights f64[d + 1, D] of ridge regression, the biases first: what a layer of a model may begin with.
 
-    It predicts the outputs that the task takes, from features that are not standardised: what a layer of a model may
-    begin with. train: returns the examples, when they are needed. The first call fits, later ones return the same.
+    It predicts the outputs that the task takes, from features that are not standardised. The first call fits, later
+    ones return the same. train: returns the examples when they are needed; they are the data's, no part of a model.
     """
 
-    @functools.cache
-    def start() -> np.ndarray:
-        assert task.encode is not None
-        examples = train()
+    train: Callable[[], Batch] = field(compare=False)
+    task: Task
+    features: Features
+
+    def __call__(self) -> np.ndarray:
+        """Return the weights."""
+        return self._weights
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        assert self.task.encode is not None
+        examples = self.train()
         whole = np.asarray(examples.weights).reshape(len(examples.targets), -1).min(1) > 0
-        x = np.asarray(features(examples.inputs), np.float64)[whole]
-        y = task.encode(np.asarray(examples.targets, np.float64)[whole]).reshape(len(x), -1)
+        x = np.asarray(self.features(examples.inputs), np.float64)[whole]
+        y = self.task.encode(np.asarray(examples.targets, np.float64)[whole]).reshape(len(x), -1)
         zero, one = standardised(x)(np.stack([np.zeros(x.shape[1]), np.ones(x.shape[1])]))
         weights = _chosen(standardised(x)(x), y, _ridge, _squares)
         return np.concatenate([weights[:1] + zero @ weights[1:], (one - zero)[:, None] * weights[1:]])
-
-    return start
 
 
 def _chosen(x: Matrix, y: np.ndarray, solve: Callable[..., np.ndarray], cost: Callable[..., float]) -> np.ndarray:

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from fdl.core.types import Batch
 from fdl.tasks import classify, regress
-from fdl.tasks.baselines import bag_of_tokens, chance, columns, linear, ridge_start, tf_idf
+from fdl.tasks.baselines import RidgeStart, bag_of_tokens, chance, columns, linear, tf_idf
 from fdl.tasks.baselines.linear import _logistic, _outputs, _ridge
 
 
@@ -80,7 +80,7 @@ def test_a_model_can_begin_where_ridge_regression_ends():
     weights = np.ones((200, 2))
     weights[:20, 0], y[:20, 0] = 0, 1e6  # what weighs nothing is not fitted
     task, train = regress(center=1.0, scale=2.0), Batch(x, y, weights)
-    start = ridge_start(lambda: train, task, columns())
+    start = RidgeStart(lambda: train, task, columns())
     assert start() is start()
     kept = train._replace(inputs=x[20:], targets=y[20:], weights=weights[20:])
     fitted = linear(columns()).fit(train, task, 2).measure(kept)
