@@ -120,7 +120,7 @@ class Trained:
         Of classes "class" i32[n], "probability" f32[n] and "probabilities" f32[n, K], and "name", the n names of the
         classes where they have some; of numbers "value" f64[n], in the unit of the targets. Sequences are decoded
         greedily: "tokens" i32[n, T] padded with 0, "log_probability" f[n], and "text", n texts, where tokens have some.
-        Of tagged words "tags", n lists of their names.
+        Of tagged words "tags", n lists of their names. Of series "value" f64[n, H], and the time of each forecast.
         data: as `fdl.data.modalities.new_rows.new_rows` has it. beams: the width of beam search for sequences.
         """
         from fdl.data.modalities.new_rows import new_rows  # imports every reader, which training needs none of
@@ -129,8 +129,7 @@ class Trained:
 
     def answers(self, rows: "NewRows", beams: int = 1) -> dict[str, Any]:
         """Return the predictions of rows that are encoded already."""
-        decoding = self._programs(beams)[0]
-        spec = self.experiment.dataset.spec
+        decoding, spec = self._programs(beams)[0], self.experiment.dataset.spec
         parts = list(self._parts(rows, beams))
         found: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if decoding and decoding.text:
@@ -138,7 +137,8 @@ class Trained:
         if rows.lengths is not None and spec.names:
             kept = zip(found["class"], rows.lengths, strict=True)
             found = {"tags": [[spec.names[number] for number in row[:length]] for row, length in kept], **found}
-        return in_units(found, spec)
+        found = in_units(found, spec)
+        return found if rows.naive is None else {"value": found["value"] + rows.naive, **rows.carried}
 
     def evaluate(self, *splits: str, data: Any = None) -> dict[str, dict[str, Any]]:
         """Return the metrics of these splits, of all where none is named; the run's data must be there.

@@ -177,6 +177,8 @@ class Dataset:
     notes:     how the data was read and the inferred type of each column, logged before training.
     modality, columns: the name of the function that made it of records, and their columns with the kind of each; kept
                in the run folder (`fdl.data.modalities.kept`).
+    parsing:   how new rows of a series are read as these were, in JSON's types: their season, gaps and columns' types;
+               kept with the columns, and no part of a run's identity.
     """
 
     name: str
@@ -190,6 +192,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     modality: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    parsing: Mapping[str, Any] = field(default_factory=dict)
 
     def augmented(self, augment: Augment | None) -> "Dataset":
         """Return the same dataset with this augmentation of its training batches."""

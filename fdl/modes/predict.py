@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from fdl.trained import Trained, Which, variables_of
 
 STDIN = "-"
 SHOWN = 5  # so many predictions of new data, or fewer, are shown as well
+FORECASTS = 24  # of those behind the end of a series, so many are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +129,14 @@ def predict_new(
     model = Trained(experiment=experiment, folder=workdir, step=step, variables=variables_of(state))
     answers = model.answers(rows, form.beams)
     write(target, new_lines(rows, answers, dataset), form.columns)
-    if rows.size <= SHOWN:
+    count = rows.size if rows.naive is None else rows.naive.size
+    if count <= SHOWN:
         for line in new_lines(rows, answers, dataset):
             log(shown(line))
-    log(f"step {step}: {rows.size} prediction{'s' * (rows.size != 1)} in {target}")
+    elif rows.naive is not None:
+        for line in islice(_ahead(rows, answers, dataset), FORECASTS):
+            log(shown(line))
+    log(f"step {step}: {count} prediction{'s' * (count != 1)} in {target}")
     return target
 
 
@@ -156,12 +162,34 @@ def _from_stdin(dataset: Dataset) -> NewRows:
 
 
 def new_lines(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Yield a line for each new example: what it carries, then what is predicted of it."""
+    """Yield a line for each new example, or place of a series: what it carries, then what is predicted of it."""
+    if rows.naive is not None:
+        yield from _forecasts(rows, answers, dataset)
+        return
     goal, spec = target_name(dataset.fitted), dataset.spec
     carried = {f"{name} (given)" if name == goal else name: column for name, column in rows.carried.items()}
     for i in range(rows.size):
         kept = {name: json_value(column[i]) for name, column in carried.items()} or {"row": i}
         yield {**kept, **_answer(answers, i, goal, spec)}
+
+
+def _forecasts(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield a line for each place that is forecast: its time, the value that is given there, and the forecast."""
+    goal = dataset.fitted["columns"][0]
+    for i, values in enumerate(answers["value"]):
+        for h, value in enumerate(values.tolist()):
+            carried = {name: json_value(column[i][h]) for name, column in rows.carried.items()}
+            yield {(f"{name} (given)" if name == goal else name): each for name, each in carried.items()} | {
+                goal: value
+            }
+
+
+def _ahead(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield the forecasts of places whose value is not given."""
+    given = f"{dataset.fitted['columns'][0]} (given)"
+    for line in _forecasts(rows, answers, dataset):
+        if line.pop(given) is None:
+            yield line
 
 
 def _answer(answers: Mapping[str, Any], i: int, goal: str, spec: Spec) -> dict[str, Any]:

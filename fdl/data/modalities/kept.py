@@ -65,6 +65,7 @@ class KeptDataset:
             notes=tuple(self.value.get(NOTES, ())),
             modality=self.modality,
             columns=kept["columns"],
+            parsing=kept.get("parsing", {}),
             **made,
         )
 
@@ -90,6 +91,7 @@ def dataset_json(dataset: Dataset) -> dict[str, Any]:
         "modality": dataset.modality,
         "name": dataset.name,
         "columns": dict(dataset.columns),
+        "parsing": dict(dataset.parsing),
         "spec": spec_json(dataset.spec),
     }
     return {**dataset.fitted, NOTES: list(dataset.notes), KEPT: kept}

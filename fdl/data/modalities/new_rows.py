@@ -6,7 +6,6 @@ Shape legend: n examples.
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,12 @@ import jax
 import numpy as np
 
 from fdl.core.errors import UserError
-from fdl.core.types import PyTree
 from fdl.data.dataset import Dataset, columns
 from fdl.data.modalities.media_plan import MediaPlan, TextPlan, WordsPlan, inputs_plan
+from fdl.data.modalities.new_examples import NewRows as NewRows
+from fdl.data.modalities.new_series import new_series
 from fdl.data.modalities.plan import Plan
+from fdl.data.modalities.series import series
 from fdl.data.modalities.table import refuse_infinite
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.clips import CLIPS
@@ -34,26 +35,11 @@ from fdl.data.validate import check_values
 _LISTED = 5  # names in one message
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewRows:
-    """New examples. inputs: pytree [n, ...], as a source of the dataset gives them. size: n.
-
-    carried: columns that are of the data and not of the model, such as an Id: name -> n values.
-    notes:   what was missing or never seen in training, a line each. lengths: i32[n], words of each sentence.
-    """
-
-    inputs: PyTree
-    size: int
-    lengths: np.ndarray | None = None
-    carried: Mapping[str, Column] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
 def new_rows(dataset: Dataset, data: Any) -> NewRows:
     """Return new data as inputs; raise a UserError where it is not of the kind that the run was trained on.
 
-    data: arrays in the dataset's own format always; for tables a DataFrame, an Arrow table, a list of mappings, a
-    mapping of columns or a file; for media a file, a folder, a pattern, or a list of files, arrays or texts.
+    data: arrays in the dataset's own format always; for tables and series a DataFrame, an Arrow table, a list of
+    mappings, a mapping of columns or a file; for media a file, folder or pattern, or a list of files, arrays or texts.
     """
     fitted = dataset.fitted
     if isinstance(data, str | Path) and Path(data).suffix in (".npy", ".npz"):
@@ -65,6 +51,8 @@ def new_rows(dataset: Dataset, data: Any) -> NewRows:
         if isinstance(plan, WordsPlan):
             return _sentences(dataset, plan, data)
         return _texts(dataset, plan, data) if isinstance(plan, TextPlan) else _media(dataset, plan, data)
+    if dataset.modality == series.__name__ and not _fits(dataset, data):
+        return new_series(dataset, data)
     if isinstance(data, str | Path):
         raise UserError(
             f"{dataset.name} keeps no plan by which {data} could become inputs; give arrays of its format, in memory "

@@ -78,7 +78,7 @@ def series(
     time = time_column(records, time, used, group)
     table = np.stack([np.asarray(whole(records, name), np.float64) for name in used], axis=1)
     rows = series_rows(records, time=time, group=group, gaps=gaps, keep=np.ones(len(table), bool))
-    table, known, notes = _filled(table[rows.order], rows, records.name, used)
+    table, known, notes = filled(table[rows.order], rows, records.name, used)
     cut = _windows(rows, length=length, horizon=horizon, season=season, known=known)
     _refuse_few(records, cut, rows, length=length, horizon=horizon, season=season)
     scaled, scales = _standardised(table, rows)
@@ -101,7 +101,8 @@ def series(
     }
     spec = _spec(splits, (length, len(used)), horizon)
     made = dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
-    return replace(made, notes=(*records.notes, *rows.notes, *notes))
+    parsing = {"season": season, "gaps": gaps, "schema": dict(records.schema)}
+    return replace(made, notes=(*records.notes, *rows.notes, *notes), parsing=parsing)
 
 
 def _used(records: Records, inputs: tuple[str, ...], goal: str) -> list[str]:
@@ -145,7 +146,7 @@ def _spec(splits: Mapping[str, _Windows], inputs: tuple[int, int], horizon: int)
     )
 
 
-def _filled(table: np.ndarray, rows: Rows, name: str, used: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def filled(table: np.ndarray, rows: Rows, name: str, used: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return f64[n, K] in which what is missing takes the last value of its segment, `known`, and notes.
 
     known: bool[n], True where the target was there and everything before it in the segment is known.

@@ -1,0 +1,184 @@
+"""New rows of series as windows to forecast from: every place once, and as many behind the last row as the horizon.
+
+Shape legend: n windows, T places of the past, K columns, H places to forecast.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdl.core.errors import UserError
+from fdl.data.dataset import Dataset
+from fdl.data.modalities.new_examples import NewRows
+from fdl.data.modalities.series import filled
+from fdl.data.modalities.series_rows import Rows, series_rows, whole
+from fdl.data.readers.find import find
+from fdl.data.readers.memory import as_records
+from fdl.data.readers.table_files import Reading
+from fdl.data.records import Records
+
+ROW, SERIES = "row", "series"
+_MONTH = 27 * 86_400e6  # microseconds; from here on a step may be of the calendar
+
+
+def new_series(dataset: Dataset, data: Any) -> NewRows:
+    """Return the windows of new rows, in order of time; raise a UserError where none is long enough.
+
+    data: a table file, a DataFrame or an Arrow table with the columns of training. Rows at the end without a target are
+    places to forecast. Carried are the time of each forecast, the series it is of and the value that is given.
+    """
+    fitted, parsing = dataset.fitted, dataset.parsing
+    if "season" not in parsing or "time" not in fitted:
+        raise UserError(
+            f"{dataset.name} was trained on windows, or before fdl kept what a season is; give arrays of its format "
+            f"{dataset.spec.inputs.shape}, or train anew"
+        )
+    used, time, group = list(fitted["columns"]), fitted["time"], fitted["group"]
+    records = _records(data, parsing.get("schema", {}))
+    _refuse_lacking(records, dataset, [name for name in (*used, time, group) if name])
+    table = np.stack([np.asarray(whole(records, name), np.float64) for name in used], axis=1)
+    if not np.isfinite(table[:, 0]).any():
+        raise UserError(
+            f"{records.name} has no number as {used[0]} in its {len(table):,} rows; give the values of the past"
+        )
+    rows = series_rows(records, time=time, group=group, gaps=parsing["gaps"], keep=np.ones(len(table), bool))
+    table = table[rows.order]
+    stops = np.array([start + _known(table[start:stop, 0]) for start, stop in rows.segments])
+    past, known, notes = filled(table, rows, records.name, used)
+    ahead = int((rows.segments[:, 1] - stops).sum())
+    if ahead:
+        notes = [note for note in notes if f"values of {used[0]} take" not in note]
+        notes.append(f"{ahead} rows at the end have no {used[0]}: they are forecast")
+    length, horizon, season = dataset.spec.inputs.shape[0], dataset.spec.targets.shape[0], parsing["season"]
+    places, segment = _places(rows, stops, known, max(length, season), horizon)
+    if not len(places):
+        raise UserError(
+            f"{records.name} has {int((stops - rows.segments[:, 0]).max())} known values of {used[0]} in a row, and a "
+            f"forecast reads {max(length, season)} before it; give so many or more, such as the end of the series that "
+            "was trained on"
+        )
+    scaled = _scaled(past, rows, fitted, group)
+    at = np.minimum(places, len(table) - 1)
+    given = np.where(places < rows.segments[segment, 1][:, None], table[at, 0], np.nan)
+    return NewRows(
+        inputs=scaled[places[:, :1] - length + np.arange(length)[None]],
+        size=len(places),
+        carried={**_carried(records, rows, places, segment, time), used[0]: given},
+        notes=(*rows.notes, *notes),
+        naive=past[places[:, :1] - season + np.arange(horizon)[None] % season, 0],
+    )
+
+
+def _refuse_lacking(records: Records, dataset: Dataset, used: list[str]) -> None:
+    """Raise a UserError where a column of training is not there, or the series' columns hold no numbers."""
+    if lacking := [name for name in used if name not in records.fields]:
+        raise UserError(
+            f"{records.name} lacks {', '.join(lacking)}, which {dataset.name} was trained on; its columns are "
+            f"{', '.join(records.fields)}"
+        )
+    for name in dataset.fitted["columns"]:
+        records.choose(name, "inputs", ("number",))
+
+
+def _records(data: Any, schema: Mapping[str, Any]) -> Records:
+    if isinstance(data, str | Path):
+        return find(str(data), how=Reading(schema=schema), kind="series")
+    if isinstance(data, Mapping) or (isinstance(data, list) and all(isinstance(row, Mapping) for row in data)):
+        import pandas
+
+        data = pandas.DataFrame(data)
+    return as_records(data, schema=schema, name="the data")
+
+
+def _known(values: np.ndarray) -> int:
+    """Return how many values there are, up to the last that is known."""
+    return int(np.flatnonzero(np.isfinite(values)).max(initial=-1)) + 1
+
+
+def _places(
+    rows: Rows, stops: np.ndarray, known: np.ndarray, first: int, horizon: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return i64[n, H] the places that windows forecast, and i64[n] the segment of each.
+
+    They end H places behind the last value of each series, and go back from there in steps of H; those of a segment
+    that a gap ends end with it.
+    """
+    begins, segments = [], []
+    for number, ((start, stop), end) in enumerate(zip(rows.segments, stops, strict=True)):
+        if not known[start:stop].any():
+            continue
+        later = number + 1 < len(rows.groups) and rows.groups[number + 1] == rows.groups[number]
+        earliest = start + int(np.argmax(known[start:stop])) + first
+        begin = np.arange(end - horizon if later else end, earliest - 1, -horizon)[::-1]
+        begins.append(begin)
+        segments.append(np.full(len(begin), number))
+    if not begins:
+        return np.zeros((0, horizon), np.int64), np.zeros(0, np.int64)
+    return np.concatenate(begins)[:, None] + np.arange(horizon)[None], np.concatenate(segments)
+
+
+def _scaled(table: np.ndarray, rows: Rows, fitted: Mapping[str, Any], group: str) -> np.ndarray:
+    """Return f32[rows, K] by the scales of training."""
+    scales = fitted.get("series", {"": fitted})
+    if unseen := [name for name in rows.names if name not in scales]:
+        raise UserError(
+            f"{group} is {unseen[0]!r} in some row, and training knows the scales of {', '.join(list(scales)[:5])}"
+            f"{', …' * (len(scales) > 5)} alone; leave such rows out, or train with them"
+        )
+    scaled = np.zeros(table.shape, np.float32)
+    for (start, stop), number in zip(rows.segments, rows.groups, strict=True):
+        scale = scales[rows.names[number]]
+        scaled[start:stop] = np.nan_to_num((table[start:stop] - scale["mean"]) / scale["scale"])
+    return scaled
+
+
+def _carried(records: Records, rows: Rows, places: np.ndarray, segment: np.ndarray, time: str) -> dict[str, Any]:
+    """Return the series and the time of every place that is forecast, [n, H] each; places count from 0 without one."""
+    named: dict[str, Any] = {}
+    if rows.names != ("",):
+        names = np.array(rows.names, object)[rows.groups[segment]]
+        named[SERIES] = np.repeat(names[:, None], places.shape[1], axis=1)
+    if not time:
+        return {**named, ROW: places - rows.segments[segment, 0][:, None]}
+    times = whole(records, time)[rows.order]
+    filled_in = np.empty(places.shape, times.dtype)
+    for number, (start, stop) in enumerate(rows.segments):
+        mine = segment == number
+        group = rows.segments[rows.groups == rows.groups[number]]
+        longest = group[np.argmax(np.diff(group)[:, 0])]
+        more = int(places[mine].max(initial=0)) - int(stop) + 1
+        there = np.concatenate([times[start:stop], later(times[slice(*longest)], times[stop - 1], max(0, more))])
+        filled_in[mine] = there[places[mine] - start]
+    if times.dtype.kind == "M" and (times == times.astype("datetime64[D]")).all():
+        filled_in = filled_in.astype("datetime64[D]")  # written without a time of day
+    return {**named, time: filled_in}
+
+
+def later(times: np.ndarray, last: Any, count: int) -> np.ndarray:
+    """Return the next times behind the last, as far from each other as these are: steps, working days or months."""
+    coming: np.ndarray = np.asarray(_coming(times, last, np.arange(1, count + 1))).astype(times.dtype)
+    return coming
+
+
+def _coming(times: np.ndarray, last: Any, ahead: Any) -> Any:
+    if times.dtype.kind != "M":
+        return last + ahead * (np.median(np.diff(times)) if len(times) > 1 else 1)
+    exact: Any = times.astype("datetime64[us]")
+    end: Any = last.astype("datetime64[us]")
+    day = np.timedelta64(1, "D")
+    if len(times) < 2:
+        return end + ahead * day
+    step = np.median(np.diff(exact).astype(np.int64))
+    if step >= _MONTH:
+        for shift in (np.timedelta64(0, "D"), day):  # the same day of each month, or the last
+            months = (exact + shift).astype("datetime64[M]")
+            within = exact + shift - months
+            if (within == within[0]).all():
+                each = int(np.median(np.diff(months).astype(np.int64)))
+                moved = (end + shift).astype("datetime64[M]") + ahead * each
+                return moved.astype("datetime64[us]") + within[0] - shift
+    if step == 86_400e6 and len(times) > 5 and np.is_busday(exact.astype("datetime64[D]")).all():
+        return np.busday_offset(end.astype("datetime64[D]"), ahead) + (end - end.astype("datetime64[D]"))
+    return end + (ahead * int(step)).astype("timedelta64[us]")
