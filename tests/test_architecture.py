@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -69,6 +70,12 @@ def imports(file: Path):
 
 def package(module: str) -> str:
     return module.split(".")[1]
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports tests by their file's name alone, and a second one of a name is an error of the whole suite."""
+    names = Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_file_imports_only_from_its_own_layer_or_lower_ones():
