@@ -24,7 +24,7 @@ from fdl.data.dataset import Dataset, LazySource, Source
 from fdl.data.modalities.kept import KEPT, KeptDataset, restoring
 from fdl.engine.answers import in_units
 from fdl.engine.decoding import Decoding, decoding_of
-from fdl.engine.error_rates import evaluate_splits
+from fdl.engine.error_rates import evaluate_splits, with_new_data
 from fdl.engine.options import apply_options
 from fdl.engine.placement import prepare
 from fdl.experiment import Experiment, maker
@@ -147,10 +147,8 @@ class Trained:
         data: new data with their targets instead, see `fdl.data.modalities.new_targets`: the split "new".
         """
         if data is not None:
-            from fdl.data.modalities.new_targets import NEW, labelled
-
-            new = replace(self.experiment, dataset=labelled(self.experiment.dataset, data))
-            return replace(self, experiment=new).evaluate(*splits, NEW)
+            new, name = with_new_data(self.experiment, data)
+            return replace(self, experiment=new).evaluate(*splits, name)
         executor = prepare(self.experiment)
         names = splits or tuple(self.experiment.dataset.spec.sizes)
         return dict(evaluate_splits(self.experiment, executor, executor.put_state(self.state), names, logger(None)))
@@ -222,7 +220,8 @@ def restore(
 ) -> Trained:
     """Return the model of a run, from its folder alone: on another machine, without the data it was trained on.
 
-    checkpoint: "best" on validation, where the run has one, or "last". experiment: of a run that no page made.
+    checkpoint: "best" on validation, where the run has one, "last", or "tested", the one that its report is of.
+    experiment: of a run that no page made.
     log: of a checkpoint that is damaged, in whose place the one before it is taken.
     """
     folder = run_folder.local(folder)

@@ -196,6 +196,13 @@ def _bytes() -> Tokenizer:
     return Tokenizer(size=256 + NUM_SPECIAL_TOKENS, encode=encode, decode=decode, fitted={"unit": "bytes"})
 
 
+def most_frequent(pieces: Iterable[str], most: int, *, least: int = 1) -> list[str]:
+    """Return the pieces that occur `least` times or more, the most frequent first, at most so many."""
+    counts = Counter(pieces)
+    often = [piece for piece, count in counts.items() if count >= least]
+    return sorted(often, key=lambda piece: (-counts[piece], piece))[:most]
+
+
 def _words(text: str) -> list[str]:
     """Return the words and punctuation of a text, lower-cased and NFC-normalised.
 
@@ -227,8 +234,7 @@ def _word() -> re.Pattern[str]:
 
 
 def _most(texts: Sequence[str], cut: Callable[[str], list[str]], vocabulary: int) -> list[str]:
-    counts = Counter(piece for text in texts for piece in cut(text))
-    return sorted(counts, key=lambda piece: (-counts[piece], piece))[: vocabulary - NUM_SPECIAL_TOKENS]
+    return most_frequent((piece for text in texts for piece in cut(text)), vocabulary - NUM_SPECIAL_TOKENS)
 
 
 def _listed(unit: str, pieces: list[str], cut: Callable[[str], list[str]], glue: str) -> Tokenizer:

@@ -1,14 +1,13 @@
 """Evaluate a run from its checkpoints, on all three splits or on new data with its targets."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.core.types import TrainState
-from fdl.engine.error_rates import evaluate_splits
+from fdl.engine.error_rates import evaluate_splits, with_new_data
 from fdl.engine.placement import prepare
 from fdl.experiment import Experiment
 from fdl.parallel import processes
@@ -40,7 +39,9 @@ def evaluate(
     step, state = trained(experiment, workdir, checkpoint, log, executor)
     splits = list(experiment.dataset.spec.sizes)
     if input is not None:
-        experiment, *splits = with_new_data(experiment, input, log)
+        experiment, *splits = with_new_data(experiment, input)
+        for note in experiment.dataset.notes:
+            log(note)
     metrics = {}
     for split, measured in evaluate_splits(experiment, executor, state, splits, log):
         metrics[split] = measured
@@ -52,16 +53,6 @@ def evaluate(
     return result
 
 
-def with_new_data(experiment: Experiment, data: Any, log: Log) -> tuple[Experiment, str]:
-    """Return the experiment with a split that is data with their targets, and its name; log what they lack."""
-    from fdl.data.modalities.new_targets import NEW, labelled  # imports every reader, which the splits need none of
-
-    dataset = labelled(experiment.dataset, data)
-    for note in dataset.notes:
-        log(note)
-    return replace(experiment, dataset=dataset), NEW
-
-
 def trained(
     experiment: Experiment,
     workdir: Path,
@@ -69,7 +60,7 @@ def trained(
     log: Callable[[str], None],
     executor: Executor | None = None,
 ) -> tuple[int, TrainState]:
-    """Return the step and the state of a run's last or best checkpoint; raise a ValueError if there is none.
+    """Return the step and the state of a checkpoint of a run; raise a ValueError if there is none.
 
     Published weights need no run: without one they are step 0. executor: places the state, of which each of several
     processes reads its shards alone; without it each has the whole state on the host.
@@ -83,21 +74,21 @@ def trained(
     processes.on_first_process(lambda: refuse_strangers(workdir, identity, log))
     like = experiment.abstract()
     with processes.process_workdir(workdir) as local_workdir:
-        own = Checkpoints(
+        local = Checkpoints(
             local_workdir / "checkpoints",
             experiment.better,
             monitor=experiment.monitor,
             run=run_folder.digest(local_workdir),
         )
-        apart = executor is None or processes.count() == 1
-        checkpoints = own if executor is None or apart else together.Together(own, executor)
+        alone = executor is None or processes.count() == 1
+        checkpoints = local if executor is None or alone else together.Together(local, executor)
         saved = checkpoints.chosen(checkpoint, lambda step: checkpoints.saved(step, like), log)
-        saved = shared(saved, like) if apart else saved
+        saved = shared(saved, like) if alone else saved
     if saved is None:
         raise no_checkpoint(workdir)
     if checkpoint == "best" and saved.meta.get("score") is not None:
         log(f"step {saved.step} is the best by validation {experiment.monitor}")
-    return saved.step, put(saved.state) if apart else saved.state
+    return saved.step, put(saved.state) if alone else saved.state
 
 
 def refuse_strangers(workdir: Path, identity: Mapping[str, Any], log: Callable[[str], None]) -> None:

@@ -32,7 +32,7 @@ from fdl.trained import Trained, Which, variables_of
 
 STDIN = "-"
 SHOWN = 5  # so many predictions of new data, or fewer, are shown as well
-FORECASTS = 24  # of those behind the end of a series, so many are
+FORECASTS = 24  # of those after the end of a series, so many are
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 Shape legend: B batch, T words of a sentence, K tags.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from jax import lax
 
 from fdl.core.types import Array, Batch, Metric, Sum, Sums, Task
 from fdl.tasks.classify import classify
-from fdl.tasks.sums import spread
+from fdl.tasks.sums import ratio, spread
 
 _MARKED = re.compile(r"([BIESLU])-(.+)")
 _OUTSIDE, _BEGIN, _INSIDE, _END, _SINGLE = range(5)
@@ -92,9 +91,8 @@ def _scheme(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _share(right: Sum, of: Sum) -> float:
-    return float(right.total / of.total) if of.total else math.nan
+    return ratio(right.total, of.total)
 
 
 def _f1(right: Sum, predicted: Sum, true: Sum) -> float:
-    both = predicted.total + true.total
-    return float(2 * right.total / both) if both else math.nan
+    return ratio(2 * right.total, predicted.total + true.total)

@@ -1,4 +1,4 @@
-"""A forecaster is a linear model of changes and level, which begins where it is told to, and an MLP beside it."""
+"""A forecaster is a linear model of changes and level, which begins at given weights, and an MLP beside it."""
 
 import jax
 import jax.numpy as jnp

@@ -1,12 +1,21 @@
-"""New data as a model reads it, with what is carried beside."""
+"""New data as a model reads it, with what is carried beside; and how new rows are read, of tables and of series."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.core.types import PyTree
-from fdl.data.records import Column
+from fdl.data.dataset import Dataset
+from fdl.data.readers.find import find
+from fdl.data.readers.memory import as_records
+from fdl.data.readers.table_files import Reading
+from fdl.data.records import Column, Records
+
+_LISTED = 5  # names in one message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,3 +34,31 @@ class NewRows:
     carried: Mapping[str, Column] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     naive: np.ndarray | None = None
+
+
+def read_rows(data: Any, schema: Mapping[str, Any], kind: str) -> Records:
+    """Return new rows as records: a table's file, rows or columns as mappings, a DataFrame or an Arrow table.
+
+    schema: as the rows of training were read. kind: as `find` takes it, of a file.
+    """
+    if isinstance(data, str | Path):
+        return find(str(data), how=Reading(schema=schema), kind=kind)
+    if isinstance(data, Mapping) or (isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data)):
+        import pandas
+
+        data = pandas.DataFrame(data)
+    return as_records(data, schema=schema, name="the data")
+
+
+def refuse_lacking(records: Records, dataset: Dataset, used: Sequence[str]) -> None:
+    """Raise a UserError where a column that was trained on is not there."""
+    if lacking := [name for name in used if name not in records.fields]:
+        raise UserError(
+            f"{records.name} lacks {some_of(lacking)}, which {dataset.name} was trained on; its columns are "
+            f"{some_of(list(records.fields))}"
+        )
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many there are, in words."""
+    return ", ".join(names[:_LISTED]) + (f", … ({len(names)} in all)" if len(names) > _LISTED else "")

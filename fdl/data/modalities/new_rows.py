@@ -16,6 +16,7 @@ from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, columns
 from fdl.data.modalities.media_plan import MediaPlan, TextPlan, WordsPlan, inputs_plan
 from fdl.data.modalities.new_examples import NewRows as NewRows
+from fdl.data.modalities.new_examples import read_rows, refuse_lacking, some_of
 from fdl.data.modalities.new_series import new_series
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.series import series
@@ -27,12 +28,9 @@ from fdl.data.readers.find import find
 from fdl.data.readers.memory import as_records, frame_of_array
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
-from fdl.data.readers.table_files import Reading
 from fdl.data.readers.tables.containers import TABLES, suffix_of
 from fdl.data.records import Column, Records
 from fdl.data.validate import check_values
-
-_LISTED = 5  # names in one message
 
 
 def new_rows(dataset: Dataset, data: Any) -> NewRows:
@@ -110,11 +108,7 @@ def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
     if _fits(dataset, data):
         return _arrays(dataset, data, "the data")
     records = _read_table(dataset, plan, data)
-    if lacking := [name for name in plan.inputs if name not in records.fields]:
-        raise UserError(
-            f"{records.name} lacks {some_of(lacking)}, which {dataset.name} was trained on; its columns are "
-            f"{some_of(list(records.fields))}"
-        )
+    refuse_lacking(records, dataset, plan.inputs)
     by_split = _columns(records)
     for split, size in records.sizes.items():
         refuse_infinite(records, plan, by_split[split], split, np.arange(size))
@@ -135,15 +129,9 @@ _WHAT = {"missing": "missing", "unseen": "of categories never seen in training, 
 
 
 def _read_table(dataset: Dataset, plan: Plan, data: Any) -> Records:
-    if isinstance(data, str | Path):
-        return find(str(data), how=Reading(schema=plan.schema), kind="table")
-    if isinstance(data, Mapping) or (isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data)):
-        import pandas
-
-        data = pandas.DataFrame(data)
-    elif isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray):
         data = _numbered(dataset, plan, data)
-    return as_records(data, schema=plan.schema, name="the data")
+    return read_rows(data, plan.schema, "table")
 
 
 def _numbered(dataset: Dataset, plan: Plan, data: np.ndarray) -> Any:
@@ -272,8 +260,3 @@ def _of_files(plan: MediaPlan, files: Sequence[str]) -> NewRows:
     if wrong:
         raise UserError(f"{len(wrong)} of {len(files)} files cannot be read: {some_of(wrong)}; mend or remove them")
     return NewRows(inputs=plan.encode(values, lambda i: files[i]), size=len(files), carried={"file": list(files)})
-
-
-def some_of(names: Sequence[str]) -> str:
-    """Return the first names of a list, and how many there are, in words."""
-    return ", ".join(names[:_LISTED]) + (f", … ({len(names)} in all)" if len(names) > _LISTED else "")

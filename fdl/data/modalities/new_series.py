@@ -1,22 +1,18 @@
-"""New rows of series as windows to forecast from: every place once, and as many behind the last row as the horizon.
+"""New rows of series as windows to forecast from: every place once, and as many after the last row as the horizon.
 
 Shape legend: n windows, T places of the past, K columns, H places to forecast.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset
-from fdl.data.modalities.new_examples import NewRows
+from fdl.data.modalities.new_examples import NewRows, read_rows, refuse_lacking
 from fdl.data.modalities.series import filled
 from fdl.data.modalities.series_rows import Rows, series_rows, whole
-from fdl.data.readers.find import find
-from fdl.data.readers.memory import as_records
-from fdl.data.readers.table_files import Reading
 from fdl.data.records import Records
 
 ROW, SERIES = "row", "series"
@@ -36,8 +32,10 @@ def new_series(dataset: Dataset, data: Any) -> NewRows:
             f"{dataset.spec.inputs.shape}, or train anew"
         )
     used, time, group = list(fitted["columns"]), fitted["time"], fitted["group"]
-    records = _records(data, parsing.get("schema", {}))
-    _refuse_lacking(records, dataset, [name for name in (*used, time, group) if name])
+    records = read_rows(data, parsing.get("schema", {}), "series")
+    refuse_lacking(records, dataset, [name for name in (*used, time, group) if name])
+    for name in used:
+        records.choose(name, "inputs", ("number",))
     table = np.stack([np.asarray(whole(records, name), np.float64) for name in used], axis=1)
     if not np.isfinite(table[:, 0]).any():
         raise UserError(
@@ -71,27 +69,6 @@ def new_series(dataset: Dataset, data: Any) -> NewRows:
     )
 
 
-def _refuse_lacking(records: Records, dataset: Dataset, used: list[str]) -> None:
-    """Raise a UserError where a column of training is not there, or the series' columns hold no numbers."""
-    if lacking := [name for name in used if name not in records.fields]:
-        raise UserError(
-            f"{records.name} lacks {', '.join(lacking)}, which {dataset.name} was trained on; its columns are "
-            f"{', '.join(records.fields)}"
-        )
-    for name in dataset.fitted["columns"]:
-        records.choose(name, "inputs", ("number",))
-
-
-def _records(data: Any, schema: Mapping[str, Any]) -> Records:
-    if isinstance(data, str | Path):
-        return find(str(data), how=Reading(schema=schema), kind="series")
-    if isinstance(data, Mapping) or (isinstance(data, list) and all(isinstance(row, Mapping) for row in data)):
-        import pandas
-
-        data = pandas.DataFrame(data)
-    return as_records(data, schema=schema, name="the data")
-
-
 def _known(values: np.ndarray) -> int:
     """Return how many values there are, up to the last that is known."""
     return int(np.flatnonzero(np.isfinite(values)).max(initial=-1)) + 1
@@ -102,7 +79,7 @@ def _places(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return i64[n, H] the places that windows forecast, and i64[n] the segment of each.
 
-    They end H places behind the last value of each series, and go back from there in steps of H; those of a segment
+    They end H places after the last value of each series, and go back from there in steps of H; those of a segment
     that a gap ends end with it.
     """
     begins, segments = [], []
@@ -157,7 +134,7 @@ def _carried(records: Records, rows: Rows, places: np.ndarray, segment: np.ndarr
 
 
 def later(times: np.ndarray, last: Any, count: int) -> np.ndarray:
-    """Return the next times behind the last, as far from each other as these are: steps, working days or months."""
+    """Return the next times after the last, as far from each other as these are: steps, working days or months."""
     coming: np.ndarray = np.asarray(_coming(times, last, np.arange(1, count + 1))).astype(times.dtype)
     return coming
 

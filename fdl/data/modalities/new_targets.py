@@ -12,7 +12,8 @@ import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, LazySource, Source, columns
-from fdl.data.modalities.new_rows import NewRows, new_rows, some_of
+from fdl.data.modalities.new_examples import NewRows, some_of
+from fdl.data.modalities.new_rows import new_rows
 from fdl.data.modalities.plan import named
 from fdl.data.records import Column, is_missing
 

@@ -3,8 +3,7 @@
 Shape legend: B batch, T words of a sentence, L letters of a word.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import jax
@@ -17,7 +16,7 @@ from fdl.data.modalities.media_plan import WordsPlan, kept
 from fdl.data.modalities.plan import name_of
 from fdl.data.modalities.text import known
 from fdl.data.records import Records, complete
-from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, bucket
+from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, bucket, most_frequent
 
 MOST_LETTERS = 24  # of a word; of a longer one the first and the last half of them are read
 WORDS, TAGS = ("tokens", "words", "form"), ("tags", "ner_tags", "ner")  # what columns of lists are called
@@ -29,7 +28,8 @@ def tags(records: Records, *, inputs: str = "", target: str = "", vocabulary: in
     """Return sentences with a tag for each word: inputs `{"words", "letters", "lengths"}`, targets i32[B, T].
 
     words: i32[B, T], in small letters, unknown where train has them only once. letters: i32[B, T, L], as they are
-    written. lengths: i32[B]. Weights f32[B, T] are 0 after the end of a sentence.
+    written. lengths: i32[B]. `spec.categories` are the sizes of both vocabularies. Weights f32[B, T] are 0 after the
+    end of a sentence.
     inputs, target: columns of lists. vocabulary: words at most.
     length: T; 0 takes the smallest of a few fixed lengths that holds 95 % of the training sentences. Longer sentences
     are divided, so that every word counts.
@@ -42,12 +42,14 @@ def tags(records: Records, *, inputs: str = "", target: str = "", vocabulary: in
     # What is fitted on train: how long sentences are, and the words and letters that are known.
     train = sentences["train"][0]
     length = length or bucket([len(words) for words in train])
+    lower = (word.lower() for words in train for word in words)
+    letters = (letter for words in train for word in words for letter in word)
     plan = WordsPlan(
         column=column,
         length=length,
         spelled=min(MOST_LETTERS, max(len(word) for words in train for word in words)),
-        words=_most((word.lower() for words in train for word in words), vocabulary - NUM_SPECIAL_TOKENS),
-        letters=_most((letter for words in train for word in words for letter in word), vocabulary),
+        words=tuple(most_frequent(lower, vocabulary - NUM_SPECIAL_TOKENS, least=2)),
+        letters=tuple(most_frequent(letters, vocabulary, least=2)),
     )
     pieces = {split: _pieces(words, length) for split, (words, _) in sentences.items()}
     longer = {split: len(pieces[split]) - size for split, size in records.sizes.items()}
@@ -129,10 +131,3 @@ def _names(records: Records, goal: str, tagged: Mapping[str, Sequence[Sentence]]
 def _pieces(sentences: Sequence[Sentence], length: int) -> list[tuple[int, int]]:
     """Return (sentence, first word) of each part of at most `length` words."""
     return [(i, start) for i, words in enumerate(sentences) for start in range(0, len(words), length)]
-
-
-def _most(values: Iterable[str], most: int) -> tuple[str, ...]:
-    """Return the values that occur twice or more, the most frequent first."""
-    counts = Counter(values)
-    often = [value for value, count in counts.items() if count > 1]
-    return tuple(sorted(often, key=lambda value: (-counts[value], value))[:most])

@@ -4,7 +4,7 @@
 `meta.json`, which holds the run's progress besides its state, the dtype, shape and digest of every leaf, and the digest
 of every file. All files are fsynced before the rename, so a listed step is complete, also after power loss. If a state
 is split over processes with a shared folder, each process writes its shards, to `pieces-PROCESS/`, instead of both; a
-piece has its digest in `meta.json`, so that whoever reads it alone can verify it alone (`shards`).
+piece has its digest in `meta.json`, so that a process that reads it alone can verify it (`shards`).
 
 `.saving-*` and `.removing-*` are leftovers of an interrupted save or removal, deleted at the next start. `damaged-*`
 are commits that failed verification, kept for inspection and never read again.

@@ -14,7 +14,7 @@ class JsonLines(Writer):
     file: TextIO
 
     def start(self, run: RunInfo) -> None:
-        """Write the lines up to the step that training goes on from, and open the file."""
+        """Write the lines up to the step that training resumes from, and open the file."""
         file = run.workdir / "metrics.jsonl"
         # Replaced atomically: a crash in between loses nothing.
         write_text(file, "".join(json_text(line) + "\n" for line in run.history))

@@ -21,7 +21,7 @@ class Record:
     """Writes metrics.jsonl, TensorBoard's events and whatever else a run was given to write to.
 
     Where a file of the run folder cannot be written the run ends, since it could not be resumed; any other writer that
-    fails gets nothing more, and the run goes on. A run that goes on from `step` first drops what is of later steps, and
+    fails gets nothing more, and the run goes on. A run that resumes from `step` first drops what is of later steps, and
     the test split, which is measured again.
     """
 

@@ -16,7 +16,7 @@ class RunInfo:
     """A run as its writers know it when training starts.
 
     workdir: the run folder. config: what was chosen, by knob; of a varied knob of a population all values.
-    step:    that training goes on from, 0 in a new run.
+    step:    that training resumes from, 0 in a new run.
     history: the lines of metrics.jsonl up to that step, oldest first, without the test split, which is measured again.
     """
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fdl.core.types import Batch, PyTree, Task
+from fdl.core.types import Batch, Task
 from fdl.tasks.baselines.baseline import Baseline, Fitted, measure_of
+from fdl.tasks.baselines.features import nothing
 
 
 def chance() -> Baseline:
@@ -16,7 +17,7 @@ def chance() -> Baseline:
 
     targets: i[n, ...] or f[n, ...]; weights: f[n, ...], one per example or per target.
     """
-    return Baseline(fit=_fit, features=_nothing, chance=True)
+    return Baseline(fit=_fit, features=nothing, chance=True)
 
 
 def _fit(train: Batch, task: Task, outputs: int) -> Fitted:
@@ -36,8 +37,3 @@ def _fit(train: Batch, task: Task, outputs: int) -> Fitted:
         "the most frequent class",
         measure_of(task, lambda some: np.broadcast_to(logits, (*np.shape(some.targets), outputs))),
     )
-
-
-def _nothing(inputs: PyTree) -> np.ndarray:
-    """Return features without a column; the number of examples is that of the targets."""
-    return np.zeros((0,))

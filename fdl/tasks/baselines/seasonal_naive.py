@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fdl.core.errors import UserError
-from fdl.core.types import Batch, PyTree, Task
+from fdl.core.types import Batch, Task
 from fdl.tasks.baselines.baseline import Baseline, Fitted, measure_of
+from fdl.tasks.baselines.features import nothing
 
 
 def seasonal_naive() -> Baseline:
@@ -17,7 +18,7 @@ def seasonal_naive() -> Baseline:
 
     targets: f[n, H], the change against that forecast, as `series` has them: the answer is no change.
     """
-    return Baseline(fit=_fit, features=_nothing)
+    return Baseline(fit=_fit, features=nothing)
 
 
 def _fit(train: Batch, task: Task, outputs: int) -> Fitted:
@@ -25,8 +26,3 @@ def _fit(train: Batch, task: Task, outputs: int) -> Fitted:
         raise UserError(f"seasonal_naive() is of changes, and {task.name} predicts no number; leave it out")
     encode: Any = task.encode
     return Fitted("seasonal naive", measure_of(task, lambda some: encode(np.zeros(np.shape(some.targets)))))
-
-
-def _nothing(inputs: PyTree) -> np.ndarray:
-    """Return features without a column; the number of examples is that of the targets."""
-    return np.zeros((0,))

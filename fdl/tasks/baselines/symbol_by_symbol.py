@@ -64,7 +64,7 @@ def write(writes: Writes, source: np.ndarray) -> list[int]:
 def align(sources: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return i[n, S + 1], where the targets of each source symbol begin and end, and bool[n] where that is possible.
 
-    sources: i[n, S]; targets: i[n, T]; both padded with 0, and what is behind the source writes nothing.
+    sources: i[n, S]; targets: i[n, T]; both padded with 0, and what is after the source writes nothing.
     """
     lengths, wide = (sources != 0).sum(1), (targets != 0).sum(1)
     ratio = wide.sum() / max(1, lengths.sum())
@@ -188,7 +188,7 @@ def _read(inputs: PyTree) -> dict[str, Any]:
 
 
 def _sources(examples: Batch) -> np.ndarray:
-    """Return i64[n, S], 0 behind each source."""
+    """Return i64[n, S], 0 after each source."""
     sources, lengths = (np.asarray(examples.inputs[name]) for name in ("sources", "source_lengths"))
     return np.where(np.arange(sources.shape[1])[None] < lengths[:, None], sources, 0).astype(np.int64)
 
