@@ -140,7 +140,7 @@ def compared(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> dic
     """Return the entries of a report about the experiment's baselines, none where it has none."""
     if not experiment.baselines:
         return {}
-    seconds = time.perf_counter() - run.begun
+    seconds = time.process_time() - run.begun_cpu
     found = processes.on_first_process(lambda: baselines.measure_baselines(experiment, seconds, run.log))
     test = report["metrics"]["test"]
     metric = baselines.judged_by(report["primary"], test, found)

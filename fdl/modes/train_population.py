@@ -16,7 +16,7 @@ from fdl.core.steps import fuse
 from fdl.core.types import PyTree, Rows, Task, TrainState
 from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
-from fdl.engine import loader
+from fdl.engine import baselines, loader
 from fdl.engine.checks import check
 from fdl.engine.member_metrics import Members, best_of, metrics_of, score_of, spread
 from fdl.engine.member_patience import MemberPatience
@@ -27,6 +27,7 @@ from fdl.modes.describe import count
 from fdl.modes.draw_report import draw
 from fdl.modes.forecast import cost
 from fdl.modes.next_commands import next_commands, what_next
+from fdl.modes.train import compared
 from fdl.modes.training_loop import Subject, introduce, keep_model, note_start, report_of, resume, train_to_end
 from fdl.parallel import executors, processes
 from fdl.parallel.compiled import Call
@@ -107,6 +108,7 @@ def train_in(
         steps = patience.steps(state) if first.patience else None
         report = report_of(subject, run, executor, progress, restarts)
         report |= measured(population, progress.metrics, steps, report)
+        report |= compared(run, first, report)
         made = population.member(report["best"])
         kept = save_member(population, report, state, run.workdir / "best", executor.devices)
         following = next_commands(made, run.workdir / "best", kept)
@@ -254,17 +256,21 @@ def _number(value: float | None) -> float:
 
 
 def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:
-    """Return the last lines of a run: mean and deviation, best member, speed, folder."""
+    """Return the last lines of a run: mean and deviation, baselines, best member, speed, verdict, folder."""
     test, name = report["metrics"]["test"], task.primary
     best = report["members"][report["best"]]
     settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())
     left_out = test.get(f"{name}_left_out", [])
     without = f" (without {', '.join(f'member {i}' for i in left_out)}: not finite)" if left_out else ""
     at = f", step {best['step']}" if "step" in best else ""
-    return (
+    parts = [
         f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population) - len(left_out)} members "
-        f"n={test['n']:.0f}{without}\n"
+        f"n={test['n']:.0f}{without}",
+        *baselines.lines(report.get("baselines", ())),
         f"best by validation {report['monitor']}: {settings}{at}, test {name} {best['test'][name]:.4g}, "
-        f"kept in {workdir / 'best'}\n"
-        f"{report['member_steps_per_second']:,.0f} steps/s over all members\nrun folder {workdir}"
-    )
+        f"kept in {workdir / 'best'}",
+        f"{report['member_steps_per_second']:,.0f} steps/s over all members",
+        report.get("verdict"),
+        f"run folder {workdir}",
+    ]
+    return "\n".join(filter(None, parts))

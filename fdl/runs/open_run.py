@@ -26,7 +26,8 @@ class Run:
     workdir:  the run folder; a temporary folder in all processes but the first.
     request:  the stop request of a signal. finished: the report, if the run has finished before.
     log:      takes each line for the user. quiet: nothing is to be shown. clock: in seconds, for measurements.
-    at:       the wall-clock time of opening; begun: the same moment by `time.perf_counter`.
+    at:       the wall-clock time of opening; begun: the same moment by `time.perf_counter`, begun_cpu: by the process's
+              processor time.
     """
 
     workdir: Path
@@ -38,6 +39,7 @@ class Run:
     clock: Callable[[], float]
     at: float = field(default_factory=time.time)
     begun: float = field(default_factory=time.perf_counter)
+    begun_cpu: float = field(default_factory=time.process_time)
 
 
 def on_store(address: str, folder: Path, log: Callable[[str], None]) -> AbstractContextManager[Mirror | None]:

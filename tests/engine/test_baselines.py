@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -61,7 +62,8 @@ def test_the_verdict(test, better, expected):
 def test_a_baseline_that_would_take_too_long_gets_some_rows_and_one_that_fails_is_said(monkeypatch):
     made = tiny.experiment(dataset=tiny.dataset({"train": 5000, "validation": 9, "test": 11}))
     clock = iter(range(1000))
-    monkeypatch.setattr(baselines.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(baselines.time, "process_time", lambda: float(next(clock)))
+    monkeypatch.setattr(baselines, "FAIR_NUMBERS", 0)
     seen, said = [], []
 
     def fit(train, task, outputs):
@@ -79,6 +81,26 @@ def test_a_baseline_that_would_take_too_long_gets_some_rows_and_one_that_fails_i
     seen.clear()
     measure_baselines(replace(made, baselines=(Baseline(fit=fit),)), 5000.0, said.append)
     assert seen == [baselines.FIRST_ROWS, 5000]
+
+    # However short the run was, a baseline has a fair number of rows: some would flatter the model.
+    width = int(np.prod(made.dataset.spec.inputs.shape))
+    monkeypatch.setattr(baselines, "FAIR_NUMBERS", 700 * width)
+    seen.clear()
+    found = measure_baselines(replace(made, baselines=(Baseline(fit=fit),)), 0.0, said.append)
+    assert seen == [baselines.FIRST_ROWS, 700]
+    assert (found[0]["rows"], found[0]["of"]) == (700, 5000)
+
+
+def test_the_time_of_a_baseline_is_the_processors(monkeypatch):
+    made = tiny.experiment(dataset=tiny.dataset({"train": 5000, "validation": 9, "test": 11}))
+    monkeypatch.setattr(baselines, "FAIR_NUMBERS", 0)
+
+    def waits(train, task, outputs):  # as on a machine whose cores are taken by others
+        time.sleep(0.3)
+        return chance().fit(train, task, outputs)
+
+    found = measure_baselines(replace(made, baselines=(Baseline(fit=waits),)), 0.0, print)
+    assert found[0]["rows"] == 5000
 
 
 def test_windows_that_overlap_are_read_once():

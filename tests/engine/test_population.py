@@ -15,6 +15,8 @@ from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.tasks import binary
+from fdl.tasks.baselines import chance, linear
+from fdl.tasks.baselines import columns as columns_of
 
 
 def of_numbers(*, seed: int = 0, learning_rate: float = 0.1) -> Experiment:
@@ -62,6 +64,18 @@ def test_the_report_has_mean_deviation_and_the_best(whole) -> None:
     tiny.same(kept.params, jax.tree.map(lambda x: x[report["best"]], state_of(POPULATION, folder).params))
     assert (folder / "members.svg").read_text().count("<polyline") == 3
     assert (folder / "learning_rate.svg").read_text().count("<circle") == 2
+
+
+def test_a_population_is_compared_with_the_baselines_of_its_page(tmp_path) -> None:
+    said: list[str] = []
+    make = lambda *, seed=0: replace(of_numbers(seed=seed), baselines=(chance(), linear(columns_of())))  # noqa: E731
+    report = train_population(Population(make=make, values={"seed": np.arange(2)}), tmp_path, log=said.append)
+    assert [each["name"] for each in report["baselines"]] == ["the most frequent class", "logistic regression"]
+    lines = said[-1].splitlines()
+    assert lines[2].startswith("baseline logistic regression: loss=")
+    assert report["verdict"].startswith("no better than")  # after twelve steps
+    assert report["verdict"] in lines
+    assert "test, logistic regression" in (tmp_path / "report.html").read_text()
 
 
 def test_a_population_goes_on_where_it_stopped(whole, tmp_path, monkeypatch) -> None:
