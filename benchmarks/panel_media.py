@@ -33,6 +33,7 @@ JUDGED = (
     PanelSet("image", "letters"),  # A to J in fonts never seen
     PanelSet("image", "textures"),  # which part of a photograph
     PanelSet("image", "few_digits"),  # scikit-learn's digits, 60 a class
+    PanelSet("image", "many_letters"),  # 50,000 letters A to Z in fonts never seen; added later, before it was tried
     PanelSet("pairs", "stems", ("--inputs=word", "--target=stem")),  # of Italian words, by Snowball
     PanelSet("pairs", "hyphens", ("--inputs=word", "--target=hyphens")),  # of German words, by pyphen
     PanelSet("pairs", "numbers", ("--inputs=number", "--target=words")),  # in French
@@ -47,6 +48,8 @@ JUDGED = (
 CHOSEN_ON = (
     PanelSet("audio", "english_digits"),  # in voices never heard
     PanelSet("audio", "hums"),  # the pitch of a steady tone in noise: nothing is left of it less its mean over time
+    PanelSet("audio", "speakers"),  # which of six voices, in words not said before; added later, before it was tried
+    PanelSet("audio", "microphones"),  # which of five filters a voice went through; added later, before it was tried
     PanelSet("video", "turning"),  # which way a digit turns, before a still photograph
     PanelSet("video", "which_letter"),  # which letter turns
     PanelSet("image", "more_letters"),  # K to T in fonts never seen
@@ -56,6 +59,16 @@ CHOSEN_ON = (
     PanelSet("series", "co2", ("--season=52", "--target=co2")),
     PanelSet("series", "sf_temps", ("--season=24", "--target=temp")),
     PanelSet("series", "sunspots", ("--target=activity",)),
+    # Later, before they were tried: random walks and other series where repeating the last value may be best.
+    PanelSet("series", "exchange", ("--target=rate",)),  # daily, Ecdat's Garch
+    PanelSet("series", "exchanges", ("--target=rate", "--group=currency", "--length=12")),  # weekly, four of them
+    PanelSet("series", "walks", ("--target=price", "--group=name", "--length=12")),  # six geometric random walks
+    PanelSet("series", "employment", ("--target=nonfarm", "--length=12")),
+    PanelSet("series", "equipment", ("--target=turnover", "--season=12", "--length=24")),
+    PanelSet("series", "AirPassengers", ("--target=value", "--season=12", "--length=24")),
+    PanelSet("series", "LakeHuron", ("--target=value", "--length=8")),
+    PanelSet("series", "treering", ("--target=value",)),
+    PanelSet("series", "UKgas", ("--target=value", "--season=4", "--length=8")),
     PanelSet("tagging", "more_capitals"),  # of other documentation
 )
 

@@ -148,12 +148,12 @@ def _font(split: str, rng: np.random.Generator) -> str:
     return str(rng.choice(held.get(split, rest)))
 
 
-def _letters(letters: str) -> Callable[[Path], None]:
-    """Return the maker of pictures of letters, 100 a class to train on, in fonts that are in one split only."""
+def _letters(letters: str, train: int = 1000) -> Callable[[Path], None]:
+    """Return the maker of pictures of letters, in fonts that are in one split only; train: how many to train on."""
 
     def make(folder: Path) -> None:
         arrays: dict[str, tuple[list[np.ndarray], list[int]]] = {}
-        for split, size in {"train": 1000, "validation": 200, "test": 400}.items():
+        for split, size in {"train": train, "validation": train // 5, "test": 2 * train // 5}.items():
             rng = np.random.default_rng(len(arrays))
             labels = [i % len(letters) for i in range(size)]
             pictures = [
@@ -241,6 +241,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "turning": _videos(3, _turning),
     "which_letter": _videos(5, _which_letter),
     "letters": _letters("ABCDEFGHIJ"),
+    "many_letters": _letters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 50_000),
     "more_letters": _letters("KLMNOPQRST"),
     "textures": _parts((0, 1)),
     "portrait": _parts((2,)),

@@ -8,18 +8,19 @@ between the marks in docs/results.md is drawn from that file. The data and their
 """
 
 import json
+import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import fdl
 from benchmarks import panel_media, panel_tables
 from benchmarks.panel_media import PanelSet
-from benchmarks.recipes import _value
+from benchmarks.recipes import knobs_of
+from benchmarks.results import machine
 from fdl.engine.baselines import measure_baselines
 from fdl.experiment import Experiment
 
@@ -30,8 +31,12 @@ LONG = 24 * 3600.0  # seconds, of which baselines may take a fifth
 BEGIN, END = "<!-- panel: begin (python -m benchmarks.panel_results) -->\n", "<!-- panel: end -->\n"
 SAID = """## The panel
 
+{count}
+
 Sets that chose no recipe, by path and defaults alone, the data and their split the same for all seeds; the baseline is
-the best of those that the page has, with all the time that it wants.
+the best of those that the page has, with all the time that it wants. A set holds where the mean is not below the
+baseline by more than its standard error over seeds. CPU seconds are the user's, of training and testing once, on a
+machine that was not idle.
 
 """
 
@@ -41,20 +46,22 @@ def measure(folder: Path, chosen: PanelSet, seeds: range, before: Mapping[str, A
 
     before: the same of the seeds before these, empty where these are the first.
     """
-    given = {name: _value(value) for name, value in (flag[2:].split("=", 1) for flag in chosen.flags)}
     path = panel_tables.path if chosen in panel_tables.JUDGED else panel_media.path
-    found, begun = dict(before), time.process_time()
-    values = list(found.get("values", ()))
+    found = dict(before)
+    values, seconds = list(found.get("values", ())), list(found.get("cpu_seconds", ()))
     assert len(values) == seeds.start, f"{chosen.name} has {len(values)} seeds, so the next is {len(values)}"
     for seed in seeds:
-        made = fdl.load(chosen.page, dataset=str(path(folder, chosen)), seed=seed, **given)
+        begun = os.times().user
+        made = fdl.load(
+            chosen.page, dataset=str(path(folder, chosen)), seed=seed, **knobs_of(chosen.page, chosen.flags)
+        )
         with tempfile.TemporaryDirectory() as workdir:
             report = fdl.train(made, workdir, log=None)
+        seconds.append(os.times().user - begun)
         metric = report["judged_by"]
         values.append(report["metrics"]["test"][metric])
         found = found or named(chosen, metric, made) | best_baseline(metric, made)
-    spent = seeds.start * before.get("cpu_seconds", 0.0) + time.process_time() - begun
-    return {**found, "values": values, "cpu_seconds": spent / seeds.stop}
+    return {**found, "values": values, "cpu_seconds": seconds, "processor": machine()}
 
 
 def named(chosen: PanelSet, metric: str, made: Experiment) -> dict[str, Any]:
@@ -70,23 +77,44 @@ def best_baseline(metric: str, made: Experiment) -> dict[str, Any]:
     return {"baseline": best, "baseline_value": values[best]}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the panel as Markdown: a set holds where its mean is not below the baseline by more than its error."""
+def holds(row: Mapping[str, Any]) -> bool:
+    """Say whether the mean over seeds is not below the baseline by more than its standard error."""
+    ahead = (statistics.mean(row["values"]) - row["baseline_value"]) * (1 if row["better"] == "higher" else -1)
+    return ahead >= -standard_error(row["values"])
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Return the standard error of the mean, 0 of one value."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def count(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many sets hold, which do not and which are not measured."""
+    missed = [row["set"] for row in rows if not holds(row)]
+    rest = [each.name for each in JUDGED if each.name not in {row["set"] for row in rows}]
+    lines = [f"{len(rows) - len(missed)} of the {len(rows)} sets that are measured hold."]
+    lines += [f"Below the baseline: {', '.join(missed)}."] * bool(missed)
+    lines += [f"Not measured, of {len(JUDGED)} judged: {', '.join(rest)}."] * bool(rest)
+    return "\n".join(lines)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the panel as Markdown, a row for each set and its processor below a letter."""
+    processors = sorted({row["processor"] for row in rows})
     lines = [
-        "| page | set | metric | baseline | its value | default ± standard error (seeds) | holds | CPU seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| page | set | metric | baseline | its value | default ± standard error (seeds) | holds | CPU seconds | on |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        values, count = row["values"], len(row["values"])
-        mean = statistics.mean(values)
-        error = statistics.stdev(values) / count**0.5 if count > 1 else 0.0
-        ahead = (mean - row["baseline_value"]) * (1 if row["better"] == "higher" else -1)
+        values = row["values"]
         lines.append(
             f"| `{row['page']}` | {row['set']} | {row['metric']} | {row['baseline']} | {row['baseline_value']:.4g} | "
-            f"{mean:.4g} ± {error:.2g} ({count}) | {'yes' if ahead >= -error else '**no**'} | "
-            f"{row['cpu_seconds']:.0f} |"
+            f"{statistics.mean(values):.4g} ± {standard_error(values):.2g} ({len(values)}) | "
+            f"{'yes' if holds(row) else '**no**'} | {statistics.mean(row['cpu_seconds']):.0f} | "
+            f"{'abcdefgh'[processors.index(row['processor'])]} |"
         )
-    return "\n".join(lines) + "\n"
+    on = "; ".join(f"{letter}: {each}" for letter, each in zip("abcdefgh", processors, strict=False))
+    return "\n".join([*lines, "", f"On {on}."]) + "\n"
 
 
 def main(folder: str, seeds: str, *names: str) -> None:
@@ -106,7 +134,7 @@ def write(known: Mapping[str, dict[str, Any]]) -> None:
     FILE.write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = TABLE.read_text()
     before, rest = text.split(BEGIN) if BEGIN in text else (f"{text.rstrip()}\n\n", END)
-    TABLE.write_text(before + BEGIN + SAID + table(rows) + END + rest.split(END, 1)[1])
+    TABLE.write_text(before + BEGIN + SAID.format(count=count(rows)) + table(rows) + END + rest.split(END, 1)[1])
 
 
 if __name__ == "__main__":

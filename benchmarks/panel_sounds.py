@@ -93,10 +93,56 @@ def _hums(folder: Path) -> None:
                 _write(folder, split, f"note{note}", f"{number}", tone * rng.uniform(0.02, 0.15), _ASTERISK_RATE)
 
 
+def _clips(folder: Path, kinds: int, voice: Callable[[int, str, np.random.Generator], str], filtered: bool) -> None:
+    """Write clips of one to four seconds with noise 10 to 30 decibels below; the words of a split are in no other."""
+    rng = np.random.default_rng(0)
+    words = (
+        "river",
+        "mountain",
+        "seven",
+        "garden",
+        "window",
+        "paper",
+        "orange",
+        "winter",
+        "morning",
+        "silver",
+        "table",
+    )
+    parts = {"train": (words[:7], 40), "validation": (words[7:9], 10), "test": (words[9:], 20)}
+    shapes = 10 ** rng.normal(0, 0.15, (kinds, 12))  # of each filter, at twelve frequencies
+    for split, (known, size) in parts.items():
+        labels = [i % kinds for i in range(size * kinds)]
+        texts = [" ".join(rng.choice(known, rng.integers(1, 6))) for _ in labels]
+        said = [
+            Utterance(text, voice(kind, split, rng), int(rng.integers(140, 200)), 50)
+            for kind, text in zip(labels, texts, strict=True)
+        ]
+        for number, (kind, wave) in enumerate(zip(labels, speak(said), strict=True)):
+            clip = wave / 32768
+            if filtered:
+                spectrum = np.fft.rfft(clip)
+                at = np.linspace(0, 11, len(spectrum))
+                clip = np.fft.irfft(spectrum * np.interp(at, np.arange(12), shapes[kind]), len(clip))
+            clip = clip + rng.standard_normal(len(clip)) * clip.std() * 10 ** (-rng.uniform(10, 30) / 20)
+            _write(folder, split, f"kind{kind}", f"{number}", clip * rng.uniform(0.3, 1), RATE)
+
+
+def _speakers(folder: Path) -> None:
+    names = [*_SPEAKERS["train"][:4], *_SPEAKERS["test"][:2]]
+    _clips(folder, len(names), lambda kind, split, rng: f"en-us+{names[kind]}", filtered=False)
+
+
+def _microphones(folder: Path) -> None:
+    _clips(folder, 5, lambda kind, split, rng: f"en-us+{rng.choice(_SPEAKERS[split])}", filtered=True)
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     "languages": _languages,
     "weekdays": _spoken(_DAYS, ("de",)),
     "effects": _effects,
     "english_digits": _spoken(_DIGITS, ("en", "en-us")),
     "hums": _hums,
+    "speakers": _speakers,
+    "microphones": _microphones,
 }

