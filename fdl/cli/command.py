@@ -3,9 +3,10 @@
 Heavy imports (JAX) come after the input has been validated.
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,11 @@ class Command:
     def run_folder(self) -> Path:
         """Return the run folder, of an address one into which it is fetched; raise a UserError for other URLs."""
         if self.workdir:
-            return folder.local(self.workdir)
+            return local_folder(self.workdir)
         return folder.default(self.page.name, {**self.changed, **self.many, **self.options})
 
 
+@cache
 def local_folder(workdir: str) -> Path:
     """Return a run folder, of an address the one that it is fetched into; raise a UserError for other URLs."""
     return folder.local(workdir)
@@ -136,11 +138,12 @@ def execute(command: Command) -> int:
     elif writes:
         fdl.train(make(), command.address, **mode_args)
     else:
+        begun = time.time()
         modes.MODES[mode](make(), workdir, **mode_args)
         if command.address:
             from fdl.runs.stores.mirror import put_results
 
-            put_results(command.address, workdir)
+            put_results(command.address, workdir, begun)
     return DONE
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fdl.core.log import by_address
 from fdl.data.readers.supplied import IN_MEMORY
 from fdl.experiment import Experiment
 from fdl.runs.page_copy import has_page
@@ -36,9 +37,10 @@ def next_commands(experiment: Experiment, workdir: Path, best: int | None) -> li
     best: the step of its best checkpoint. A run that no file answers for, such as of data in memory, is restored in
     Python.
     """
+    shown = by_address(str(workdir))
     if not has_page(workdir) or experiment.knobs.get("dataset") == IN_MEMORY:
-        return [f"model = fdl.restore({str(workdir)!r})"]
-    at = [*program(), f"--workdir={workdir}"]
+        return [f"model = fdl.restore({shown!r})"]
+    at = [*program(), f"--workdir={shown}"]
     evaluating = ["--mode=evaluate", *(["--checkpoint=best"] if best is not None else [])]
     return [shlex.join([*at, *words]) for words in (_asking(experiment), evaluating, ["--mode=export"])]
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ def on_store(address: str, folder: Path, log: Callable[[str], None]) -> Abstract
     return written_through(address, folder, log) if address and processes.first() else nullcontext()
 
 
+def check_owner(held: lock.Held, mirror: Mirror | None) -> None:
+    """Raise a Fault if the folder, or the address that it is written through to, is no longer held by this run."""
+    held.check()
+    if mirror and mirror.held:
+        mirror.held.check()
+
+
 @contextmanager
 def open_run(
     workdir: Path | str,
@@ -79,10 +87,12 @@ def open_run(
     ):
         run_folder.claim(local_workdir, identity, devices, lines)
         checkpoints = make_checkpoints(
-            local_workdir / "checkpoints", run=run_folder.digest(local_workdir), check_owner=held.check
+            local_workdir / "checkpoints",
+            run=run_folder.digest(local_workdir),
+            check_owner=partial(check_owner, held, mirror),
         )
         if mirror:
-            checkpoints.published = mirror.push
+            checkpoints.published = mirror.publish
         finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, lines, goes_on))
         run = Run(
             workdir=local_workdir,

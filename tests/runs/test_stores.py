@@ -109,7 +109,9 @@ def test_an_empty_machine_goes_on_from_the_store_alone(store, tmp_path, monkeypa
 def test_a_step_without_its_commit_object_is_not_listed(store, tmp_path):
     made = tiny.experiment(save_every=4)
     fdl.train(made, store, log=None)
-    Store(store).delete(["checkpoints/12/meta.json", "report.json"])
+    commit = next(name for name in Store(store).names() if name.startswith("checkpoints/12-") and "meta" in name)
+    Store(store).delete(commit)
+    Store(store).delete("report.json")
     assert Checkpoints(fetched(store) / "checkpoints").last() == 8
     fdl.train(made, store, log=None)
     assert Checkpoints(fetched(store) / "checkpoints").last() == 12
@@ -132,7 +134,7 @@ def test_one_owner(store, tmp_path, monkeypatch):
         assert not files.create(lease.name_of(4), b"another")
         files.create(lease.name_of(5), b"the one that took it")
         with pytest.raises(Fault, match="taken by another run"):
-            third.renew(9)
+            third.renew()
 
 
 def test_a_silent_store_and_a_lost_lease_are_logged_when_they_happen(store, tmp_path, monkeypatch):
@@ -164,6 +166,63 @@ def test_a_silent_store_and_a_lost_lease_are_logged_when_they_happen(store, tmp_
         until(f"{store} was taken by another run")  # nobody checked
     assert len(lines) == 3, lines
     assert lease.numbers(files) == [1, 2], "what was lost is not released"
+
+
+def test_an_owner_that_was_overtaken_in_the_middle_of_a_push_harms_nothing_of_its_successor(store, tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    fdl.train(tiny.experiment(save_every=4), folders[0], log=None)
+    shutil.copytree(folders[0], folders[1])
+    files, overtaken = Store(store), []
+    for step in (8, 12):  # a step that both saved, in other words: Orbax's files are not the same twice
+        file = folders[0] / f"checkpoints/{step}/meta.json"
+        file.write_text(file.read_text() + " ")
+
+    with lease.hold(files, folders[0], print) as first:
+        slow = Store(store)
+        mirror, upload = Mirror(slow, folders[0], held=first), slow.upload
+
+        def overtake(file, name):
+            upload(file, name)
+            if not overtaken and name == "metrics.jsonl":
+                assert files.create(lease.name_of(first.number + 1), b"the one that took it")
+                second = lease.Lease(files, first.number + 1, "the one that took it")
+                overtaken.append(Mirror(files, folders[1], held=second).push())
+
+        mirror.push()
+        for step in (8, 12):
+            file = folders[0] / f"checkpoints/{step}/meta.json"
+            file.write_text(file.read_text() + " ")
+        (folders[0] / "metrics.jsonl").touch()
+        slow.upload = overtake
+        with pytest.raises(Fault, match="taken by another run"):
+            mirror.push()
+    assert overtaken
+    there = fetched(store) / "checkpoints"
+    assert Checkpoints(there).steps() == Checkpoints(folders[1] / "checkpoints").steps() == [8, 12]
+    for step in (8, 12):
+        Checkpoints(there).verify(step)
+        assert (there / f"{step}/meta.json").read_bytes() == (folders[1] / f"checkpoints/{step}/meta.json").read_bytes()
+
+
+def test_a_run_whose_lease_is_lost_ends_at_its_next_call_and_not_at_its_next_save(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    push = Mirror.push
+
+    def overtaken(mirror):
+        push(mirror)
+        mirror.store.create(lease.name_of(2), b"the one that took it")
+
+    def slow():
+        time.sleep(0.01)
+        return time.perf_counter()
+
+    monkeypatch.setattr(Mirror, "push", overtaken)
+    made, lines = tiny.experiment(steps=1200, save_every=600, evaluate_every=600), []
+    with pytest.raises(Fault, match=f"{store} was taken by another run"):
+        fdl.train(made, store, log=lines.append, clock=slow)
+    (folder,) = (tmp_path / "cache/stores/runs").iterdir()
+    assert Checkpoints(folder / "checkpoints").steps() == [600]
+    assert '"step": 1200' not in (folder / "metrics.jsonl").read_text()
 
 
 def test_what_cannot_be_reached_is_one_line(store, tmp_path, monkeypatch):

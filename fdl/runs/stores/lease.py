@@ -1,8 +1,11 @@
 """One owner of a run folder on a store: numbered lease objects, each created by a conditional put.
 
 The newest number owns the folder. Its owner rewrites it every `BEAT` seconds; another start that sees no change for
-`SILENCE` seconds creates the next number, which one of several starts alone can. An owner that was thought dead finds
-the newer number before it publishes anything.
+`SILENCE` seconds of its own clock creates the next number, which one of several starts alone can. No clock is compared
+with another machine's.
+
+An owner that was thought dead may still have a request under way, which no check beforehand prevents. So checkpoints
+are written under their owner's number, and an owner deletes none of a newer one (`mirror`).
 """
 
 import contextlib
@@ -17,28 +20,48 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fdl.core.errors import Fault, UserError, brief
-from fdl.runs.stores.store import Store
+from fdl.runs.stores.store import Missing, Store
 
 BEAT, SILENCE = 10.0, 60.0  # seconds between heartbeats, and until an owner without one counts as dead
 LOCAL = ".lease"  # in the working folder: the identity of its last lease
+LEASES = ".leases"  # on the store: the folder of the leases
 
 
 class Lease:
-    """A lease that this process holds: its number, and the owner that stands in it."""
+    """A lease that this process holds: its number, and the owner that stands in it.
+
+    lost: another run has taken the folder. confirmed: when the store was last asked whether that is so.
+    """
 
     def __init__(self, store: Store, number: int, owner: str):
         self.store, self.number, self.owner, self.lost = store, number, owner, False
+        self.confirmed, self._beats, self._lock = clock(), 1, threading.Lock()
 
     def check(self) -> None:
         """Raise a Fault if another run has taken the folder, by what the last heartbeat saw."""
         if self.lost:
             raise Fault(f"{self.store.address} was taken by another run; nothing more is written there")
 
-    def renew(self, beat: int) -> None:
-        """Look for a newer lease and rewrite this one; raises a Fault where it is no longer the newest."""
-        self.lost = self.lost or max(numbers(self.store), default=0) != self.number
+    def confirm(self) -> None:
+        """Check before a write; where the store was not asked for two heartbeats, after a sleep above all, ask it."""
+        if clock() - self.confirmed > 2 * BEAT:
+            self.renew()
         self.check()
-        self.store.write(name_of(self.number), f"{self.owner}\n{beat}".encode())
+
+    def renew(self) -> None:
+        """Look for a newer lease and rewrite this one; raises a Fault where it is no longer the newest."""
+        with self._lock:
+            now = clock()
+            self.lost = self.lost or max(numbers(self.store), default=0) != self.number
+            self.check()
+            self._beats += 1
+            self.store.write(name_of(self.number), f"{self.owner}\n{self._beats}".encode())
+            self.confirmed = now
+
+
+def clock() -> float:
+    """Return seconds of a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @contextmanager
@@ -57,21 +80,20 @@ def hold(store: Store, folder: Path, log: Callable[[str], None]) -> Iterator[Lea
         over.set()
         beats.join()
         with contextlib.suppress(Fault):
-            if not lease.lost and numbers(store) == [lease.number]:
+            if not lease.lost and max(numbers(store), default=0) == lease.number:
                 store.write(name_of(lease.number), b"")  # released; the number stays, so that numbers only grow
 
 
 def _beat(lease: Lease, over: threading.Event, log: Callable[[str], None]) -> None:
     """Renew a lease until it is over or lost; log its loss at once, and once each time the store falls silent."""
-    count, silent = 1, False
+    silent = False
     while not over.wait(BEAT) and not lease.lost:
-        count += 1
         try:
-            lease.renew(count)
+            lease.renew()
             if silent:
                 log(f"{lease.store.address} takes heartbeats again")
             silent = False
-        except Fault as fault:  # the run itself ends by it when it next writes
+        except Fault as fault:  # the run itself ends by it at its next call
             if lease.lost:
                 log(str(fault))
             elif not silent:
@@ -84,12 +106,21 @@ def _beat(lease: Lease, over: threading.Event, log: Callable[[str], None]) -> No
 
 def numbers(store: Store) -> list[int]:
     """Return the numbers of the leases that stand in a store."""
-    return sorted(int(found[1]) for name in store.names() if (found := re.fullmatch(r"\.lease-([0-9]+)", name)))
+    names = store.names(LEASES)
+    return sorted(int(found[1]) for name in names if (found := re.fullmatch(rf"{LEASES}/([0-9]+)", name)))
 
 
 def name_of(number: int) -> str:
     """Return the name of a lease."""
-    return f".lease-{number:06d}"
+    return f"{LEASES}/{number:06d}"
+
+
+def _read(store: Store, number: int) -> str:
+    """Return what stands in a lease, "" where it is released, or gone because a newer one was created."""
+    try:
+        return store.read(name_of(number)).decode(errors="replace") if number else ""
+    except Missing:
+        return ""
 
 
 def _taken(store: Store, folder: Path, log: Callable[[str], None]) -> Lease:
@@ -100,12 +131,14 @@ def _taken(store: Store, folder: Path, log: Callable[[str], None]) -> Lease:
     while True:
         before = numbers(store)
         newest = max(before, default=0)
-        content = store.read(name_of(newest)).decode(errors="replace") if newest else ""
+        content = _read(store, newest)
         if content and not (last and content.startswith(last)):
             _wait_for_silence(store, newest, content, log)
-        file.write_text(owner, encoding="utf-8")
-        if store.create(name_of(newest + 1), f"{owner}\n1".encode()):
-            store.delete(map(name_of, before))
+        made = store.create(name_of(newest + 1), f"{owner}\n1".encode())
+        if made and max(numbers(store), default=0) == newest + 1:  # it may have been created and deleted before
+            file.write_text(owner, encoding="utf-8")
+            for number in before:
+                store.delete(name_of(number))
             return Lease(store, newest + 1, owner)
 
 
@@ -116,7 +149,7 @@ def _wait_for_silence(store: Store, number: int, content: str, log: Callable[[st
     until = time.monotonic() + SILENCE
     while time.monotonic() < until:
         time.sleep(min(BEAT / 2, SILENCE / 4))
-        if numbers(store)[-1:] != [number] or store.read(name_of(number)).decode(errors="replace") != content:
+        if numbers(store)[-1:] != [number] or _read(store, number) != content:
             raise UserError(
                 f"--workdir={store.address} is in use by {named}; wait for it, end it or choose another folder"
             )

@@ -4,14 +4,15 @@ Another store joins `EXTRAS` once its conditional put was tested against a serve
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fdl.core.errors import Fault, UserError, brief
 
 EXTRAS = {"s3": "s3"}  # scheme -> the extra that installs its library
+PATIENCE, RATE = 20.0, 100_000  # a request is given up after so many seconds, and one more for so many bytes
 
 
 def is_address(path: Path | str) -> bool:
@@ -19,10 +20,15 @@ def is_address(path: Path | str) -> bool:
     return re.match(rf"({'|'.join(EXTRAS)})://", str(path)) is not None
 
 
+class Missing(Fault):
+    """A file, or the bucket, is not on the store: another machine may have removed it meanwhile."""
+
+
 class Store:
     """The files under an address such as s3://bucket/runs/a, by their names from there.
 
-    Every failure is one line: a UserError while it is opened (library, credentials, bucket), a Fault afterwards.
+    Every failure is one line: a UserError while it is opened (library, credentials, bucket), a Fault afterwards. The
+    library repeats a request whose connection fails; all its tries together end after `PATIENCE`.
     """
 
     def __init__(self, address: str):
@@ -40,63 +46,69 @@ class Store:
             raise UserError(f"--workdir={address} needs {brief(error)}; pip install 'fdl[{extra}]'") from None
         try:
             self.names()
-            if not self.files.exists(self.root.partition("/")[0]):
+            if not self._request("exists", self.root.partition("/")[0]):
                 raise FileNotFoundError("there is no such bucket")
         except Exception as error:  # botocore's and aiohttp's, which share no base
             raise UserError(
                 f"--workdir={address} cannot be reached: {cause(error)}; check the credentials and the bucket"
             ) from None
 
-    def names(self) -> list[str]:
-        """Return the names of all files, in order."""
+    def names(self, under: str = "") -> list[str]:
+        """Return the names of all files, in order; under: of those in this folder."""
         with self.naming():
             try:
-                found = self.files.find(self.root)
+                found = self._request("find", f"{self.root}/{under}".rstrip("/"))
             except FileNotFoundError:
                 found = []
             return sorted(name[len(self.root) + 1 :] for name in found if name != self.root)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file; raise Missing where there is none."""
         with self.naming():
-            content: bytes = self.files.cat_file(f"{self.root}/{name}")
+            content: bytes = self._request("cat_file", f"{self.root}/{name}")
             return content
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file, whole or not at all."""
         with self.naming():
-            self.files.pipe_file(f"{self.root}/{name}", content)
+            self._request("pipe_file", f"{self.root}/{name}", content)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write a file that is not there yet by a conditional put; return whether its content is now this one."""
         with self.naming():
             try:
-                self.files.pipe_file(f"{self.root}/{name}", content, mode="create")
+                self._request("pipe_file", f"{self.root}/{name}", content, mode="create")
             except FileExistsError:  # also of a put whose answer was lost and that was sent again
                 return self.read(name) == content
         return True
 
     def upload(self, file: Path, name: str) -> None:
-        """Copy a local file to the store."""
+        """Copy a local file to the store, whole or not at all."""
         with self.naming():
-            self.files.put_file(str(file), f"{self.root}/{name}")
+            self._request("put_file", str(file), f"{self.root}/{name}", size=file.stat().st_size)
 
     def download(self, name: str, file: Path) -> None:
-        """Copy a file from the store."""
+        """Copy a file from the store, whole or not at all; raise Missing where there is none."""
         with self.naming():
+            size = self._request("info", f"{self.root}/{name}")["size"]
             file.parent.mkdir(parents=True, exist_ok=True)
             draft = file.with_name(f".{file.name}.draft")
-            self.files.get_file(f"{self.root}/{name}", str(draft))
+            self._request("get_file", f"{self.root}/{name}", str(draft), size=size)
             draft.replace(file)
 
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete files; one that is gone already is no failure."""
-        for name in names:
-            with self.naming():
-                try:
-                    self.files.rm_file(f"{self.root}/{name}")
-                except FileNotFoundError:
-                    continue
+    def delete(self, name: str) -> None:
+        """Delete a file; one that is gone already is no failure."""
+        with self.naming(), suppress(FileNotFoundError):
+            self._request("rm_file", f"{self.root}/{name}")
+
+    def _request(self, method: str, *args: Any, size: int = 0, **kwargs: Any) -> Any:
+        """Call an asynchronous method of the library and wait for it; size: the bytes that it transfers.
+
+        A server that answers byte by byte resets the library's own timeouts, which are of one read.
+        """
+        from fsspec.asyn import sync
+
+        return sync(self.files.loop, getattr(self.files, f"_{method}"), *args, timeout=PATIENCE + size / RATE, **kwargs)
 
     @contextmanager
     def naming(self) -> Iterator[None]:
@@ -105,6 +117,8 @@ class Store:
             yield
         except (UserError, Fault):
             raise
+        except FileNotFoundError as error:
+            raise Missing(f"{self.address}: {brief(error)} is not there (any more)") from error
         except Exception as error:
             raise Fault(
                 f"{self.address}: {cause(error)}; run the same command when the store can be reached"
@@ -112,5 +126,7 @@ class Store:
 
 
 def cause(error: Exception) -> str:
-    """Return what a store's library said, and the kind of error where it said only that."""
+    """Return what a store's library said, with the kind of error."""
+    if isinstance(error, TimeoutError):
+        return f"no answer in {PATIENCE:g} s and one more for each {RATE // 1000} kB"
     return f"{type(error).__name__}: {brief(error)}"
