@@ -120,7 +120,8 @@ class Trained:
         Of classes "class" i32[n], "probability" f32[n] and "probabilities" f32[n, K], and "name", the n names of the
         classes where they have some; of numbers "value" f64[n], in the unit of the targets. Sequences are decoded
         greedily: "tokens" i32[n, T] padded with 0, "log_probability" f[n], and "text", n texts, where tokens have some.
-        Of tagged words "tags", n lists of their names. Of series "value" f64[n, H], and the time of each forecast.
+        Of tagged words "tags", n lists of their names. Of series "value" f64[n, H], and the time of each forecast; of
+        windows in the dataset's own format "change" f64[n, H], against the seasonal naive forecast.
         data: as `fdl.data.modalities.new_rows.new_rows` has it. beams: the width of beam search for sequences.
         """
         from fdl.data.modalities.new_rows import new_rows  # imports every reader, which training needs none of
@@ -137,8 +138,8 @@ class Trained:
         if rows.lengths is not None and spec.names:
             kept = zip(found["class"], rows.lengths, strict=True)
             found = {"tags": [[spec.names[number] for number in row[:length]] for row, length in kept], **found}
-        found = in_units(found, spec)
-        return found if rows.naive is None else {"value": found["value"] + rows.naive, **rows.carried}
+        found = in_units(found, self.experiment.dataset, rows.places)
+        return found if rows.places is None else {**found, **rows.places.carried}
 
     def evaluate(self, *splits: str, data: Any = None) -> dict[str, dict[str, Any]]:
         """Return the metrics of these splits, of all where none is named; the run's data must be there.

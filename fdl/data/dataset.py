@@ -166,6 +166,22 @@ class LazySource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Places:
+    """The places that windows of a series forecast, H by each of n.
+
+    name:    of the column that is forecast.
+    naive:   f64[n, H], the seasonal naive forecast: targets and predictions are the change against it.
+    given:   f64[n, H], what came; NaN where that is not known, or belongs to another split.
+    carried: what tells the places, such as their time: name -> [n, H].
+    """
+
+    name: str
+    naive: np.ndarray
+    given: np.ndarray
+    carried: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A name, a spec, and how to load each split.
 
@@ -179,6 +195,7 @@ class Dataset:
                in the run folder (`fdl.data.modalities.kept`).
     parsing:   how new rows of a series are read as these were, in JSON's types: their season, gaps and columns' types;
                kept with the columns, and no part of a run's identity.
+    places:    split -> what the windows of a series forecast, whose targets are changes; None for other data.
     """
 
     name: str
@@ -193,6 +210,7 @@ class Dataset:
     modality: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     parsing: Mapping[str, Any] = field(default_factory=dict)
+    places: Callable[[str], Places] | None = None
 
     def augmented(self, augment: Augment | None) -> "Dataset":
         """Return the same dataset with this augmentation of its training batches."""

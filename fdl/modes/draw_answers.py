@@ -14,6 +14,7 @@ from fdl.core import errors, steps
 from fdl.core.integers import round_up
 from fdl.core.log import Log
 from fdl.core.types import TrainState
+from fdl.data.modalities.series_rows import SERIES
 from fdl.engine.checks import evaluate_batch_size
 from fdl.engine.program import each_batch
 from fdl.experiment import Experiment
@@ -21,7 +22,7 @@ from fdl.modes.draw_example import marked, view_of
 from fdl.parallel import processes
 from fdl.parallel.compiled import Call
 from fdl.parallel.executors import Executor
-from fdl.runs.report.charts import of_numbers, two_classes
+from fdl.runs.report.charts import forecasts, of_numbers, two_classes
 from fdl.runs.report.elements import element, number
 from fdl.runs.report.gallery import Example, gallery
 from fdl.runs.writers.writer import Examples
@@ -123,18 +124,27 @@ def _of_classes(experiment: Experiment, given: Predictions) -> Answers:
 
 def _of_numbers(experiment: Experiment, given: Predictions) -> Answers:
     """Return the errors of numbers, the largest of them and some small ones."""
-    offset, values = experiment.dataset.spec.offset, given.found["value"]
+    dataset, values = experiment.dataset, given.found["value"]
     true, predicted = (
-        np.asarray(side, np.float64).reshape(len(values), -1) + offset for side in (given.targets, values)
+        np.asarray(side, np.float64).reshape(len(values), -1) + dataset.spec.offset for side in (given.targets, values)
     )
-    sections = {"Predicted and true": of_numbers(true, predicted)}
+    sections = {}
+    if dataset.places:
+        places = dataset.places("test")
+        true, predicted = places.given[: len(values)], predicted + places.naive[: len(values)]
+        first = np.array([names[0] for names in places.carried.get(SERIES, true * 0)[: len(values)]])
+        sections["Forecasts"] = forecasts(
+            places.name, *(side[first == first[0]].reshape(-1) for side in (true, predicted))
+        )
+    sections["Predicted and true"] = of_numbers(true, predicted)
     if true.shape[1] > 1:
         return Answers(sections)
 
     def words(i: int) -> dict[str, Any]:
         return {"true": number(true[i, 0]), "predicted": number(predicted[i, 0])}
 
-    order = np.argsort(-np.abs(predicted - true)[:, 0], kind="stable")
+    order = np.argsort(-np.abs(predicted - true)[:, 0], kind="stable")  # what is not known comes last
+    order = order[np.isfinite(true[order, 0])]
     rows = {"Largest errors": order[:WORST], "Smallest errors": order[::-1][:HITS]}
     return Answers(sections, {title: _chosen(experiment, each, words) for title, each in rows.items()})
 

@@ -21,6 +21,7 @@ from fdl.core.errors import Fault, UserError, brief
 from fdl.core.log import Log, logger
 from fdl.core.types import PyTree
 from fdl.data.modalities.kept import dataset_json
+from fdl.engine.answers import predicts_change
 from fdl.experiment import Experiment
 from fdl.models.leaf_names import flat_names
 from fdl.models.published.convert import tensors_of
@@ -36,6 +37,7 @@ Format = Literal["stablehlo", "onnx", "safetensors"]
 Names = Literal["path", "torchvision", "timm", "huggingface"]
 PLATFORMS = ("cpu", "cuda", "tpu")
 SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "safetensors": ".safetensors"}
+CHANGE = "the change against the seasonal naive forecast, which repeats the last season of the past: add that"
 COMPARED = (1, 7)  # sizes of the batches that an export is tried with
 TOLERANCE, HALF_TOLERANCE = 1e-4, 3e-2  # of answers, relative to 1 or their size; for models that compute in 16 bits
 
@@ -82,6 +84,8 @@ def export(
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+    if predicts_change(experiment.dataset) and format != "safetensors":
+        log(f"value is {CHANGE}")
     write_json(target.with_suffix(".json"), manifest(model, format))
     log(f"{target} ({target.stat().st_size / 2**20:,.1f} MiB), with {target.with_suffix('.json').name}")
     return target
@@ -230,6 +234,7 @@ def manifest(model: Trained, format: str) -> dict[str, Any]:
         "outputs": {name: [["n", *leaf.shape[1:]], np.dtype(leaf.dtype).name] for name, leaf in outputs.items()},
         "classes": list(spec.names or ()),
         "add to value": spec.offset,
+        **({"value is": CHANGE} if predicts_change(made.dataset) else {}),
         "kernels": "reference",
         "platforms": list(PLATFORMS) if format == "stablehlo" else [],
         "versions": versions(),

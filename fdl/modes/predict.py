@@ -6,7 +6,7 @@ Shape legend: B batch.
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from fdl.core import steps
 from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
-from fdl.data.dataset import Dataset, Spec
+from fdl.data.dataset import Dataset, Places, Spec
 from fdl.data.modalities.new_rows import NewRows, new_rows
 from fdl.data.modalities.new_targets import target_name
 from fdl.engine.answers import in_units, values_of
@@ -65,7 +65,7 @@ def predict(
     input:  new data instead, see `predict_new`.
     output: a .jsonl or .csv file; by default predictions-SPLIT.jsonl in the run folder.
     A line holds the row and the task's predictions: a class, its name and the probabilities, or a value in the units of
-    the targets.
+    the targets. Of a series a line is a place: its time, the value that came and the forecast.
     """
     log = logger(log)
     if input:
@@ -82,6 +82,8 @@ def predict(
     answer = decoding.step if decoding else steps.predict_step(experiment.model, experiment.task)
     size = min(evaluate_batch_size(experiment, executor.num_shards), decoding.rows if decoding else len(source))
 
+    places = experiment.dataset.places(split) if experiment.dataset.places else None
+
     def lines() -> Iterator[dict[str, Any]]:
         for part in each_batch(experiment, executor, answer, split, state, size=size, count=len(source)):
             answers, targets = part.found, part.batch.targets
@@ -89,13 +91,17 @@ def predict(
                 answers = decoding.finish(part.found)
                 if decoding.text:
                     texts = decoding.texts(answers["tokens"]), decoding.texts(decoding.references(targets))
-            answers = in_units(answers, experiment.dataset.spec)
+            if places:
+                there = _at(places, part.rows)
+                yield from _known(there, in_units(answers, experiment.dataset, there))
+                continue
+            answers = in_units(answers, experiment.dataset)
             for i, row in enumerate(part.rows):
                 written = {"target": texts[1][i], "text": texts[0][i]} if decoding and decoding.text else {}
                 yield {**line(int(row), targets, answers, i, experiment.dataset.spec), **written}
 
-    write(target, lines())
-    log(f"step {step}: {len(source)} predictions in {target}")
+    count = write(target, lines())
+    log(f"step {step}: {count} predictions in {target}")
     return target
 
 
@@ -129,12 +135,12 @@ def predict_new(
     model = Trained(experiment=experiment, folder=workdir, step=step, variables=variables_of(state))
     answers = model.answers(rows, form.beams)
     write(target, new_lines(rows, answers, dataset), form.columns)
-    count = rows.size if rows.naive is None else rows.naive.size
+    count = rows.size if rows.places is None else rows.places.naive.size
     if count <= SHOWN:
         for line in new_lines(rows, answers, dataset):
             log(shown(line))
-    elif rows.naive is not None:
-        for line in islice(_ahead(rows, answers, dataset), FORECASTS):
+    elif rows.places is not None:
+        for line in islice(_ahead(rows.places, answers), FORECASTS):
             log(shown(line))
     log(f"step {step}: {count} prediction{'s' * (count != 1)} in {target}")
     return target
@@ -163,8 +169,8 @@ def _from_stdin(dataset: Dataset) -> NewRows:
 
 def new_lines(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
     """Yield a line for each new example, or place of a series: what it carries, then what is predicted of it."""
-    if rows.naive is not None:
-        yield from _forecasts(rows, answers, dataset)
+    if rows.places is not None:
+        yield from _forecasts(rows.places, answers)
         return
     goal, spec = target_name(dataset.fitted), dataset.spec
     carried = {f"{name} (given)" if name == goal else name: column for name, column in rows.carried.items()}
@@ -173,23 +179,30 @@ def new_lines(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> It
         yield {**kept, **_answer(answers, i, goal, spec)}
 
 
-def _forecasts(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
+def _forecasts(places: Places, answers: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a line for each place that is forecast: its time, the value that is given there, and the forecast."""
-    goal = dataset.fitted["columns"][0]
     for i, values in enumerate(answers["value"]):
         for h, value in enumerate(values.tolist()):
-            carried = {name: json_value(column[i][h]) for name, column in rows.carried.items()}
-            yield {(f"{name} (given)" if name == goal else name): each for name, each in carried.items()} | {
-                goal: value
-            }
+            labels = {name: json_value(column[i][h]) for name, column in places.carried.items()}
+            yield {**labels, f"{places.name} (given)": json_value(places.given[i, h]), places.name: value}
 
 
-def _ahead(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:
+def _known(places: Places, answers: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the forecasts of places whose value is given, and which a split is measured by."""
+    given = f"{places.name} (given)"
+    return (line for line in _forecasts(places, answers) if line[given] is not None)
+
+
+def _ahead(places: Places, answers: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the forecasts of places whose value is not given."""
-    given = f"{dataset.fitted['columns'][0]} (given)"
-    for line in _forecasts(rows, answers, dataset):
-        if line.pop(given) is None:
-            yield line
+    given = f"{places.name} (given)"
+    return (line for line in _forecasts(places, answers) if line.pop(given) is None)
+
+
+def _at(places: Places, rows: np.ndarray) -> Places:
+    """Return the places of some windows."""
+    labels = {name: column[rows] for name, column in places.carried.items()}
+    return replace(places, naive=places.naive[rows], given=places.given[rows], carried=labels)
 
 
 def _answer(answers: Mapping[str, Any], i: int, goal: str, spec: Spec) -> dict[str, Any]:

@@ -25,24 +25,28 @@ def output_file(output: str | None, default: Path) -> Path:
     return target
 
 
-def write(file: Path, lines: Iterator[dict[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Write the lines as JSON, or as CSV with one column per array element; atomically.
+def write(file: Path, lines: Iterator[dict[str, Any]], columns: Sequence[str] = ()) -> int:
+    """Write the lines as JSON, or as CSV with one column per array element, atomically; return how many they are.
 
     columns: only these, in this order; all where empty. Nothing but predictions with the same columns is overwritten.
     """
     first = [_chosen(line, columns) for line in islice(lines, 1)]
     refuse_precious(file, first[0] if first else {})
     file.parent.mkdir(parents=True, exist_ok=True)
-    rest = (_chosen(line, columns) for line in lines)
+    rest, count = (_chosen(line, columns) for line in lines), 0
     with whole(file) as out:
         if file.suffix == ".jsonl":
-            out.writelines(json_text(each, ensure_ascii=False) + "\n" for each in chain(first, rest))
-            return
+            for each in chain(first, rest):
+                out.write(json_text(each, ensure_ascii=False) + "\n")
+                count += 1
+            return count
         writer = None
         for each in chain(first, rest):
             flat = dict(cells(each))
             writer = writer or _started(out, flat)
             writer.writerow({name: plain(value) for name, value in flat.items()})
+            count += 1
+    return count
 
 
 def refuse_precious(target: Path, line: Mapping[str, Any]) -> None:

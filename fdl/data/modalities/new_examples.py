@@ -9,7 +9,7 @@ import numpy as np
 
 from fdl.core.errors import UserError
 from fdl.core.types import PyTree
-from fdl.data.dataset import Dataset
+from fdl.data.dataset import Dataset, Places
 from fdl.data.readers.find import find
 from fdl.data.readers.memory import as_records
 from fdl.data.readers.table_files import Reading
@@ -24,8 +24,7 @@ class NewRows:
 
     carried: columns that are of the data and not of the model, such as an Id: name -> n values.
     notes:   what was missing or never seen in training, a line each. lengths: i32[n], words of each sentence.
-    naive:   f64[n, H] of windows of series, the seasonal naive forecast, of which the model predicts the change; then
-             what is carried has H values for each, of the places that are forecast.
+    places:  of windows of a series, what they forecast; nothing else is carried then.
     """
 
     inputs: PyTree
@@ -33,7 +32,7 @@ class NewRows:
     lengths: np.ndarray | None = None
     carried: Mapping[str, Column] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    naive: np.ndarray | None = None
+    places: Places | None = None
 
 
 def read_rows(data: Any, schema: Mapping[str, Any], kind: str) -> Records:

@@ -9,21 +9,17 @@ from typing import Any
 import numpy as np
 
 from fdl.core.errors import UserError
-from fdl.data.dataset import Dataset
+from fdl.data.dataset import Dataset, Places
 from fdl.data.modalities.new_examples import NewRows, read_rows, refuse_lacking
-from fdl.data.modalities.series import filled
-from fdl.data.modalities.series_rows import Rows, series_rows, whole
-from fdl.data.records import Records
-
-ROW, SERIES = "row", "series"
-_MONTH = 27 * 86_400e6  # microseconds; from here on a step may be of the calendar
+from fdl.data.modalities.series import filled, seasonal
+from fdl.data.modalities.series_rows import Rows, labels_of, series_rows, whole
 
 
 def new_series(dataset: Dataset, data: Any) -> NewRows:
     """Return the windows of new rows, in order of time; raise a UserError where none is long enough.
 
     data: a table file, a DataFrame or an Arrow table with the columns of training. Rows at the end without a target are
-    places to forecast. Carried are the time of each forecast, the series it is of and the value that is given.
+    places to forecast. Each forecast has its time, the series it is of and the value that is given.
     """
     fitted, parsing = dataset.fitted, dataset.parsing
     if "season" not in parsing or "time" not in fitted:
@@ -63,9 +59,13 @@ def new_series(dataset: Dataset, data: Any) -> NewRows:
     return NewRows(
         inputs=scaled[places[:, :1] - length + np.arange(length)[None]],
         size=len(places),
-        carried={**_carried(records, rows, places, segment, time), used[0]: given},
         notes=(*rows.notes, *notes),
-        naive=past[places[:, :1] - season + np.arange(horizon)[None] % season, 0],
+        places=Places(
+            name=used[0],
+            naive=past[seasonal(places[:, :1], season, horizon), 0],
+            given=given,
+            carried=labels_of(records, rows, places, segment, time),
+        ),
     )
 
 
@@ -109,53 +109,3 @@ def _scaled(table: np.ndarray, rows: Rows, fitted: Mapping[str, Any], group: str
         scale = scales[rows.names[number]]
         scaled[start:stop] = np.nan_to_num((table[start:stop] - scale["mean"]) / scale["scale"])
     return scaled
-
-
-def _carried(records: Records, rows: Rows, places: np.ndarray, segment: np.ndarray, time: str) -> dict[str, Any]:
-    """Return the series and the time of every place that is forecast, [n, H] each; places count from 0 without one."""
-    named: dict[str, Any] = {}
-    if rows.names != ("",):
-        names = np.array(rows.names, object)[rows.groups[segment]]
-        named[SERIES] = np.repeat(names[:, None], places.shape[1], axis=1)
-    if not time:
-        return {**named, ROW: places - rows.segments[segment, 0][:, None]}
-    times = whole(records, time)[rows.order]
-    filled_in = np.empty(places.shape, times.dtype)
-    for number, (start, stop) in enumerate(rows.segments):
-        mine = segment == number
-        group = rows.segments[rows.groups == rows.groups[number]]
-        longest = group[np.argmax(np.diff(group)[:, 0])]
-        more = int(places[mine].max(initial=0)) - int(stop) + 1
-        there = np.concatenate([times[start:stop], later(times[slice(*longest)], times[stop - 1], max(0, more))])
-        filled_in[mine] = there[places[mine] - start]
-    if times.dtype.kind == "M" and (times == times.astype("datetime64[D]")).all():
-        filled_in = filled_in.astype("datetime64[D]")  # written without a time of day
-    return {**named, time: filled_in}
-
-
-def later(times: np.ndarray, last: Any, count: int) -> np.ndarray:
-    """Return the next times after the last, as far from each other as these are: steps, working days or months."""
-    coming: np.ndarray = np.asarray(_coming(times, last, np.arange(1, count + 1))).astype(times.dtype)
-    return coming
-
-
-def _coming(times: np.ndarray, last: Any, ahead: Any) -> Any:
-    if times.dtype.kind != "M":
-        return last + ahead * (np.median(np.diff(times)) if len(times) > 1 else 1)
-    exact: Any = times.astype("datetime64[us]")
-    end: Any = last.astype("datetime64[us]")
-    day = np.timedelta64(1, "D")
-    if len(times) < 2:
-        return end + ahead * day
-    step = np.median(np.diff(exact).astype(np.int64))
-    if step >= _MONTH:
-        for shift in (np.timedelta64(0, "D"), day):  # the same day of each month, or the last
-            months = (exact + shift).astype("datetime64[M]")
-            within = exact + shift - months
-            if (within == within[0]).all():
-                each = int(np.median(np.diff(months).astype(np.int64)))
-                moved = (end + shift).astype("datetime64[M]") + ahead * each
-                return moved.astype("datetime64[us]") + within[0] - shift
-    if step == 86_400e6 and len(times) > 5 and np.is_busday(exact.astype("datetime64[D]")).all():
-        return np.busday_offset(end.astype("datetime64[D]"), ahead) + (end - end.astype("datetime64[D]"))
-    return end + (ahead * int(step)).astype("timedelta64[us]")

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from fdl.core.errors import UserError
-from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
+from fdl.data.dataset import Dataset, Places, Source, Spec, columns, dataset_of
 from fdl.data.modalities.kept import keeps, no_more
-from fdl.data.modalities.series_rows import Gaps, Rows, series_rows, time_column, whole
+from fdl.data.modalities.series_rows import Gaps, Rows, labels_of, segments_of, series_rows, time_column, whole
 from fdl.data.modalities.standardise import standardisation
 from fdl.data.modalities.windowed import is_windowed, windowed
 from fdl.data.records import Records
@@ -86,11 +86,7 @@ def series(
 
     @cache
     def sources() -> dict[str, Source]:
-        made = {}
-        for split, part in splits.items():
-            past = scaled[part.places[:, :1] - length + np.arange(length)[None]]
-            made[split] = columns(past, part.change().astype(np.float32), part.inside.astype(np.float32))
-        return made
+        return {split: part.source(scaled, length) for split, part in splits.items()}
 
     fitted: dict[str, Any] = {
         "columns": used,
@@ -101,8 +97,14 @@ def series(
     }
     spec = _spec(splits, (length, len(used)), horizon)
     made = dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
+
+    def places(split: str) -> Places:
+        part = pick(splits, split)
+        labels = labels_of(records, rows, part.places, segments_of(rows, part.places), time)
+        return Places(name=used[0], naive=part.naive(), given=part.given(), carried=labels)
+
     parsing = {"season": season, "gaps": gaps, "schema": dict(records.schema)}
-    return replace(made, notes=(*records.notes, *rows.notes, *notes), parsing=parsing)
+    return replace(made, notes=(*records.notes, *rows.notes, *notes), parsing=parsing, places=places)
 
 
 def _used(records: Records, inputs: tuple[str, ...], goal: str) -> list[str]:
@@ -121,17 +123,34 @@ class _Windows:
     def __init__(self, values: np.ndarray, places: np.ndarray, inside: np.ndarray, season: int) -> None:
         self.values, self.places, self.inside, self.season = values, places, inside, season
 
+    def naive(self) -> np.ndarray:
+        """Return f64[n, H], the seasonal naive forecast."""
+        naive: np.ndarray = self.values[seasonal(self.places[:, :1], self.season, self.places.shape[1])]
+        return naive
+
+    def given(self) -> np.ndarray:
+        """Return f64[n, H], what came; NaN where it does not count."""
+        return np.where(self.inside, self.values[np.minimum(self.places, len(self.values) - 1)], np.nan)
+
     def change(self) -> np.ndarray:
-        """Return f64[n, H]: how far what came lies from the seasonal naive forecast."""
-        ahead = np.arange(self.places.shape[1])
-        naive = self.places - self.season * (1 + ahead // self.season)[None]
-        last = len(self.values) - 1
-        return np.where(self.inside, self.values[np.minimum(self.places, last)] - self.values[naive], 0.0)
+        """Return f64[n, H]: how far what came lies from the seasonal naive forecast, 0 where it does not count."""
+        return np.where(self.inside, self.given() - self.naive(), 0.0)
+
+    def source(self, scaled: np.ndarray, length: int) -> Source:
+        """Return the windows of f32[n, K] with the changes that come after them."""
+        past = scaled[self.places[:, :1] - length + np.arange(length)[None]]
+        return columns(past, self.change().astype(np.float32), self.inside.astype(np.float32))
 
     def errors(self) -> dict[str, float]:
         """Return how good the seasonal naive forecast is."""
         errors = self.change()[self.inside]
         return {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.mean(np.abs(errors)))}
+
+
+def seasonal(first: np.ndarray, season: int, horizon: int) -> np.ndarray:
+    """Return i64[n, H], the places in the last known season that repeat H places from the first on, i64[n, 1]."""
+    places: np.ndarray = first - season + np.arange(horizon) % season
+    return places
 
 
 def _spec(splits: Mapping[str, _Windows], inputs: tuple[int, int], horizon: int) -> Spec:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from fdl.data.records import Column, Field, Records, is_missing
 
 Gaps = Literal["split", "join"]
 SPLIT_AT = {"train": 0.8, "validation": 0.9, "test": 1.0}
+ROW, SERIES = "row", "series"  # what labels a place
+_MONTH = 27 * 86_400e6  # microseconds; from here on a step may be of the calendar
 _STEADY = 0.2  # steps of time may differ by this share: months have 28 to 31 days, and a day of spring 23 hours
 
 
@@ -192,3 +194,64 @@ def _at(records: Records, row: int) -> str:
 
 def _shown(value: np.generic) -> str:
     return str(value).removesuffix(".000000").removesuffix("T00:00:00") if value.dtype.kind == "M" else f"{value:g}"
+
+
+def segments_of(rows: Rows, places: np.ndarray) -> np.ndarray:
+    """Return i64[n], the segment that windows of places i64[n, H] lie in."""
+    found: np.ndarray = np.searchsorted(rows.segments[:, 0], places[:, 0], side="right") - 1
+    return found
+
+
+def labels_of(
+    records: Records, rows: Rows, places: np.ndarray, segment: np.ndarray, time: str
+) -> dict[str, np.ndarray]:
+    """Return the series and the time of every place that is forecast, [n, H] each; places count from 0 without one.
+
+    places: i64[n, H], which may go on after the last row. segment: i64[n]. time: a column, or "" for none.
+    """
+    labels: dict[str, np.ndarray] = {}
+    if rows.names != ("",):
+        names = np.array(rows.names, object)[rows.groups[segment]]
+        labels[SERIES] = np.repeat(names[:, None], places.shape[1], axis=1)
+    if not time:
+        return {**labels, ROW: places - rows.segments[segment, 0][:, None]}
+    times = whole(records, time)[rows.order]
+    filled_in = np.empty(places.shape, times.dtype)
+    for number, (start, stop) in enumerate(rows.segments):
+        mine = segment == number
+        group = rows.segments[rows.groups == rows.groups[number]]
+        longest = group[np.argmax(np.diff(group)[:, 0])]
+        more = int(places[mine].max(initial=0)) - int(stop) + 1
+        there = np.concatenate([times[start:stop], later(times[slice(*longest)], times[stop - 1], max(0, more))])
+        filled_in[mine] = there[places[mine] - start]
+    if times.dtype.kind == "M" and (times == times.astype("datetime64[D]")).all():
+        filled_in = filled_in.astype("datetime64[D]")  # written without a time of day
+    return {**labels, time: filled_in}
+
+
+def later(times: np.ndarray, last: Any, count: int) -> np.ndarray:
+    """Return the next times after the last, as far from each other as these are: steps, working days or months."""
+    coming: np.ndarray = np.asarray(_coming(times, last, np.arange(1, count + 1))).astype(times.dtype)
+    return coming
+
+
+def _coming(times: np.ndarray, last: Any, ahead: Any) -> Any:
+    if times.dtype.kind != "M":
+        return last + ahead * (np.median(np.diff(times)) if len(times) > 1 else 1)
+    exact: Any = times.astype("datetime64[us]")
+    end: Any = last.astype("datetime64[us]")
+    day = np.timedelta64(1, "D")
+    if len(times) < 2:
+        return end + ahead * day
+    step = np.median(np.diff(exact).astype(np.int64))
+    if step >= _MONTH:
+        for shift in (np.timedelta64(0, "D"), day):  # the same day of each month, or the last
+            months = (exact + shift).astype("datetime64[M]")
+            within = exact + shift - months
+            if (within == within[0]).all():
+                each = int(np.median(np.diff(months).astype(np.int64)))
+                moved = (end + shift).astype("datetime64[M]") + ahead * each
+                return moved.astype("datetime64[us]") + within[0] - shift
+    if step == 86_400e6 and len(times) > 5 and np.is_busday(exact.astype("datetime64[D]")).all():
+        return np.busday_offset(end.astype("datetime64[D]"), ahead) + (end - end.astype("datetime64[D]"))
+    return end + (ahead * int(step)).astype("timedelta64[us]")

@@ -13,12 +13,13 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.integers import ceil_div
 from fdl.core.types import SPLITS
-from fdl.data.dataset import Dataset, Source, Spec, columns, dataset_of
+from fdl.data.dataset import Dataset, Places, Source, Spec, columns, dataset_of
+from fdl.data.modalities.series_rows import ROW
 from fdl.data.modalities.standardise import standardisation
 from fdl.data.records import Records
 from fdl.data.split import pick, split_sizes
 
-PAST, FUTURE = "past", "future"
+PAST, FUTURE, AHEAD = "past", "future", "ahead"  # ahead: places from the last of the past
 _LOOKED_AT = 200  # rows from which the stride is inferred
 
 
@@ -42,11 +43,18 @@ def windowed(records: Records, *, season: int = 1) -> Dataset:
     parts, notes = _split(parts, length + horizon, records.name)
     past = parts["train"][0]
     mean, scale = standardisation(past.reshape(-1, past.shape[-1]))
-    naive = length - season + np.arange(horizon) % season
+    repeated = length - season + np.arange(horizon) % season
+
+    def places(split: str) -> Places:
+        before, after = pick(parts, split)
+        numbers = np.repeat(np.arange(len(after))[:, None], horizon, axis=1)
+        ahead = np.broadcast_to(np.arange(1, horizon + 1), after.shape)
+        naive = before[:, repeated, 0]
+        return Places(name=FUTURE, naive=naive, given=after, carried={ROW: numbers, AHEAD: ahead})
 
     def change(split: str) -> np.ndarray:
-        before, after = parts[split]
-        changed: np.ndarray = after - before[:, naive, 0]
+        there = places(split)
+        changed: np.ndarray = there.given - there.naive
         return changed
 
     @cache
@@ -74,7 +82,7 @@ def windowed(records: Records, *, season: int = 1) -> Dataset:
     )
     said = f"windows as they are: {length} places of past, {horizon} of future"
     made = dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
-    return replace(made, notes=(*records.notes, said, *notes))
+    return replace(made, notes=(*records.notes, said, *notes), places=places)
 
 
 def _arrays(records: Records, split: str) -> tuple[np.ndarray, np.ndarray]:

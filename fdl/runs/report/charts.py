@@ -11,6 +11,7 @@ from fdl.runs.report.elements import element, number
 from fdl.runs.report.svg_plot import scale_of
 
 DOTS, BARS = 800, 31  # examples of a scatter plot, bars of a histogram
+LATEST = 150  # forecasts of a series that are drawn
 OUTSIDE = 0.5  # percent of the values at each end that an axis may leave out
 
 
@@ -69,6 +70,24 @@ def of_numbers(true: np.ndarray, predicted: np.ndarray) -> str:
     if len(true) < 2:
         return ""
     return f'<div class="curves">{_against(true, predicted)}{_errors(predicted - true)}</div>'
+
+
+def forecasts(name: str, true: np.ndarray, predicted: np.ndarray) -> str:
+    """Return the last forecasts of a series and what came, in order of time. true, predicted: f[n]; NaN is unknown."""
+    finite = np.isfinite(true) & np.isfinite(predicted)
+    came, forecast = (side[finite][-LATEST:].tolist() for side in (true, predicted))
+    if len(came) < 2:
+        return ""
+    xs = list(range(len(came)))
+    across, up = scale_of([0, len(came) - 1]), panels.calm([*came, *forecast], narrowest=0.0)
+    lines = panels.line(xs, came, across, up, "s1", dotted=False) + panels.line(xs, forecast, across, up, "s0")
+    some = f", the last {LATEST} of {int(finite.sum()):,}" if finite.sum() > LATEST else ""
+    axis = panels.Axis("place", across)
+    body = panels.axes(across, up) + lines
+    drawn = panels.panel(
+        f"{name}: forecast and what came{some}", body, axis, [("came", xs, came), ("forecast", xs, forecast)]
+    )
+    return f'<div class="curves">{drawn}</div>'
 
 
 def _against(true: np.ndarray, predicted: np.ndarray) -> str:

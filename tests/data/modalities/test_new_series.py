@@ -10,8 +10,9 @@ import pytest
 
 import fdl
 from fdl.core.errors import UserError
-from fdl.data.modalities.new_series import later
-from fdl.modes.predict import predict_new
+from fdl.data.modalities.series_rows import later
+from fdl.modes.export import export
+from fdl.modes.predict import predict, predict_new
 from fdl.trained import restored_experiment
 
 
@@ -40,7 +41,7 @@ def test_forecasts_are_those_of_the_test_split_and_go_on_behind_it(run):
     assert [str(day)[:10] for day in found["day"][-1]] == ["2023-07-20", "2023-07-21", "2023-07-22"]
     assert np.abs(found["value"][-1] - sales(200, 3)["sold"]).max() < 3  # a naive one is wrong by 0.7 at most
     test = made.dataset.load("test").fetch(np.arange(1))  # forecasts day 180, in the dataset's own format
-    change = trained(test.inputs)["value"]
+    change = trained(test.inputs)["change"]
     same = trained(sales(150, 30))["value"][-1]  # of which the last window lies behind day 179
     np.testing.assert_allclose(same, sales(173, 3)["sold"] + change[0], rtol=1e-6)
     after = trained(sales(40, 160))["value"]  # other rows, the same future
@@ -77,6 +78,45 @@ def test_a_file_that_goes_on_is_forecast_by_the_folder_alone(run, tmp_path):
 def test_rows_that_cannot_be_forecast_are_one_line(run, data, message):
     with pytest.raises(UserError, match=message):
         fdl.restore(run[1])(data)
+
+
+def test_a_split_is_forecast_in_the_columns_unit_a_line_for_each_day(run, tmp_path):
+    made, folder = run
+    lines = []
+    out = predict(made, folder, output=str(tmp_path / "test.jsonl"), log=lines.append)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["day"] for row in rows] == ["2023-06-30", *(f"2023-07-{day:02}" for day in range(1, 20))]
+    assert lines[-1].endswith(f"{len(rows)} predictions in {out}")
+    given = sales(0, 200).set_index("day")["sold"]
+    np.testing.assert_allclose([row["sold (given)"] for row in rows], given[[row["day"] for row in rows]])
+    source = made.dataset.load("test")
+    change = fdl.restore(folder)(source.fetch(np.arange(len(source))).inputs)["change"]
+    naive = given[[f"2023-06-{day}" for day in range(23, 26)]] + change[0]  # a season before the first three
+    np.testing.assert_allclose([row["sold"] for row in rows[:3]], naive)
+
+
+def test_windows_of_a_set_are_forecast_in_its_unit(tmp_path):
+    level = np.arange(60.0)[:, None] * 10
+    past, future = level + np.arange(8), level + np.arange(8, 10)
+    np.savez(tmp_path / "windows.npz", past=past.astype(np.float32), future=future.astype(np.float32))
+    made = fdl.load("series", dataset=str(tmp_path / "windows.npz"), width=8, epochs=3.0)
+    fdl.train(replace(made, executor="jit"), tmp_path / "run", log=None)
+    rows = [json.loads(line) for line in predict(made, tmp_path / "run", log=None).read_text().splitlines()]
+    assert [(row["row"], row["ahead"]) for row in rows[:3]] == [(0, 1), (0, 2), (1, 1)]
+    assert max(abs(row["future"] - row["future (given)"]) for row in rows) < 3  # of values up to 600
+
+
+def test_an_export_says_that_its_value_is_a_change(run, tmp_path):
+    lines = []
+    out = export(run[0], run[1], output=str(tmp_path / "model.stablehlo"), log=lines.append)
+    assert "seasonal naive forecast" in json.loads(out.with_suffix(".json").read_text())["value is"]
+    assert any(line.startswith("value is the change") for line in lines)
+
+
+def test_the_report_draws_forecasts_in_the_columns_unit(run):
+    page = (run[1] / "report.html").read_text()
+    assert "sold: forecast and what came" in page
+    assert "Predicted over true" in page
 
 
 def test_an_unseen_series_has_no_scale(tmp_path):
