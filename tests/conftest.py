@@ -24,5 +24,25 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax  # noqa: E402 (it reads all that once)
+import pytest  # noqa: E402
+
+import s3_server  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def s3_port():
+    """The port of moto's S3 server."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    with s3_server.serving() as port:
+        yield port
+
+
+@pytest.fixture
+def store(s3_port, monkeypatch, tmp_path):
+    """The address of a new run folder in a bucket, and an empty machine to reach it from."""
+    for name, value in {**s3_server.environment(s3_port), "FDL_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3_server.BUCKET}/{tmp_path.name}"

@@ -3,7 +3,6 @@
 Heavy imports (JAX) come after the input has been validated.
 """
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -105,7 +104,7 @@ def execute(command: Command) -> int:
     """Do what a command asks for and return the exit code."""
     many, mode = command.many, command.mode
     writes = bool(command.address) and mode == "train"  # `open_run` holds the address and fetches it
-    workdir = Path() if writes else command.run_folder
+    workdir = command.address or command.run_folder  # an address is fetched where it is read or written
     mode_args = checked(command.mode_args)
     if "sweep" in many:
         if writes:
@@ -114,7 +113,7 @@ def execute(command: Command) -> int:
             )
         from fdl.modes import sweep as sweeping
 
-        sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], workdir)
+        sweeping.sweep(sweeping.this_command(("sweep", "workdir")), many["sweep"], Path(workdir))
         return DONE
 
     if mode == "compare":
@@ -123,7 +122,7 @@ def execute(command: Command) -> int:
 
     # Before JAX is imported: a second start exits at once, and a chip that is not here is compiled for elsewhere.
     if mode == "train" and command.distributed is None and not writes:
-        lock.refuse_held(workdir)
+        lock.refuse_held(Path(workdir))
     if (chip := mode_args.get("chip")) and (code := chip_subprocess.in_subprocess(chip)) is not None:
         return code
 
@@ -134,16 +133,9 @@ def execute(command: Command) -> int:
     if command.distributed is None:  # JAX is imported by now
         signals.leave_on_request()
     if many:
-        fdl.train_population(family(make, command.changed, **many), command.address or workdir, **mode_args)
-    elif writes:
-        fdl.train(make(), command.address, **mode_args)
+        fdl.train_population(family(make, command.changed, **many), workdir, **mode_args)
     else:
-        begun = time.time()
         modes.MODES[mode](make(), workdir, **mode_args)
-        if command.address:
-            from fdl.runs.stores.mirror import put_results
-
-            put_results(command.address, workdir, begun)
     return DONE
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from fdl import pages
 from fdl.core import out_of_memory
 from fdl.core.errors import FAULT, STOPPED, WRONG_INPUT, Fault, Stopped, UserError
-from fdl.core.log import by_address
 from fdl.runs import signals, streams
 
 
@@ -20,7 +19,7 @@ def refuse(error: Exception) -> int:
 
 def end(error: BaseException, code: int) -> int:
     """Print the error that ends the program in one line and return the exit code."""
-    print(f"error: {streams.printable(' '.join(by_address(str(error)).split()))}", file=sys.stderr)
+    print(f"error: {streams.printable(' '.join(str(error).split()))}", file=sys.stderr)
     return code
 
 

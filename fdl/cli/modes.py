@@ -26,7 +26,7 @@ def describe(experiment: "Experiment", *, chip: str | None = None) -> None:
 
 def measure(
     experiment: "Experiment",
-    workdir_path: Path,
+    workdir_path: Path | str,
     *,
     peak: bool = False,
     against: str | None = None,
@@ -36,13 +36,14 @@ def measure(
     """Benchmark an experiment, or with `peak` only the device."""
     from fdl.modes import bench
     from fdl.runs.atomic_files import write_json
+    from fdl.runs.workdir import beside
 
     if peak:
         bench.peak(experiment)
         return
     if against and not Path(against).is_file():
         raise UserError(f"--against={against} is no file; --mode=bench writes one")
-    file = Path(out) if out else workdir_path.with_name(f"{workdir_path.name}.bench.json")
+    file = Path(out) if out else beside(workdir_path, ".bench.json")
     if file.exists():
         bench.earlier(file)  # refuse to overwrite a file that is not a bench's
     result = bench.bench(
@@ -52,7 +53,13 @@ def measure(
 
 
 def generate(
-    experiment: "Experiment", workdir_path: Path, *, prompt: str, max_tokens: int, checkpoint: Any, **sampling: Any
+    experiment: "Experiment",
+    workdir_path: Path | str,
+    *,
+    prompt: str,
+    max_tokens: int,
+    checkpoint: Any,
+    **sampling: Any,
 ) -> None:
     """Generate text from a prompt with the sampling flags."""
     from fdl.models.sampling import Sampling
@@ -65,7 +72,7 @@ def generate(
 
 def predict(
     experiment: "Experiment",
-    workdir_path: Path,
+    workdir_path: Path | str,
     *,
     split: str,
     input: str | None,

@@ -3,6 +3,8 @@
 import errno
 import sys
 
+from fdl.core.log import by_address
+
 DONE, FAULT, WRONG_INPUT, STOPPED = 0, 1, 2, 75
 
 # errno -> the advice appended to the operating system's message.
@@ -17,11 +19,18 @@ WAYS = {
 }
 
 
-class UserError(ValueError):
+class _OneLine(Exception):
+    """A message for users, which names a run folder on an object store by its address."""
+
+    def __str__(self) -> str:
+        return by_address(super().__str__())
+
+
+class UserError(_OneLine, ValueError):
     """What was given does not fit: one line with the value seen, the rule and a way out. Exit code 2."""
 
 
-class Fault(Exception):
+class Fault(_OneLine):
     """A failure outside the program's code: disk, memory, file or non-finite number. The message is one line."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fdl.core.errors import UserError
-from fdl.core.log import Log, logger
+from fdl.core.log import Log, by_address, logger
 from fdl.data.readers.class_folder import natural
 from fdl.runs.atomic_files import write_text
 from fdl.runs.comparison import Column, columns, shared
@@ -73,7 +73,7 @@ def _runs(path: Path, log: Callable[[str], None]) -> list[Summary]:
     if not path.is_dir():
         raise UserError(f"{path} is no folder; give the folders of runs, or a folder that holds them")
     if is_run(path):
-        return [summarize(path, path.resolve().name)]
+        return [summarize(path, Path(by_address(str(path.resolve()))).name)]
     found = []
     for folder in _folders(path, DEPTH):
         try:

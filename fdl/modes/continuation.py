@@ -18,8 +18,6 @@ from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.core.recorded import recipe_of
 from fdl.experiment import Experiment
-from fdl.parallel import processes
-from fdl.runs import lock
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import free
 from fdl.runs.checkpoints.manager import Checkpoints
@@ -27,15 +25,11 @@ from fdl.runs.page_copy import has_page
 from fdl.trained import restored_experiment
 
 
-def make_longer(experiment: Experiment, identity: Mapping[str, Any], workdir: Path | str, log: Log | None) -> None:
-    """Make the run in a folder as long as this experiment, where the steps are all that differs and it is longer.
+def make_longer(experiment: Experiment, identity: Mapping[str, Any], folder: Path, log: Log | None) -> None:
+    """Make the run in a held folder as long as this experiment, where the steps are all that differs and it is longer.
 
     Raises a UserError where a learning rate of the steps already done is another one for the longer run.
     """
-    processes.on_first_process(lambda: _make_longer(experiment, identity, run_folder.local(workdir), log))
-
-
-def _make_longer(experiment: Experiment, identity: Mapping[str, Any], folder: Path, log: Log | None) -> None:
     longer = run_folder.longer(folder, identity)
     checkpoints = Checkpoints(folder / "checkpoints")
     done = checkpoints.last()
@@ -50,9 +44,8 @@ def _make_longer(experiment: Experiment, identity: Mapping[str, Any], folder: Pa
                 f"--workdir={folder} holds a run of {then:,} steps, planned otherwise than {experiment.steps:,}: "
                 f"{where}; choose another folder, and add --init={folder} there to go on from these weights"
             )
-    with lock.hold(folder, log=logger(log)):
-        run_folder.record_longer(folder, longer)
-        how = _set_aside_end(checkpoints, experiment.log_every)
+    run_folder.record_longer(folder, longer)
+    how = _set_aside_end(checkpoints, experiment.log_every)
     logger(log)(f"longer now, {experiment.steps:,} steps for {then:,}, with the same learning rates so far: {how}")
 
 

@@ -21,6 +21,7 @@ from fdl.runs.progress_bar import brief
 from fdl.trained import no_checkpoint
 
 
+@run_folder.on_local_folder
 def evaluate(
     experiment: Experiment,
     workdir: Path | str,

@@ -30,7 +30,7 @@ from fdl.modes.evaluate import trained
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import write_json
 from fdl.runs.provenance import versions
-from fdl.runs.workdir import local
+from fdl.runs.workdir import local, on_local_folder
 from fdl.trained import Trained, Which, variables_of
 
 Format = Literal["stablehlo", "onnx", "safetensors"]
@@ -42,6 +42,7 @@ COMPARED = (1, 7)  # sizes of the batches that an export is tried with
 TOLERANCE, HALF_TOLERANCE = 1e-4, 3e-2  # of answers, relative to 1 or their size; for models that compute in 16 bits
 
 
+@on_local_folder
 def export(
     experiment: Experiment,
     workdir: Path | str,

@@ -21,7 +21,7 @@ from fdl.parallel.executors import fetch
 from fdl.runs.atomic_files import write_text
 from fdl.runs.progress_bar import bar
 from fdl.runs.report import svg_plot
-from fdl.runs.workdir import local
+from fdl.runs.workdir import beside
 
 LOWEST, DECADES, STEPS = 1e-6, 7, 140  # to a rate of 10, twenty steps a decade
 BELOW_LOWEST_LOSS = 10  # the suggestion is this much below the rate of the lowest loss, where training still is stable
@@ -62,10 +62,11 @@ def find_lr(experiment: Experiment, workdir: Path | str, *, log: Log | None = pr
     """Train a few steps from the start with a learning rate that rises from 1e-6 to 10, and suggest one.
 
     The rate of every optimizer of the experiment is raised, whatever their schedules say, on the batches that training
-    begins with. Nothing is written but a picture of the curve, beside the run folder. Raises a Fault where no rate
+    begins with. Nothing is written but a picture of the curve, beside the run folder, or in the
+    current folder if that is an address. Raises a Fault where no rate
     lowers the loss, and a UserError where the optimizer does not say what its rate is.
     """
-    log, workdir = logger(log), local(workdir)
+    log = logger(log)
     rates = optim.learning_rates(experiment.optimizer)
     if not rates:
         raise UserError(
@@ -73,7 +74,7 @@ def find_lr(experiment: Experiment, workdir: Path | str, *, log: Log | None = pr
             "fdl.recorded(optax.lion)(learning_rate)"
         )
     found = ramp(experiment)
-    picture = workdir.with_name(f"{workdir.name}.find_lr.svg")
+    picture = beside(workdir, ".find_lr.svg")
     write_text(picture, draw(found))
 
     first, lowest = found.first, min(found.smooth)

@@ -27,7 +27,7 @@ from fdl.engine.program import each_batch
 from fdl.experiment import Experiment
 from fdl.modes.evaluate import trained
 from fdl.modes.prediction_file import json_value, output_file, write
-from fdl.runs.workdir import local
+from fdl.runs.workdir import local, on_local_folder
 from fdl.trained import Trained, Which, variables_of
 
 STDIN = "-"
@@ -49,6 +49,7 @@ class Form:
 ALL = Form()
 
 
+@on_local_folder
 def predict(
     experiment: Experiment,
     workdir: Path | str,
@@ -105,6 +106,7 @@ def predict(
     return target
 
 
+@on_local_folder
 def predict_new(
     experiment: Experiment,
     workdir: Path | str,

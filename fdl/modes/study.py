@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdl.core.errors import Fault
+from fdl.core.errors import Fault, UserError
 from fdl.experiment import Experiment
 from fdl.modes.train import train
 from fdl.runs import lock
+from fdl.runs.stores.store import is_address
 from fdl.runs.workdir import local
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def study(
     """
     import optuna
 
+    if is_address(workdir):
+        raise UserError(f"a study needs a folder for its runs and {workdir} is none; give a folder")
     task, workdir = make().task, local(workdir)
     lower = task.metrics[task.primary].better == "lower"
     optuna_study = optuna.create_study(

@@ -29,7 +29,7 @@ from fdl.parallel.executors import Executor
 from fdl.runs import atomic_files
 from fdl.runs import workdir as run_folder
 from fdl.runs.checkpoints.manager import Checkpoints
-from fdl.runs.open_run import Run, open_run
+from fdl.runs.open_run import Existing, Run, open_run
 from fdl.runs.progress_bar import brief
 from fdl.runs.report.html import faults
 from fdl.runs.stores.store import is_address
@@ -56,10 +56,11 @@ def train(
     """
     executor = prepare(experiment, trains=True)
     identity = experiment.identity()  # computed once: it may read whole files
-    make_longer(experiment, identity, workdir, log)
     kept = partial(Checkpoints, better=experiment.better, monitor=experiment.monitor)
-    more, devices = partial(goes_on, experiment), executor.devices
-    with open_run(workdir, identity, devices, make_checkpoints=kept, log=log, clock=clock, goes_on=more) as run:
+    existing = Existing(partial(goes_on, experiment), partial(make_longer, experiment, identity, log=log))
+    with open_run(
+        workdir, identity, executor.devices, make_checkpoints=kept, log=log, clock=clock, existing=existing
+    ) as run:
         return Report(run.finished or train_in(run, experiment, executor, writers), folder_of(run, workdir), experiment)
 
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -58,6 +58,20 @@ def check_owner(held: lock.Held, mirror: Mirror | None) -> None:
         mirror.held.check()
 
 
+class Existing(NamedTuple):
+    """What becomes of a run that the folder holds already.
+
+    goes_on: `report of a finished run -> whether it is to be trained further`.
+    make_longer: takes the folder, which is held by then, and makes its run as long as the experiment where that can be.
+    """
+
+    goes_on: Callable[[Mapping[str, Any]], bool] = lambda report: False
+    make_longer: Callable[[Path], None] = lambda folder: None
+
+
+NOTHING_TO_DO = Existing()
+
+
 @contextmanager
 def open_run(
     workdir: Path | str,
@@ -67,24 +81,24 @@ def open_run(
     make_checkpoints: Callable[..., Checkpoints],
     log: Log | None,
     clock: Callable[[], float],
-    goes_on: Callable[[Mapping[str, Any]], bool] = lambda report: False,
+    existing: Existing = NOTHING_TO_DO,
 ) -> Iterator[Run]:
     """Claim and lock a run folder; release the claim if training fails before anything was saved.
 
-    goes_on: `report of a finished run -> whether it is to be trained further`.
     make_checkpoints: `Checkpoints` with what chooses the best, still without its folder and owner.
     Raises a ValueError if the folder belongs to another run.
     """
     lines, address = logger(log), str(workdir) if is_address(workdir) else ""
     folder = working_folder(address) if address else run_folder.local(workdir)
     if not address:
-        processes.on_first_process(lambda: run_folder.refuse_stranger(folder, identity))
+        processes.on_first_process(lambda: _refuse_stranger(folder, identity))
     with (
         processes.process_workdir(folder) as local_workdir,
         lock.hold(local_workdir, log=lines) as held,
         on_store(address, local_workdir, lines) as mirror,
         on_request(processes.count()) as request,
     ):
+        processes.on_first_process(lambda: existing.make_longer(local_workdir))
         run_folder.claim(local_workdir, identity, devices, lines)
         checkpoints = make_checkpoints(
             local_workdir / "checkpoints",
@@ -93,7 +107,7 @@ def open_run(
         )
         if mirror:
             checkpoints.published = mirror.publish
-        finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, lines, goes_on))
+        finished = processes.on_first_process(lambda: run_folder.finished(local_workdir, lines, existing.goes_on))
         run = Run(
             workdir=local_workdir,
             checkpoints=checkpoints,
@@ -113,3 +127,9 @@ def open_run(
             if held.still():
                 run_folder.disown(local_workdir)
             raise
+
+
+def _refuse_stranger(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Raise a ValueError, before anything is made there, if a folder holds neither this run nor a shorter one of it."""
+    if not run_folder.longer(folder, identity):
+        run_folder.refuse_stranger(folder, identity)

@@ -5,14 +5,16 @@ becomes inputs) · longer.json (its steps, where it was made longer) · starts.j
 train/, validation/, test/ (TensorBoard) · checkpoints/ · report.json.
 """
 
+import functools
 import hashlib
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fdl import __version__
 from fdl.core.differences import THERE_AND_HERE, differences, first_few, flat, shown
@@ -24,6 +26,8 @@ from fdl.runs.stores.store import is_address
 
 if TYPE_CHECKING:
     import jax
+
+Mode = TypeVar("Mode", bound=Callable[..., Any])
 
 LONGER = "longer.json"
 TRACKING = "tracking.json"  # the runs of other packages' trackers that a run is
@@ -54,6 +58,33 @@ def local(path: Path | str, flag: str = "workdir") -> Path:
             f"{' and s3://BUCKET/FOLDER' if flag in ON_STORES else ''}; give one, or mount the address"
         )
     return Path(path)
+
+
+def beside(workdir: Path | str, ending: str) -> Path:
+    """Return the file beside a run folder with its name and an ending; of an address it is in the current folder."""
+    if is_address(workdir):
+        return Path(f"{str(workdir).rstrip('/').rpartition('/')[2]}{ending}")
+    folder = local(workdir)
+    return folder.with_name(f"{folder.name}{ending}")
+
+
+def on_local_folder(mode: Mode) -> Mode:
+    """Let a mode `(experiment, workdir, ...)` that reads a run take an address as well.
+
+    It works in the folder that the run is fetched into, and what it writes there is put on the store.
+    """
+
+    @functools.wraps(mode)
+    def with_results(experiment: Any, workdir: Path | str, *args: Any, **kwargs: Any) -> Any:
+        folder, begun = local(workdir), time.time()
+        result = mode(experiment, folder, *args, **kwargs)
+        if is_address(workdir):
+            from fdl.runs.stores.mirror import put_results  # imports JAX
+
+            put_results(str(workdir), folder, begun)
+        return result
+
+    return with_results  # type: ignore[return-value]
 
 
 def refuse_stranger(path: Path, identity: Mapping[str, Any]) -> None:

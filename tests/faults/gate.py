@@ -39,6 +39,7 @@ import resume
 import runs
 import soak
 import starts
+import stores
 import terminals
 import vanish
 from runs import Row
@@ -67,6 +68,7 @@ ROWS = {
     26: ("clocks set, files copied and touched", 24, clocks.clocks),
     27: ("flag files, pages that leave, inputs that do not fit", 24, flagfiles.misled),
     28: ("SIGKILL at a random moment of runs with patience, until they stop by it", 50, kills.kill_patient),
+    29: ("SIGKILL at a random moment of runs on an S3 server, each time on an empty machine", 50, stores.kill),
 }
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(HERE.parent)]
 
 PAGE = str(HERE / "families.py")
 PLACES = {"jit": (), "pmap": ("--executor=pmap", "--fake_devices=8"), "mesh": ("--executor=mesh", "--fake_devices=8")}
@@ -180,7 +180,7 @@ def strike(argv: Sequence[str], log: Path, after: float, *signals: int, apart: f
     return finish(pid, log, watch=watch)
 
 
-def command(workdir: Path, family: str, place: str, *more: str) -> list[str]:
+def command(workdir: Path | str, family: str, place: str, *more: str) -> list[str]:
     """Return the flags of a run of one family in one place."""
     return [f"--experiment={PAGE}", f"--workdir={workdir}", f"--family={family}", *PLACES[place], *more]
 

@@ -28,6 +28,6 @@ def test_killed_and_stopped_runs_end_as_if_nothing_had_happened(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", [3, 5, 6, 7, 10, 11, 12, *range(16, 29)])
+@pytest.mark.parametrize("row", [3, 5, 6, 7, 10, 11, 12, *range(16, 30)])
 def test_the_gate_in_small(tmp_path, row):
     gate(tmp_path, str(row), 12)

@@ -1,9 +1,6 @@
 """Run folders on object stores, against moto's S3 server in a process of its own on loopback."""
 
 import shutil
-import socket
-import subprocess
-import sys
 import threading
 import time
 
@@ -17,44 +14,7 @@ from fdl.runs.stores import lease
 from fdl.runs.stores.mirror import Mirror, fetched
 from fdl.runs.stores.store import Store
 
-pytest.importorskip("s3fs")
-pytest.importorskip("moto")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of aiohttp and botocore at the end of a loop
-
-SERVER = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-def store(server, monkeypatch, tmp_path):
-    """The address of a new run folder in a bucket, and an empty machine to reach it from."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "FDL_CACHE": str(tmp_path / "cache"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    import s3fs
-
-    s3fs.S3FileSystem(skip_instance_cache=True).mkdirs("bucket", exist_ok=True)
-    return f"s3://bucket/{tmp_path.name}"
 
 
 def leaves(folder):

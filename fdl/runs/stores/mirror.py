@@ -23,6 +23,7 @@ from fdl.runs.stores.store import Missing, Store
 
 RESULTS = ("evaluation.json", "predictions-", "model.")  # how the names of what reading modes write begin
 STEP = re.compile(r"checkpoints/(0|[1-9][0-9]*)(?:-([0-9]+))?/(.+)")
+ELSEWHERE = re.compile(r"/\.|/checkpoints/[0-9]+-")  # hidden files, and checkpoints of other runs below an address
 
 
 class Commit(NamedTuple):
@@ -176,10 +177,10 @@ def step_on_store(step: int, number: int) -> str:
 
 
 def is_small(name: str) -> bool:
-    """Return whether a file of a run folder goes to the store and is of no checkpoint that is listed."""
+    """Return whether a file is on the store what it is in the folder, and is of no checkpoint that is listed."""
     if name.startswith("checkpoints/"):
         return name.startswith("checkpoints/ended-")
-    return not name.startswith(".") and not name.endswith(".draft")
+    return not ELSEWHERE.search(f"/{name}") and not name.endswith(".draft")
 
 
 def _step_of(name: str) -> tuple[int, int] | None:
