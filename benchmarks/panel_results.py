@@ -9,9 +9,9 @@ between the marks in docs/results.md is drawn from that file. The data and their
 
 import json
 import os
+import shutil
 import statistics
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,17 +51,31 @@ def measure(folder: Path, chosen: PanelSet, seeds: range, before: Mapping[str, A
     values, seconds = list(found.get("values", ())), list(found.get("cpu_seconds", ()))
     assert len(values) == seeds.start, f"{chosen.name} has {len(values)} seeds, so the next is {len(values)}"
     for seed in seeds:
-        begun = os.times().user
-        made = fdl.load(
-            chosen.page, dataset=str(path(folder, chosen)), seed=seed, **knobs_of(chosen.page, chosen.flags)
-        )
-        with tempfile.TemporaryDirectory() as workdir:
-            report = fdl.train(made, workdir, log=None)
-        seconds.append(os.times().user - begun)
+        made = fdl.load(chosen.page, dataset=str(path(folder, chosen)), seed=seed, **knobs_of(chosen.page, chosen.flags))
+        report, spent = trained(made, folder / "runs" / f"{chosen.name}-{seed}")
         metric = report["judged_by"]
         values.append(report["metrics"]["test"][metric])
+        seconds.append(spent)
         found = found or named(chosen, metric, made) | best_baseline(metric, made)
     return {**found, "values": values, "cpu_seconds": seconds, "processor": machine()}
+
+
+def trained(made: Experiment, workdir: Path) -> tuple[Mapping[str, Any], float]:
+    """Return the report of a run and its user CPU seconds; one that a signal cut off goes on, and all its time counts.
+
+    workdir: is removed once the run has ended.
+    """
+    known, begun = workdir.with_suffix(".json"), os.times().user
+    before = json.loads(known.read_text()) if known.exists() else 0.0
+    workdir.parent.mkdir(exist_ok=True)
+    try:
+        report = fdl.train(made, workdir, log=None)
+    finally:
+        spent = before + os.times().user - begun
+        known.write_text(json.dumps(spent))
+    shutil.rmtree(workdir)
+    known.unlink()
+    return report, spent
 
 
 def named(chosen: PanelSet, metric: str, made: Experiment) -> dict[str, Any]:
