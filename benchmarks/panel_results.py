@@ -51,7 +51,9 @@ def measure(folder: Path, chosen: PanelSet, seeds: range, before: Mapping[str, A
     values, seconds = list(found.get("values", ())), list(found.get("cpu_seconds", ()))
     assert len(values) == seeds.start, f"{chosen.name} has {len(values)} seeds, so the next is {len(values)}"
     for seed in seeds:
-        made = fdl.load(chosen.page, dataset=str(path(folder, chosen)), seed=seed, **knobs_of(chosen.page, chosen.flags))
+        made = fdl.load(
+            chosen.page, dataset=str(path(folder, chosen)), seed=seed, **knobs_of(chosen.page, chosen.flags)
+        )
         report, spent = trained(made, folder / "runs" / f"{chosen.name}-{seed}")
         metric = report["judged_by"]
         values.append(report["metrics"]["test"][metric])
@@ -133,13 +135,17 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def main(folder: str, seeds: str, *names: str) -> None:
     """Measure the sets that are named, all where none is, and write both files."""
-    known = {row["set"]: row for row in map(json.loads, FILE.read_text().splitlines())} if FILE.exists() else {}
     start, stop = map(int, seeds.split(":") if ":" in seeds else ("0", seeds))
     for chosen in (each for each in JUDGED if not names or each.name in names):
-        before = known.get(chosen.name, {}) if start else {}
-        known[chosen.name] = measure(Path(folder), chosen, range(start, stop), before)
-        print(known[chosen.name], flush=True)
-        write(known)
+        before = measured().get(chosen.name, {}) if start else {}
+        row = measure(Path(folder), chosen, range(start, stop), before)
+        print(row, flush=True)
+        write({**measured(), chosen.name: row})  # read again: another set may have been measured meanwhile
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """Return the lines that are written, by the name of their set."""
+    return {row["set"]: row for row in map(json.loads, FILE.read_text().splitlines())} if FILE.exists() else {}
 
 
 def write(known: Mapping[str, dict[str, Any]]) -> None:
