@@ -13,6 +13,7 @@ and 400 steps at least: the test RMSE of weekly carbon dioxide is 0.389 (ridge r
 """
 
 import math
+from functools import partial
 from typing import Literal
 
 import flax.linen as nn
@@ -66,12 +67,12 @@ def experiment(
     steps = data.steps(epochs, batch_size) if epochs else max(400, data.steps(20, batch_size))
     task = regress(center=spec.center, scale=spec.scale)
 
-    # The linear model of the past begins where ridge regression ends, and beside an MLP it stays there.
-    def train() -> Batch:
-        source = data.load("train")
+    # The linear model of the past begins where ridge regression ends, or at no change, and beside an MLP it stays there.
+    def examples(split: str) -> Batch:
+        source = data.load(split)
         return source.fetch(np.arange(0, len(source), math.ceil(len(source) / MOST)))
 
-    start = RidgeStart(train, task, window_features)
+    start = RidgeStart(partial(examples, "train"), task, window_features, partial(examples, "validation"))
     models: dict[str, nn.Module] = {
         "mlp": Forecaster(horizon, (width, width), dropout=dropout, start=start),
         "linear": Forecaster(horizon, (), start=start),
@@ -86,6 +87,8 @@ def experiment(
         optimizer=optim.frozen(optimizer, ("linear",)) if model == "mlp" else optimizer,
         batch_size=batch_size,
         steps=steps,
+        evaluate_every=max(1, steps // 40),
+        patience=10,
         seed=seed,
         baselines=(seasonal_naive(), linear(columns(), name="lags")),
     )

@@ -77,11 +77,14 @@ class RidgeStart:
 
     It predicts the outputs that the task takes, from features that are not standardised. The first call fits, later
     ones return the same. train: returns the examples when they are needed; they are the data's, no part of a model.
+    validation: the same of later examples. Where ridge regression predicts them no better than 0, such as no change of
+    a random walk, the weights are those which answer 0.
     """
 
     train: Callable[[], Batch] = field(compare=False)
     task: Task
     features: Features
+    validation: Callable[[], Batch] | None = field(default=None, compare=False)
 
     def __call__(self) -> np.ndarray:
         """Return the weights."""
@@ -89,14 +92,26 @@ class RidgeStart:
 
     @cached_property
     def _weights(self) -> np.ndarray:
-        assert self.task.encode is not None
-        examples = self.train()
-        whole = np.asarray(examples.weights).reshape(len(examples.targets), -1).min(1) > 0
-        x = np.asarray(self.features(examples.inputs), np.float64)[whole]
-        y = self.task.encode(np.asarray(examples.targets, np.float64)[whole]).reshape(len(x), -1)
+        x, y = self._valid(self.train)
         zero, one = standardised(x)(np.stack([np.zeros(x.shape[1]), np.ones(x.shape[1])]))
         weights = _chosen(standardised(x)(x), y, _ridge, _squares)
-        return np.concatenate([weights[:1] + zero @ weights[1:], (one - zero)[:, None] * weights[1:]])
+        ridge = np.concatenate([weights[:1] + zero @ weights[1:], (one - zero)[:, None] * weights[1:]])
+        if self.validation is None:
+            return ridge
+        assert self.task.encode is not None
+        answers_zero = np.zeros_like(ridge)
+        answers_zero[:1] = self.task.encode(np.zeros((1, ridge.shape[1])))
+        x, y = self._valid(self.validation)
+        return min(answers_zero, ridge, key=lambda weights: _squares(_outputs(x, weights), y))
+
+    def _valid(self, read: Callable[[], Batch]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features f64[n, d] and outputs f64[n, D] of the examples all of whose targets count."""
+        assert self.task.encode is not None
+        examples = read()
+        whole = np.asarray(examples.weights).reshape(len(examples.targets), -1).min(1) > 0
+        encoded = self.task.encode(np.asarray(examples.targets, np.float64)[whole])
+        x = np.asarray(self.features(examples.inputs), np.float64)[whole]
+        return x, np.asarray(encoded, np.float64).reshape(len(x), -1)
 
 
 def _chosen(x: Matrix, y: np.ndarray, solve: Callable[..., np.ndarray], cost: Callable[..., float]) -> np.ndarray:

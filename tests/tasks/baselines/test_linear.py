@@ -87,3 +87,15 @@ def test_a_model_can_begin_where_ridge_regression_ends():
     error = (x[20:] @ start()[1:] + start()[0]) * 2 + 1 - y[20:]
     assert np.sqrt((error**2).mean()) == pytest.approx(fitted["rmse"], rel=1e-4)
     assert fitted["rmse"] < 0.2
+
+
+def test_a_start_answers_no_change_where_ridge_regression_predicts_later_examples_no_better():
+    rng = np.random.default_rng(0)
+    task, x = regress(center=1.0, scale=2.0), rng.normal(size=(30, 20))
+    noise, later = (Batch(x, rng.normal(size=(30, 1)), np.ones((30, 1))) for _ in range(2))
+    answers = x @ (weights := RidgeStart(lambda: noise, task, columns(), lambda: later)())[1:] + weights[0]
+    np.testing.assert_allclose(answers * 2 + 1, 0, atol=1e-12)
+    learned = noise._replace(targets=x[:, :1] * 3)
+    start = RidgeStart(lambda: learned, task, columns(), lambda: learned)
+    np.testing.assert_array_equal(start(), RidgeStart(lambda: learned, task, columns())())
+    assert start() is start()
