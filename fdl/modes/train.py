@@ -145,7 +145,8 @@ def compared(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> dic
     found = processes.on_first_process(lambda: baselines.measure_baselines(experiment, seconds, run.log))
     test = report["metrics"]["test"]
     metric = baselines.judged_by(report["primary"], test, found)
-    said = baselines.verdict(test, test["n"], metric, experiment.task.metrics[metric], found)
+    numbers = experiment.dataset.spec.outputs if experiment.task.encode is not None else 1  # an example's, to predict
+    said = baselines.verdict(test, test["n"] * numbers, metric, experiment.task.metrics[metric], found)
     return {"baselines": found, "judged_by": metric, "verdict": said}
 
 
@@ -156,7 +157,7 @@ def skipped(window: Sums) -> dict[str, int]:
 
 
 def conclusion(report: Mapping[str, Any], workdir: Path, following: Sequence[str]) -> str:
-    """Return the last lines of a run: test metrics with n, speed, cost of interruptions, verdict, folder, what next."""
+    """Return the last lines of a run: test metrics with n, speed, cost of interruptions, folder, what next, verdict."""
     test = {**report["metrics"]["test"]}
     n = test.pop("n")
     skips = f"{report['skipped']:,} of {report['step']:,} updates skipped: not finite" if report["skipped"] else ""
@@ -170,5 +171,5 @@ def conclusion(report: Mapping[str, Any], workdir: Path, following: Sequence[str
         skips,
         faults(report),
     ]
-    ends = [report.get("verdict"), f"run folder {workdir}", *what_next(following)]
+    ends = [f"run folder {workdir}", *what_next(following), report.get("verdict")]
     return "\n".join(filter(None, [*parts, *ends]))

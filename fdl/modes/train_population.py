@@ -256,7 +256,7 @@ def _number(value: float | None) -> float:
 
 
 def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:
-    """Return the last lines of a run: mean and deviation, baselines, best member, speed, verdict, folder."""
+    """Return the last lines of a run: mean and deviation, baselines, best member, speed, folder, verdict."""
     test, name = report["metrics"]["test"], task.primary
     best = report["members"][report["best"]]
     settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())
@@ -270,7 +270,7 @@ def conclusion(report: Mapping[str, Any], task: Task, population: Population, wo
         f"best by validation {report['monitor']}: {settings}{at}, test {name} {best['test'][name]:.4g}, "
         f"kept in {workdir / 'best'}",
         f"{report['member_steps_per_second']:,.0f} steps/s over all members",
-        report.get("verdict"),
         f"run folder {workdir}",
+        report.get("verdict"),
     ]
     return "\n".join(filter(None, parts))

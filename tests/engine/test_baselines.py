@@ -28,11 +28,11 @@ def test_baselines_are_in_the_report_and_beside_the_test_score(tmp_path):
     assert made.identity() == replace(made, baselines=()).identity()
 
 
-def test_a_run_that_learned_nothing_says_so_before_what_to_type_next_and_on_its_page(tmp_path):
+def test_a_run_that_learned_nothing_says_so_in_its_last_line_and_on_its_page(tmp_path):
     still = tiny.experiment(baselines=(chance(),), optimizer=fdl.recorded(optax.sgd)(0.0))
     said: list[str] = []
     report = fdl.train(still, tmp_path, log=said.append)
-    verdict, folder, following = said[-1].splitlines()[-3:]
+    folder, following, verdict = said[-1].splitlines()[-3:]
     assert (verdict, folder) == (report["verdict"], f"run folder {tmp_path}")
     assert following.startswith("next ")
     assert report["verdict"].startswith("no better than guessing: test accuracy 0.")
@@ -57,6 +57,27 @@ def test_the_verdict(test, better, expected):
     said = verdict(test, 400, "accuracy", Metric((), float, better), found)
     assert said.startswith(expected)
     assert bool(said) == bool(expected)
+
+
+@pytest.mark.parametrize(("rmse", "expected"), [(0.95, ""), (0.99, "no better than guessing"), (1.2, "no better than")])
+def test_an_error_has_to_be_below_that_of_guessing_by_more_than_chance_allows(rmse, expected):
+    found = [{"name": "the mean", "chance": True, "metrics": {"rmse": 1.0}}]
+    said = verdict({"rmse": rmse, "loss": rmse}, 100, "rmse", Metric((), float, "lower"), found)
+    assert said.startswith(expected)
+    assert bool(said) == bool(expected)
+
+
+def test_predictions_that_know_nothing_are_seldom_called_better_than_guessing():
+    rng, n, metric = np.random.default_rng(0), 60, Metric((), float, "lower")
+    errors, better = rng.normal(size=(2000, n)), 0
+    found = [{"name": "the mean", "chance": True, "metrics": {"rmse": 1.0}}]
+    for row in errors:
+        guess = np.sqrt(np.mean(row**2))
+        answer = rng.choice([0.05, 0.2, 0.26, 0.5]) * rng.normal(size=n)
+        found[0]["metrics"] = {"rmse": guess}
+        said = verdict({"rmse": np.sqrt(np.mean((row - answer) ** 2)), "loss": 1.0}, n, "rmse", metric, found)
+        better += not said
+    assert 0 < better < 2000 / 40
 
 
 def test_a_baseline_that_would_take_too_long_gets_some_rows_and_one_that_fails_is_said(monkeypatch):

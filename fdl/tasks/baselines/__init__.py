@@ -11,6 +11,7 @@ from fdl.tasks.baselines.linear import RidgeStart, linear, tf_idf
 from fdl.tasks.baselines.n_grams import n_grams
 from fdl.tasks.baselines.seasonal_naive import seasonal_naive
 from fdl.tasks.baselines.symbol_by_symbol import symbol_by_symbol
+from fdl.tasks.baselines.train_mean import train_mean
 
 __all__ = [
     "Baseline",
@@ -29,4 +30,5 @@ __all__ = [
     "seasonal_naive",
     "symbol_by_symbol",
     "tf_idf",
+    "train_mean",
 ]

@@ -16,9 +16,10 @@ from fdl.tasks.baselines.features import nothing
 def seasonal_naive() -> Baseline:
     """Make the baseline of a forecast that repeats the last season, or the last value where there is none.
 
-    targets: f[n, H], the change against that forecast, as `series` has them: the answer is no change.
+    targets: f[n, H], the change against that forecast, as `series` has them: the answer is no change. Of a random walk
+    nothing is better, so this is what guessing reaches.
     """
-    return Baseline(fit=_fit, features=nothing)
+    return Baseline(fit=_fit, features=nothing, chance=True)
 
 
 def _fit(train: Batch, task: Task, outputs: int) -> Fitted:
