@@ -115,6 +115,12 @@ def test_what_is_no_tagged_text_is_one_line(tmp_path, text, message):
         tags(find(str(tmp_path / "a.conll"), kind="tagging"))
 
 
+def test_a_word_may_be_an_ideographic_space(tmp_path):
+    (tmp_path / "a.conll").write_text("東京\tLOC\n\u3000\tO\nへ\tO\n\n" * 40)
+    data = tags(find(str(tmp_path / "a.conll"), kind="tagging"))
+    np.testing.assert_array_equal(np.asarray(rows(data).weights).sum(1), 3)
+
+
 def test_a_sentence_needs_a_tag_for_each_word(tmp_path):
     frame = pandas.DataFrame({"tokens": [["a", "b"]] * 40, "tags": [["X", "Y"]] * 39 + [["X"]]})
     frame.to_parquet(tmp_path / "a.parquet")

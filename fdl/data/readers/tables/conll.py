@@ -109,8 +109,9 @@ def _parse(path: Path, encoding: str) -> Sentences:
         if line.startswith("#") and len(cells) != width:
             continue
         width = width or len(cells)
-        if len(cells) != width or not cells[0].strip():
-            what = f"{len(cells)} columns, and the lines before have {width}" if cells[0].strip() else "no word"
+        word = cells[0].strip(" ")  # of Japanese an ideographic space is a word, between tabs
+        if len(cells) != width or not word:
+            what = f"{len(cells)} columns, and the lines before have {width}" if word else "no word"
             raise UserError(f"{path} line {number} has {what}; mend it: a word a line, an empty line after a sentence")
         if width == len(_CONLLU) and _SEVERAL.fullmatch(cells[0]):
             several += 1
