@@ -5,13 +5,13 @@ Shape legend: n examples, N tokens.
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fdl.core.log import Log
 from fdl.core.types import TrainState
-from fdl.engine.decoding import decoding_of
+from fdl.engine.decoding import Decoding, decoding_of
 from fdl.engine.program import Evaluation, each_batch
 from fdl.experiment import Experiment
 from fdl.models.decoder import AutoregressiveDecoder
@@ -23,6 +23,13 @@ SHARE = 0.1  # of the work of training, which decoding the test split at its end
 _TOGETHER = 256  # pairs whose edit distances are computed at once
 
 
+class Decoded(NamedTuple):
+    """The first n sequences of a split as lists of tokens: those that the model writes, and those it should."""
+
+    hypotheses: list[list[int]]
+    references: list[list[int]]
+
+
 def evaluate_splits(
     experiment: Experiment, executor: Executor, state: TrainState, splits: Sequence[str], log: Log
 ) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -30,7 +37,7 @@ def evaluate_splits(
     for split in splits:
         state, metrics = Evaluation(experiment, executor, split)(state)
         if split != "train":
-            state, rates = error_rates(experiment, executor, split, state, log, whole=True)
+            state, rates, _ = error_rates(experiment, executor, split, state, log, whole=True)
             metrics |= rates
         yield split, metrics
 
@@ -50,8 +57,8 @@ def error_rates(
     log: Log,
     *,
     whole: bool = False,
-) -> tuple[TrainState, dict[str, float]]:
-    """Return the state and the error rates of a split's sequences, decoded greedily; {} where there are none to decode.
+) -> tuple[TrainState, dict[str, float], Decoded | None]:
+    """Return the state, the error rates of a split's sequences, decoded greedily, and these; {} where none is decoded.
 
     `error_rate` is edits per token. Where tokens make texts with blanks, `word_error_rate` is edits per word, and
     `character_error_rate` edits per character where a token is neither. `bleu` is sacrebleu's, of a corpus, where that
@@ -61,24 +68,33 @@ def error_rates(
     """
     decoding = decoding_of(experiment)
     if decoding is None or experiment.task.search is not None or "error_rate" in _measured(experiment):
-        return state, {}
+        return state, {}, None
     if processes.count() > 1:
         log("sequences are not decoded in several processes; --mode=evaluate in one decodes them")
-        return state, {}
+        return state, {}, None
     size = experiment.dataset.spec.sizes[split]
     count = size if whole else min(size, affordable(experiment))
-    hypotheses, references = [], []
-    for part in each_batch(experiment, executor, decoding.step, split, state, size=decoding.rows, count=count):
-        state = part.state
-        hypotheses += [row[row != 0].tolist() for row in decoding.finish(part.found)["tokens"]]
-        references += [row[row != 0].tolist() for row in decoding.references(part.batch.targets)]
+    state, found = decode_split(experiment, executor, decoding, split, state, count)
     more = "" if count == size else "; --mode=evaluate decodes all"
     log(f"{split}: {count:,} of {size:,} sequences decoded greedily, error_rate is per {decoding.unit}{more}")
-    rates = {"error_rate": error_rate(hypotheses, references)}
+    rates = {"error_rate": error_rate(*found)}
     if decoding.text is None:
-        return state, rates
-    written, wanted = ([decoding.text(tokens) for tokens in each] for each in (hypotheses, references))
-    return state, {**rates, **text_rates(written, wanted, decoding.unit)}
+        return state, rates, found
+    written, wanted = ([decoding.text(tokens) for tokens in each] for each in found)
+    return state, {**rates, **text_rates(written, wanted, decoding.unit)}, found
+
+
+def decode_split(
+    experiment: Experiment, executor: Executor, decoding: Decoding, split: str, state: TrainState, count: int
+) -> tuple[TrainState, Decoded]:
+    """Return the state and the first `count` sequences of a split, decoded."""
+    found = Decoded([], [])
+    for part in each_batch(experiment, executor, decoding.step, split, state, size=decoding.rows, count=count):
+        state = part.state
+        answers = decoding.finish(part.found)["tokens"], decoding.references(part.batch.targets)
+        for sequences, rows in zip(found, answers, strict=True):
+            sequences += [row[row != 0].tolist() for row in rows]
+    return state, found
 
 
 def affordable(experiment: Experiment) -> int:
@@ -114,6 +130,16 @@ def error_rate(hypotheses: Sequence[Sequence[Hashable]], references: Sequence[Se
     >>> error_rate(["kitten"], ["sitting"])  # 3 edits of 7 letters
     0.42857142857142855
     """
+    length = sum(map(len, references))
+    return sum(edits(hypotheses, references)) / length if length else float("nan")
+
+
+def edits(hypotheses: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Hashable]]) -> list[int]:
+    """Return the edits of each sequence to its reference.
+
+    >>> edits(["kitten", "same"], ["sitting", "same"])
+    [3, 0]
+    """
     numbers: dict[Hashable, int] = {}
 
     def rows(sequences: Sequence[Sequence[Hashable]]) -> np.ndarray:
@@ -123,13 +149,12 @@ def error_rate(hypotheses: Sequence[Sequence[Hashable]], references: Sequence[Se
             row[: len(sequence)] = [numbers.setdefault(item, len(numbers) + 1) for item in sequence]
         return table
 
-    edits = 0.0
+    found: list[int] = []
     for start in range(0, len(references), _TOGETHER):
         some = slice(start, start + _TOGETHER)
         written, wanted = rows(hypotheses[some]), rows(references[some])
-        edits += float(np.asarray(edit_distance(written, written != 0, wanted), np.float64).sum())
-    length = sum(map(len, references))
-    return edits / length if length else float("nan")
+        found += np.asarray(edit_distance(written, written != 0, wanted)).astype(int).tolist()
+    return found[: len(references)]
 
 
 def _measured(experiment: Experiment) -> set[str]:

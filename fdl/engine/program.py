@@ -191,22 +191,35 @@ class Answered(NamedTuple):
 
 
 def each_batch(
-    experiment: Experiment, executor: Executor, step: Step, split: str, state: TrainState, *, size: int, count: int
+    experiment: Experiment,
+    executor: Executor,
+    step: Step | Call,
+    split: str,
+    state: TrainState,
+    *,
+    size: int,
+    count: int,
 ) -> Iterator[Answered]:
     """Yield for each batch of a split, in order, what a step that returns arrays [B, ...] instead of sums gives.
 
+    step: itself, or what `answering` made of it, which is compiled once for all times it is used here.
     size: the rows of a batch, at most. count: so many rows are sent, the first of the split.
     """
     source = experiment.dataset.load(split)
     all_rows = loader.evaluation_rows(batch_size=round_up(min(size, count), executor.num_shards), size=count)
     batches, sent = tee(map(source.fetch, all_rows.indices))
     chunks = (jax.tree.map(lambda x: np.asarray(x)[None], batch) for batch in sent)
-    call = Call(executor, steps.fuse(steps.prepare(step, experiment.dataset.transform)))
+    call = step if isinstance(step, Call) else answering(experiment, executor, step)
     called = each_call(call, state, chunks)
     for indices, weights, batch, (after, found) in zip(*all_rows, batches, called, strict=True):
         real = np.flatnonzero(weights)
         there = {name: np.asarray(column[0])[real] for name, column in found.items()}
         yield Answered(after, indices[real], jax.tree.map(lambda x, real=real: np.asarray(x)[real], batch), there)
+
+
+def answering(experiment: Experiment, executor: Executor, step: Step) -> Call:
+    """Return the call of a step that returns arrays [B, ...] instead of sums, for `each_batch`."""
+    return Call(executor, steps.fuse(steps.prepare(step, experiment.dataset.transform)))
 
 
 class Evaluation:

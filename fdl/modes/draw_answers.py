@@ -1,11 +1,12 @@
 """What a trained model answers about its test split, as sections of the report.
 
-Shape legend: n examples, T tokens.
+Shape legend: n examples.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 import jax
 import numpy as np
@@ -15,32 +16,37 @@ from fdl.core.integers import round_up
 from fdl.core.log import Log
 from fdl.core.types import TrainState
 from fdl.data.modalities.series_rows import SERIES
-from fdl.engine.checks import evaluate_batch_size
-from fdl.engine.program import each_batch
+from fdl.engine.decoding import decoding_of
+from fdl.engine.error_rates import Decoded, edits
+from fdl.engine.examples import (
+    Predicted,
+    Predictor,
+    can_show,
+    examples_of,
+    numbers,
+    of_sequences,
+    sureness,
+    true_classes,
+    wrong_words,
+)
 from fdl.experiment import Experiment
-from fdl.modes.draw_example import marked, view_of
+from fdl.modes.draw_report import Allowance
 from fdl.parallel import processes
 from fdl.parallel.compiled import Call
 from fdl.parallel.executors import Executor
 from fdl.runs.report.charts import forecasts, of_numbers, two_classes
-from fdl.runs.report.elements import element, number
-from fdl.runs.report.gallery import Example, gallery
+from fdl.runs.report.elements import element
+from fdl.runs.report.gallery import gallery
+from fdl.runs.writers.record import Record
 from fdl.runs.writers.writer import Examples
 
-MOST = 10_000  # test examples that are predicted for the page
+MOST, MOST_DECODED = 10_000, 256  # test examples that are predicted for the page, and that are decoded for it
 WORST, HITS = 12, 6
+SAMPLES = 8  # examples at evaluations
+AT_MOST = 1 / 50  # of the time of training is spent on these
 SHOWN = 6  # by an experiment's own visualisation
-LOGITS = 2**26  # of running text, 256 MiB
 EXAMPLES = "Test examples"
 WINDOWS = 3  # of running text, each
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions of the first n examples of the test split. targets: [n, ...]. found: the task's columns [n, ...]."""
-
-    targets: np.ndarray
-    found: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,28 @@ class Answers:
     examples: Examples = field(default_factory=dict)
 
 
-def answers(experiment: Experiment, executor: Executor, state: TrainState, log: Log) -> Answers:
+def answers(
+    experiment: Experiment, executor: Executor, state: TrainState, log: Log, decoded: Decoded | None = None
+) -> Answers:
     """Return what a model answers, with the experiment's own visualisation; nothing where predictions are of no known
     kind, in several processes, or where that fails.
 
     A page without them must not fail a finished run. The state that was given is consumed.
+    decoded: the first sequences of the test split, where they have been decoded already.
     """
     if processes.count() > 1:
         return Answers()
     shown: Mapping[str, str] = {}
     try:
         state, shown = _visualized(experiment, executor, state)
-        if not _shown(experiment):
+        if not can_show(experiment):
             return Answers(shown)
-        found = _sections(experiment, _predicted(experiment, executor, state))
+        if decoded is None:
+            most = MOST_DECODED if decoding_of(experiment) else MOST
+            _, given = Predictor(experiment, executor, "test", most)(state)
+        else:
+            given = of_sequences("test", decoded)
+        found = _sections(experiment, given)
     except Exception as error:
         log(f"warning: report.html shows no examples ({type(error).__name__}: {errors.brief(error)})")
         return Answers(shown)
@@ -72,113 +86,122 @@ def answers(experiment: Experiment, executor: Executor, state: TrainState, log: 
     return Answers({**found.sections, **({EXAMPLES: page} if page else {}), **shown}, found.examples)
 
 
-def _shown(experiment: Experiment) -> bool:
-    """Say whether targets are one class, numbers or tokens for each example, and predictions of their kind."""
-    targets, kind = experiment.dataset.spec.targets, experiment.task.name
-    one = getattr(targets, "shape", None)
-    if kind in ("classify", "binary"):
-        return one in ((), (1,))
-    return one is not None and kind in ("regress", "next_token")
+class Samples:
+    """A few examples of the validation split with predictions, the same ones at evaluations, for a run's writers.
+
+    They take at most a share of the time: the first come when training has gone on for so long that the time which its
+    program took to compile is that share of it, since theirs is compiled then. training: the calls of that program.
+    """
+
+    def __init__(self, experiment: Experiment, executor: Executor, record: Record, log: Log, training: Call):
+        self.experiment, self.executor, self.record, self.log = experiment, executor, record, log
+        self.training, self.begun = training, time.perf_counter()
+        self.allowance: Allowance | None = None
+        self.shows = record.shows() and processes.count() == 1 and can_show(experiment)
+
+    def __call__(self, state: TrainState, step: int) -> TrainState:
+        """Write the examples with the predictions of a state, which is returned, where they may be written again."""
+        if not self.shows or not self._due():
+            return state
+        assert self.allowance is not None
+        with self.allowance.spending():
+            try:
+                state, given = self._predictor(state)
+                shown = examples_of(self.experiment, given, range(self._predictor.count))
+                self.record.show("validation", step, {"Examples": shown})
+            except Exception as error:  # no reason to end a run
+                self.shows = False
+                self.log(f"warning: no examples at evaluations ({type(error).__name__}: {errors.brief(error)})")
+        return state
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.experiment, self.executor, "validation", SAMPLES)
+
+    def _due(self) -> bool:
+        if self.allowance is None:  # the time to compile is known after the first calls
+            wait = self.training.compile_seconds / AT_MOST - (time.perf_counter() - self.begun)
+            self.allowance = Allowance(AT_MOST, wait)
+        return self.allowance.is_due()
 
 
-def _predicted(experiment: Experiment, executor: Executor, state: TrainState) -> Predictions:
-    spec = experiment.dataset.spec
-    size, batch = spec.sizes["test"], evaluate_batch_size(experiment, executor.num_shards)
-    count = min(size, MOST)
-    if experiment.task.name == "next_token":  # one batch, whose logits are computed at once
-        count = batch = min(size, batch, max(1, LOGITS // (spec.targets.shape[0] * (spec.vocabulary or 1))))
-    step = steps.predict_step(experiment.model, experiment.task)
-    parts = list(each_batch(experiment, executor, step, "test", state, size=batch, count=count))
-    found = {name: np.concatenate([part.found[name] for part in parts]) for name in parts[0].found}
-    return Predictions(np.concatenate([np.asarray(part.batch.targets) for part in parts]), found)
+def _sections(experiment: Experiment, given: Predicted) -> Answers:
+    """Return the sections of a kind of task, and its worst mistakes with some hits."""
+    kind, sections = experiment.task.name, {}
+    if given.decoded is not None:
+        rows = _of_sequences(given.decoded)
+    elif kind == "regress":
+        true, predicted = numbers(experiment, given)
+        sections = _of_numbers(experiment, true, predicted)
+        order = np.argsort(-np.abs(predicted - true)[:, 0], kind="stable")  # what is not known comes last
+        order = order[np.isfinite(true[order, 0])]
+        rows = {"Largest errors": order[:WORST], "Smallest errors": order[::-1][:HITS]} if true.shape[1] == 1 else {}
+    elif kind == "next_token":
+        order = np.argsort(-wrong_words(given).mean(1), kind="stable")
+        rows = {
+            "Most next tokens are wrong, which are marked": order[:WINDOWS],
+            "Fewest are wrong": order[::-1][:WINDOWS],
+        }
+    elif kind == "tag":
+        rows = _worst_and_hits("Most wrong tags", wrong_words(given).sum(1))
+    else:
+        sections, rows = _two_classes(experiment, given), _of_classes(experiment, given)
+    return Answers(sections, {title: examples_of(experiment, given, each) for title, each in rows.items()})
 
 
-def _sections(experiment: Experiment, given: Predictions) -> Answers:
-    kind = experiment.task.name
-    if kind == "next_token":
-        return _of_tokens(experiment, given)
-    return _of_numbers(experiment, given) if kind == "regress" else _of_classes(experiment, given)
+def _of_numbers(experiment: Experiment, true: np.ndarray, predicted: np.ndarray) -> dict[str, str]:
+    """Return the errors of numbers f64[n, K], and of a series its forecasts."""
+    sections = {"Predicted and true": of_numbers(true, predicted)}
+    if experiment.dataset.places is None:
+        return sections
+    places = experiment.dataset.places("test")
+    first = np.array([names[0] for names in places.carried.get(SERIES, true * 0)[: len(true)]])
+    sides = (side[first == first[0]].reshape(-1) for side in (true, predicted))
+    return {"Forecasts": forecasts(places.name, *sides), **sections}
 
 
-def _of_classes(experiment: Experiment, given: Predictions) -> Answers:
-    """Return the curves of two classes, the most confident mistakes and some hits."""
-    names, targets = experiment.dataset.spec.names, given.targets.reshape(-1).astype(np.int64)
-    predicted, sure = given.found["class"], given.found["probability"]
-    sections = {}
-    if experiment.task.name == "binary" or given.found["probabilities"].shape[1] == 2:
-        scores = sure if experiment.task.name == "binary" else given.found["probabilities"][:, 1]
-        sections["ROC, precision and recall"] = two_classes(targets == 1, scores, names[1] if names else "1")
-    if experiment.task.name == "binary":
-        sure = np.where(predicted == 1, sure, 1 - sure)
+Rows = dict[str, np.ndarray]  # what they are -> rows of the split
 
-    def words(i: int) -> dict[str, Any]:
-        true, answer = (str(names[each] if names else each) for each in (targets[i], predicted[i]))
-        return {"true": true, "predicted": f"{answer} {sure[i]:.2f}", "right": bool(targets[i] == predicted[i])}
 
-    wrong, right = (np.flatnonzero(which) for which in (targets != predicted, targets == predicted))
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
+def _of_classes(experiment: Experiment, given: Predicted) -> Rows:
+    """Return the surest mistakes and some hits."""
+    wrong = true_classes(given) != given.found["class"]
+    return _worst_and_hits("The surest mistakes", np.where(wrong, sureness(experiment, given), 0), wrong)
+
+
+def _of_sequences(given: Decoded) -> Rows:
+    """Return the sequences with the most edits for their length, and some without any."""
+    counts = np.array(edits(*given))
+    lengths = np.array([len(each) for each in given.references])
+    return _worst_and_hits("The highest error rates", counts / np.maximum(lengths, 1))
+
+
+def _worst_and_hits(title: str, badness: np.ndarray, wrong: np.ndarray | None = None) -> Rows:
+    """Return the worst of the wrong rows, and some that are right.
+
+    badness: f[n], the higher the worse. wrong: bool[n]; by default where that is more than 0.
+    """
+    wrong = badness > 0 if wrong is None else wrong
+    mistakes, right = np.flatnonzero(wrong), np.flatnonzero(~wrong)
+    worst = mistakes[np.argsort(-badness[mistakes], kind="stable")][:WORST]
     hits = right[np.linspace(0, len(right) - 1, min(HITS, len(right))).astype(int)] if len(right) else right
-    rows = {f"The surest mistakes, {len(worst)} of {len(wrong):,}": worst, "Some that are right": hits}
-    return Answers(sections, {title: _chosen(experiment, each, words) for title, each in rows.items()})
+    return {f"{title}, {len(worst)} of {len(mistakes):,}": worst, "Some that are right": hits}
 
 
-def _of_numbers(experiment: Experiment, given: Predictions) -> Answers:
-    """Return the errors of numbers, the largest of them and some small ones."""
-    dataset, values = experiment.dataset, given.found["value"]
-    true, predicted = (
-        np.asarray(side, np.float64).reshape(len(values), -1) + dataset.spec.offset for side in (given.targets, values)
-    )
-    sections = {}
-    if dataset.places:
-        places = dataset.places("test")
-        true, predicted = places.given[: len(values)], predicted + places.naive[: len(values)]
-        first = np.array([names[0] for names in places.carried.get(SERIES, true * 0)[: len(values)]])
-        sections["Forecasts"] = forecasts(
-            places.name, *(side[first == first[0]].reshape(-1) for side in (true, predicted))
-        )
-    sections["Predicted and true"] = of_numbers(true, predicted)
-    if true.shape[1] > 1:
-        return Answers(sections)
-
-    def words(i: int) -> dict[str, Any]:
-        return {"true": number(true[i, 0]), "predicted": number(predicted[i, 0])}
-
-    order = np.argsort(-np.abs(predicted - true)[:, 0], kind="stable")  # what is not known comes last
-    order = order[np.isfinite(true[order, 0])]
-    rows = {"Largest errors": order[:WORST], "Smallest errors": order[::-1][:HITS]}
-    return Answers(sections, {title: _chosen(experiment, each, words) for title, each in rows.items()})
-
-
-def _of_tokens(experiment: Experiment, given: Predictions) -> Answers:
-    """Return windows of running text with the tokens that were predicted wrongly."""
-    tokenizer = experiment.dataset.tokenizer
-    if tokenizer is None or given.targets.ndim != 2:
-        return Answers()
-    targets, predicted = given.targets.astype(np.int64), given.found["token"].astype(np.int64)
-    share = (targets == predicted).mean(1)
-    order = np.argsort(share, kind="stable")
-
-    def card(i: int) -> Example:
-        return Example(row=i, marked=marked(tokenizer, targets[i], predicted[i]), predicted=f"{share[i]:.0%} right")
-
-    worst, best = ([card(int(i)) for i in rows[:WINDOWS]] for rows in (order, order[::-1]))
-    return Answers({}, {"Most next tokens are wrong, which are marked": worst, "Fewest are wrong": best})
+def _two_classes(experiment: Experiment, given: Predicted) -> dict[str, str]:
+    """Return the curves of two classes, nothing of more."""
+    names, found, one = experiment.dataset.spec.names, given.found, experiment.task.name == "binary"
+    if not one and found["probabilities"].shape[1] != 2:
+        return {}
+    scores = found["probability"] if one else found["probabilities"][:, 1]
+    drawn = two_classes(true_classes(given) == 1, scores, names[1] if names else "1")
+    return {"ROC, precision and recall": drawn}
 
 
 def _halves(parts: Mapping[str, str]) -> str:
     """Return parts with their titles beside each other where there is room."""
     shown = [f"<div>{element('h3', title)}{body}</div>" for title, body in parts.items() if body]
     return f'<div class="halves">{"".join(shown)}</div>' if shown else ""
-
-
-def _chosen(experiment: Experiment, chosen: np.ndarray, words: Callable[[int], dict[str, Any]]) -> list[Example]:
-    """Return some rows of the test split."""
-    if not len(chosen):
-        return []
-    view = view_of(experiment.dataset)
-    source = experiment.dataset.load("test")
-    seen = view(source.fetch(np.asarray(chosen)).inputs) if view else [{} for _ in chosen]
-    return [Example(row=int(i), **words(int(i)), **shown) for i, shown in zip(chosen, seen, strict=True)]
 
 
 def _visualized(experiment: Experiment, executor: Executor, state: TrainState) -> tuple[TrainState, Mapping[str, str]]:

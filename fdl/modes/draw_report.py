@@ -1,7 +1,8 @@
 """Draw the page of a run: while it trains, where it is stopped or fails, and at its end."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -43,20 +44,40 @@ def draw(
         write_text(run.workdir / "report.html", page)
 
 
+class Allowance:
+    """Says when something besides training may be done again, so that it takes at most a share of the time.
+
+    wait: seconds before the first time.
+    """
+
+    def __init__(self, share: float, wait: float):
+        self.share, self.due = share, time.perf_counter() + wait
+
+    def is_due(self) -> bool:
+        """Say whether the time has come."""
+        return time.perf_counter() >= self.due
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Measure what is done here, and put off the next time by it."""
+        begun = time.perf_counter()
+        yield
+        now = time.perf_counter()
+        self.due = now + (now - begun) / self.share
+
+
 class Pages:
     """The pages of a run before its end, with what is known of it then."""
 
     def __init__(self, run: Run, experiment: Experiment, devices: tuple[jax.Device, ...]):
         self.run, self.experiment, self.devices = run, experiment, devices
-        self.due = time.perf_counter() + FIRST
+        self.allowance = Allowance(AT_MOST, FIRST)
 
     def refresh(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Draw the page of a run in training, unless that would cost more than its share of the time."""
-        begun = time.perf_counter()
-        if begun >= self.due:
-            self._draw("running", "", step, metrics, [])
-            now = time.perf_counter()
-            self.due = now + (now - begun) / AT_MOST
+        if self.allowance.is_due():
+            with self.allowance.spending():
+                self._draw("running", "", step, metrics, [])
 
     def stopped(self, error: BaseException, metrics: Mapping[str, Any]) -> None:
         """Draw the page of a run that a signal or a fault ended; what fails here is not what ended it."""

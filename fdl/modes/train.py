@@ -10,7 +10,7 @@ from typing import Any
 from fdl.core.log import Log
 from fdl.core.types import Sums, TrainState
 from fdl.engine import baselines
-from fdl.engine.error_rates import error_rates
+from fdl.engine.error_rates import Decoded, error_rates
 from fdl.engine.measures import Measures, gradient_norm
 from fdl.engine.placement import initial_state, prepare
 from fdl.engine.program import Evaluation, training
@@ -18,7 +18,7 @@ from fdl.experiment import Experiment
 from fdl.modes import nonfinite
 from fdl.modes.continuation import make_longer
 from fdl.modes.describe import count
-from fdl.modes.draw_answers import answers
+from fdl.modes.draw_answers import Samples, answers
 from fdl.modes.draw_report import Pages, draw, model_summary
 from fdl.modes.forecast import cost
 from fdl.modes.next_commands import next_commands, what_next
@@ -72,11 +72,11 @@ def folder_of(run: Run, workdir: Path | str) -> Path:
 def train_in(run: Run, experiment: Experiment, executor: Executor, writers: Sequence[Writer] = ()) -> dict[str, Any]:
     """Train in an open run folder to the end, or until a stop is requested, and return the report."""
     introduce(run, experiment)
-    subject = subject_of(experiment, executor, run)
+    test = Tested(experiment, executor, run.log)
+    subject = subject_of(experiment, executor, run, test)
     state, progress = resume(subject, run, executor, experiment.abstract(), lambda: initial_state(experiment, executor))
     restarts = note_start(run, state, progress)
     pages = Pages(run, experiment, executor.devices)
-    subject = replace(subject, refresh=pages.refresh)
     step, program = int(state.step), subject.program
     run.log(
         f"{experiment.name}: {experiment.steps} steps ({experiment.epochs(experiment.steps):.4g} epochs) of "
@@ -86,6 +86,8 @@ def train_in(run: Run, experiment: Experiment, executor: Executor, writers: Sequ
         + f"\n{cost(count(experiment.abstract().params), program.work, experiment.steps)}"
     )
     with Record(run.workdir, step, run.log, writers) as record:
+        samples = Samples(experiment, executor, record, run.log, program.call)
+        subject = replace(subject, refresh=refreshing(pages, samples))
         try:
             state = train_to_end(subject, run, executor, state, progress, restarts, record)
         except BaseException as error:
@@ -97,7 +99,7 @@ def train_in(run: Run, experiment: Experiment, executor: Executor, writers: Sequ
         report |= compared(run, experiment, report)
         following = next_commands(experiment, run.workdir, report["best_step"])
         page = {**report, "model": model_summary(experiment), "next": following}
-        shown = answers(experiment, executor, state, run.log)
+        shown = answers(experiment, executor, state, run.log, test.decoded)
         draw(run, page, experiment.dataset.spec.names, lambda: shown.sections)
         record.finish(report, shown.examples)
     atomic_files.write_json(run.workdir / "report.json", report)  # written last: it marks the run as finished
@@ -105,36 +107,47 @@ def train_in(run: Run, experiment: Experiment, executor: Executor, writers: Sequ
     return report
 
 
-def subject_of(experiment: Experiment, executor: Executor, run: Run) -> Subject:
-    """Return the training loop's subject for one experiment."""
+class Tested:
+    """The evaluation of the test split, with the error rates of its sequences where they are decoded for these.
+
+    decoded: these sequences, once it was called; None where there are none.
+    """
+
+    def __init__(self, experiment: Experiment, executor: Executor, log: Log):
+        self.measure = Evaluation(experiment, executor, "test")
+        self.rates = partial(error_rates, experiment, executor, "test", log=log)
+        self.decoded: Decoded | None = None
+
+    def __call__(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """Return the state and the metrics."""
+        state, metrics = self.measure(state)
+        state, rates, self.decoded = self.rates(state)
+        return state, {**metrics, **rates}
+
+
+def refreshing(pages: Pages, samples: Samples) -> Callable[[TrainState, int, Mapping[str, Any]], TrainState]:
+    """Return what is shown after each evaluation: the page of the run, and examples for its writers."""
+
+    def refresh(state: TrainState, step: int, metrics: Mapping[str, Any]) -> TrainState:
+        pages.refresh(step, metrics)
+        return samples(state, step)
+
+    return refresh
+
+
+def subject_of(experiment: Experiment, executor: Executor, run: Run, test: Tested) -> Subject:
+    """Return the training loop's subject for one experiment. test: evaluates the test split."""
     task = experiment.task
     return Subject(
         experiment=experiment,
         program=training(experiment, executor),
         finish=lambda window: {**task.finish(window), **skipped(window), **gradient_norm(window)},
-        evaluate={
-            "validation": Evaluation(experiment, executor, "validation"),
-            "test": tested(experiment, executor, run),
-        },
+        evaluate={"validation": Evaluation(experiment, executor, "validation"), "test": test},
         flat=dict,
         score=lambda metrics: metrics[experiment.monitor],
         fault=lambda step: nonfinite.fault(experiment, run.checkpoints, run.workdir, step),
         measure=Measures(experiment, executor),
     )
-
-
-def tested(
-    experiment: Experiment, executor: Executor, run: Run
-) -> Callable[[TrainState], tuple[TrainState, dict[str, Any]]]:
-    """Return the evaluation of the test split, with the error rates of its decoded sequences where it has some."""
-    evaluation = Evaluation(experiment, executor, "test")
-
-    def measure(state: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        state, metrics = evaluation(state)
-        state, rates = error_rates(experiment, executor, "test", state, run.log)
-        return state, {**metrics, **rates}
-
-    return measure
 
 
 def compared(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Subject:
     fault:      `step -> Fault` of a non-finite loss; None if members may diverge.
     patience:   of a population whose members stop: after each evaluation, and for the test.
     measure:    `(state, updates so far) -> (state, more values of a training line)`.
-    refresh:    takes the step and the metrics after each evaluation, for the page of the run.
+    refresh:    `(state, step, metrics) -> state` after each evaluation, for the page of the run and examples.
     """
 
     experiment: Experiment
@@ -64,7 +64,7 @@ class Subject:
     fault: Callable[[int], Fault] | None
     patience: MemberPatience | None = None
     measure: Callable[[TrainState, int], tuple[TrainState, Mapping[str, float]]] = lambda state, updates: (state, {})
-    refresh: Callable[[int, Mapping[str, Any]], None] = lambda step, metrics: None
+    refresh: Callable[[TrainState, int, Mapping[str, Any]], TrainState] = lambda state, step, metrics: state
 
     def cadence(self) -> Cadence:
         """Return when the run logs, evaluates and saves."""
@@ -160,7 +160,7 @@ def train_to_end(
                 if subject.patience:
                     state = subject.patience.judge(state, step, progress)
                 keep(shown, run.log, _evaluation(made, step, write(step, "validation"), best))
-                subject.refresh(step, progress.metrics)
+                state = subject.refresh(state, step, progress.metrics)
             checkpoints.check()
             why = progress.over(made.patience, made.minutes)
             if best or due.saves(step) or run.request.made() or why:

@@ -25,7 +25,8 @@ class Example:
 
     row: its number. true, predicted: in words. right: whether they agree; None of numbers.
     picture: an address of data. text: its own. marked: a text in pieces, each with the token predicted instead where
-    that is wrong, "" where it is right. values: of a row, by column.
+    that is wrong, "" where it is right. values: of a row, by column. note: what else is said of a text or sequence, as
+    its error rate; where there is one, what is true stands in a line of its own.
     """
 
     row: int
@@ -36,22 +37,23 @@ class Example:
     text: str = ""
     marked: Sequence[tuple[str, str]] = ()
     values: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def answer(self) -> str:
         """What was predicted, beside what is true where they differ."""
         if self.right is None:
             return f"{self.true} → {self.predicted}" if self.true else self.predicted
-        return self.predicted if self.right else f"{self.predicted}, not {self.true}"
+        return self.predicted if self.right or self.note else f"{self.predicted}, not {self.true}"
 
 
 def gallery(examples: Sequence[Example]) -> str:
     """Return examples as a table where they are rows, else as cards."""
     if not examples:
         return ""
-    if not any(each.picture or each.text or each.marked for each in examples):
+    if not any(each.picture or each.text or each.marked or each.note for each in examples):
         return _rows(examples)
-    kind = "cards pictures" if all(each.picture for each in examples) else "cards"
+    kind = "cards pictures" if all(each.picture and not each.note for each in examples) else "cards"
     return f'<div class="{kind}">{"".join(map(_card, examples))}</div>'
 
 
@@ -78,7 +80,10 @@ def _card(example: Example) -> str:
         ]
         parts.append(f'<p class="words">{"".join(pieces)}</p>')
     kind = {None: "", True: "right", False: "wrong"}[example.right]
-    parts.append(element("p", example.answer, f' class="answer {kind}" title="row {example.row}"'))
+    parts.append(element("p", example.answer or "nothing", f' class="answer {kind}" title="row {example.row}"'))
+    if example.note:
+        truth = f"true {example.true}" if example.true and not example.right else ""
+        parts += [element("p", each, ' class="note"') for each in (truth, example.note) if each]
     return f'<div class="card">{"".join(parts)}</div>'
 
 

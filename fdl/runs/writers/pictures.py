@@ -16,10 +16,10 @@ GROUND, INK, WRONG = "white", "#222", "#b3261e"
 
 
 def sheet(examples: Sequence[Example]) -> "Image.Image | None":
-    """Return the pictures of examples in rows, each above what was predicted; None where there are none."""
+    """Return the pictures of examples in rows, each above what was predicted; None of texts and sequences."""
     from PIL import Image, ImageDraw, ImageFont
 
-    shown = [each for each in examples if each.picture]
+    shown = [each for each in examples if each.picture and not each.note]
     if not shown:
         return None
     columns = min(COLUMNS, len(shown))
@@ -53,15 +53,16 @@ def png(examples: Sequence[Example]) -> tuple[bytes, int, int] | None:
 
 
 def table(examples: Sequence[Example]) -> tuple[list[str], list[list[str]]]:
-    """Return the head and the rows of a table of examples: row, true, predicted, and their text or values."""
+    """Return the head and the rows of a table of examples: row, true, predicted, and their text, note or values."""
     names = list(dict.fromkeys(name for each in examples for name in each.values))
-    texts = any(each.text or each.marked for each in examples)
-    head = ["row", "true", "predicted", *(["text"] if texts else []), *names]
+    texts, notes = any(each.text or each.marked for each in examples), any(each.note for each in examples)
+    head = ["row", "true", "predicted", *(["text"] if texts else []), *(["note"] if notes else []), *names]
     rows = []
     for each in examples:
         text = each.text or "".join(f"[{piece}→{instead}]" if instead else piece for piece, instead in each.marked)
         values = [each.values.get(name, "") for name in names]
-        rows.append([str(each.row), each.true, each.predicted, *([text] if texts else []), *values])
+        more = [*([text] if texts else []), *([each.note] if notes else []), *values]
+        rows.append([str(each.row), each.true, each.predicted, *more])
     return head, rows
 
 

@@ -46,6 +46,16 @@ class Record:
             file.write(split, step, epoch, values)
         self._to_others(lambda writer: writer.write(split, step, epoch, values))
 
+    def shows(self) -> bool:
+        """Say whether any of the writers takes examples at evaluations."""
+        return any(type(each).show is not Writer.show for each in (*self.files, *self.others))
+
+    def show(self, split: str, step: int, examples: Examples) -> None:
+        """Write examples of a split with predictions at one step."""
+        for file in self.files:
+            file.show(split, step, examples)
+        self._to_others(lambda writer: writer.show(split, step, examples))
+
     def flush(self) -> None:
         """Keep all of it for good, before the checkpoint of the same step is published."""
         for file in self.files:

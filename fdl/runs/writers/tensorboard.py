@@ -56,13 +56,20 @@ class TensorBoard(Writer):
             file.flush()
         self.flushed = time.monotonic()
 
+    def show(self, split: str, step: int, examples: Examples) -> None:
+        """Write examples with predictions, as pictures or texts, to the run of their split."""
+        self._show(split, split, step, examples)
+
     def finish(self, report: Mapping[str, Any], examples: Examples) -> None:
-        """Write examples with predictions as pictures and texts, and that the hyperparameters have their metrics."""
-        for title, shown in examples.items():
-            tag, drawn = tag_of(title), png(shown)
-            summary = _text(tag, markdown(shown)) if drawn is None else _image(tag, *drawn)
-            self.files["."].add(step=self.step, summary=summary)
+        """Write examples of the test split, and that the hyperparameters have their metrics."""
+        self._show(".", "test", self.step, examples)
         self.files["."].add(summary=_hparams_end())
+
+    def _show(self, file: str, split: str, step: int, examples: Examples) -> None:
+        for title, shown in examples.items():
+            tag, drawn = tag_of(split, title), png(shown)
+            summary = _text(tag, markdown(shown)) if drawn is None else _image(tag, *drawn)
+            self.files[file].add(step=step, summary=summary)
 
     def close(self, error: BaseException | None) -> None:
         """Close the event files."""

@@ -50,8 +50,8 @@ class Tracker(Writer):
         """Send steps with their values by tag."""
         raise NotImplementedError
 
-    def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
-        """Send examples of the test split with predictions."""
+    def send_examples(self, step: int, tag: str, examples: Sequence[Example]) -> None:
+        """Send examples with predictions, at a step that may have earlier ones of the tag."""
         raise NotImplementedError
 
     def end(self, status: str) -> None:
@@ -79,11 +79,15 @@ class Tracker(Writer):
         if self.failed is not None:
             raise self.failed
 
-    def finish(self, report: Mapping[str, Any], examples: Examples) -> None:
-        """Send the examples."""
+    def show(self, split: str, step: int, examples: Examples) -> None:
+        """Send examples, unless the tracker has had this step's before a resume."""
         for title, shown in examples.items():
             if shown:
-                self._do(self.show, self.step, tag_of(title), shown)
+                self._do(self._send_examples, split, step, tag_of(split, title), shown)
+
+    def finish(self, report: Mapping[str, Any], examples: Examples) -> None:
+        """Send the examples of the test split."""
+        self.show("test", self.step, examples)
 
     def close(self, error: BaseException | None) -> None:
         """End the tracker's run once all is sent; raise a TimeoutError where that takes too long."""
@@ -127,6 +131,10 @@ class Tracker(Writer):
         rows = [_row(line) for line in waiting if (line["split"], line["step"]) not in self.sent]
         if rows:
             self.send(rows)
+
+    def _send_examples(self, split: str, step: int, tag: str, examples: Sequence[Example]) -> None:
+        if split == "test" or (split, step) not in self.sent:
+            self.send_examples(step, tag, examples)
 
 
 def _row(line: Mapping[str, Any]) -> Row:

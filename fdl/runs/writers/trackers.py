@@ -65,7 +65,7 @@ class Wandb(Tracker):
             if step >= self.run.step:
                 self.run.log(dict(values), step=step)
 
-    def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
+    def send_examples(self, step: int, tag: str, examples: Sequence[Example]) -> None:
         """Log a picture, or a table."""
         import wandb
 
@@ -115,13 +115,13 @@ class Mlflow(Tracker):
         for begin in range(0, len(metrics), BATCH):
             self.client.log_batch(self.run, metrics=metrics[begin : begin + BATCH])
 
-    def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
-        """Log an artifact: a picture, or a table in Markdown."""
-        page = sheet(examples)
+    def send_examples(self, step: int, tag: str, examples: Sequence[Example]) -> None:
+        """Log an artifact for each step, of the test split for its one: a picture, or a table in Markdown."""
+        page, name = sheet(examples), tag if tag.startswith("test/") else f"{tag}/{step:09}"
         if page:
-            self.client.log_image(self.run, page, f"{tag}.png")
+            self.client.log_image(self.run, page, f"{name}.png")
         else:
-            self.client.log_text(self.run, markdown(examples), f"{tag}.md")
+            self.client.log_text(self.run, markdown(examples), f"{name}.md")
 
     def end(self, status: str) -> None:
         """Set the status."""
@@ -156,7 +156,7 @@ class Trackio(Tracker):
         for step, values in rows:
             self.run.log(dict(values), step=step)
 
-    def show(self, step: int, tag: str, examples: Sequence[Example]) -> None:
+    def send_examples(self, step: int, tag: str, examples: Sequence[Example]) -> None:
         """Log a picture, or a table in Markdown."""
         import trackio
 

@@ -54,6 +54,10 @@ class Writer(Protocol):
         """Take the values of one split at one step: numbers, and tables as nested lists."""
         return
 
+    def show(self, split: str, step: int, examples: Examples) -> None:
+        """Take examples of a split with predictions at one step, at evaluations now and then."""
+        return
+
     def flush(self) -> None:
         """Keep what was written for good: a checkpoint of the same step follows."""
         return
@@ -72,6 +76,6 @@ def scalars(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
-def tag_of(title: str) -> str:
+def tag_of(split: str, title: str) -> str:
     """Return the tag of examples, the same in all runs: `test/the_surest_mistakes` of "The surest mistakes, 6 of 9"."""
-    return f"test/{re.sub(r'[^a-z0-9]+', '_', title.partition(',')[0].lower())}"
+    return f"{split}/{re.sub(r'[^a-z0-9]+', '_', title.partition(',')[0].lower())}"

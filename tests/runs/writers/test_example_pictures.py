@@ -39,6 +39,12 @@ def test_texts_and_values_are_a_table_whose_cells_hold_anything():
 
 
 def test_examples_have_one_tag_in_all_runs():
-    assert (
-        tag_of("The surest mistakes, 6 of 9") == tag_of("The surest mistakes, 12 of 130") == "test/the_surest_mistakes"
-    )
+    titles = "The surest mistakes, 6 of 9", "The surest mistakes, 12 of 130"
+    assert {tag_of("test", title) for title in titles} == {"test/the_surest_mistakes"}
+    assert tag_of("validation", "Examples") == "validation/examples"
+
+
+def test_a_sequence_has_its_error_rate_in_a_table_even_with_a_picture():
+    said = Example(row=7, true="one two", predicted="one", right=False, picture="data:,", note="error rate 0.5")
+    assert png([said]) is None
+    assert markdown([said]).splitlines()[2] == "| 7 | one two | one | error rate 0.5 |"

@@ -99,6 +99,30 @@ def test_hyperparameters_have_the_last_metrics_of_each_split(trained):
     assert seen["train", "learning_rate"] == pytest.approx(0.1)
 
 
+def test_evaluations_show_the_same_examples_where_their_time_allows_it(tmp_path, monkeypatch):
+    made = tiny.experiment(executor="jit", dataset=tiny.dataset(shape=(4, 4, 1)), evaluate_every=4)
+    fdl.train(made, tmp_path / "short", log=None)
+    shown = event_accumulator.EventAccumulator(str(tmp_path / "short" / "validation")).Reload()
+    assert not shown.Tags()["images"]  # they would have taken longer than training
+
+    monkeypatch.setattr("fdl.modes.draw_answers.AT_MOST", 1e9)
+    report = fdl.train(made, tmp_path / "long", log=None)
+    shown = event_accumulator.EventAccumulator(str(tmp_path / "long" / "validation")).Reload()
+    assert [each.step for each in shown.Images("validation/examples")] == [4, 8, 12]
+    tiny.same(report.restore("last").params, fdl.restore(tmp_path / "short", "last", experiment=made).params)
+
+
+def test_examples_that_cannot_be_shown_end_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("fdl.modes.draw_answers.AT_MOST", 1e9)
+    monkeypatch.setattr("fdl.modes.draw_answers.examples_of", lambda *_: 1 / 0)
+    said = []
+    report = fdl.train(tiny.experiment(executor="jit", evaluate_every=4), tmp_path / "run", log=said.append)
+    assert report["step"] == 12
+    assert [line for line in said if "at evaluations" in line] == [
+        "warning: no examples at evaluations (ZeroDivisionError: division by zero)"
+    ]
+
+
 def test_examples_with_predictions_are_pictures_or_text(trained):
     read = event_accumulator.EventAccumulator(str(trained[0] / "pictures")).Reload()
     tags = read.Tags()["images"]

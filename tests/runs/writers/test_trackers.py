@@ -48,7 +48,7 @@ class Memory(Tracker):
         self.batches.append(len(rows))
         self.rows += rows
 
-    def show(self, step, tag, examples):
+    def send_examples(self, step, tag, examples):
         self.rows.append((step, {tag: len(examples)}))
 
     def end(self, status):

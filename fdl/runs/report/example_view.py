@@ -3,7 +3,7 @@
 Shape legend: n examples, T tokens, samples or frames, H height, W width, C channels, K numbers per row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,16 @@ import jax
 import numpy as np
 
 from fdl.data.dataset import Dataset
+from fdl.data.modalities.media_plan import PairPlan, WordsPlan
 from fdl.data.modalities.plan import Plan
-from fdl.data.tokenizer import Tokenizer, restore_tokenizer
+from fdl.data.tokenizer import NUM_SPECIAL_TOKENS, PAD, Tokenizer, restore_tokenizer
 from fdl.runs.report.elements import number
 from fdl.runs.report.gallery import picture
 
 FRAMES = 4  # of a clip
+UNSEEN = "�"  # a letter that training did not see
 HEIGHT, WIDTH = 48, 160  # pixels of a wave
-View = Callable[[Any], list[dict[str, Any]]]  # inputs [n, ...] as a source gives them -> fields of `Example`
+View = Callable[[Any], list[dict[str, Any]]]  # inputs [n, ...] as a source gives them -> fields of `Example`, or words
 
 
 def view_of(dataset: Dataset) -> View | None:
@@ -27,11 +29,7 @@ def view_of(dataset: Dataset) -> View | None:
     if "plan" in fitted:
         return partial(_rows, plan=Plan.from_json(fitted["plan"]))
     if isinstance(inputs, Mapping):
-        return (
-            partial(_texts, tokenizer=restore_tokenizer(fitted["tokens"]))
-            if "lengths" in inputs and "tokens" in fitted
-            else None
-        )
+        return _of_tokens(inputs, fitted)
     if not isinstance(inputs, jax.ShapeDtypeStruct):
         return None
     shape = inputs.shape
@@ -39,9 +37,23 @@ def view_of(dataset: Dataset) -> View | None:
         return _pictures
     if len(shape) == 4 and shape[-1] in (1, 3):
         return _clips
-    if dataset.modality == "audio" and len(shape) == 1:
+    if len(shape) == 1 and (dataset.modality == "audio" or inputs.dtype == np.int16):
         return _waves
     return _vectors if len(shape) == 1 and np.issubdtype(inputs.dtype, np.floating) else None
+
+
+def _of_tokens(inputs: Mapping[str, Any], fitted: Mapping[str, Any]) -> View | None:
+    """Return how texts, the sources of pairs and sentences of words are shown."""
+    plan = fitted.get("inputs")
+    plan = plan if isinstance(plan, Mapping) else {}
+    kind = plan.get("kind")
+    if kind == WordsPlan.kind:
+        return partial(_sentences, letters=plan["letters"])
+    if kind == PairPlan.kind:
+        return partial(_texts, tokenizer=restore_tokenizer(fitted["source"]), names=("sources", "source_lengths"))
+    if "lengths" in inputs and "tokens" in fitted:
+        return partial(_texts, tokenizer=restore_tokenizer(fitted["tokens"]))
+    return None
 
 
 def _pictures(inputs: np.ndarray) -> list[dict[str, Any]]:
@@ -69,9 +81,21 @@ def _waves(inputs: np.ndarray) -> list[dict[str, Any]]:
     return shown
 
 
-def _texts(inputs: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> list[dict[str, Any]]:
-    rows = zip(inputs["inputs"], inputs["lengths"], strict=True)
+def _texts(
+    inputs: Mapping[str, np.ndarray], tokenizer: Tokenizer, names: tuple[str, str] = ("inputs", "lengths")
+) -> list[dict[str, Any]]:
+    rows = zip(*(inputs[name] for name in names), strict=True)
     return [{"text": tokenizer.decode(tokens[: int(length)].tolist())} for tokens, length in rows]
+
+
+def _sentences(inputs: Mapping[str, np.ndarray], letters: Sequence[str]) -> list[dict[str, Any]]:
+    """Show the words by their letters, of which those that training did not see are �."""
+    written = [*[UNSEEN] * NUM_SPECIAL_TOKENS, *letters]
+    sentences = zip(inputs["letters"], inputs["lengths"], strict=True)
+    return [
+        {"words": ["".join(written[i] for i in word if i != PAD) for word in words[: int(length)]]}
+        for words, length in sentences
+    ]
 
 
 def _rows(inputs: Any, plan: Plan) -> list[dict[str, Any]]:
