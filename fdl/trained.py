@@ -3,13 +3,12 @@
 Shape legend: n examples.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +19,12 @@ from fdl.core import optimizer_state, steps
 from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.core.types import Batch, PyTree, Step, TrainState
-from fdl.data.dataset import Dataset, LazySource, Source
 from fdl.data.modalities.kept import KEPT, KeptDataset, restoring
 from fdl.engine.answers import in_units
+from fdl.engine.decision import decided
 from fdl.engine.decoding import Decoding, decoding_of
 from fdl.engine.error_rates import evaluate_splits, with_new_data
+from fdl.engine.kept_data import RunData
 from fdl.engine.options import apply_options
 from fdl.engine.placement import prepare
 from fdl.experiment import Experiment, maker
@@ -140,6 +140,13 @@ class Trained:
             found = {"tags": [[spec.names[number] for number in row[:length]] for row, length in kept], **found}
         found = in_units(found, self.experiment.dataset, rows.places)
         return found if rows.places is None else {**found, **rows.places.carried}
+
+    def decide(self, threshold: str | float | None = None, *, calibrated: bool = False) -> "Trained":
+        """Return the model of two classes that answers the second one from a threshold on; see `decided`."""
+        made = decided(
+            self.experiment, self.folder, self.step, threshold=threshold, calibrated=calibrated, log=logger(None)
+        )
+        return replace(self, experiment=made)
 
     def evaluate(self, *splits: str, data: Any = None) -> dict[str, dict[str, Any]]:
         """Return the metrics of these splits, of all where none is named; the run's data must be there.
@@ -257,44 +264,6 @@ def restored_experiment(folder: Path, *, dataset: str | None = None) -> Experime
         return replace(made, monitor=copy.monitor, accumulate=identity.get("accumulate", 1))
 
     moved = {} if dataset in (None, copy.knobs.get("dataset")) else {"dataset": dataset}
-    data = _Data(folder=folder, fitted=kept, contents="" if moved else contents, make=partial(make, **moved))
+    data = RunData(folder=folder, fitted=kept, contents="" if moved else contents, make=partial(make, **moved))
     with restoring(KeptDataset(value=kept, contents=contents, load=data.load)):
         return make()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Data:
-    """The data of a run, read by its page on demand, and refused where it is not what it was.
-
-    contents: the fingerprint of its files, which holds their folder's name; empty where they were moved.
-    """
-
-    folder: Path
-    fitted: Mapping[str, Any]
-    contents: str
-    make: Callable[[], Experiment]
-
-    @cached_property
-    def _dataset(self) -> Dataset:
-        try:
-            made = self.make().dataset
-        except (UserError, OSError) as error:
-            raise UserError(
-                f"the data that {self.folder} was trained on is not here ({' '.join(str(error).split())}); say where "
-                "it is by --dataset, or give new data with --input=FILE"
-            ) from None
-        if json.loads(json.dumps(dict(made.fitted))) != {name: self.fitted.get(name) for name in made.fitted}:
-            self._refuse("has other scales, classes or words")
-        if self.contents and made.contents() != self.contents:
-            self._refuse("has changed")
-        return made
-
-    def _refuse(self, seen: str) -> NoReturn:
-        raise UserError(
-            f"what lies where the data of {self.folder} was {seen}: results would be of other "
-            "examples; bring back what it was, give new data with --input=FILE, or train anew in another folder"
-        )
-
-    def load(self, split: str) -> Source | LazySource:
-        """Return the examples of a split."""
-        return self._dataset.load(split)

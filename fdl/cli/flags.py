@@ -152,6 +152,10 @@ def _of_modes(found: flags.FlagValues) -> None:
     predicting.text("split", "test", "the split to predict")
     predicting.several("columns", None, "of new data, what to write: Id,price; all where none is named")
     predicting.whole("beams", 1, "of new data, the beam width of decoded sequences; 1 is greedy", 1)
+    predicting.text(
+        "threshold", None, "of two classes, from which probability on the second is answered; best: highest F1"
+    )
+    predicting.yes("calibrate", None, "of two classes, probabilities at the temperature that fits validation best")
     formats = ["stablehlo", "onnx", "safetensors"]
     exporting, libraries = Group(found, EXPORTING), ["path", "torchvision", "timm", "huggingface"]
     exporting.choice("format", "stablehlo", formats, "of the file, which needs no fdl to be read")

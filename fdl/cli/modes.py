@@ -76,20 +76,24 @@ def predict(
     *,
     split: str,
     input: str | None,
-    columns: Any,
-    beams: int,
-    **mode_args: Any,
+    output: str | None,
+    checkpoint: Any,
+    **formed: Any,
 ) -> None:
     """Predict a split, or new data."""
-    formed: dict[str, Any] = {"columns": columns or (), "beams": beams}
-    if given := [name for name, value in formed.items() if value not in ((), 1)]:
-        if not input:
-            raise UserError(f"--{given[0]} is of new data; give --input, or leave it out")
-        from fdl.modes.predict import Form, predict_new
+    from fdl.modes.predict import Form, predict_new, predict_split
 
-        predict_new(experiment, workdir_path, input, form=Form(**formed), **mode_args)
+    if not input and (of_new := [name for name in ("columns", "beams") if formed[name] not in (None, (), 1)]):
+        raise UserError(f"--{of_new[0]} is of new data; give --input, or leave it out")
+    if input and split != "test":
+        raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
+    formed["calibrated"] = bool(formed.pop("calibrate"))
+    form = Form(**{**formed, "columns": formed["columns"] or ()})
+    which: dict[str, Any] = {"output": output, "checkpoint": checkpoint, "form": form}
+    if input:
+        predict_new(experiment, workdir_path, input, **which)
     else:
-        fdl.predict(experiment, workdir_path, split=split, input=input, **mode_args)
+        predict_split(experiment, workdir_path, split, **which)
 
 
 MODES: Mapping[str, Callable[..., object]] = {

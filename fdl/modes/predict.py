@@ -5,7 +5,7 @@ Shape legend: B batch.
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from fdl.data.modalities.new_rows import NewRows, new_rows
 from fdl.data.modalities.new_targets import target_name
 from fdl.engine.answers import in_units, values_of
 from fdl.engine.checks import evaluate_batch_size
+from fdl.engine.decision import decided
 from fdl.engine.decoding import decoding_of
 from fdl.engine.placement import prepare
 from fdl.engine.program import each_batch
@@ -37,13 +38,20 @@ FORECASTS = 24  # of those after the end of a series, so many are
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """The form of answers about new data.
+    """The form of answers.
 
-    columns: what to write, of what a line holds; all where empty. beams: of sequences; 1 is greedy.
+    columns: of new data, what to write of what a line holds; all where empty. beams: of sequences; 1 is greedy.
+    threshold, calibrated: of two classes, see `fdl.engine.decision.decided`.
     """
 
     columns: Sequence[str] = ()
     beams: int = 1
+    threshold: str | float | None = None
+    calibrated: bool = False
+
+    def decided(self, experiment: Experiment, workdir: Path, step: int, log: Callable[[str], None]) -> Experiment:
+        """Return the experiment that predicts two classes as this form has it."""
+        return decided(experiment, workdir, step, threshold=self.threshold, calibrated=self.calibrated, log=log)
 
 
 ALL = Form()
@@ -68,17 +76,30 @@ def predict(
     A line holds the row and the task's predictions: a class, its name and the probabilities, or a value in the units of
     the targets. Of a series a line is a place: its time, the value that came and the forecast.
     """
-    log = logger(log)
-    if input:
-        if split != "test":
-            raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
-        return predict_new(experiment, workdir, input, output=output, checkpoint=checkpoint, log=log)
-    workdir = local(workdir)
+    if not input:
+        return predict_split(experiment, workdir, split, output=output, checkpoint=checkpoint, log=log)
+    if split != "test":
+        raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
+    return predict_new(experiment, workdir, input, output=output, checkpoint=checkpoint, log=log)
+
+
+def predict_split(
+    experiment: Experiment,
+    workdir: Path | str,
+    split: str,
+    *,
+    output: str | None = None,
+    form: Form = ALL,
+    checkpoint: Which = "tested",
+    log: Log | None = print,
+) -> Path:
+    """Write the predictions of a split, as `predict` does, and return the file; form: of two classes."""
+    log, workdir = logger(log), local(workdir)
     target = output_file(output, workdir / f"predictions-{split}.jsonl")
     executor = prepare(experiment)
     source = experiment.dataset.load(split)
     step, state = trained(experiment, workdir, checkpoint, log)
-    state = executor.put_state(state)
+    experiment, state = form.decided(experiment, workdir, step, log), executor.put_state(state)
     decoding = decoding_of(experiment)
     answer = decoding.step if decoding else steps.predict_step(experiment.model, experiment.task)
     size = min(evaluate_batch_size(experiment, executor.num_shards), decoding.rows if decoding else len(source))
@@ -134,6 +155,7 @@ def predict_new(
     for note in rows.notes:
         log(note)
     step, state = trained(experiment, workdir, checkpoint, log)
+    experiment = form.decided(experiment, workdir, step, log)
     model = Trained(experiment=experiment, folder=workdir, step=step, variables=variables_of(state))
     answers = model.answers(rows, form.beams)
     write(target, new_lines(rows, answers, dataset), form.columns)

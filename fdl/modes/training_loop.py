@@ -170,7 +170,7 @@ def train_to_end(
 
         checkpoints.wait()
         progress.raise_if_nothing_learned(step)
-        state = _tested(subject, _tested_state(subject, run, executor, state, why), progress)
+        state = _tested(subject, _tested_state(subject, run, executor, state, why), step, progress)
         write(step, "test")
     return state
 
@@ -193,11 +193,11 @@ def _finished_window(
     return state, {**measured, **progress.speed(subject.experiment.batch_size), "seconds": progress.seconds}
 
 
-def _tested(subject: Subject, state: TrainState, progress: Progress) -> TrainState:
-    """Return the state after the evaluation of the splits that have none yet."""
-    # A population that fdl 0.1 trained to its end has no validation in its checkpoint; one with patience is validated
-    # on the states that are tested, the best of each member.
-    if subject.patience:
+def _tested(subject: Subject, state: TrainState, step: int, progress: Progress) -> TrainState:
+    """Return the state after the evaluation of the splits that have none yet; step: of training."""
+    # A population that fdl 0.1 trained to its end has no validation in its checkpoint. With patience the states that
+    # are tested are validated, the best ones: the report's metrics are of one state, and so is what is chosen by them.
+    if subject.patience or int(state.step) != step:
         progress.metrics.pop("validation", None)
     for split in {"validation", "test"} - progress.metrics.keys():
         state, progress.metrics[split] = subject.evaluate[split](state)

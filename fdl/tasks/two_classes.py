@@ -12,6 +12,7 @@ from fdl.core.types import Array, Metric, Unreduced
 from fdl.tasks.sums import ratio
 
 _BINS = 10  # of equally many examples, for the calibration error
+_MOST = 5.0  # the logarithm of the highest temperature
 
 
 def scores(logits: Array, labels: Array, weights: Array) -> dict[str, Unreduced]:
@@ -70,6 +71,26 @@ def best_threshold(scores: Unreduced) -> float:
     return float((chance[at] + chance[at + 1]) / 2) if at + 1 < len(chance) else 0.0
 
 
+def best_temperature(scores: Unreduced) -> float:
+    """Return what to divide log-odds by for the least loss on this split (Guo et al., 2017); above 1 they are too sure.
+
+    Labels are drawn towards each other by one example of each class (Platt, 1999), so that classes which are told apart
+    without an error do not make chances certain. NaN where a class has no example.
+    """
+    label, score = scores.total.T
+    positives, negatives = (np.sum(scores.weight[label == which]) for which in (1, 0))
+    if not (positives > 0 and negatives > 0 and np.isfinite(score).all()):
+        return float("nan")
+    wanted = np.where(label == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    low, high = -_MOST, _MOST  # of the logarithm: the loss is convex in the inverse temperature
+    for _ in range(50):
+        middle = (low + high) / 2
+        chance = 0.5 * (1 + np.tanh(score / np.exp(middle) / 2))
+        too_sure = np.sum(scores.weight * (chance - wanted) * score) > 0
+        low, high = (middle, high) if too_sure else (low, middle)
+    return float(np.exp((low + high) / 2))
+
+
 def _chances(scores: Unreduced) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels f64[n] and the chances of the second class f64[n]."""
     label, score = scores.total.T
@@ -81,4 +102,5 @@ TWO_CLASSES: Mapping[str, Metric] = {
     "brier": Metric(("scores",), brier, "lower"),
     "calibration_error": Metric(("scores",), calibration_error, "lower"),
     "threshold": Metric(("scores",), best_threshold),
+    "temperature": Metric(("scores",), best_temperature),
 }
