@@ -17,22 +17,17 @@ chose this (one or two seeds; before, ridge regression alone and 400 steps; and 
     python launch.py --experiment=series --dataset=sales.csv --target=sold --season=7 --horizon=7
 """
 
-import math
 from functools import partial
 from typing import Literal
 
 import flax.linen as nn
-import numpy as np
 
 from fdl import optim
-from fdl.core.types import Batch
 from fdl.data import Windows, find, reading, series
 from fdl.experiment import Experiment
 from fdl.models import RNN, Forecaster, Transformer, window_features
 from fdl.tasks import regress
 from fdl.tasks.baselines import RidgeStart, columns, linear, seasonal_naive, train_mean
-
-MOST = 50_000  # windows that the linear model is fitted on
 
 
 def experiment(
@@ -73,11 +68,8 @@ def experiment(
     task = regress(center=spec.center, scale=spec.scale)
 
     # The linear model of the past begins at ridge regression or at no change, and beside an MLP it stays there.
-    def examples(split: str) -> Batch:
-        source = data.load(split)
-        return source.fetch(np.arange(0, len(source), math.ceil(len(source) / MOST)))
-
-    start = RidgeStart(partial(examples, "train"), task, window_features, partial(examples, "validation"))
+    train, validation = partial(data.examples, "train"), partial(data.examples, "validation")
+    start = RidgeStart(train, task, window_features, validation)
     models: dict[str, nn.Module] = {
         "mlp": Forecaster(horizon, (width, width), dropout=dropout, start=start),
         "linear": Forecaster(horizon, (), start=start),

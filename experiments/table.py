@@ -6,9 +6,10 @@ numbers are standardised, dates become elapsed time, month, weekday and hour, ca
 empty columns are dropped; scales and vocabularies are fitted on train only. docs/data.md has the rules.
 
 Below 20,000 rows: weight decay 1, 2,000 steps at least, and the end after ten of forty evaluations without a better
-one; the best state by validation is tested. On 12 small sets of numbers in two orders (three seeds) the RMSE is 7.0 %
-below that of ridge regression on average, for the last state 3.9 %; on 8 sets of classes patience changes nothing.
-Where the truth is a line and rows are few, ridge regression stays better by some per cent, and the run says so.
+one; the best state by validation is tested. A number is then the sum of ridge regression, which stays as it was fitted,
+and an MLP with dropout 0.5: on 12 small sets in three orders (three seeds) the RMSE is 7.0 % below that of ridge
+regression on average and 3.7 % above on the worst set, by an MLP alone 5.3 % below and 22 % above. On 8 sets of classes
+to begin at logistic regression changed accuracy by 0.2 points, log loss for the better on five, for the worse on three.
 
     python launch.py --experiment=table --dataset=people.csv --target=income
 """
@@ -20,7 +21,7 @@ from fdl.data import find, reading, split_strings, table
 from fdl.experiment import Experiment
 from fdl.models import MLP
 from fdl.tasks import classify, regress
-from fdl.tasks.baselines import chance, columns, linear
+from fdl.tasks.baselines import RidgeStart, chance, columns, linear
 
 
 def experiment(
@@ -38,7 +39,7 @@ def experiment(
     test: str = "",  # TFDS split string
     model: Literal["mlp", "linear"] = "mlp",  # linear: no hidden layers
     width: int = 128,  # units of the two hidden layers
-    dropout: float = 0.1,  # dropout rate
+    dropout: float | None = None,  # dropout rate; where not given 0.5 beside ridge regression, else 0.1
     weight_decay: float | None = None,  # of AdamW; where not given 1 below 20,000 rows, else 0.1
     learning_rate: float = 1e-3,  # peak of the warm-up cosine
     batch_size: int = 64,  # examples per step
@@ -55,11 +56,19 @@ def experiment(
     small = spec.sizes["train"] < 20_000
     decay = (1.0 if small else 0.1) if weight_decay is None else weight_decay
     hidden = (width, width) if model == "mlp" else ()
+    task = classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale)
+    optimizer = optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=decay)
+    start = None
+    if small and not spec.classes and model == "mlp":
+        # Hidden layers add to ridge regression, which stays as it was fitted.
+        start = RidgeStart(lambda: data.examples("train"), task, columns(spec.categories))
+        optimizer = optim.frozen(optimizer, ("linear",))
+    rate = (0.5 if start else 0.1) if dropout is None else dropout
     return Experiment(
-        model=MLP(spec.outputs, hidden, dropout=dropout, categories=spec.categories),
+        model=MLP(spec.outputs, hidden, dropout=rate, categories=spec.categories, start=start),
         dataset=data,
-        task=classify(spec.classes) if spec.classes else regress(center=spec.center, scale=spec.scale),
-        optimizer=optim.adamw(optim.warmup_cosine(learning_rate, steps), weight_decay=decay),
+        task=task,
+        optimizer=optimizer,
         batch_size=batch_size,
         steps=steps,
         evaluate_every=max(1, steps // 40) if small else None,

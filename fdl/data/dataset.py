@@ -216,6 +216,11 @@ class Dataset:
         """Return the same dataset with this augmentation of its training batches."""
         return replace(self, augment=augment)
 
+    def examples(self, split: str, most: int = 50_000) -> Batch:
+        """Return the examples of a split as its source gives them, of more than `most` some that are evenly spread."""
+        source = self.load(split)
+        return source.fetch(np.arange(0, len(source), math.ceil(len(source) / most)))
+
     def steps(self, epochs: float, batch_size: int) -> int:
         """Return the number of steps for at least this many epochs (passes over all examples, or tokens)."""
         if not 0 < epochs < math.inf or batch_size <= 0:

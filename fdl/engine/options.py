@@ -97,6 +97,10 @@ def with_optimizer(
     named = {"optimizer": optimizer, "schedule": schedule, "clip": clip}
     given = {name: value for name, value in named.items() if value is not None}
     recipe, flags = recipe_of(experiment.optimizer), ", ".join(f"--{name}" for name in given)
+    if recipe and recipe.factory == name_of(optim.frozen):  # what is frozen stays so
+        inner = with_optimizer(replace(experiment, optimizer=recipe.arguments["optimizer"]), optimizer, schedule, clip)
+        changed = replace(experiment, optimizer=recipe.remake(optimizer=inner.optimizer))
+        return _marked(experiment, changed, **given)
     name = next((name for name, make in OPTIMIZERS.items() if recipe and recipe.factory == name_of(make)), None)
     if recipe is None or name is None:
         made = f"by {recipe.factory}" if recipe else "of Optax's parts"

@@ -22,6 +22,8 @@ class MLP(nn.Module):
     residual:   add a layer's input to its output where their widths agree (He et al., 2015).
     categories: cardinality of each categorical column; its embedding is about half as wide, at most 50 (Guo and
                 Berkhahn, 2016).
+    start:      the weights f[d + 1, outputs], biases first, of a linear model of the numbers and of the categories
+                one-hot, to which hidden layers add, beginning with nothing; called at initialisation, on the host.
 
     >>> model = MLP(outputs=3, hidden=(16,))
     >>> variables = model.init(jax.random.key(0), jnp.ones((2, 4)))
@@ -36,6 +38,7 @@ class MLP(nn.Module):
     norm: Normalisation = "none"
     dropout: float = 0.0
     residual: bool = False
+    start: Callable[[], np.ndarray] | None = None
     dtype: Dtype | None = None
 
     @nn.compact
@@ -49,7 +52,7 @@ class MLP(nn.Module):
         """
         if not isinstance(self.hidden, tuple | list):
             raise UserError(f"hidden is {self.hidden!r}; give a width per layer in a tuple, such as ({self.hidden},)")
-        x = jnp.reshape(inputs, (inputs.shape[0], -1))
+        x = numbers = jnp.reshape(inputs, (inputs.shape[0], -1))
         if categories is not None:
             if categories.shape[1] != len(self.categories):
                 raise UserError(f"{categories.shape[1]} categorical columns, but categories={self.categories}")
@@ -63,7 +66,11 @@ class MLP(nn.Module):
             y = self.activation(normalise(y, self.norm, weights=weights, train=train, dtype=self.dtype))
             y = Dropout(self.dropout)(y, train=train)
             x = x + y if self.residual and x.shape == y.shape else y
-        return nn.Dense(self.outputs)(x)
+        if self.start is None:
+            return nn.Dense(self.outputs)(x)
+        one_hot = [jax.nn.one_hot(categories[:, i], size) for i, size in enumerate(self.categories)]  # type: ignore[index]
+        linear = _linear(self.outputs, self.start)(jnp.concatenate([numbers, *one_hot], axis=-1))
+        return linear + nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name="head")(x)
 
 
 class Forecaster(nn.Module):
@@ -84,8 +91,7 @@ class Forecaster(nn.Module):
     def __call__(self, inputs: Array, *, train: bool = False) -> jax.Array:
         """Return f32[B, outputs] of windows f32[B, T, K], the latest place last."""
         x = window_features(jnp.asarray(inputs))
-        kernel, bias = (_from_start(self.start, rows) for rows in (slice(1, None), 0))
-        y = nn.Dense(self.outputs, kernel_init=kernel, bias_init=bias, name="linear")(x)
+        y = _linear(self.outputs, self.start)(x)
         if not self.hidden:
             return y
         for i, width in enumerate(self.hidden):
@@ -102,6 +108,12 @@ def window_features(windows: Array) -> Any:
     numpy = jnp if isinstance(windows, jax.Array) else np
     last = windows[:, -1:]
     return numpy.concatenate([windows[:, :-1] - last, last], axis=1).reshape(windows.shape[0], -1)
+
+
+def _linear(outputs: int, start: Callable[[], np.ndarray] | None) -> nn.Dense:
+    """Return the layer `linear`, which begins with the weights that `start` returns, or with zeros."""
+    kernel, bias = (_from_start(start, rows) for rows in (slice(1, None), 0))
+    return nn.Dense(outputs, kernel_init=kernel, bias_init=bias, name="linear")
 
 
 def _from_start(start: Callable[[], np.ndarray] | None, rows: slice | int) -> nn.initializers.Initializer:

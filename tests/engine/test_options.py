@@ -230,13 +230,18 @@ def test_an_optimizer_that_cannot_be_is_one_line(options, message) -> None:
         apply_options(made(), **options)
 
 
-@pytest.mark.parametrize("optimizer", [optax.sgd(0.1), optim.frozen(optim.sgd(0.1), ["Dense_0"])])
+@pytest.mark.parametrize("optimizer", [optax.sgd(0.1), optim.groups({"Dense_0": optim.sgd(0.1)}, rest=optim.sgd(0.2))])
 def test_what_a_page_composed_is_left_to_it(optimizer) -> None:
     with pytest.raises(ValueError, match=r"--clip: tiny composes its optimizer for its model, .*; leave it out"):
         apply_options(replace(made(), optimizer=optimizer), clip=1.0)
     bare = optim.sgd(optax.cosine_decay_schedule(0.1, 12))
     with pytest.raises(ValueError, match="has a schedule without a peak"):
         apply_options(replace(made(), optimizer=bare), schedule="constant")
+
+
+def test_what_a_page_freezes_stays_frozen_by_another_optimizer() -> None:
+    changed = apply_options(replace(made(), optimizer=optim.frozen(optim.adamw(0.1), ["Dense_0"])), optimizer="sgd")
+    assert describe(changed.optimizer) == describe(optim.frozen(optim.sgd(0.1), ["Dense_0"]))
 
 
 def test_a_transformer_computes_again_by_its_option() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 import random_variables
 from fdl.models import MLP
+from fdl.tasks.baselines import columns
 
 NUMBERS = jnp.ones((3, 2))
 
@@ -33,3 +34,15 @@ def test_a_residual_layer_adds_to_what_it_was_given():
     variables = {"params": {**zeros["params"], "Dense_2": head}}
     np.testing.assert_array_equal(model.apply(variables, NUMBERS), NUMBERS)
     np.testing.assert_array_equal(model.clone(residual=False).apply(variables, NUMBERS), 0 * NUMBERS)
+
+
+def test_it_begins_as_the_linear_model_of_numbers_and_categories_that_it_is_given():
+    random, codes = np.random.default_rng(0), np.array([[0, 4], [2, 4], [0, 1]])
+    numbers, weights = random.normal(size=(3, 2)).astype(np.float32), random.normal(size=(2 + 3 + 5 + 1, 2))
+    model = MLP(2, hidden=(8,), categories=(3, 5), start=lambda: weights)
+    variables = model.init(jax.random.key(0), numbers, codes)
+    want = columns((3, 5))({"inputs": numbers, "categories": codes}) @ weights[1:] + weights[:1]
+    np.testing.assert_allclose(model.apply(variables, numbers, codes), want, rtol=1e-5, atol=1e-5)
+    learned = random_variables.variables(model, numbers, codes)
+    without = {"params": {**learned["params"], "head": jax.tree.map(jnp.zeros_like, learned["params"]["head"])}}
+    assert not np.allclose(model.apply(learned, numbers, codes), model.apply(without, numbers, codes))
