@@ -124,8 +124,9 @@ def model_summary(experiment: Experiment) -> str:
         (jax.tree_util.keystr(path, simple=True, separator="/"), "×".join(map(str, leaf.shape)), prod(leaf.shape))
         for path, leaf in leaves
     ]
-    wide = max((len(name) for name, _, _ in rows), default=0)
-    said = [f"{name:{wide}}  {shape:>16}  {count:>13,}" for name, shape, count in rows[:PARAMETERS]]
+    cells = [(name, shape, f"{count:,}") for name, shape, count in rows[:PARAMETERS]]
+    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    said = [f"{name:{wide[0]}}  {shape:>{wide[1]}}  {count:>{wide[2]}}" for name, shape, count in cells]
     more = [f"… and {len(rows) - PARAMETERS} arrays more"] if len(rows) > PARAMETERS else []
     total = f"{type(experiment.model).__name__}: {sum(count for _, _, count in rows):,} parameters"
     return "\n".join([total, "", *said, *more])

@@ -10,7 +10,7 @@ from fdl.runs.report.elements import element
 from fdl.runs.report.svg_plot import Scale
 
 MOST = 400  # points of a line: more are no wider than a pixel
-LEFT_OUT = ("step", "epoch", "n", "seconds")  # values of a log line that are no curve
+LEFT_OUT = ("step", "epoch", "n", "seconds", "examples_per_second")  # no curve, or that of the steps again
 
 Series = dict[str, tuple[list[float], list[float]]]  # name of a split -> steps and values
 
@@ -25,15 +25,17 @@ def curves(lines: Sequence[Mapping[str, Any]], first: Sequence[str] = (), best: 
         return ""
     steps = [step for one in found.values() for xs, _ in one.values() for step in xs]
     across = panels.of_steps(steps)
-    names = sorted(found, key=lambda name: first.index(name) if name in first else len(first))
+    alone = {name: not ({*found[name]} - {"train"}) for name in found}  # what training alone has, such as its speed
+    names = sorted(found, key=lambda name: (first.index(name) if name in first else len(first), alone[name]))
     shown = "".join(_panel(name, found[name], across, best, gaps.get(name, 0)) for name in names)
     splits = [split for split in SPLITS if any(split in one for one in found.values())]
     splits += sorted({split for one in found.values() for split in one} - set(splits))
     keys = "".join(element("span", split, f' class="key {_colour(split)}"') for split in splits)
+    mean = '<span class="note">train: means since the point before · </span>' if "train" in splits else ""
     marked = f'<span class="note">┆ best by validation: step {best:,}</span>' if best is not None else ""
     return (
         f'<input type="checkbox" id="log"> <label for="log">logarithmic</label>'
-        f'<p class="keys">{keys}{marked}</p><div class="curves">{shown}</div>'
+        f'<p class="keys">{keys}{mean}{marked}</p><div class="curves">{shown}</div>'
     )
 
 

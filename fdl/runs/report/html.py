@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from fdl.core.types import SPLITS
@@ -11,6 +12,7 @@ from fdl.runs.report.elements import duration, element, pairs, section, table
 from fdl.runs.report.style import SCRIPT, STYLE
 
 ENVIRONMENT = ("command", "devices", "cores", "python", "platform", "commit")
+FEW = 10  # classes whose matrix is beside their table
 RELOAD = 10  # seconds after which the page of a run in progress is read anew
 VERDICTS = {"running": "in training", "stopped": "stopped", "failed": "failed", "finished": "finished"}
 
@@ -36,18 +38,20 @@ def html(
     body = [
         _header(report, title),
         _tiles(report),
-        section("Metrics", metrics(found, report.get("baselines") or ())),
+        section("Metrics", metrics(found, report.get("baselines") or (), first=_heads(report)) + _tested(report)),
         section("Curves", curves(lines, first, report.get("best_step"))),
     ]
     if counts:
-        body += [section("Confusion", confusion(counts, names)), section("Classes", per_class(counts, names))]
+        classes = section("Confusion", confusion(counts, names)), section("Classes", per_class(counts, names))
+        body += [_beside(*classes)] if len(counts) <= FEW else classes
     for heading, picture in (pictures or {}).items():
         body.append(section(heading, _framed(picture)))
     body += [
-        section("Data", element("pre", "\n".join(report.get("data") or ())) if report.get("data") else ""),
-        section("Model", element("pre", report["model"], ' class="wide"') if report.get("model") else ""),
-        section("Knobs", pairs(report.get("knobs") or {})),
-        section("Environment", _environment(report)),
+        _beside(
+            section("Data", element("pre", "\n".join(report.get("data") or ())) if report.get("data") else ""),
+            section("Model", element("pre", report["model"], ' class="wide"') if report.get("model") else ""),
+        ),
+        _beside(section("Knobs", pairs(report.get("knobs") or {})), section("Environment", _environment(report))),
         section("What next", _next(report)),
     ]
     again = f'<meta http-equiv="refresh" content="{RELOAD}">' if report.get("status") == "running" else ""
@@ -80,16 +84,35 @@ def _header(report: Mapping[str, Any], title: str) -> str:
     return f"<header>{element('h1', title)}{line}{element('div', verdict, kind)}{warned}</header>"
 
 
+def _beside(*sections: str) -> str:
+    """Return sections beside each other where there is room."""
+    return f'<div class="beside">{"".join(sections)}</div>' if any(sections) else ""
+
+
+def _tested(report: Mapping[str, Any]) -> str:
+    """Return a line about the states that the splits were measured on, where these are not one."""
+    best, last = report.get("best_step"), report["step"]
+    if report.get("tested") != "best" or best in (None, last) or "test" not in (report.get("metrics") or {}):
+        return ""
+    said = f"test: of the best state by validation, step {best:,}; train and validation: of the last, step {last:,}"
+    return element("p", said, ' class="note"')
+
+
+def _heads(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the metrics that are shown first: the one that a run is judged by, the primary one and the loss."""
+    return tuple(dict.fromkeys(filter(None, (report.get("judged_by"), report.get("primary"), "loss"))))
+
+
 def _tiles(report: Mapping[str, Any]) -> str:
-    """Return the few numbers that everybody asks for: the primary metric and the loss on the test split, and its n."""
+    """Return the few numbers that everybody asks for: the first metrics on the test split, and its n."""
     found = report.get("metrics") or {}
     split = next((split for split in reversed(SPLITS) if split in found), None)
     if split is None:
         return ""
     values, tiles = found[split], []
-    for name in dict.fromkeys((str(report.get("primary", "")), "loss", "n")):
+    for name in (*_heads(report), "n"):
         if isinstance(values.get(name), int | float):
-            shown = f"{values[name]:.4g}" if name != "n" and abs(values[name]) < 1e4 else f"{values[name]:,.0f}"
+            shown = _digits(values[name])
             caption = f"{split} {name.replace('_', ' ')}" if name != "n" else f"{split} examples"
             tiles.append(f'<div class="tile">{element("b", shown)}{element("span", caption)}</div>')
     return f'<div class="tiles">{"".join(tiles)}</div>'
@@ -103,7 +126,9 @@ def _framed(picture: str) -> str:
 def _environment(report: Mapping[str, Any]) -> str:
     values = {name: report.get(name) for name in ENVIRONMENT}
     if isinstance(values["command"], list | tuple):
-        values["command"] = shlex.join(map(str, values["command"]))
+        script, *flags = map(str, values["command"])
+        started = "python -m fdl" if script.endswith("__main__.py") else PurePath(script).name
+        values["command"] = f"{started} {shlex.join(flags)}"
     return pairs({**values, "packages": report.get("versions")})
 
 
@@ -124,13 +149,28 @@ def scalars(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
-def metrics(found: Mapping[str, Mapping[str, Any]], baselines: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return a table with a row for each metric and a column for each split, and for each baseline on test."""
-    columns = {split: found[split] for split in SPLITS if split in found}
-    rows = list(dict.fromkeys(name for values in columns.values() for name in scalars(values)))
-    columns |= {f"test, {each['name']}": each["metrics"] for each in baselines}
-    cells = (
-        [name, *(f"{each[name]:.6g}" if each.get(name) is not None else "" for each in columns.values())]
-        for name in rows
-    )
+def metrics(
+    found: Mapping[str, Mapping[str, Any]],
+    baselines: Sequence[Mapping[str, Any]] = (),
+    first: Sequence[str] = (),
+) -> str:
+    """Return a table with a row for each metric and a column for each split, those of baselines beside test.
+
+    first: the metrics of the first rows; what training alone has comes late, and the numbers of examples last.
+    """
+    splits = {split: found[split] for split in reversed(SPLITS) if split in found}
+    measured = [values for split, values in splits.items() if split != "train"] or [*splits.values()]
+    names = dict.fromkeys(name for values in (*measured, *splits.values()) for name in scalars(values))
+    rows = sorted(names, key=lambda name: (name == "n", first.index(name) if name in first else len(first)))
+    test = {"test": splits.pop("test")} if "test" in splits else {}
+    columns = {**test, **{f"test, {each['name']}": each["metrics"] for each in baselines}, **splits}
+    cells = ([name.replace("_", " "), *(_digits(each.get(name)) for each in columns.values())] for name in rows)
     return table(("", *columns), cells) if rows else ""
+
+
+def _digits(value: Any) -> str:
+    """Return a metric in four digits, or all before the point; empty where there is none."""
+    if value is None:
+        return ""
+    whole = float(value).is_integer() or abs(value) >= 1e4
+    return f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.4g}"

@@ -32,6 +32,9 @@ th:first-child { text-align: left; padding-left: 0 } td { white-space: nowrap }
 .curves { display: grid; gap: 1.1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)) }
 .halves { display: grid; gap: 1.4rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) }
 .halves > * { min-width: 0 }
+.beside { display: grid; gap: 1.1rem; margin-top: 1.1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) }
+.beside > section { margin-top: 0; min-width: 0 }
 .panel { min-width: 0; position: relative } .panel svg { width: 100%; height: auto; display: block }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft) } .grid { stroke: var(--line); fill: none }
 .axis { stroke: var(--soft); fill: none } .best { stroke: var(--soft); stroke-dasharray: 3 3 }
@@ -61,7 +64,9 @@ mark { background: color-mix(in srgb, var(--s1) 35%, transparent); color: inheri
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .82rem } pre.wide { white-space: pre }
 @media (prefers-color-scheme: dark) { .confusion td.deep { color: #10141b } }
 @media (max-width: 40rem) { section { padding: .9rem .8rem } h1 { font-size: 1.5rem } svg text { font-size: 14px }
-  .tile { flex: 1 1 8rem } }
+  .tiles { gap: .5rem } .tile { flex: 1 1 5rem; padding: .5rem .6rem } .tile b { font-size: 1.15rem }
+  .wide th { white-space: normal }
+  table:not(.pairs) :is(th, td) { padding: .25rem .35rem; font-size: .82rem } pre.wide { font-size: .7rem } }
 @media print { body { background: none } section { break-inside: avoid } }
 """
 

@@ -65,6 +65,27 @@ def test_the_report_says_what_was_measured():
     assert "dog" in page
 
 
+def test_what_a_run_is_judged_by_comes_first_and_the_states_that_were_measured_are_named():
+    found = {"train": {"loss": 0.5, "gradient_norm": 2.0}, "test": {"loss": 12345.6, "error_rate": 0.25, "n": 3}}
+    guess = {"name": "guessing", "metrics": {"loss": 7.0}}
+    report = REPORT | {"metrics": found, "baselines": [guess], "judged_by": "error_rate", "primary": "loss"}
+    page = html(report, LINES)
+    assert '<div class="tile"><b>0.25</b><span>test error rate</span></div>' in page
+    assert re.findall("<tr><th>([^<]*)</th><td>", page)[:4] == ["error rate", "loss", "gradient norm", "n"]
+    assert "<th>test</th><th>test, guessing</th><th>train</th>" in page
+    assert "<td>12,346</td><td>7</td><td>0.5</td>" in page
+    assert "of the best state" not in page
+    page = html({**report, "tested": "best", "best_step": 10}, LINES)
+    assert "test: of the best state by validation, step 10; train and validation: of the last, step 20" in page
+
+
+def test_the_command_is_one_that_can_be_typed():
+    for script, typed in (("/a/fdl/__main__.py", "python -m fdl"), ("/b/bin/fdl", "fdl"), ("launch.py", "launch.py")):
+        assert f"<td>{typed} --dataset=&#x27;a b.csv&#x27;</td>" in html(
+            {**REPORT, "command": [script, "--dataset=a b.csv"]}, LINES
+        ).replace("&#x27;--dataset=a b.csv&#x27;", "--dataset=&#x27;a b.csv&#x27;")
+
+
 def test_names_from_files_are_escaped_wherever_they_stand():
     evil = "<script>alert(1)</script>"
     lines = [{"step": s, "split": evil, evil: float(s)} for s in (10, 20)]
