@@ -3,6 +3,7 @@
 All are off by default and part of a run's identity; a page may use the same building blocks itself.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fdl import optim
+from fdl import optim, pages
 from fdl.core import optimizer_state
 from fdl.core.errors import UserError
 from fdl.core.recorded import name_of, recipe_of
@@ -29,6 +30,10 @@ OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     "muon": optim.muon,
     "sgd": optim.sgd,
 }
+LEARNING_RATE = "learning_rate"  # the knob of a page
+SGD_RATE = (
+    30  # times AdamW's: digits_mlp, 150 steps, ends at a test loss of .107 by AdamW, by SGD of .077, at 1 of 1.87
+)
 SCHEDULES: Mapping[str, Callable[[Any, int], Any]] = {  # of the peak and the number of steps
     "warmup_cosine": optim.warmup_cosine,
     "warmup_linear": optim.warmup_linear,
@@ -90,8 +95,10 @@ def with_optimizer(
 ) -> Experiment:
     """Train with another optimizer, learning-rate schedule or gradient clipping, and otherwise as the page has it.
 
-    optimizer: of OPTIMIZERS; it keeps the page's learning rate, weight decay and clipping. schedule: of SCHEDULES, with
-    the page's learning rate as its peak. clip: the largest global norm of a gradient; 0 turns clipping off.
+    optimizer: of OPTIMIZERS, with the page's learning rate, weight decay and clipping; from AdamW or Muon to SGD the
+    rate is SGD_RATE times as high, the decay as much lower, so that weights shrink as before, and the other way round.
+    A rate that is not the page's default was chosen, and stays.
+    schedule: of SCHEDULES, with that rate as its peak. clip: the largest global norm of a gradient; 0 is no clipping.
     Raises a UserError where the page's optimizer is not one of OPTIMIZERS: it was composed for its model.
     """
     named = {"optimizer": optimizer, "schedule": schedule, "clip": clip}
@@ -115,7 +122,10 @@ def with_optimizer(
 
     arguments = dict(recipe.arguments)
     if optimizer not in (None, name):  # momenta are of one optimizer and mean something else in another
-        arguments = {key: value for key, value in arguments.items() if key in ("learning_rate", "weight_decay", "clip")}
+        shared = ("learning_rate", "weight_decay", "clip")
+        clipped = inspect.signature(OPTIMIZERS[name]).parameters["clip"].default
+        arguments = {"clip": clipped, **{key: value for key, value in arguments.items() if key in shared}}
+        arguments |= _rescaled(experiment, arguments, name, optimizer or name)
     if schedule is not None:
         arguments["learning_rate"] = SCHEDULES[schedule](
             _peak(experiment, arguments["learning_rate"]), experiment.steps
@@ -124,6 +134,40 @@ def with_optimizer(
         arguments["clip"] = clip or None
     changed = replace(experiment, optimizer=OPTIMIZERS[optimizer or name](**arguments))
     return _marked(experiment, changed, **given)
+
+
+def _rescaled(experiment: Experiment, arguments: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+    """Return the learning rate and weight decay that suit another optimizer; as they are where the rate was chosen."""
+    factor = {(True, False): 1 / SGD_RATE, (False, True): SGD_RATE}.get((before == "sgd", after == "sgd"), 1)
+    rate, decay = arguments["learning_rate"], arguments.get("weight_decay", 0.0)
+    recipe = recipe_of(rate)
+    of_peak = recipe is not None and "peak" in recipe.arguments
+    if factor == 1 or _chose_rate(experiment) or (callable(rate) and not of_peak):
+        return {}
+    if recipe is None:
+        return {"learning_rate": rate * factor, "weight_decay": decay / factor}
+    scaled = recipe.remake(**{**recipe.arguments, "peak": recipe.arguments["peak"] * factor})
+    return {"learning_rate": scaled, "weight_decay": decay / factor}
+
+
+def _chose_rate(experiment: Experiment) -> bool:
+    """Say whether the learning rate is another than the page's default."""
+    if experiment.page is None or LEARNING_RATE not in experiment.knobs:
+        return False
+    default = next(knob.default for knob in pages.read(str(experiment.page)).knobs if knob.name == LEARNING_RATE)
+    value = experiment.knobs[LEARNING_RATE]
+    return not isinstance(value, int | float) or value != default
+
+
+def optimizer_note(experiment: Experiment) -> str:
+    """Return in a line what `with_optimizer` trains with; nothing where the page's own optimizer does."""
+    if "optimizer" not in experiment.knobs or (rate := optim.learning_rate(experiment.optimizer)) is None:
+        return ""
+    peak = _peak(experiment, rate)
+    said = f"optimizer {experiment.knobs['optimizer']}: learning rate {peak:.4g}"
+    if _chose_rate(experiment):
+        return said
+    return f"{said}, for this page's default; SGD takes {SGD_RATE} times AdamW's, and --learning_rate=RATE sets it"
 
 
 def _peak(experiment: Experiment, learning_rate: Any) -> Any:

@@ -17,6 +17,7 @@ from fdl.data.modalities.kept import dataset_json
 from fdl.engine.cadence import Cadence, cadence_of
 from fdl.engine.measures import Feeding
 from fdl.engine.member_patience import MemberPatience
+from fdl.engine.options import optimizer_note
 from fdl.engine.program import Training, train_until_due
 from fdl.experiment import Experiment
 from fdl.modes.forecast import Forecast
@@ -81,8 +82,9 @@ def introduce(run: Run, experiment: Experiment) -> None:
         run.log(line)
     if (note := getattr(experiment.init_from, "note", None)) and (weights := note()):
         run.log(weights)
-    if adapters := lora.summary(experiment.abstract()):
-        run.log(adapters)
+    for line in (lora.summary(experiment.abstract()), optimizer_note(experiment)):
+        if line:
+            run.log(line)
     keep_model(run.workdir, experiment)
 
 

@@ -215,6 +215,29 @@ def test_an_optimizer_a_schedule_and_clipping_by_name_keep_the_rest_of_the_page(
     assert [float(rates[1](step)) for step in (0, 2, 11, 20)] == pytest.approx([0.5, 1.0, 0.75, 0.5])
 
 
+def peak(experiment):
+    rate = optim.learning_rate(experiment.optimizer)
+    return float(rate(max(1, round(0.1 * experiment.steps))) if callable(rate) else rate)
+
+
+def test_sgd_takes_a_rate_that_trains_unless_one_was_chosen_and_says_so(tmp_path) -> None:
+    page = fdl.load("digits_mlp", epochs=1.0)
+    assert peak(apply_options(page, optimizer="sgd")) == pytest.approx(30 * 0.003)
+    assert peak(apply_options(page, optimizer="sgd", schedule="constant")) == pytest.approx(30 * 0.003)
+    assert peak(apply_options(page, optimizer="muon")) == pytest.approx(0.003)
+    assert peak(apply_options(fdl.load("digits_mlp", learning_rate=0.05), optimizer="sgd")) == pytest.approx(0.05)
+    decays = apply_options(made(optimizer=optim.adamw(0.01, weight_decay=0.3)), optimizer="sgd")
+    assert describe(decays.optimizer) == describe(
+        optim.sgd(0.01 * 30, weight_decay=0.3 / 30, clip=1.0)
+    )  # shrinks as before
+    back = apply_options(made(optimizer=optim.sgd(0.3, weight_decay=0.01)), optimizer="adamw")
+    assert describe(back.optimizer) == describe(optim.adamw(0.3 / 30, weight_decay=0.01 * 30, clip=None))
+    lines: list[str] = []
+    report = fdl.train(apply_options(page, optimizer="sgd"), tmp_path / "run", log=lines.append)
+    assert "optimizer sgd: learning rate 0.09, for this page's default; SGD takes 30 times AdamW's" in "\n".join(lines)
+    assert peak(report.restore().experiment) == pytest.approx(0.09)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
