@@ -140,13 +140,11 @@ def _rescaled(experiment: Experiment, arguments: Mapping[str, Any], before: str,
     """Return the learning rate and weight decay that suit another optimizer; as they are where the rate was chosen."""
     factor = {(True, False): 1 / SGD_RATE, (False, True): SGD_RATE}.get((before == "sgd", after == "sgd"), 1)
     rate, decay = arguments["learning_rate"], arguments.get("weight_decay", 0.0)
-    recipe = recipe_of(rate)
-    of_peak = recipe is not None and "peak" in recipe.arguments
-    if factor == 1 or _chose_rate(experiment) or (callable(rate) and not of_peak):
+    peak = _peak_of(rate)
+    if factor == 1 or _chose_rate(experiment) or peak is None:
         return {}
-    if recipe is None:
-        return {"learning_rate": rate * factor, "weight_decay": decay / factor}
-    scaled = recipe.remake(**{**recipe.arguments, "peak": recipe.arguments["peak"] * factor})
+    recipe = recipe_of(rate)
+    scaled = recipe.remake(**{**recipe.arguments, "peak": peak * factor}) if recipe else peak * factor
     return {"learning_rate": scaled, "weight_decay": decay / factor}
 
 
@@ -161,9 +159,9 @@ def _chose_rate(experiment: Experiment) -> bool:
 
 def optimizer_note(experiment: Experiment) -> str:
     """Return in a line what `with_optimizer` trains with; nothing where the page's own optimizer does."""
-    if "optimizer" not in experiment.knobs or (rate := optim.learning_rate(experiment.optimizer)) is None:
+    peak = _peak_of(optim.learning_rate(experiment.optimizer))
+    if "optimizer" not in experiment.knobs or peak is None:
         return ""
-    peak = _peak(experiment, rate)
     said = f"optimizer {experiment.knobs['optimizer']}: learning rate {peak:.4g}"
     if _chose_rate(experiment):
         return said
@@ -172,14 +170,18 @@ def optimizer_note(experiment: Experiment) -> str:
 
 def _peak(experiment: Experiment, learning_rate: Any) -> Any:
     """Return the largest learning rate of a page's schedule, a number or a traced one."""
-    recipe = recipe_of(learning_rate) if callable(learning_rate) else None
-    if recipe is not None and "peak" in recipe.arguments:
-        return recipe.arguments["peak"]
-    if callable(learning_rate):
+    peak = _peak_of(learning_rate)
+    if peak is None:
         raise UserError(
             f"--schedule: {experiment.name} has a schedule without a peak; leave it out, or change the page"
         )
-    return learning_rate
+    return peak
+
+
+def _peak_of(learning_rate: Any) -> Any:
+    """Return the peak of a schedule of `fdl.optim`, a constant as it is, None of other schedules."""
+    recipe = recipe_of(learning_rate)
+    return recipe.arguments.get("peak") if recipe else None if callable(learning_rate) else learning_rate
 
 
 def with_remat(experiment: Experiment, remat: Remat) -> Experiment:

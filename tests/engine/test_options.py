@@ -264,7 +264,7 @@ def test_what_a_page_composed_is_left_to_it(optimizer) -> None:
 
 def test_what_a_page_freezes_stays_frozen_by_another_optimizer() -> None:
     changed = apply_options(replace(made(), optimizer=optim.frozen(optim.adamw(0.1), ["Dense_0"])), optimizer="sgd")
-    assert describe(changed.optimizer) == describe(optim.frozen(optim.sgd(0.1), ["Dense_0"]))
+    assert describe(changed.optimizer) == describe(optim.frozen(optim.sgd(3.0, clip=1.0), ["Dense_0"]))
 
 
 def test_a_transformer_computes_again_by_its_option() -> None:
