@@ -64,12 +64,12 @@ def test_every_mode_takes_the_folder_alone(table_run, tmp_path, capfd):
     capfd.readouterr()
     assert launch(["fdl", "--mode=evaluate", f"--workdir={table_run}"]) == 2
     assert "is not here (there is no" in capfd.readouterr().err
-    houses(300).to_csv(tmp_path / "houses.csv", index=False)
-    moved = f"--dataset={tmp_path / 'houses.csv'}"
+    houses(300).to_csv(tmp_path / "renamed.csv", index=False)
+    moved = f"--dataset={tmp_path / 'renamed.csv'}"
     assert launch(["fdl", "--mode=evaluate", f"--workdir={table_run}", moved]) == 0
     measured = json.loads((table_run / "evaluation.json").read_text())["metrics"]["test"]
     tiny.close(measured, json.loads((table_run / "report.json").read_text())["metrics"]["test"], 1e-6)
-    houses(300, seed=9).to_csv(tmp_path / "houses.csv", index=False)
+    houses(300, seed=9).to_csv(tmp_path / "renamed.csv", index=False)
     capfd.readouterr()
     assert launch(["fdl", "--mode=evaluate", f"--workdir={table_run}", moved]) == 2
     assert "has other scales" in capfd.readouterr().err

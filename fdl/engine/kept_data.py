@@ -33,7 +33,8 @@ class RunData:
                 f"the data that {self.folder} was trained on is not here ({' '.join(str(error).split())}); say where "
                 "it is by --dataset, or give new data with --input=FILE"
             ) from None
-        if json.loads(json.dumps(dict(made.fitted))) != {name: self.fitted.get(name) for name in made.fitted}:
+        here = _values(json.loads(json.dumps(dict(made.fitted))))
+        if here != _values({name: self.fitted.get(name) for name in made.fitted}):
             self._refuse("has other scales, classes or words")
         if self.contents and made.contents() != self.contents:
             self._refuse("has changed")
@@ -48,3 +49,9 @@ class RunData:
     def load(self, split: str) -> Source | LazySource:
         """Return the examples of a split."""
         return self._dataset.load(split)
+
+
+def _values(fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fitted values without the notes of a plan, which name its files."""
+    plan = fitted.get("plan")
+    return {**fitted, "plan": {**plan, "notes": []}} if isinstance(plan, Mapping) else {**fitted}

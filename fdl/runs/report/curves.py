@@ -11,6 +11,7 @@ from fdl.runs.report.svg_plot import Scale
 
 MOST = 400  # points of a line: more are no wider than a pixel
 LEFT_OUT = ("step", "epoch", "n", "seconds", "examples_per_second")  # no curve, or that of the steps again
+LEAST_WAIT = 0.01  # share of the time: a training that waits less for its input has no panel of it
 
 Series = dict[str, tuple[list[float], list[float]]]  # name of a split -> steps and values
 
@@ -55,6 +56,9 @@ def _series(lines: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Series], dict
                 xs, ys = found.setdefault(name, {}).setdefault(line["split"], ([], []))
                 xs.append(line["step"])
                 ys.append(value)
+    waits = [value for _, values in found.get("input_wait", {}).values() for value in values]
+    if max(waits, default=1.0) < LEAST_WAIT:
+        del found["input_wait"]
     return found, gaps
 
 

@@ -94,7 +94,7 @@ def _tested(report: Mapping[str, Any]) -> str:
     best, last = report.get("best_step"), report["step"]
     if report.get("tested") != "best" or best in (None, last) or "test" not in (report.get("metrics") or {}):
         return ""
-    said = f"test: of the best state by validation, step {best:,}; train and validation: of the last, step {last:,}"
+    said = f"test and validation: of the best state, step {best:,}; train: of the steps before the last, {last:,}"
     return element("p", said, ' class="note"')
 
 

@@ -76,7 +76,7 @@ def test_what_a_run_is_judged_by_comes_first_and_the_states_that_were_measured_a
     assert "<td>12,346</td><td>7</td><td>0.5</td>" in page
     assert "of the best state" not in page
     page = html({**report, "tested": "best", "best_step": 10}, LINES)
-    assert "test: of the best state by validation, step 10; train and validation: of the last, step 20" in page
+    assert "test and validation: of the best state, step 10; train: of the steps before the last, 20" in page
 
 
 def test_the_command_is_one_that_can_be_typed():
@@ -113,6 +113,12 @@ def test_any_values_have_curves(values):
     assert "nan" not in drawn
     assert ("1 values are not finite" in drawn) == (None in values)
     assert drawn.count("<circle") >= 1
+
+
+def test_waiting_for_input_is_drawn_where_there_was_some():
+    for most, drawn in ((0.009, 0), (0.02, 1)):
+        waits = [{"step": i, "split": "train", "loss": 1.0, "input_wait": most * i / 9} for i in range(10)]
+        assert curves(waits).count("<h3>input wait</h3>") == drawn
 
 
 def test_a_peak_of_a_long_run_is_drawn():
