@@ -155,7 +155,7 @@ def test_curves_begin_where_a_short_run_does_and_do_not_blow_up_what_barely_move
     alone = [{"step": 50, "split": "train", "loss": 1.0}]
     assert ends(curves(alone), "loss")[0] == (0, 50)
 
-    values = {"loss": 0.69, "steps_per_second": 500.0, "input_wait": 0.004}
+    values = {"loss": 0.69, "steps_per_second": 500.0, "input_wait": 0.011}
     noise = [
         {"step": i, "split": "train", **{name: x * (1.02 if i % 2 else 1.0) for name, x in values.items()}}
         for i in range(20)
