@@ -16,7 +16,7 @@ from fdl import models, optim
 from fdl.data import END, Tokens, find, pairs, reading, split_strings
 from fdl.experiment import Experiment
 from fdl.tasks import seq2seq
-from fdl.tasks.baselines import symbol_by_symbol
+from fdl.tasks.baselines import symbol_by_symbol, typical_sequence
 
 
 def experiment(
@@ -73,5 +73,5 @@ def experiment(
         batch_size=batch_size,
         steps=steps,
         seed=seed,
-        baselines=(symbol_by_symbol(END),),
+        baselines=(typical_sequence(END), symbol_by_symbol(END)),
     )

@@ -72,12 +72,12 @@ def verdict(test: Mapping[str, Any], n: int, primary: str, metric: Metric, found
     Guessing has to be beaten by more than the noise of a test split, by the primary metric or the loss. n: the examples
     of the split, or the numbers to predict in them.
     """
-    sign = -1.0 if metric.better == "lower" else 1.0
+    sign, share = (-1.0 if metric.better == "lower" else 1.0), metric.better == "higher" or primary == ERROR_RATE
     rivals = [each for each in found if primary in each["metrics"]]
     for each in (each for each in rivals if each["chance"]):
         ahead = sign * (test[primary] - each["metrics"][primary])
         likelier = metric.better == "higher" and test["loss"] < each["metrics"].get("loss", -math.inf) * (1 - n**-0.5)
-        if not (ahead > _noise(each["metrics"][primary], n, metric) or likelier):
+        if not (ahead > _noise(each["metrics"][primary], n, share) or likelier):
             return f"no better than guessing: {_against(test, primary, each)}"
     better = [each for each in rivals if not sign * (test[primary] - each["metrics"][primary]) >= 0]
     if not better:
@@ -90,14 +90,14 @@ def _against(test: Mapping[str, Any], primary: str, each: Mapping[str, Any]) -> 
     return f"test {primary} {test[primary]:.4g}, {each['name']} {each['metrics'][primary]:.4g}"
 
 
-def _noise(value: float, n: int, metric: Metric) -> float:
+def _noise(value: float, n: int, share: bool) -> float:
     """Return by how much a model that learned nothing may be ahead of guessing, once in forty times at most.
 
     Of a share of n examples that is two standard errors. An error is of the same examples for both: predictions that
     are independent of what they predict lower the mean square by at most 4 / n, whatever their size, once in forty
     times, so its root by 2 / n.
     """
-    return 2 * (math.sqrt(max(value * (1 - value), 0.0) / n) if metric.better == "higher" else abs(value) / n)
+    return 2 * (math.sqrt(max(value * (1 - value), 0.0) / n) if share else abs(value) / n)
 
 
 def _measured(experiment: Experiment, baseline: Baseline, seconds: float) -> tuple[str, int, int, Mapping[str, float]]:

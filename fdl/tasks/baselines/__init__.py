@@ -12,6 +12,7 @@ from fdl.tasks.baselines.n_grams import n_grams
 from fdl.tasks.baselines.seasonal_naive import seasonal_naive
 from fdl.tasks.baselines.symbol_by_symbol import symbol_by_symbol
 from fdl.tasks.baselines.train_mean import train_mean
+from fdl.tasks.baselines.typical_sequence import typical_sequence
 
 __all__ = [
     "Baseline",
@@ -31,4 +32,5 @@ __all__ = [
     "symbol_by_symbol",
     "tf_idf",
     "train_mean",
+    "typical_sequence",
 ]

@@ -30,12 +30,12 @@ def symbol_by_symbol(stop: int) -> Baseline:
     """
 
     def fit(train: Batch, task: Task, outputs: int) -> Fitted:
-        sources, targets = _sources(train), _targets(train, stop)
+        sources, targets = _sources(train), before_stop(train, stop)
         writes = learn(sources, targets)
 
         def measure(test: Batch) -> Mapping[str, float]:
             written = [write(writes, row) for row in _sources(test)]
-            return _measured(written, _targets(test, stop))
+            return edits(written, before_stop(test, stop))
 
         return Fitted("symbol by symbol", measure)
 
@@ -167,10 +167,10 @@ def _contexts(source: np.ndarray) -> list[list[tuple[int, ...]]]:
     ]
 
 
-def _measured(written: list[list[int]], truth: np.ndarray) -> Mapping[str, float]:
+def edits(written: list[list[int]], truth: np.ndarray) -> dict[str, float]:
     """Return the edits per symbol, and the share of sequences without one."""
     longest = 1 << max(1, max(map(len, written), default=1) - 1).bit_length()  # few lengths, each compiled once
-    edits = []
+    counted = []
     for start in range(0, len(written), _CHUNK):
         rows = np.zeros((_CHUNK, longest), np.int32)
         for row, symbols in zip(rows, written[start : start + _CHUNK], strict=False):
@@ -178,8 +178,8 @@ def _measured(written: list[list[int]], truth: np.ndarray) -> Mapping[str, float
         wanted = np.zeros((_CHUNK, truth.shape[1]), np.int32)
         part = truth[start : start + _CHUNK]
         wanted[: len(part)] = part
-        edits.append(np.asarray(edit_distance(rows, rows != 0, wanted), np.float64)[: len(part)])
-    errors = np.concatenate(edits)
+        counted.append(np.asarray(edit_distance(rows, rows != 0, wanted), np.float64)[: len(part)])
+    errors = np.concatenate(counted)
     return {"sequence_accuracy": float((errors == 0).mean()), "error_rate": float(errors.sum() / (truth != 0).sum())}
 
 
@@ -193,7 +193,7 @@ def _sources(examples: Batch) -> np.ndarray:
     return np.where(np.arange(sources.shape[1])[None] < lengths[:, None], sources, 0).astype(np.int64)
 
 
-def _targets(examples: Batch, stop: int) -> np.ndarray:
+def before_stop(examples: Batch, stop: int) -> np.ndarray:
     """Return i64[n, T], 0 from the stop on."""
     targets = np.asarray(examples.targets).astype(np.int64)
     kept: np.ndarray = np.where((targets == stop).cumsum(1) == 0, targets, 0)
