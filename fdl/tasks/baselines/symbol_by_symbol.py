@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from fdl.core.types import Batch, PyTree, Task
@@ -18,6 +19,7 @@ _ROUNDS, _ALIGNED = 4, 3000  # of alignment, on so many examples
 _UNSEEN = -10.0  # log probability of a pair that was never aligned, for each symbol it writes
 _MOST = 16  # symbols that one of the source may write
 _CHUNK = 256  # examples whose edit distances are computed together
+_distances = jax.jit(edit_distance)  # compiled once a shape
 Writes = dict[tuple[int, ...], tuple[int, ...]]
 
 
@@ -178,7 +180,7 @@ def edits(written: list[list[int]], truth: np.ndarray) -> dict[str, float]:
         wanted = np.zeros((_CHUNK, truth.shape[1]), np.int32)
         part = truth[start : start + _CHUNK]
         wanted[: len(part)] = part
-        counted.append(np.asarray(edit_distance(rows, rows != 0, wanted), np.float64)[: len(part)])
+        counted.append(np.asarray(_distances(rows, rows != 0, wanted), np.float64)[: len(part)])
     errors = np.concatenate(counted)
     return {"sequence_accuracy": float((errors == 0).mean()), "error_rate": float(errors.sum() / (truth != 0).sum())}
 
