@@ -164,6 +164,27 @@ def test_an_owner_that_was_overtaken_in_the_middle_of_a_push_harms_nothing_of_it
         assert (there / f"{step}/meta.json").read_bytes() == (folders[1] / f"checkpoints/{step}/meta.json").read_bytes()
 
 
+@pytest.mark.slow
+def test_a_run_is_not_finished_on_the_store_before_its_last_step_is_there(store, tmp_path, monkeypatch):
+    upload = Store.upload
+
+    def lost(files, file, name):
+        if name.startswith("checkpoints/12-"):
+            raise Fault("the machine is lost")
+        upload(files, file, name)
+
+    made = tiny.experiment(save_every=4)
+    monkeypatch.setattr(Store, "upload", lost)
+    with pytest.raises(Fault, match="lost"):
+        fdl.train(made, store, log=None)
+    monkeypatch.setattr(Store, "upload", upload)
+    empty_machine(tmp_path)
+    lines = []
+    fdl.train(made, store, log=lines.append)
+    assert any("goes on from step 8" in line for line in lines), lines
+    assert Checkpoints(fetched(store) / "checkpoints").last() == 12
+
+
 def test_a_run_whose_lease_is_lost_ends_at_its_next_call_and_not_at_its_next_save(store, tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "BEAT", 0.1)
     push = Mirror.push

@@ -7,7 +7,7 @@ whole. Of several with one step that of the newest owner counts. The log and the
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from fdl.runs.stores import lease
 from fdl.runs.stores.store import Missing, Store
 
 RESULTS = ("evaluation.json", "predictions-", "model.")  # how the names of what reading modes write begin
+REPORT = "report.json"
 STEP = re.compile(r"checkpoints/(0|[1-9][0-9]*)(?:-([0-9]+))?/(.+)")
 ELSEWHERE = re.compile(r"/\.|/checkpoints/[0-9]+-")  # hidden files, and checkpoints of other runs below an address
 
@@ -101,11 +102,15 @@ class Mirror:
     def push(self) -> None:
         """Upload what has changed: small files, then new steps, each with its commit last; then drop old steps.
 
-        Raises a Fault where the store cannot be reached, or another run has taken the folder.
+        The report, by which a run is finished, is last of all. Raises a Fault where the store cannot be reached, or
+        another run has taken the folder.
         """
         assert self.held is not None
         self.held.renew()
-        self._push_small_files()
+        small = self._small_files()
+        report = {name: small.pop(name) for name in (REPORT,) if name in small}
+        self._delete(self._seen.keys() - small.keys() - report.keys())
+        self._push_small_files(small)
         names = self.store.names("checkpoints")
         there = newest_commits(names)
         kept = set()
@@ -115,8 +120,9 @@ class Mirror:
             if commit is None or commit.content != content or there.get(step) != commit.number:
                 self._push_step(step, content, names)
             kept.add((step, self._commits[step].number))
-        self._delete([name for name in names if _step_of(name) and _step_of(name) not in kept])
+        self._delete(name for name in names if _step_of(name) and _step_of(name) not in kept)
         self._commits = {step: self._commits[step] for step, _ in kept}
+        self._push_small_files(report)
         self.held.renew()
 
     def publish(self) -> None:
@@ -128,16 +134,12 @@ class Mirror:
             self.held.check()
             self.log(f"warning: the last save is not on the store yet, which is tried again at the next: {fault}")
 
-    def _push_small_files(self) -> None:
-        here = self._small_files()
-        for name, file in here.items():
+    def _push_small_files(self, files: Mapping[str, Path]) -> None:
+        for name, file in files.items():
             with suppress(FileNotFoundError):  # removed meanwhile
                 if self._seen.get(name) != (stamp := _stamp(file)):
                     self._upload(file, name)
                     self._seen[name] = stamp
-        for name in self._seen.keys() - here.keys():
-            self._delete([name])
-            del self._seen[name]
 
     def _push_step(self, step: int, content: bytes, names: Collection[str]) -> None:
         """Upload a step under this owner's number, the commit last."""
@@ -162,6 +164,7 @@ class Mirror:
             if (step := _step_of(name)) is None or step[1] <= self.held.number:
                 self.held.confirm()
                 self.store.delete(name)
+                self._seen.pop(name, None)
 
 
 def newest_commits(names: Iterable[str]) -> dict[int, int]:

@@ -45,7 +45,8 @@ class Store:
             extra = EXTRAS[scheme]
             raise UserError(f"--workdir={address} needs {brief(error)}; pip install 'fdl[{extra}]'") from None
         try:
-            self.names()
+            with suppress(FileNotFoundError):
+                self._request("find", self.root)
             if not self._request("exists", self.root.partition("/")[0]):
                 raise FileNotFoundError("there is no such bucket")
         except Exception as error:  # botocore's and aiohttp's, which share no base
