@@ -10,7 +10,8 @@ from fdl.runs.report.elements import element
 from fdl.runs.report.svg_plot import Scale
 
 MOST = 400  # points of a line: more are no wider than a pixel
-LEFT_OUT = ("step", "epoch", "n", "seconds", "examples_per_second")  # no curve, or that of the steps again
+# Values of a log line that are no curve, that of the steps again, or chosen on validation and no measure.
+LEFT_OUT = ("step", "epoch", "n", "seconds", "examples_per_second", "threshold", "temperature")
 LEAST_WAIT = 0.01  # share of the time: a training that waits less for its input has no panel of it
 
 Series = dict[str, tuple[list[float], list[float]]]  # name of a split -> steps and values

@@ -14,9 +14,8 @@ h2 { font-size: 1.1rem; margin: 0 0 .8rem } h3 { font-size: .9rem; margin: 0 0 .
 header p { margin: .4rem 0 0; color: var(--soft) }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.1rem 1.2rem;
   margin-top: 1.1rem }
-.verdict { display: inline-block; margin: .7rem 0 0; padding: .2rem .75rem; border-radius: 99px; font-weight: 600;
+.verdict { display: inline-block; margin: .7rem .5rem 0 0; padding: .2rem .75rem; border-radius: 1rem; font-weight: 600;
   color: var(--good); border: 1px solid; overflow-wrap: anywhere }
-.verdict + .verdict { margin-left: .5rem }
 .verdict.failed { color: var(--bad) } .verdict.stopped { color: var(--warn) } .verdict.running { color: var(--s0) }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin-top: 1.1rem }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .7rem 1.1rem }
@@ -35,7 +34,7 @@ th:first-child { text-align: left; padding-left: 0 } td { white-space: nowrap }
 .beside { display: grid; gap: 1.1rem; margin-top: 1.1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) }
 .beside > section { margin-top: 0; min-width: 0 }
-.panel { min-width: 0; position: relative } .panel svg { width: 100%; height: auto; display: block }
+.panel { min-width: 0; position: relative } .panel svg { width: 100%; height: auto; display: block; overflow: visible }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft) } .grid { stroke: var(--line); fill: none }
 .axis { stroke: var(--soft); fill: none } .best { stroke: var(--soft); stroke-dasharray: 3 3 }
 .s0 { --c: var(--s0) } .s1 { --c: var(--s1) } .s2 { --c: var(--s2) } .s3 { --c: var(--s3) }
@@ -65,7 +64,8 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .82r
 @media (prefers-color-scheme: dark) { .confusion td.deep { color: #10141b } }
 @media (max-width: 40rem) { section { padding: .9rem .8rem } h1 { font-size: 1.5rem } svg text { font-size: 14px }
   .tiles { gap: .5rem } .tile { flex: 1 1 5rem; padding: .5rem .6rem } .tile b { font-size: 1.15rem }
-  .wide th { white-space: normal }
+  .wide th { white-space: normal } .wide .confusion td { min-width: 1.5rem; padding: .2rem }
+  .wide .confusion th { font-size: .7rem; padding: .1rem; white-space: nowrap }
   table:not(.pairs) :is(th, td) { padding: .25rem .35rem; font-size: .82rem } pre.wide { font-size: .7rem } }
 @media print { body { background: none } section { break-inside: avoid } }
 """
