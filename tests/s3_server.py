@@ -27,18 +27,23 @@ def serving() -> Iterator[int]:
     command = [sys.executable, "-c", CODE, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, "the server has ended"
-            time.sleep(0.1)
+        wait_for(port, process)
         making = [sys.executable, "-c", f"import s3fs; s3fs.S3FileSystem().mkdir({BUCKET!r})"]
         subprocess.run(making, check=True, env={**os.environ, **environment(port)})
         yield port
     finally:
         process.kill()
         process.wait()
+
+
+def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a server listens on a port of loopback."""
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, "the server has ended"
+        time.sleep(0.1)
 
 
 def environment(port: int) -> dict[str, str]:

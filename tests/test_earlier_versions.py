@@ -8,10 +8,14 @@ import jax
 import pytest
 
 import fdl
-from fdl.core.errors import Fault
+import tiny
+from fdl.core.errors import Fault, UserError
 from fdl.engine.options import apply_options
 from fdl.experiment import load
 from fdl.modes.evaluate import evaluate
+from fdl.runs.checkpoints.commit import refuse_newer
+from fdl.runs.checkpoints.digest import digest_of_json
+from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.trained import restored_experiment
 
 EARLIER = sorted((Path(__file__).parent / "fixtures").glob("runs-*/*"))
@@ -68,3 +72,19 @@ def test_a_folder_of_an_earlier_version_that_does_not_fit_says_the_version(tmp_p
         ValueError, match=r"holds another run, of fdl 0\.1\.0 \(this is .*\): width is 8 there and 9 here"
     ):
         evaluate(load("digits_mlp", width=9, epochs=2), copy)
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused_with_that_version_and_stays_where_it_is(tmp_path: Path):
+    made = tiny.experiment(save_every=4)
+    fdl.train(made, tmp_path / "run", log=None)
+    file = tmp_path / "run/checkpoints/12/meta.json"
+    commit = {**json.loads(file.read_text())["commit"], "fdl": "9.1.0"}
+    file.write_text(json.dumps({"digest": digest_of_json(commit), "commit": commit}))
+    (tmp_path / "run/report.json").unlink()
+    line = r"checkpoints/12 was saved by fdl 9\.1\.0 and this is .*; install fdl 9\.1\.0 or newer"
+    for read in (fdl.train, fdl.evaluate, lambda *at, log: fdl.restore(at[1], "last", experiment=at[0])):
+        with pytest.raises(UserError, match=line):
+            read(made, tmp_path / "run", log=None)
+    assert Checkpoints(tmp_path / "run/checkpoints").steps() == [8, 12], "it is neither damaged nor in the way"
+    refuse_newer(tmp_path, f"{fdl.__version__}.1.dev0")
+    refuse_newer(tmp_path, "unknown")

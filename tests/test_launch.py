@@ -229,7 +229,7 @@ def test_an_environment_in_which_jax_does_not_start_is_one_line(tmp_path):
     "flags",
     [
         ("--workdir=az://box/run",),
-        ("--workdir=gs://b", "--sweep=width=4,8"),
+        ("--workdir=az://b", "--sweep=width=4,8"),
         ("--mode=predict", "--output=s3://b/x.csv"),
     ],
 )

@@ -22,13 +22,14 @@ from fdl.core.errors import UserError
 from fdl.pages import CODE, IMPORTS, PARTS, UNDESCRIBED
 from fdl.runs.atomic_files import finite, read_json, write_json
 from fdl.runs.provenance import environment
-from fdl.runs.stores.store import is_address
+from fdl.runs.stores.store import EXTRAS, is_address
 
 if TYPE_CHECKING:
     import jax
 
 Mode = TypeVar("Mode", bound=Callable[..., Any])
 
+KINDS = " and ".join(f"{scheme}://BUCKET/FOLDER" for scheme in EXTRAS)
 LONGER = "longer.json"
 TRACKING = "tracking.json"  # the runs of other packages' trackers that a run is
 EVENTS = ("train", "validation", "test")  # folders of TensorBoard's events of the splits
@@ -55,7 +56,7 @@ def local(path: Path | str, flag: str = "workdir") -> Path:
     if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise UserError(
             f"--{flag}={path} is an address ({found[0][:-1]}), and fdl works in folders"
-            f"{' and s3://BUCKET/FOLDER' if flag in ON_STORES else ''}; give one, or mount the address"
+            f"{f' and {KINDS}' if flag in ON_STORES else ''}; give one, or mount the address"
         )
     return Path(path)
 

@@ -109,7 +109,7 @@ def test_another_head_is_refused_by_name_with_a_way_out_that_works(source, tmp_p
     ("option", "message"),
     [
         ({"fresh": ["Dense_1"]}, "add --init=RUN"),
-        ({"init": "gs://b/run"}, "--init=gs://b/run is an address"),
+        ({"init": "az://b/run"}, "--init=az://b/run is an address"),
         ({"init": ""}, "init is empty"),
         ({"init": "absent"}, "absent holds no checkpoint to initialise from"),
         ({"init": "SOURCE", "fresh": ["head"]}, "no parameter is below 'head'.* the model has Dense_0, Dense_1"),

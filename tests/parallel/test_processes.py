@@ -14,7 +14,10 @@ import jax
 import numpy as np
 import pytest
 
-from fdl.core.errors import FAULT
+import tiny
+from fdl.core.errors import FAULT, UserError
+from fdl.engine.population import Population
+from fdl.modes.train_population import train_population
 from fdl.parallel import processes
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import CLOCKED, lines
@@ -125,6 +128,14 @@ def test_one_of_four_is_killed_while_it_writes_and_two_go_on_from_the_last_whole
     assert writers(tmp_path / "many") == {"pieces-0", "pieces-1"}
     (first, second), whole = numbers_read(tmp_path, 2), sum(map(elements, checkpoints.verify(8)["leaves"].values()))
     assert max(first, second) < 0.6 * whole, "each reads two of four parts, and small leaves that are not split"
+
+
+def test_a_population_over_processes_is_one_line(tmp_path, monkeypatch) -> None:
+    members = Population(make=lambda seed: tiny.experiment(seed=seed), values={"seed": np.arange(2)})
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    with pytest.raises(UserError, match="a population runs in one process and there are 2; leave out --distributed"):
+        train_population(members, tmp_path, log=None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_an_address_is_refused() -> None:

@@ -1,11 +1,13 @@
 """The commit of a checkpoint, `meta.json`: what it says, verified, and which checkpoints are kept for it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdl.core.errors import Damaged, brief
+from fdl import __version__
+from fdl.core.errors import Damaged, UserError, brief
 from fdl.runs.atomic_files import flush
 from fdl.runs.checkpoints.digest import digest_of_file, digest_of_json
 from fdl.runs.checkpoints.structure import name_now
@@ -41,7 +43,19 @@ def read_commit(file: Path, step: int) -> dict[str, Any]:
         raise Damaged(f"{file} does not read: {brief(error)}") from None
     if digest_of_json(commit) != written or commit["step"] != step:
         raise Damaged(f"{file} is damaged: its digest does not fit")
+    refuse_newer(file.parent, commit.get("fdl", "0.1.0"))
     return {"fdl": "0.1.0", **commit, "leaves": {name_now(name): leaf for name, leaf in commit["leaves"].items()}}
+
+
+def refuse_newer(folder: Path, by: str) -> None:
+    """Raise a UserError if a checkpoint is of a newer minor version of fdl, which this one may not understand."""
+    if _minor(by) > _minor(__version__):
+        raise UserError(f"{folder} was saved by fdl {by} and this is {__version__}; install fdl {by} or newer")
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    found = re.match(r"([0-9]+)\.([0-9]+)", version)
+    return tuple(map(int, found.groups())) if found else (0,)
 
 
 def write_commit(draft: Path, commit: Mapping[str, Any]) -> None:

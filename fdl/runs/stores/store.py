@@ -1,8 +1,9 @@
-"""The files under one address of an object store, reached by fsspec: s3:// by s3fs.
+"""The files under one address of an object store, reached by fsspec: s3:// by s3fs, gs:// by gcsfs.
 
 Another store joins `EXTRAS` once its conditional put was tested against a server.
 """
 
+import importlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import Any
 
 from fdl.core.errors import Fault, UserError, brief
 
-EXTRAS = {"s3": "s3"}  # scheme -> the extra that installs its library
+EXTRAS = {"s3": "s3", "gs": "gcs"}  # scheme -> the extra that installs its library
 PATIENCE, RATE = 20.0, 100_000  # a request is given up after so many seconds, and one more for so many bytes
 
 
@@ -37,10 +38,7 @@ class Store:
         if not all((*self.root.partition("/"), "//" not in self.root)):
             raise UserError(f"--workdir={address} lacks a bucket or a folder in it; write {scheme}://BUCKET/FOLDER")
         try:
-            import fsspec
-
-            # An instance of its own: it outlives no fork, and what other machines write is seen at once.
-            self.files: Any = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+            self.files = _files(scheme)
         except ImportError as error:
             extra = EXTRAS[scheme]
             raise UserError(f"--workdir={address} needs {brief(error)}; pip install 'fdl[{extra}]'") from None
@@ -124,6 +122,13 @@ class Store:
             raise Fault(
                 f"{self.address}: {cause(error)}; run the same command when the store can be reached"
             ) from error
+
+
+def _files(scheme: str) -> Any:
+    """Return a file system of its own, which outlives no fork and sees at once what other machines write."""
+    # The class that gcsfs gives by name asks for the kind of a bucket by gRPC, which no emulator answers.
+    module, name = {"s3": ("s3fs", "S3FileSystem"), "gs": ("gcsfs.core", "GCSFileSystem")}[scheme]
+    return getattr(importlib.import_module(module), name)(use_listings_cache=False, skip_instance_cache=True)
 
 
 def cause(error: Exception) -> str:
