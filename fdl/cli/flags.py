@@ -62,7 +62,9 @@ def general_flags() -> flags.FlagValues:
     run = Group(found, RUN)
     run.text("experiment", DEFAULT, "the name of a page of experiments/, or its file path")
     run.choice("mode", "train", [*modes.MODES, "compare", "doctor"], "what to do with it")
-    run.text("workdir", None, "the run folder; default: runs/ with the page's name and changed knobs")
+    run.text(
+        "workdir", None, "the run folder, or s3://BUCKET/FOLDER; default: runs/ with the page's name and changed knobs"
+    )
     run.yes("list", False, "list all experiments and exit")
     run.yes("help", False, "show this help and exit", short_name="h")
     _options(Group(found, OPTIONS))

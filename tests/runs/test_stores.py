@@ -206,6 +206,22 @@ def test_a_run_whose_lease_is_lost_ends_at_its_next_call_and_not_at_its_next_sav
     assert '"step": 1200' not in (folder / "metrics.jsonl").read_text()
 
 
+def test_names_that_lead_out_of_the_folder_are_left_alone(store, tmp_path):
+    files = Store(store)
+    for name in (
+        "experiment.json",
+        "../escaped",
+        "page/../../escaped",
+        "checkpoints/8-000001/../../../escaped",
+        f"{tmp_path}/escaped",
+    ):
+        files.files.pipe_file(f"{files.root}/{name}", b"{}")
+    files.write("checkpoints/8-000001/meta.json", b"{}")
+    folder = fetched(store)
+    assert not list(tmp_path.rglob("*escaped*"))
+    assert {path.name for path in folder.iterdir()} == {".lock", "experiment.json", "checkpoints"}
+
+
 def test_what_cannot_be_reached_is_one_line(store, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="check the credentials and the bucket"):
         fdl.train(tiny.experiment(), "s3://no-such-bucket/a", log=None)

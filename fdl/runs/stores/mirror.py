@@ -19,7 +19,7 @@ from fdl.runs import lock
 from fdl.runs.atomic_files import delete
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.stores import lease
-from fdl.runs.stores.store import Missing, Store
+from fdl.runs.stores.store import Missing, Store, cause
 
 RESULTS = ("evaluation.json", "predictions-", "model.")  # how the names of what reading modes write begin
 REPORT = "report.json"
@@ -132,7 +132,8 @@ class Mirror:
             self.push()
         except Fault as fault:
             self.held.check()
-            self.log(f"warning: the last save is not on the store yet, which is tried again at the next: {fault}")
+            why = cause(fault.__cause__) if isinstance(fault.__cause__, Exception) else fault
+            self.log(f"warning: the last save is not on the store yet: {why}; the next one makes up for it")
 
     def _push_small_files(self, files: Mapping[str, Path]) -> None:
         for name, file in files.items():

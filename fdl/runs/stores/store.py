@@ -40,8 +40,8 @@ class Store:
         try:
             self.files = _files(scheme)
         except ImportError as error:
-            extra = EXTRAS[scheme]
-            raise UserError(f"--workdir={address} needs {brief(error)}; pip install 'fdl[{extra}]'") from None
+            needed = f"{error.name or brief(error)}; pip install 'fdl[{EXTRAS[scheme]}]'"
+            raise UserError(f"--workdir={address} needs {needed}") from None
         try:
             with suppress(FileNotFoundError):
                 self._request("find", self.root)
@@ -59,7 +59,8 @@ class Store:
                 found = self._request("find", f"{self.root}/{under}".rstrip("/"))
             except FileNotFoundError:
                 found = []
-            return sorted(name[len(self.root) + 1 :] for name in found if name != self.root)
+            names = (name[len(self.root) + 1 :] for name in found if name != self.root)
+            return sorted(name for name in names if not {"", ".."} & set(name.split("/")))  # they lead out of a folder
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raise Missing where there is none."""
