@@ -8,6 +8,10 @@ The model hears log energies and, as a further channel, these less their mean ov
 (one or two runs each). Of hums in noise that division leaves 0.28 after 75 steps, where the mean alone leaves 0.96 and
 no such channel 1.0; all of them are right after 300 steps, hence that minimum.
 
+Dense layers read the mean and the maximum over time of what convolutions heard, not every moment: which of six voices
+it is, in words not said before, is 0.967 right, 0.708 with every moment and 0.733 with every moment and the mean
+spectrum, which has 0.992 alone; digits by voices never heard stay at 0.950, hums at 1.0 (one run each).
+
     python launch.py --experiment=audio --dataset=~/tensorflow_datasets/gtzan/1.0.0 --target=label
 """
 
@@ -62,8 +66,9 @@ def experiment(
     batch_size = min(batch_size, spec.sizes["train"])
     steps = data.steps(epochs, batch_size) if epochs else max(300, data.steps(10, batch_size))
     frames = data.shapes(1).inputs.shape[1]
+    channels = (16, 32, 64)[: max(1, min(frames, bands).bit_length() - 2)]
     models: dict[str, nn.Module] = {
-        "cnn": CNN(spec.outputs, channels=(16, 32, 64)[: max(1, min(frames, bands).bit_length() - 2)], hidden=(width,)),
+        "cnn": CNN(spec.outputs, channels=channels, hidden=(width,), pool_first=True),
         "gru": RNN(spec.outputs, width=width, cell="gru"),
         "transformer": Transformer(spec.outputs, width=width, context=frames),
     }

@@ -5,7 +5,9 @@ name or a prepared TFDS folder.
 The vocabulary is fitted on train only. Without a --target, and with no other column, the page trains a language model.
 
 Texts have a bag of words and pairs of words: 0.853 of ten parts of Vim's reference, 3,200 paragraphs, in 30 seconds of
-processor time, where tf-idf of 2,000 of them has 0.818; 10 epochs alone, 500 steps, have 0.745. Running text has the
+processor time, where tf-idf of 2,000 of them has 0.818; 10 epochs alone, 500 steps, have 0.745. Short titles stay with
+tf-idf, and a run says so: eight sections of 4,800 packages are 0.687 right by the bag, 0.730 by tf-idf; ending early by
+the loss has 0.667, by accuracy 0.690, words without pairs 0.688. Running text has the
 GPT of `pydoc_gpt` over bytes, whose bits per byte leave nothing out, as words in small letters would; after 450 steps
 it has 1.765 of Python's help line by line, where an interpolated 5-gram has 1.762, and validation still falls by 0.035
 in 50 steps: hence 540.

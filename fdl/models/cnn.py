@@ -13,6 +13,8 @@ class CNN(nn.Module):
     """Stages of convolution and pooling, then dense layers. Paper: LeCun et al., 1998.
 
     The number of spatial dimensions follows from the inputs: 1 for audio, 2 for images, 3 for video.
+    pool_first: the dense layers read the mean and the maximum over the first dimension, such as time, instead of every
+                place of it: what is heard counts, not when (Lin et al., 2013, global average pooling).
     """
 
     outputs: int
@@ -22,6 +24,7 @@ class CNN(nn.Module):
     norm: Normalisation = "none"
     activation: Activation = nn.relu
     dropout: float = 0.0
+    pool_first: bool = False
     dtype: Dtype | None = None
 
     @nn.compact
@@ -33,6 +36,8 @@ class CNN(nn.Module):
         for channels in self.channels:
             x = Conv(channels, self.kernel, bias=self.norm == "none", dtype=self.dtype)(x)
             x = max_pool(self.activation(normalise(x, self.norm, weights=weights, train=train, dtype=self.dtype)))
+        if self.pool_first:
+            x = jnp.concatenate([x.mean(1), x.max(1)], axis=-1)
         x = x.reshape(x.shape[0], -1)
         for width in self.hidden:
             x = Dropout(self.dropout)(self.activation(nn.Dense(width, dtype=self.dtype)(x)), train=train)

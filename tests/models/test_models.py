@@ -21,6 +21,7 @@ CASES = [
     (CNN(4, channels=(8, 8), hidden=(16,)), IMAGES, (8, 4)),
     (CNN(4, channels=(16,), hidden=(32,), norm="batch"), IMAGES, (8, 4)),
     (CNN(4, channels=(8,), hidden=(), norm="group"), IMAGES[:, :, 0], (8, 4)),
+    (CNN(4, channels=(8,), pool_first=True), IMAGES, (8, 4)),
     (CNN(4, channels=(8,), hidden=(), norm="layer"), IMAGES[..., None], (8, 4)),
     (Bag(4, buckets=64), TOKENS, (8, 4)),
     (RNN(4, width=16), IMAGES, (8, 4)),
@@ -92,3 +93,13 @@ def test_every_model_overfits_one_batch(model, inputs, shape):
     carry = (params, variables, optimizer.init(params))
     _, losses = jax.jit(lambda c: jax.lax.scan(step, c, jax.random.split(KEY, 150)))(carry)
     assert np.asarray(losses)[-5:].mean() < 0.15
+
+
+def test_a_cnn_that_pools_its_first_dimension_hears_what_and_not_when():
+    model = CNN(3, channels=(4,), hidden=(), pool_first=True)
+    quiet = jnp.zeros((2, 64, 8, 1))
+    early, late = (quiet.at[:, place : place + 8].set(1.0) for place in (16, 40))
+    variables = model.init(KEY, early)
+    np.testing.assert_allclose(model.apply(variables, early), model.apply(variables, late), rtol=1e-5)
+    assert model.apply(variables, jnp.zeros((2, 32, 8, 1))).shape == (2, 3)  # its parameters hang on no length
+    assert not np.allclose(model.apply(variables, early), model.apply(variables, quiet))
