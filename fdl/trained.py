@@ -258,12 +258,13 @@ def restored_experiment(folder: Path, *, dataset: str | None = None) -> Experime
     identity = read_json(folder / "experiment.json")["identity"]
     contents = identity.get("files", "")
 
-    def make(**moved: Any) -> Experiment:
+    def make(options: Mapping[str, Any], **moved: Any) -> Experiment:
         made = maker(str(copy.page.path))(**{**copy.knobs, **moved})
-        made = apply_options(made, **copy.options)
+        made = apply_options(made, **options)
         return replace(made, monitor=copy.monitor, accumulate=identity.get("accumulate", 1))
 
     moved = {} if dataset in (None, copy.knobs.get("dataset")) else {"dataset": dataset}
-    data = RunData(folder=folder, fitted=kept, contents="" if moved else contents, make=partial(make, **moved))
+    whole = {name: value for name, value in copy.options.items() if name != "fold"}  # of which a fold takes its rows
+    data = RunData(folder=folder, fitted=kept, contents="" if moved else contents, make=partial(make, whole, **moved))
     with restoring(KeptDataset(value=kept, contents=contents, load=data.load)):
-        return make()
+        return make(copy.options)

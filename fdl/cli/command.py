@@ -38,7 +38,7 @@ class Command:
     mode:        what to do, with the mode's own arguments.
     workdir:     the run folder; a default is made of what differs from the page.
     restored:    the page, its knobs and options are those of the run folder, which was given alone.
-    many:        `seeds`, `population` or `sweep`, where it is more than one run.
+    many:        `seeds`, `folds`, `population` or `sweep`, where it is more than one run.
     distributed: coordinator, processes and process, where this is one of several processes.
     """
 
@@ -176,11 +176,20 @@ def making(command: Command) -> "Callable[..., Experiment]":
 
 
 def family(
-    make: "Callable[..., Experiment]", fixed: Collection[str], seeds: int | None = None, population: str = ""
+    make: "Callable[..., Experiment]",
+    fixed: Collection[str],
+    seeds: int | None = None,
+    population: str = "",
+    folds: int | None = None,
 ) -> "Population":
     """Return the population of experiments of `make`; raise a ValueError if it varies a fixed knob."""
-    from fdl.engine.population import Population, members, parse
+    from fdl.engine.population import Population, members, of_folds, parse
 
+    if folds:
+        if seeds or population:
+            both = "seeds" if seeds else "population"
+            raise UserError(f"--folds and --{both} are two ways to many members; leave out one of them")
+        return of_folds(make, folds)
     values = members(seeds, parse(population))
     for knob in values:
         if knob in fixed:

@@ -92,6 +92,7 @@ def _options(options: Group) -> None:
     options.several("fresh", None, "with --init, module paths that stay as initialised, such as a new head")
     options.text("lora", None, "train low-rank adapters of kernels: a rank, and modules, as in 8:attention")
     options.yes("balance", None, "weigh the classes in training, so that rare ones count as much as others")
+    options.text("fold", None, "train one fold alone: 2/5 holds out the second of five as its validation split")
     options.several("freeze", None, "module paths whose parameters are frozen, such as Dense_0,Block_0/attention")
 
 
@@ -126,6 +127,7 @@ def _settings(settings: Group) -> None:
 def _runs_and_processes(found: flags.FlagValues) -> None:
     many = Group(found, MANY)
     many.whole("seeds", None, "train this many seeds as one program", 1)
+    many.whole("folds", None, "cross-validation: train this many folds as one program, each held out once", 2)
     many.text("population", None, "hyperparameters to train as one program: learning_rate=1e-4..1e-2:log:16, or =1,2,3")
     many.text("sweep", None, "flag values, one run per combination, in sequence: width=64,128 seed=0,1")
     processes = Group(found, PROCESSES)

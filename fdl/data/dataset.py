@@ -93,9 +93,8 @@ class Source:
     def flat(self) -> "Source":
         """Return the same source with narrow rows, such as colour images, flattened: f32[N, H, W, 3] is f32[N, H·W·3].
 
-        A TPU pads the last dimension of an array to 128 lanes, so a program that gathers rows of [N, H, W, 3] first
-        copies the whole array into another layout, in every call. Flat rows are gathered directly, and only the batch
-        is reshaped.
+        A TPU pads the last dimension of an array to 128 lanes, so a program that gathers rows of [N, H, W, 3] copies
+        the whole array into another layout in every call. Of flat rows only the batch is reshaped.
         """
         like = jax.tree.map(shape_of, self.arrays)
 
@@ -196,6 +195,7 @@ class Dataset:
     parsing:   how new rows of a series are read as these were, in JSON's types: their season, gaps and columns' types;
                kept with the columns, and no part of a run's identity.
     places:    split -> what the windows of a series forecast, whose targets are changes; None for other data.
+    whole:     of a fold, the dataset whose rows it takes.
     """
 
     name: str
@@ -210,6 +210,7 @@ class Dataset:
     modality: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     parsing: Mapping[str, Any] = field(default_factory=dict)
+    whole: "Dataset | None" = None
     places: Callable[[str], Places] | None = None
 
     def augmented(self, augment: Augment | None) -> "Dataset":
@@ -232,7 +233,6 @@ class Dataset:
 
     def shapes(self, batch_size: int) -> Batch:
         """Return the `jax.ShapeDtypeStruct`s of a batch as the model and the task receive it, without reading data."""
-
         batch = self.raw_shapes(batch_size)
         return batch if self.transform is None else jax.eval_shape(self.transform, batch)
 

@@ -52,6 +52,17 @@ def measure_baselines(experiment: Experiment, seconds: float, log: Log) -> list[
     return found
 
 
+def averaged(found: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the baselines that each of several experiments measured, with the means of their metrics."""
+    by_name = [{each["name"]: each for each in one} for one in found]
+    result = []
+    for name, first in by_name[0].items():
+        same = [one[name]["metrics"] for one in by_name if name in one]
+        if len(same) == len(found):
+            result.append({**first, "metrics": {key: float(np.mean([one[key] for one in same])) for key in same[0]}})
+    return result
+
+
 def lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each baseline: its name, the rows it was fitted on where these are not all, and its metrics."""
     some = [f" (of {each['rows']:,} of {each['of']:,} rows)" * (each["rows"] < each["of"]) for each in found]

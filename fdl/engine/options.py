@@ -18,6 +18,7 @@ from fdl.core import optimizer_state
 from fdl.core.errors import UserError
 from fdl.core.recorded import name_of, recipe_of
 from fdl.engine.balance import balanced
+from fdl.engine.folds import folded
 from fdl.experiment import Experiment
 from fdl.runs import workdir
 from fdl.runs.checkpoints.warm_start import of_run
@@ -236,6 +237,7 @@ class Options(TypedDict, total=False):
     lora: str | None
     freeze: Sequence[str]
     balance: bool | None
+    fold: str | None
     precision: Precision | None
     matmul_precision: MatmulPrecision | None
     ema_decay: float | None
@@ -254,6 +256,7 @@ def apply_options(experiment: Experiment, **options: Unpack[Options]) -> Experim
     made = with_lora(made, lora) if (lora := options.get("lora")) is not None else made
     made = with_frozen(made, options["freeze"]) if "freeze" in given else made
     made = _marked(made, balanced(made), balance=True) if options.get("balance") else made
+    made = _marked(made, folded(made, fold), fold=fold) if (fold := options.get("fold")) else made
     made = with_precision(made, precision) if (precision := options.get("precision")) else made
     made = with_matmul_precision(made, matmul) if (matmul := options.get("matmul_precision")) else made
     return with_ema(made, decay) if (decay := options.get("ema_decay")) is not None else made

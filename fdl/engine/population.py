@@ -9,16 +9,22 @@ Shape legend: P population, S steps per call, B batch.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fdl.core import steps, stopping
 from fdl.core.errors import UserError
+from fdl.core.integers import ceil_div
 from fdl.core.types import Batch, PyTree, Rows, Step, TrainState
+from fdl.data import Source
 from fdl.engine import loader
+from fdl.engine.folds import FoldSource
+from fdl.engine.options import apply_options
 from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 
@@ -30,11 +36,12 @@ class Population:
     """P members that share one page.
 
     make:   the function of a page, `(**numbers) -> Experiment`, pure.
-    values: knob -> [P], one number per member.
+    values: knob -> [P], one number per member. folds: how many folds the members are, 0 where they share their rows.
     """
 
     make: Callable[..., Experiment]
     values: Mapping[str, np.ndarray]
+    folds: int = 0
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -64,6 +71,11 @@ class Population:
         example = first.example()
         if first.init_from is not None:
             raise UserError("the members of a population start from random weights; leave out --weights and --init")
+        if self.folds:  # what a member begins with may be fitted on its rows
+            states = [self.member(i).init() for i in range(len(self))]
+            states = [stopping.stoppable(state) for state in states] if self.patience else states
+            stacked: TrainState = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+            return stacked._replace(step=states[0].step)
         with self._naming():
             result: TrainState = jax.jit(jax.vmap(one, out_axes=steps.MEMBERS))(dict(self.values))
             return result
@@ -104,16 +116,67 @@ class Population:
                 f"{str(error).splitlines()[0]}; --sweep varies anything"
             ) from None
 
-    def training_rows(self, step: int, count: int, size: int) -> Rows:
-        """Return rows [S, P, B]: each member's data order follows its seed."""
-        first = self.member(0)
-        seeds = self.values.get("seed", [first.seed] * len(self))
-        rows = {
-            seed: loader.training_rows(seed, step, count, batch_size=first.batch_size, size=size)
-            for seed in set(map(int, seeds))
+    def source(self, split: str) -> Source:
+        """Return the examples in memory that all members share; each of several folds uses some rows of these."""
+        source = self.member(0).dataset.load(split).resident()
+        return source.pool if isinstance(source, FoldSource) else source
+
+    def training_rows(self, step: int, count: int) -> Rows:
+        """Return rows [S, P, B] of the shared examples: each member's data order follows its seed."""
+        first, own = self.member(0), self._own_rows("train")
+        keys = [
+            (int(seed), len(rows))
+            for seed, rows in zip(self.values.get("seed", [first.seed] * len(self)), own, strict=True)
+        ]
+        orders = {
+            (seed, size): loader.training_rows(seed, step, count, batch_size=first.batch_size, size=size)
+            for seed, size in set(keys)
         }
-        result: Rows = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *(rows[int(seed)] for seed in seeds))
+        each = [Rows(rows[orders[key].indices], orders[key].weights) for key, rows in zip(keys, own, strict=True)]
+        result: Rows = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *each)
         return result
+
+    def evaluation_rows(self, split: str, batch_size: int) -> Iterator[Rows]:
+        """Yield rows [1, P, B] of the shared examples: each member's examples of a split once, in order."""
+        own = self._own_rows(split)
+        most = max(map(len, own))
+        size = min(batch_size, most)
+        calls = ceil_div(most, size)
+        each = [loader.evaluation_rows(batch_size=size, size=len(rows), count=calls) for rows in own]
+        for call in range(calls):
+            indices = [rows[order.indices[call]] for rows, order in zip(own, each, strict=True)]
+            yield Rows(np.stack(indices)[None], np.stack([order.weights[call] for order in each])[None])
+
+    @cached_property
+    def _rows(self) -> dict[str, list[np.ndarray]]:
+        return {}
+
+    def _own_rows(self, split: str) -> list[np.ndarray]:
+        """Return for each member which rows of the shared examples it uses: all, or those of its fold."""
+        if split not in self._rows:
+            sources = [self.member(i).dataset.load(split) for i in range(len(self) if self.folds else 1)]
+            rows = [
+                np.asarray(one.rows if isinstance(one, FoldSource) else np.arange(len(one)), np.int32)
+                for one in sources
+            ]
+            self._rows[split] = rows if self.folds else rows * len(self)
+        return self._rows[split]
+
+
+def of_folds(make: Callable[..., Experiment], count: int) -> Population:
+    """Return the population of the `count` folds of an experiment: each holds out one, and all do together every row.
+
+    make: the function of a page, called without numbers.
+    """
+
+    @cache
+    def member(number: int) -> Experiment:
+        return apply_options(make(), fold=f"{number}/{count}")
+
+    def of(*, fold: Any) -> Experiment:
+        return make() if isinstance(fold, jax.core.Tracer) else member(int(fold))
+
+    return Population(make=of, values={"fold": np.arange(1, count + 1)}, folds=count)
 
 
 def members(seeds: int | None, settings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

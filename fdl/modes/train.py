@@ -96,7 +96,7 @@ def train_in(run: Run, experiment: Experiment, executor: Executor, writers: Sequ
 
         report = report_of(subject, run, executor, progress, restarts)
         run.checkpoints.check()  # the folder may have been removed during the test
-        report |= compared(run, experiment, report)
+        report |= compared(run, [experiment], report)
         following = next_commands(experiment, run.workdir, report["best_step"])
         page = {**report, "model": model_summary(experiment), "next": following}
         shown = answers(experiment, executor, state, run.log, test.decoded)
@@ -150,12 +150,18 @@ def subject_of(experiment: Experiment, executor: Executor, run: Run, test: Teste
     )
 
 
-def compared(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a report about the experiment's baselines, none where it has none."""
+def compared(run: Run, members: Sequence[Experiment], report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a report about an experiment's baselines, none where it has none.
+
+    members: the experiment, or that of each fold, over which the metrics of a baseline are averaged.
+    """
+    experiment = members[0]
     if not experiment.baselines:
         return {}
-    seconds = time.process_time() - run.begun_cpu
-    found = processes.on_first_process(lambda: baselines.measure_baselines(experiment, seconds, run.log))
+    seconds = (time.process_time() - run.begun_cpu) / len(members)
+    found = processes.on_first_process(
+        lambda: baselines.averaged([baselines.measure_baselines(one, seconds, run.log) for one in members])
+    )
     test = report["metrics"]["test"]
     metric = baselines.judged_by(report["primary"], test, found)
     numbers = experiment.dataset.spec.outputs if experiment.task.encode is not None else 1  # an example's, to predict

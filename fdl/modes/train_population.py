@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,15 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.log import Log
 from fdl.core.steps import fuse
-from fdl.core.types import PyTree, Rows, Task, TrainState
+from fdl.core.types import PyTree, Task, TrainState
 from fdl.data import Source
 from fdl.data.validate import check_source, rule_of
-from fdl.engine import baselines, loader
+from fdl.engine import baselines
 from fdl.engine.checks import check
 from fdl.engine.member_metrics import Members, best_of, metrics_of, score_of, spread
 from fdl.engine.member_patience import MemberPatience
 from fdl.engine.population import Population
 from fdl.engine.program import Training, add_up_calls, steps_per_call, work_of
-from fdl.experiment import Experiment
 from fdl.modes.describe import count
 from fdl.modes.draw_report import draw
 from fdl.modes.forecast import cost
@@ -108,7 +108,7 @@ def train_in(
         steps = patience.steps(state) if first.patience else None
         report = report_of(subject, run, executor, progress, restarts)
         report |= measured(population, progress.metrics, steps, report)
-        report |= compared(run, first, report)
+        report |= compared(run, [population.member(i) for i in range(population.folds or 1)], report)
         made = population.member(report["best"])
         kept = save_member(population, report, state, run.workdir / "best", executor.devices)
         following = next_commands(made, run.workdir / "best", kept)
@@ -146,13 +146,13 @@ def measured(
 def subject_of(population: Population, executor: Executor, patience: MemberPatience | None) -> Subject:
     """Return the training loop's subject for a population; metrics are lists over members."""
     first, size = population.member(0), len(population)
-    source = checked(first, "train")
+    source = checked(population, "train")
     refuse_other_data(population, source.arrays)
     source = source.flat()
     work = work_of(first)
     program = Training(
         call=Call(executor, fuse(population.training_step(source.take)), (dict(population.values), source.arrays)),
-        rows=lambda step, count: population.training_rows(step, count, len(source)),
+        rows=population.training_rows,
         steps_per_call=first.steps_per_call or steps_per_call(first, executor, work),
         feed="resident: a population's data always is",
         work=work,
@@ -169,17 +169,17 @@ def subject_of(population: Population, executor: Executor, patience: MemberPatie
     )
 
 
-def checked(experiment: Experiment, split: str) -> Source:
-    """Return a split in memory; raise a ValueError if it violates its spec or the task's rule."""
-    dataset = experiment.dataset
-    source = dataset.load(split).resident()
-    check_source(source, dataset.spec, dataset.name, split, rule_of(experiment.task, dataset))
+def checked(population: Population, split: str) -> Source:
+    """Return the examples of a split in memory; raise a ValueError if one violates its spec or the task's rule."""
+    first, source = population.member(0), population.source(split)
+    check_source(source, first.dataset.spec, first.dataset.name, split, rule_of(first.task, first.dataset))
     return source
 
 
 def refuse_other_data(population: Population, arrays: PyTree) -> None:
     """Raise a ValueError if the last member, which differs in every varied knob, has different data."""
-    others = population.member(len(population) - 1).dataset.load("train").resident().arrays
+    last = replace(population, values={knob: numbers[-1:] for knob, numbers in population.values.items()})
+    others = last.source("train").arrays
     same = jax.tree.map(
         lambda a, b: a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), arrays, others
     )
@@ -194,14 +194,12 @@ def evaluation(
 ) -> Callable[[TrainState], tuple[TrainState, Members]]:
     """Return the evaluation of one split: `states -> (states, metrics of each member)`."""
     first, size = population.member(0), len(population)
-    source = checked(first, split).flat()
+    source = checked(population, split).flat()
     call = Call(executor, fuse(population.evaluation_step(source.take)), (dict(population.values), source.arrays))
-    batch_size = min(first.evaluate_batch_size or first.batch_size, len(source))
-    rows = loader.evaluation_rows(batch_size=batch_size, size=len(source))
+    batch_size = first.evaluate_batch_size or first.batch_size
 
     def evaluate(state: TrainState) -> tuple[TrainState, Members]:
-        same = (Rows(*(np.broadcast_to(x, (1, size, *x.shape)) for x in batch)) for batch in zip(*rows, strict=True))
-        state, added = add_up_calls(call, state, same)
+        state, added = add_up_calls(call, state, population.evaluation_rows(split, batch_size))
         return state, metrics_of(first.task, added, size, split)
 
     return evaluate
@@ -258,12 +256,19 @@ def _number(value: float | None) -> float:
 def conclusion(report: Mapping[str, Any], task: Task, population: Population, workdir: Path) -> str:
     """Return the last lines of a run: mean and deviation, baselines, best member, speed, folder, verdict."""
     test, name = report["metrics"]["test"], task.primary
+    first = population.member(0)
     best = report["members"][report["best"]]
     settings = ", ".join(f"{knob}={value:.4g}" for knob, value in population.settings(report["best"]).items())
     left_out = test.get(f"{name}_left_out", [])
     without = f" (without {', '.join(f'member {i}' for i in left_out)}: not finite)" if left_out else ""
     at = f", step {best['step']}" if "step" in best else ""
+    held = report["metrics"]["validation"]
+    chosen = ", which chose the step as well" if first.patience is not None else ""
     parts = [
+        f"held out {name} {held[name]:.4g} ± {held[f'{name}_std']:.2g} over {population.folds} folds, each row of "
+        f"train and validation in one{chosen}"
+        if population.folds
+        else "",
         f"test {name} {test[name]:.4g} ± {test[f'{name}_std']:.2g} over {len(population) - len(left_out)} members "
         f"n={test['n']:.0f}{without}",
         *baselines.lines(report.get("baselines", ())),

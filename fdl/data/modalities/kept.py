@@ -86,7 +86,8 @@ class KeptDataset:
 
 
 def dataset_json(dataset: Dataset) -> dict[str, Any]:
-    """Return what a run folder keeps of a dataset, in JSON's types."""
+    """Return what a run folder keeps of a dataset, of a fold of the whole one, in JSON's types."""
+    dataset = dataset.whole or dataset
     kept = {
         "modality": dataset.modality,
         "name": dataset.name,
