@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from fdl.data.modalities.pairs import pairs as pairs
     from fdl.data.modalities.series import Windows as Windows
     from fdl.data.modalities.series import series as series
+    from fdl.data.modalities.table import in_logs as in_logs
     from fdl.data.modalities.table import table as table
     from fdl.data.modalities.tags import tags as tags
     from fdl.data.modalities.text import language as language
@@ -98,6 +99,7 @@ _HOMES = {
     "masked": "modalities.masked_text",
     "pairs": "modalities.pairs",
     "series": "modalities.series",
+    "in_logs": "modalities.table",
     "table": "modalities.table",
     "tags": "modalities.tags",
     "language": "modalities.text",

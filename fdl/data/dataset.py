@@ -34,7 +34,7 @@ class Spec:
     classes:    number of target classes, None for other targets.
     names:      class names by index, if any.
     vocabulary: vocabulary size of token inputs, None for other inputs.
-    center, scale: mean and standard deviation of numeric targets over train, as a source gives them.
+    center, scale: mean and standard deviation of numeric targets over train, or with `logs` of their logarithms.
     offset:     subtracted from the targets in float64 where float32 lacks precision; add it back to show a value.
     categories: cardinality of each categorical column, in the order of the input `categories`.
     """
@@ -51,6 +51,7 @@ class Spec:
     center: float = 0.0
     scale: float = 1.0
     offset: float = 0.0
+    logs: bool = False
 
     @property
     def epoch_size(self) -> int:

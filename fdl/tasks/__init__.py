@@ -14,6 +14,7 @@ from fdl.tasks.masked_token import masked_token
 from fdl.tasks.multi_label import multi_label
 from fdl.tasks.next_token import next_token
 from fdl.tasks.regress import regress
+from fdl.tasks.regress_logs import regress_logs
 from fdl.tasks.seq2seq import seq2seq
 from fdl.tasks.tag import tag
 
@@ -27,6 +28,7 @@ __all__ = [
     "multi_label",
     "next_token",
     "regress",
+    "regress_logs",
     "seq2seq",
     "tag",
 ]

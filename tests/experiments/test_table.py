@@ -93,3 +93,51 @@ def test_another_optimizer_leaves_ridge_regression_as_it_is(run):
     assert recipe_of(recipe.arguments["optimizer"]).factory == "fdl:sgd"
     with pytest.raises(UserError, match="optimizer 'adam' is not one of"):
         apply_options(made, optimizer="adam")
+
+
+def growth(kind, rows=300):
+    """Positive, skewed: a product, whose logarithm is a line, or a line of skewed numbers."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(rows, 3))
+    if kind == "product":
+        return pandas.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.exp(3 + x @ [1, 0.5, 0.2])})
+    skewed = np.exp(x)
+    return pandas.DataFrame({"a": skewed[:, 0], "b": skewed[:, 1], "y": 1 + skewed @ [5, 2, 0.5]})
+
+
+@pytest.mark.parametrize(("kind", "logs"), [("product", True), ("line", False)])
+def test_a_skewed_number_is_learned_as_its_logarithm_where_training_rows_say_so(tmp_path, kind, logs):
+    growth(kind).to_csv(tmp_path / "t.csv", index=False)
+    made = fdl.load("table", dataset=str(tmp_path / "t.csv"), target="y", epochs=40.0)
+    assert made.dataset.spec.logs == logs
+    said = [note for note in made.dataset.notes if "logarithm" in note]
+    assert len(said) == logs
+    plain = fdl.load("table", dataset=str(tmp_path / "t.csv"), target="y", log_target="false")
+    assert (plain.dataset.spec.logs, plain.dataset.spec.scale != made.dataset.spec.scale) == (False, logs)
+    if not logs:
+        return
+    assert said[0].startswith("the target is learned as its logarithm: ridge regression of it errs ")
+    report = fdl.train(made, tmp_path / "run", log=None)
+    new = growth(kind, 40)
+    values = report.restore().predict(new)["value"]
+    assert np.all(values > 0)
+    assert np.corrcoef(np.log(values), np.log(new["y"]))[0, 1] > 0.9
+    measured = fdl.evaluate(restored_experiment(tmp_path / "run"), tmp_path / "run", log=None)["metrics"]["test"]
+    tiny.close(measured, report["metrics"]["test"], 1e-5)
+    truth = pandas.read_csv(tmp_path / "t.csv")
+    error = report.restore().evaluate(data=truth)["new"]["rmse"]
+    expected = np.sqrt(((report.restore().predict(truth)["value"] - truth["y"]) ** 2).mean())
+    assert error == pytest.approx(expected, rel=1e-4)
+    (tmp_path / "t.csv").unlink()
+    np.testing.assert_array_equal(fdl.restore(tmp_path / "run").predict(new)["value"], values)
+
+
+def test_a_logarithm_that_is_not_there_is_refused_where_it_was_asked_for(tmp_path):
+    frame = growth("product")
+    frame.assign(y=frame["y"] - 5).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(UserError, match=r"has -.* in train and no logarithm to learn; leave out --log_target"):
+        fdl.load("table", dataset=str(tmp_path / "t.csv"), target="y", log_target="true")
+    assert not fdl.load("table", dataset=str(tmp_path / "t.csv"), target="y").dataset.spec.logs
+    frame.assign(y=frame["y"] > 9).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(UserError, match="has 2 classes and no logarithm"):
+        fdl.load("table", dataset=str(tmp_path / "t.csv"), target="y", log_target="true")

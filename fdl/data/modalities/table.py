@@ -26,6 +26,8 @@ from fdl.data.readers.tables.row_store import release_memory
 from fdl.data.records import Column, Records, complete, drop_missing
 from fdl.data.split import pick
 
+_LOGS, _SKEWED, _FOLDS, _GAIN = "logs", 1.0, 5, 0.03
+_MOST_JUDGED, _FEW_VALUES = 20_000, 50  # rows by which logarithms are judged; values of their categories, at most
 _PART = 8192  # rows that are encoded together where they are read from disk
 
 
@@ -86,6 +88,68 @@ def table(
     load = lazy if records.on_disk else lambda split: pick(sources(), split)
     made = dataset_of(records, spec, load, fitted)
     return replace(made, notes=tuple(plan.lines()))
+
+
+def in_logs(dataset: Dataset, logs: Literal["auto", "true", "false"] = "auto") -> Dataset:
+    """Return a table whose number is to be learned as its logarithm (`spec.logs`), if asked for or where it is better.
+
+    It is better, by "auto", where all numbers of train are positive and skewed to the right, and ridge regression of
+    their logarithms predicts held-out rows of train with an RMSE, in the unit of the target, 3 % below that of the
+    numbers. `center` and `scale` of the spec are then those of the logarithms. What was decided is kept as `fitted`.
+    """
+    spec = dataset.spec
+    if _LOGS in dataset.fitted or (spec.classes and logs == "auto"):
+        return dataset
+    decided = replace(dataset, fitted={**dataset.fitted, _LOGS: False})
+    if logs == "false":
+        return decided
+    examples = dataset.examples("train", _MOST_JUDGED)
+    values = np.asarray(examples.targets, np.float64)
+    if spec.classes or spec.targets.shape or spec.offset or not values.min() > 0:
+        seen = f"has {values.min() + spec.offset:g} in train" if not spec.classes else f"has {spec.classes} classes"
+        if logs == "true":
+            raise UserError(f"the target of {dataset.name} {seen} and no logarithm to learn; leave out --log_target")
+        return decided
+    why = "as asked for"
+    if logs == "auto":
+        if not float((((values - values.mean()) / values.std()) ** 3).mean()) > _SKEWED:
+            return decided
+        x = _numbers(examples.inputs, spec.categories)
+        gain = 1 - _held_out(x, np.log(values), np.exp, values) / _held_out(x, values, np.asarray, values)
+        if not gain > _GAIN:
+            return decided
+        why = f"ridge regression of it errs {100 * gain:.2g} % less on held-out rows of train"
+    center, scale = float(np.log(values).mean()), float(np.log(values).std())
+    note = f"the target is learned as its logarithm: {why}; --log_target=false for the number itself"
+    return replace(
+        dataset,
+        spec=replace(spec, center=center, scale=scale, logs=True),
+        fitted={**dataset.fitted, _LOGS: True, "center": center, "scale": scale},
+        notes=(*dataset.notes, note),
+    )
+
+
+def _numbers(inputs: Any, categories: Sequence[int]) -> np.ndarray:
+    """Return f64[n, d]: the numbers, and one-hot the categories of few values."""
+    if not categories:
+        return np.asarray(inputs, np.float64).reshape(len(inputs), -1)
+    codes = zip(np.asarray(inputs["categories"]).T, categories, strict=True)
+    one_hot = [np.eye(count)[column] for column, count in codes if count <= _FEW_VALUES]
+    return np.concatenate([np.asarray(inputs["inputs"], np.float64), *one_hot], axis=1)
+
+
+def _held_out(x: np.ndarray, y: np.ndarray, back: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray) -> float:
+    """Return the RMSE of ridge regression over five folds; back: from predictions of y to those of what is wanted."""
+    fold, squares = np.random.default_rng(0).permutation(len(y)) % _FOLDS, 0.0
+    for held in range(_FOLDS):
+        rest = fold != held
+        deviation = x[rest].std(0)
+        scaled = (x - x[rest].mean(0)) / np.where(deviation > 0, deviation, 1.0)
+        gram = scaled[rest].T @ scaled[rest] + np.eye(x.shape[1])
+        weights = np.linalg.solve(gram, scaled[rest].T @ (y[rest] - y[rest].mean()))
+        with np.errstate(over="ignore"):  # it is infinitely wrong then
+            squares += float(((back(y[rest].mean() + scaled[~rest] @ weights) - wanted[~rest]) ** 2).sum())
+    return float(np.sqrt(squares / len(y)))
 
 
 def _inputs(plan: Plan) -> Any:
