@@ -31,6 +31,7 @@ from fdl.runs import workdir as run_folder
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.open_run import Existing, Run, open_run
 from fdl.runs.progress_bar import brief
+from fdl.runs.report.elements import speed
 from fdl.runs.report.html import faults
 from fdl.runs.stores.store import is_address
 from fdl.runs.writers.record import Record
@@ -186,7 +187,7 @@ def conclusion(report: Mapping[str, Any], workdir: Path, following: Sequence[str
         f"test {brief(test)} n={n}{which}",
         *baselines.lines(report.get("baselines", ())),
         best if report["best_step"] is not None else "",
-        f"{report['steps_per_second']:,.0f} steps/s",
+        speed(report["steps_per_second"]),
         skips,
         faults(report),
     ]

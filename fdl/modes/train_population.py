@@ -40,6 +40,7 @@ from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.metrics_log import lines
 from fdl.runs.open_run import Run, open_run
 from fdl.runs.report import svg_plot
+from fdl.runs.report.elements import speed
 from fdl.runs.writers.record import Record
 from fdl.runs.writers.writer import Writer
 
@@ -274,7 +275,7 @@ def conclusion(report: Mapping[str, Any], task: Task, population: Population, wo
         *baselines.lines(report.get("baselines", ())),
         f"best by validation {report['monitor']}: {settings}{at}, test {name} {best['test'][name]:.4g}, "
         f"kept in {workdir / 'best'}",
-        f"{report['member_steps_per_second']:,.0f} steps/s over all members",
+        f"{speed(report['member_steps_per_second'])} over all members",
         f"run folder {workdir}",
         report.get("verdict"),
     ]

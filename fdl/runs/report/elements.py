@@ -59,3 +59,8 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{int(minutes)} min {int(seconds % 60)} s"
     return f"{int(hours):,} h {int(minutes % 60)} min"
+
+
+def speed(steps: float) -> str:
+    """Return steps per second, also of slow steps: `1,234 steps/s`, `0.47 steps/s`."""
+    return f"{steps:,.0f} steps/s" if steps >= 10 else f"{steps:.2g} steps/s"

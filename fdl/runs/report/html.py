@@ -8,7 +8,7 @@ from typing import Any
 from fdl.core.types import SPLITS
 from fdl.runs.report.confusion import confusion, per_class
 from fdl.runs.report.curves import curves
-from fdl.runs.report.elements import duration, element, pairs, section, table
+from fdl.runs.report.elements import duration, element, pairs, section, speed, table
 from fdl.runs.report.style import SCRIPT, STYLE
 
 ENVIRONMENT = ("command", "devices", "cores", "python", "platform", "commit")
@@ -73,7 +73,7 @@ def _header(report: Mapping[str, Any], title: str) -> str:
         str(report.get("date") or ""),
         f"{report['step']:,} steps, {report['epoch']:.4g} epochs",
         duration(report["training_seconds"]) + " of training" if "training_seconds" in report else "",
-        f"{report['steps_per_second']:,.0f} steps/s" if "steps_per_second" in report else "",
+        speed(report["steps_per_second"]) if "steps_per_second" in report else "",
         f"test on n={report['metrics']['test']['n']:,.0f}" if "test" in (report.get("metrics") or {}) else "",
         str(report.get("devices") or ""),
         faults(report),

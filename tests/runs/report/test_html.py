@@ -86,6 +86,11 @@ def test_the_command_is_one_that_can_be_typed():
         ).replace("&#x27;--dataset=a b.csv&#x27;", "--dataset=&#x27;a b.csv&#x27;")
 
 
+def test_slow_steps_have_a_speed():
+    for speed, shown in ((0.468, "0.47 steps/s"), (9.96, "10 steps/s"), (1234.5, "1,234 steps/s")):
+        assert f" · {shown} · " in html({**REPORT, "steps_per_second": speed}, LINES)
+
+
 def test_names_from_files_are_escaped_wherever_they_stand():
     evil = "<script>alert(1)</script>"
     lines = [{"step": s, "split": evil, evil: float(s)} for s in (10, 20)]
