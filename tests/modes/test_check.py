@@ -1,5 +1,7 @@
 """The check of an experiment: a sound one passes, and each kind of mistake is named."""
 
+import itertools
+
 import jax.numpy as jnp
 import pytest
 from flax import linen as nn
@@ -44,6 +46,11 @@ def test_a_sound_experiment_passes_in_lines_that_say_what_it_saw():
     assert "targets int32[8]: 0 to 2, 3 different" in text
     assert "4 of 4 parameter arrays get one" in text
     assert said[-1].startswith("all is well")
+
+
+def test_a_slow_machine_is_no_mistake_of_the_model():
+    seconds = itertools.count(0.0, 100.0)
+    assert fdl.check(tiny.experiment(), log=None, clock=lambda: next(seconds)) == []
 
 
 @pytest.mark.parametrize(
