@@ -22,12 +22,12 @@ from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.series import series
 from fdl.data.modalities.table import refuse_infinite
 from fdl.data.pixels import Unreadable
-from fdl.data.readers.clips import CLIPS
 from fdl.data.readers.documents import TEXTS
 from fdl.data.readers.find import find
+from fdl.data.readers.folders import media_files
+from fdl.data.readers.hub_media import attach, new_items
 from fdl.data.readers.memory import as_records, frame_of_array
-from fdl.data.readers.pictures import picture_suffixes
-from fdl.data.readers.recordings import SOUNDS
+from fdl.data.readers.table_files import table_file
 from fdl.data.readers.tables.containers import TABLES, suffix_of
 from fdl.data.records import Column, Records
 from fdl.data.validate import check_values
@@ -213,12 +213,13 @@ def _has_lines(file: Path) -> bool:
 
 
 def _media(dataset: Dataset, plan: MediaPlan, data: Any) -> NewRows:
-    """Return files: one, a folder or pattern of them, or a list; or values in memory, decoded already."""
+    """Return files: one, a folder or pattern of them, a list or a table that names or holds them; or decoded values."""
     if _fits(dataset, data):
         return _arrays(dataset, data, "the data")
+    if (records := _listing(plan, data)) is not None:
+        return _listed(dataset, plan, records, Path(data) if isinstance(data, str | Path) else Path("table"))
     if isinstance(data, str | Path):
-        files = _files(plan, str(data))
-        return _of_files(plan, files)
+        return _of_files(plan, media_files(plan.kind, str(data)))
     if isinstance(data, Sequence) and data and all(isinstance(each, str | Path) for each in data):
         return _of_files(plan, [str(each) for each in data])
     values = list(data) if isinstance(data, Sequence) else [data] if np.ndim(data) == len(_shape(plan)) else list(data)
@@ -228,35 +229,62 @@ def _media(dataset: Dataset, plan: MediaPlan, data: Any) -> NewRows:
     return NewRows(inputs=plan.encode(arrays, lambda i: f"{plan.kind} {i}"), size=len(arrays))
 
 
+def _listing(plan: MediaPlan, data: Any) -> Records | None:
+    """Return the table that lists pictures, sounds or videos or holds their bytes, if the data is one.
+
+    Of a folder it is the one table with the column of training, such as a metadata.csv beside the files.
+    """
+    if isinstance(data, str | Path):
+        path = Path(os.path.expanduser(data))
+        if path.is_dir():
+            tables = [file for file in path.iterdir() if file.name[0] not in "._" and suffix_of(file) in TABLES]
+            records = table_file(tables[0]) if len(tables) == 1 else None
+            return records if records is not None and plan.column in records.fields else None
+        return table_file(path) if path.is_file() and suffix_of(path) in TABLES else None
+    rows = isinstance(data, Sequence) and data and all(isinstance(row, Mapping) for row in data)
+    frame = type(data).__module__.partition(".")[0] in ("pandas", "pyarrow")
+    return read_rows(data, {}, "table") if rows or frame or isinstance(data, Mapping) else None
+
+
+def _listed(dataset: Dataset, plan: MediaPlan, records: Records, path: Path) -> NewRows:
+    """Return what a table lists or holds, its other columns beside; files are looked for as in training."""
+    folder = path.expanduser() if path.expanduser().is_dir() else path.expanduser().parent
+    whole = _joined(list(_columns(records).values()))
+    if (items := new_items(records, plan.column, plan.kind, folder)) is not None:
+        places, values = [where for where, _ in items], _read_all(plan, items)
+    else:
+        drawn = attach(records, {"train": folder}, plan.kind, needed=False)  # pictures as numbers in a cell
+        if plan.column not in drawn.fields or drawn.fields[plan.column].kind != plan.kind:
+            raise UserError(
+                f"{records.name} has no column {plan.column} of {plan.kind} files or bytes, which {dataset.name} was "
+                f"trained on; its columns are {some_of(list(records.fields))}"
+            )
+        values = list(_joined(list(_columns(drawn).values()))[plan.column])
+        places = [f"{records.name} row {i}" for i in range(len(values))]
+        del whole[plan.column]
+    carried = {
+        name: cells for name, cells in whole.items() if not any(isinstance(cell, bytes | Mapping) for cell in cells)
+    }
+    return NewRows(inputs=plan.encode(values, lambda i: places[i]), size=len(values), carried=carried)
+
+
 def _shape(plan: MediaPlan) -> tuple[Any, ...]:
     return {"image": (0, 0, 0), "audio": (0,), "video": (0, 0, 0, 0)}[plan.kind]
 
 
-def _files(plan: MediaPlan, path: str) -> list[str]:
-    """Return the files of this kind that a path, a folder or a pattern names, sorted."""
-    suffixes = {"audio": SOUNDS, "video": CLIPS}.get(plan.kind) or picture_suffixes()
-    whole = Path(os.path.expanduser(path))
-    if whole.is_file():
-        return [str(whole)]
-    if whole.is_dir():
-        found = [file for file in whole.rglob("*") if file.is_file() and not file.name.startswith(".")]
-    else:
-        matching = Path(whole.anchor or ".").glob(str(whole.relative_to(whole.anchor)))
-        found = [file for file in matching if file.is_file()]
-    files = sorted(str(file) for file in found if file.suffix.lower() in suffixes)
-    if not files:
-        seen = f"{len(found)} files of other kinds" if found else "nothing"
-        raise UserError(f"{path} holds no {plan.kind} but {seen}; give a file, a folder or a pattern such as '*.png'")
-    return files
-
-
 def _of_files(plan: MediaPlan, files: Sequence[str]) -> NewRows:
-    values, wrong = [], []
-    for file in files:
-        try:
-            values.append(plan.read(file))
-        except (Unreadable, ValueError, OSError) as error:
-            wrong.append(f"{file} ({error})")
-    if wrong:
-        raise UserError(f"{len(wrong)} of {len(files)} files cannot be read: {some_of(wrong)}; mend or remove them")
+    values = _read_all(plan, [(file, file) for file in files])
     return NewRows(inputs=plan.encode(values, lambda i: files[i]), size=len(files), carried={"file": list(files)})
+
+
+def _read_all(plan: MediaPlan, items: Sequence[tuple[str, Any]]) -> list[Any]:
+    """Return what files or bytes hold, by the reader of the plan, each beside what a user finds it by."""
+    values, wrong = [], []
+    for where, item in items:
+        try:
+            values.append(plan.read(item))
+        except (Unreadable, ValueError, OSError) as error:
+            wrong.append(f"{where} ({error})")
+    if wrong:
+        raise UserError(f"{len(wrong)} of {len(items)} files cannot be read: {some_of(wrong)}; mend or remove them")
+    return values

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdl.core.errors import UserError
 from fdl.data.fingerprint import fingerprint, quick_fingerprint
 from fdl.data.readers.class_folder import ClassFiles, Folder, class_files, folders_as_files, listing, natural
 from fdl.data.readers.clips import CLIPS, clips, frame_files
@@ -121,3 +122,24 @@ def _flat_texts(path: Path, root: Folder, encoding: str) -> Records:
 def _commonest(path: Path) -> Kind:
     counts: dict[Kind, int] = {kind: len(listing(path, form.suffixes()).deep_files()) for kind, form in FORMS.items()}
     return max(counts, key=lambda kind: counts[kind])  # GIFs are pictures then, since those are tried first
+
+
+def media_files(kind: str, path: str) -> list[str]:
+    """Return the pictures, sounds or videos that a path, a folder or a pattern names, sorted.
+
+    kind: "image", "audio" or "video". Raises a UserError where there is none.
+    """
+    suffixes = {"audio": SOUNDS, "video": CLIPS}.get(kind) or picture_suffixes()
+    whole = Path(os.path.expanduser(path))
+    if whole.is_file():
+        return [str(whole)]
+    if whole.is_dir():
+        found = [file for file in whole.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    else:
+        matching = Path(whole.anchor or ".").glob(str(whole.relative_to(whole.anchor)))
+        found = [file for file in matching if file.is_file()]
+    files = sorted(str(file) for file in found if file.suffix.lower() in suffixes)
+    if not files:
+        seen = f"{len(found)} files of other kinds" if found else "nothing"
+        raise UserError(f"{path} holds no {kind} but {seen}; give a file, a folder or a pattern such as '*.png'")
+    return files

@@ -26,10 +26,10 @@ from fdl.data.readers.splits import split_of
 from fdl.data.readers.table_files import Reading, records_of, table_file
 from fdl.data.readers.tables.containers import TABLES, read_raw, suffix_of
 from fdl.data.readers.tables.dialect import parse_dialect
-from fdl.data.records import Ask, Column, Field, Kind, Read, Records
+from fdl.data.records import Ask, Column, Field, Kind, Read, Records, is_missing
 
 _NUMBERS = re.compile(r"\s*\d+(\s+\d+)+\s*")
-_SUFFIXES: Mapping[Kind, tuple[str, ...]] = {
+_SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "image": (".jpg", ".jpeg", ".png", ".JPG", ".tif"),
     "audio": (".wav", ".flac", ".mp3", ".ogg"),
     "video": (".mp4", ".avi", ".gif"),
@@ -48,45 +48,81 @@ def attach(records: Records, folders: Mapping[str, Path], page: str = "", *, nee
     needed:  refuse names of files that the page wants and that are nowhere.
     """
     for name in records.fields:
-        some = [
-            value for value in _some(records, name) if value is not None and not (isinstance(value, str) and not value)
-        ]
-        if not some:
-            continue
-        if all(isinstance(value, str) for value in some) and page in ("", *_COLUMNS):
-            kind = _kind_of_names(some, page)
-            if kind is not None and (get := _files(records, name, folders, needed=needed and page == kind)):
-                records = _with_media(records, name, kind, get)
-            elif page == "image" and (side := _side(some)):
-                records = _with_pixels(records, name, side)
-        elif all(isinstance(value, dict | bytes) for value in some) and (kind := _kind_of_bytes(some, page)):
-            records = _with_media(records, name, kind, _contents(records, name))
+        if origin := _origin(records, name, folders, page, needed=needed):
+            records = _with_media(records, name, *origin)
+        elif page == "image" and (side := _side(_some(records, name))):
+            records = _with_pixels(records, name, side)
     wanted = next((kind for kind in _COLUMNS if kind == page), None)
     if wanted is None or any(field.kind == wanted for field in records.fields.values()):
         return records
     return _named_by_stem(records, folders, wanted)
 
 
+def new_items(records: Records, column: str, kind: str, folder: Path) -> list[tuple[str, Item]] | None:
+    """Return the file or bytes of each of new rows, beside where the row is found; None where no column holds any.
+
+    column: the one of training; where it is not there, the only one that holds pictures, sounds or videos.
+    folder: beside or below which files are looked for. Raises a UserError where the column of training names others.
+    """
+    names = [column] if column in records.fields else list(records.fields)
+    origins = {name: _origin_of(records, name, {"train": folder}, kind, needed=name == column) for name in names}
+    fits = {name: get for name, get in origins.items() if get is not None}
+    if len(fits) != 1:
+        return None
+    ((name, get),) = fits.items()
+    missing = {split: is_missing(records.column(split, name)) for split in records.sizes}
+    places = [(split, i) for split, size in records.sizes.items() for i in range(size)]
+    return [(records.at(split, i), b"" if missing[split][i] else get(split, i)) for split, i in places]
+
+
+def _origin_of(
+    records: Records, name: str, folders: Mapping[str, Path], kind: str, *, needed: bool
+) -> Callable[[str, int], Item] | None:
+    """Return the file or bytes of each cell of a column that stands for this kind; None of another column."""
+    origin = _origin(records, name, folders, kind, needed=needed)
+    if origin is None:
+        return _by_stems(records, name, folders, kind)
+    return origin[1] if origin[0] == kind else None
+
+
+def _origin(
+    records: Records, name: str, folders: Mapping[str, Path], page: str, *, needed: bool
+) -> tuple[Kind, Callable[[str, int], Item]] | None:
+    """Return what the cells of a column stand for, and the file or bytes of each; None where they stand for nothing."""
+    some = _some(records, name)
+    if some and all(isinstance(value, str) for value in some) and page in ("", *_COLUMNS):
+        kind = _kind_of_names(some, page)
+        if kind is not None and (get := _files(records, name, folders, needed=needed and page == kind)):
+            return kind, get
+    elif some and all(isinstance(value, dict | bytes) for value in some) and (kind := _kind_of_bytes(some, page)):
+        return kind, _contents(records, name)
+    return None
+
+
 def _named_by_stem(records: Records, folders: Mapping[str, Path], page: Kind) -> Records:
     """Return the records in which the first column of names without suffix, as Kaggle's ids are, is one of files."""
-    for name, field in records.fields.items():
-        if field.kind not in ("text", "number"):
-            continue
-        some = [str(value) for value in _some(records, name) if value is not None]
-        if len(some) < 3 or len(set(some)) < len(some) or any("." in value or "/" in value for value in some):
-            continue  # of 0 and 1, which are classes, files may be there by chance
-        for place in _places(next(iter(folders.values()))):
-            for suffix in _SUFFIXES[page]:
-                if all(os.path.isfile(place / f"{value}{suffix}") for value in some):
-                    return _with_media(records, name, page, _by_stem(records, name, place, suffix))
+    for name in records.fields:
+        if get := _by_stems(records, name, folders, page):
+            return _with_media(records, name, page, get)
     return records
 
 
-def _by_stem(records: Records, name: str, place: Path, suffix: str) -> Callable[[str, int], Item]:
-    files = {
-        split: [f"{place / str(value)}{suffix}" for value in records.column(split, name)] for split in records.sizes
-    }
-    return lambda split, index: files[split][index]
+def _by_stems(records: Records, name: str, folders: Mapping[str, Path], page: str) -> Callable[[str, int], Item] | None:
+    """Return the files that a column of names without suffix stands for, if it does."""
+    if records.fields[name].kind not in ("text", "number"):
+        return None
+    some = [str(value) for value in _some(records, name)]
+    if len(some) < 3 or len(set(some)) < len(some) or any("." in value or "/" in value for value in some):
+        return None  # of 0 and 1, which are classes, files may be there by chance
+    for place in _places(next(iter(folders.values()))):
+        for suffix in _SUFFIXES.get(page, ()):
+            if all(os.path.isfile(place / f"{value}{suffix}") for value in some):
+                files = {
+                    split: [f"{place / str(value)}{suffix}" for value in records.column(split, name)]
+                    for split in records.sizes
+                }
+                return lambda split, index: files[split][index]
+    return None
 
 
 def table_beside(path: Path, how: Reading | None, page: str) -> Records | None:
@@ -177,16 +213,20 @@ def _with_pixels(records: Records, name: str, side: int) -> Records:
     return replace(records, fields={**records.fields, name: field}, read=read, stratified=True).noting(note)
 
 
-def _side(cells: Sequence[str]) -> int:
+def _side(cells: Sequence[Any]) -> int:
     """Return the side of the squares that the numbers of these cells make; 0 where they are none."""
+    if not cells or not all(isinstance(cell, str) for cell in cells):
+        return 0
     counts = {len(cell.split()) if _NUMBERS.fullmatch(cell) else 0 for cell in cells}
     side = math.isqrt(min(counts))
     return side if len(counts) == 1 and side > 1 and side * side in counts else 0
 
 
 def _some(records: Records, name: str) -> list[Any]:
+    """Return the cells among the first ones of a column that are not empty."""
     split = next(iter(records.sizes))
-    return list(records.read(split, np.arange(min(_LOOKED_AT, records.sizes[split])), (name,))[name])
+    cells = records.read(split, np.arange(min(_LOOKED_AT, records.sizes[split])), (name,))[name]
+    return [value for value in cells if value is not None and not (isinstance(value, str) and not value)]
 
 
 def _kind_of_names(names: Sequence[str], page: str) -> Kind | None:
