@@ -107,6 +107,8 @@ def launch(argv: list[str]) -> int:
             return 0
         if kept:
             take_kept(found, kept)
+        elif found["mode"].value in MODES[READING] and not peek(argv[1:], "experiment"):
+            refuse_no_run(found["workdir"].value)
         knobs = page.complete({knob.name: found[knob.name].value for knob in page.knobs})
         values = {title: {flag.name: flag.value for flag in group} for title, group in groups(found).items()}
         refuse_idle(found)
@@ -145,6 +147,14 @@ def kept_page(words: list[str]) -> PageCopy | None:
         return None
     folder = local_folder(workdir)
     return page_of(folder) if has_page(folder) else None
+
+
+def refuse_no_run(workdir: str | None) -> None:
+    """Raise a UserError where a folder is given that holds no run, and no experiment by which there could be one."""
+    if workdir and not next(local_folder(workdir).rglob("experiment.json"), None):
+        raise UserError(
+            f"--workdir={workdir} holds no run; give the folder of one, which has an experiment.json, or train first"
+        )
 
 
 def take_kept(found: absl_flags.FlagValues, kept: PageCopy) -> None:

@@ -1,5 +1,6 @@
 """New data as a model reads it, with what is carried beside; and how new rows are read, of tables and of series."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,11 @@ import numpy as np
 from fdl.core.errors import UserError
 from fdl.core.types import PyTree
 from fdl.data.dataset import Dataset, Places
+from fdl.data.readers.clips import CLIPS
 from fdl.data.readers.find import find
 from fdl.data.readers.memory import as_records
+from fdl.data.readers.pictures import picture_suffixes
+from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.table_files import Reading
 from fdl.data.records import Column, Records
 
@@ -41,6 +45,11 @@ def read_rows(data: Any, schema: Mapping[str, Any], kind: str) -> Records:
     schema: as the rows of training were read. kind: as `find` takes it, of a file.
     """
     if isinstance(data, str | Path):
+        path = Path(os.path.expanduser(data))
+        if not path.exists():
+            raise UserError(f"there is no {data}; give a file with the columns that the run was trained on")
+        if path.suffix.lower() in SOUNDS | CLIPS | picture_suffixes():
+            raise UserError(f"{data} is no table, and the run was trained on the columns of one; give such a file")
         return find(str(data), how=Reading(schema=schema), kind=kind)
     if isinstance(data, Mapping) or (isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data)):
         import pandas

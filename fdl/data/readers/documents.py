@@ -96,7 +96,7 @@ def text_files(name: str, files: Mapping[str, Path], encoding: str = "utf-8") ->
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{path} line {_line_of(error)} is not {encoding.upper()}; give its encoding, as in "
-                "--dialect=encoding=cp1252"
+                "--dialect=encoding=cp1252, or write it as UTF-8"
             ) from None
         kept[split] = [number for number, line in enumerate(lines[split], start=1) if line.strip()]
         if not kept[split]:

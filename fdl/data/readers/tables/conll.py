@@ -90,7 +90,9 @@ def _parse(path: Path, encoding: str) -> Sentences:
     try:
         lines = document(str(path), encoding).split("\n")
     except Unreadable as error:
-        raise UserError(f"{path} {error}; give its encoding, as in --dialect=encoding=cp1252") from None
+        raise UserError(
+            f"{path} {error}; give its encoding, as in --dialect=encoding=cp1252, or write it as UTF-8"
+        ) from None
     rows: list[list[list[str]]] = [[]]
     numbers, width, documents, several, tabs = [0], 0, 0, 0, False
     for number, line in enumerate(lines, start=1):

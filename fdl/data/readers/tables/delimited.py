@@ -200,7 +200,7 @@ def _why(body: Body, names: list[str], said: str) -> str:
         wrong = error.object[error.start]
         return (
             f"{body.path} line {body.line(error.start)} is not UTF-8 (byte {wrong:#x}); give its encoding, as in "
-            "--dialect=encoding=cp1252"
+            "--dialect=encoding=cp1252, or write it as UTF-8"
         )
     for row, line in zip(*body.rows(), strict=True):
         if len(row) != len(names):
