@@ -210,6 +210,7 @@ def test_pictures_texts_and_sounds_are_asked_about_by_file(tmp_path, monkeypatch
     (tmp_path / "t.csv").write_text("text,label\n" + "\n".join(f"{text},{label}" for text, label in rows))
     knobs = {"target": "label", "model": "gru", "width": 8, "depth": 1, "epochs": 40.0, "learning_rate": 0.01}
     trained = run_of(tmp_path / "text", "text", tmp_path / "t.csv", **knobs)
+    assert trained(str(tmp_path / "t.csv"))["name"] == ["yes", "no"] * 30  # a name is not its letters
     (tmp_path / "t.csv").unlink()
     assert trained("good fine nice")["name"] == ["yes"]
     assert trained(["bad poor sad", "good fine nice"])["name"] == ["no", "yes"]

@@ -167,7 +167,7 @@ def _texts(dataset: Dataset, plan: TextPlan, data: Any) -> NewRows:
     carried: dict[str, Column] = {}
     if isinstance(data, str) and not (suffix_of(Path(data)) in (*TABLES, ".txt") and Path(data).exists()):
         texts = [data]
-    elif isinstance(data, Sequence) and all(isinstance(text, str) for text in data):
+    elif not isinstance(data, str) and isinstance(data, Sequence) and all(isinstance(text, str) for text in data):
         texts = list(data)
     else:
         records = find(str(data), kind="text") if isinstance(data, str | Path) else as_records(data, name="the data")
