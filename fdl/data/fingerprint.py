@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-_SOON = 2**28  # bytes that are read at every start of a run
+SOON = 2**28  # bytes that are read at every start of a run
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -27,7 +27,7 @@ def quick_fingerprint(files: Iterable[Path], whole: Callable[[], str] | None = N
     Times are not looked at: a copy of the same files is the same data. whole: gives `fingerprint`, which may be known.
     """
     listed = [(path, path.stat().st_size) for path in files]
-    if sum(size for _, size in listed) <= _SOON:
+    if sum(size for _, size in listed) <= SOON:
         return whole() if whole else fingerprint(path for path, _ in listed)
     names = "".join(f"{path.parent.name}/{path.name} {size}\n" for path, size in listed)
     return hashlib.blake2b(os.fsencode(names), digest_size=16).hexdigest()

@@ -63,6 +63,7 @@ class Records:
     where:       `(split, index) -> file and line`, where a user would look for the example.
     stratified:  whether the classes of all rows may be read, to hold rows out evenly: not where that reads gigabytes.
     notes:       what the reader decided about the whole, a line each: said before anything trains.
+    origin:      where the data was copied from, and when, in a line: said as notes are, and no part of any plan.
     schema:      how a new file is to be read the same way: dialect and types, in JSON's types.
     advice:      what else may be wrong where a column is not there.
     on_disk:     whether the rows are read from disk on demand, being too many for memory.
@@ -80,6 +81,7 @@ class Records:
     where: Callable[[str, int], str] | None = None
     stratified: bool = False
     notes: tuple[str, ...] = ()
+    origin: str = ""
     schema: Mapping[str, Any] = field(default_factory=dict)
     advice: str = ""
     on_disk: bool = False

@@ -128,7 +128,9 @@ def keeps(remake: Callable[..., Mapping[str, Any]]) -> Callable[[Callable[P, Dat
                 return kept.dataset(**remake(kept, **keywords))
             first = args[0] if args else None
             columns = {each: field.kind for each, field in first.fields.items()} if isinstance(first, Records) else {}
-            return replace(function(*args, **keywords), modality=name, columns=columns)
+            found = function(*args, **keywords)
+            origin = (first.origin,) if isinstance(first, Records) and first.origin else ()
+            return replace(found, modality=name, columns=columns, notes=(*origin, *found.notes))
 
         return made
 

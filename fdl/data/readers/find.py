@@ -1,7 +1,8 @@
-"""Find a set by what a user calls it: a TFDS name, a prepared TFDS folder, a file or a folder; the one way in."""
+"""Find a set by what a user calls it: a TFDS or Hub name, a file, a folder or an address; the one way in."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from fdl.core.errors import UserError
@@ -13,6 +14,9 @@ from fdl.data.readers.moses import parallel_files, parallel_texts
 from fdl.data.readers.npz import ARRAY_FILES, array_files
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
+from fdl.data.readers.remote.address import is_address, is_hub
+from fdl.data.readers.remote.hub import hub_copy
+from fdl.data.readers.remote.local_copy import local_copy
 from fdl.data.readers.splits import split_of
 from fdl.data.readers.supplied import supplied_records
 from fdl.data.readers.table_files import Reading, table_file, table_files
@@ -39,10 +43,16 @@ def find(
     """
     if (given := supplied_records()) is not None:
         return given
+    if is_address(dataset):
+        copy = hub_copy(dataset) if is_hub(dataset) else local_copy(dataset)
+        found = find(str(copy.path), splits=splits, how=how, kind=kind)
+        contents = (lambda: copy.digest) if copy.digest else found.contents
+        return replace(found, contents=contents, origin=copy.note)
     path = Path(os.path.expanduser(dataset))
     if not dataset:
         raise UserError(
-            "which data? give --dataset=NAME of TFDS, a prepared TFDS folder, or a file or folder of your own"
+            "which data? give --dataset=NAME of TFDS, a prepared TFDS folder, a file or folder of your own, https://…, "
+            "s3://… or hf:NAME"
         )
     if path.is_dir():
         if next(path.glob("features.json"), None) or next(path.glob("*/features.json"), None):

@@ -4,6 +4,7 @@ import chex
 import numpy as np
 import pytest
 
+from fdl.data import fingerprint
 from fdl.data.modalities.table import table
 from fdl.data.readers.find import find
 from fdl.data.readers.tables import parquet_shards
@@ -74,3 +75,19 @@ def test_rows_are_kept_once_and_only_whole(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         find(folder).column("train", "age")
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_rows_of_a_large_file_that_was_replaced_by_one_of_its_size_are_not_taken(tmp_path, monkeypatch):
+    from pyarrow import parquet
+
+    monkeypatch.setenv("FDL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(parquet_shards, "HELD", 0)
+    monkeypatch.setattr(fingerprint, "SOON", 0)
+    file, sizes, seen = tmp_path / "a.parquet", [], []
+    for number in (1.5, 2.5):
+        rows = pyarrow.table({"x": np.full(400, number), "y": np.arange(400) % 7 / 2})
+        parquet.write_table(rows, file, compression="none", use_dictionary=False)
+        sizes.append(file.stat().st_size)
+        seen.append(float(find(str(file)).column("train", "x")[0]))
+    assert sizes[0] == sizes[1]
+    assert seen == [1.5, 2.5]

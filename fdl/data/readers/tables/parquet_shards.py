@@ -115,7 +115,9 @@ def _row_store(paths: Sequence[Path], typed: Mapping[str, Typed], key: str) -> R
             yield {name: _values(batch.column(name), name, rows, words, values_by_name) for name in kept}
             begun = rows.stop
 
-    seen = hashlib.blake2b(f"{quick_fingerprint(paths)} {dtype.descr} {key} 1".encode(), digest_size=16).hexdigest()
+    written = [path.stat().st_mtime_ns for path in paths]  # of a large file that was replaced the size may stay
+    told = f"{quick_fingerprint(paths)} {written} {dtype.descr} {key} 1"
+    seen = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
     folder = cache_folder()
     if folder is None:
         raise UserError(
