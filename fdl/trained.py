@@ -252,9 +252,14 @@ def restored_experiment(folder: Path, *, dataset: str | None = None) -> Experime
     dataset: where the data lies now, if not where it lay in training.
     """
     copy = page_of(folder)
-    kept = read_json(folder / "dataset.json")
+    kept = read_json(file) if (file := folder / "dataset.json").exists() else {}
     if KEPT not in kept:
-        raise UserError(f"--workdir={folder} was trained before fdl 0.2 kept a dataset's plan; give its flags")
+        why = (
+            "was trained before fdl 0.2 kept a dataset's plan; give its flags"
+            if kept
+            else "lacks dataset.json; copy all"
+        )
+        raise UserError(f"--workdir={folder} {why}")
     identity = read_json(folder / "experiment.json")["identity"]
     contents = identity.get("files", "")
 

@@ -1,6 +1,8 @@
 """What a user gives by mistake to a trained run ends in one line whose way out works."""
 
 import re
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 import fdl
 from fdl.__main__ import launch
+from fdl.cli import endings
+from fdl.data.modalities.new_rows import new_rows
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +54,39 @@ def test_a_folder_that_is_no_run_is_said_to_be_none(tmp_path, capfd, mode, there
         (tmp_path / "folder").mkdir()
     assert launch(["fdl", f"--mode={mode}", f"--workdir={tmp_path / 'folder'}"]) != 0
     assert "folder holds no run; give the folder of one" in capfd.readouterr().err
+
+
+def test_what_is_read_otherwise_than_in_training_is_said(run, tmp_path, capfd):
+    (tmp_path / "new.csv").write_text("Id,area\n1,big\n2,3\n")
+    assert launch(["fdl", "--mode=predict", f"--workdir={run}", f"--input={tmp_path / 'new.csv'}"]) == 0
+    assert "area: 1 of 2 values are missing (1 missing as 'big')" in capfd.readouterr().out
+
+
+def test_another_column_of_texts_is_taken_with_a_line(tmp_path):
+    rows = pandas.DataFrame({"said": [f"{['good', 'bad'][i % 2]} {i}" for i in range(60)], "y": ["a", "b"] * 30})
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    made = fdl.load("text", dataset=str(tmp_path / "t.csv"), target="y", epochs=1.0)
+    new = new_rows(made.dataset, pandas.DataFrame({"town": ["Ulm is good", "Kiel is bad"], "n": [1.5, 2.5]}))
+    assert new.notes[0].endswith("has no column said, which was trained on: the one town is read")
+
+
+def test_an_input_that_is_empty_is_no_split(run, capfd):
+    assert launch(["fdl", "--mode=predict", f"--workdir={run}", "--input="]) != 0
+    assert "--input is empty; give a file" in capfd.readouterr().err
+
+
+def test_a_folder_that_was_copied_in_part_says_what_lacks(run, tmp_path, capfd):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "dataset.json").unlink()
+    assert launch(["fdl", "--mode=predict", f"--workdir={tmp_path / 'run'}"]) != 0
+    assert "lacks dataset.json; copy all" in capfd.readouterr().err
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_extra(tmp_path, capfd, monkeypatch):
+    assert [endings.extra_with(name) for name in ("pandas.core", "av", "nothing")] == ["files", "video", ""]
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(60)))
+    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert launch(["fdl", "--experiment=table", f"--dataset={tmp_path / 't.csv'}", "--target=b"]) != 0
+    assert "this needs pyarrow, which is not installed; pip install 'fdl[files]'" in capfd.readouterr().err

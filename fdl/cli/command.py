@@ -90,6 +90,10 @@ def run(command: Command) -> int:
         if not endings.ours(error, command.page):
             raise
         return endings.refuse(error)
+    except ModuleNotFoundError as error:
+        if not (extra := endings.extra_with(error.name or "")):
+            raise
+        return endings.refuse(UserError(f"this needs {error.name}, which is not installed; pip install 'fdl[{extra}]'"))
     except Fault as error:
         return endings.end(error, FAULT)
     except OSError as error:

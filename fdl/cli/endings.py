@@ -1,8 +1,10 @@
 """How a command ends: its exit code, and errors as one line."""
 
 import dis
+import re
 import sys
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,16 @@ def remedy(error: Exception, page: pages.Page, mode: str, mode_args: Mapping[str
     if mode_args.get("input"):
         ways = [f"split --input={mode_args['input']} into several files", "or lower --evaluate_batch_size"]
     return f"{out_of_memory.summary(str(error))}; {', '.join(ways)}"
+
+
+def extra_with(module: str) -> str:
+    """Return the first extra of fdl that installs a module's package, "" where none does."""
+    package = module.partition(".")[0].replace("_", "-").lower()
+    for line in metadata.requires("fdl") or ():
+        found = re.match(r"([\w.-]+)[^;]*;.*\bextra == ['\"](\w+)['\"]", line)
+        if found and found[1].replace("_", "-").lower() == package:
+            return found[2]
+    return ""
 
 
 def ours(error: ValueError, page: pages.Page) -> bool:

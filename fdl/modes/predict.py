@@ -76,7 +76,7 @@ def predict(
     A line holds the row and the task's predictions: a class, its name and the probabilities, or a value in the units of
     the targets. Of a series a line is a place: its time, the value that came and the forecast.
     """
-    if not input:
+    if input is None:
         return predict_split(experiment, workdir, split, output=output, checkpoint=checkpoint, log=log)
     if split != "test":
         raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
@@ -147,6 +147,8 @@ def predict_new(
     A line holds the columns that the model does not use, such as an Id, or else the number of the row; the prediction,
     named after the target; and of classes their probabilities by name.
     """
+    if isinstance(data, str) and not data:
+        raise UserError("--input is empty; give a file, a folder, a pattern or - for standard input, or leave it out")
     workdir, dataset, log = local(workdir), experiment.dataset, logger(log)
     piped = isinstance(data, str) and data == STDIN
     name = "stdin" if piped else Path(data).stem if isinstance(data, str | Path) else "data"

@@ -17,7 +17,7 @@ from fdl.data.readers.memory import as_records
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.table_files import Reading
-from fdl.data.records import Column, Records
+from fdl.data.records import Column, Kind, Records
 
 _LISTED = 5  # names in one message
 
@@ -65,6 +65,19 @@ def refuse_lacking(records: Records, dataset: Dataset, used: Sequence[str]) -> N
             f"{records.name} lacks {some_of(lacking)}, which {dataset.name} was trained on; its columns are "
             f"{some_of(list(records.fields))}"
         )
+
+
+def column_of_training(records: Records, column: str, kind: Kind) -> tuple[str, ...]:
+    """Return the column that was trained on, or else the only one of its kind, and a line that says which it is."""
+    if column in records.fields:
+        return (records.choose(column, "inputs", (kind,)),)
+    chosen = records.choose("", "inputs", (kind,))
+    return (chosen, other_column(records, column, chosen)) if column else (chosen,)
+
+
+def other_column(records: Records, column: str, chosen: str) -> str:
+    """Return the line that says what is read where the column of training is not there."""
+    return f"{records.name} has no column {column}, which was trained on: the one {chosen} is read"
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, columns
 from fdl.data.modalities.media_plan import MediaPlan, TextPlan, WordsPlan, inputs_plan
 from fdl.data.modalities.new_examples import NewRows as NewRows
-from fdl.data.modalities.new_examples import read_rows, refuse_lacking, some_of
+from fdl.data.modalities.new_examples import column_of_training, other_column, read_rows, refuse_lacking, some_of
 from fdl.data.modalities.new_series import new_series
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.series import series
@@ -116,7 +116,7 @@ def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
     inputs, counted = plan.encode_counted({name: whole[name] for name in plan.inputs})
     size = sum(records.sizes.values())
     notes = [
-        f"{name}: {count:,} of {size:,} values are {_WHAT[what]}"
+        f"{name}: {count:,} of {size:,} values are {_WHAT[what]}{_written(records.fields[name].note)}"
         for name, kinds in counted.items()
         for what, count in kinds.items()
         if count
@@ -126,6 +126,11 @@ def _table(dataset: Dataset, plan: Plan, data: Any) -> NewRows:
 
 
 _WHAT = {"missing": "missing", "unseen": "of categories never seen in training, which count as missing"}
+
+
+def _written(note: str) -> str:
+    """Return how missing values are written, where they are not just empty, as in: 1 missing as 'big'."""
+    return f" ({note})" if " missing as " in f" {note}" else ""
 
 
 def _read_table(dataset: Dataset, plan: Plan, data: Any) -> Records:
@@ -165,40 +170,42 @@ def _texts(dataset: Dataset, plan: TextPlan, data: Any) -> NewRows:
     if _fits(dataset, data):
         return _arrays(dataset, data, "the data")
     carried: dict[str, Column] = {}
+    said: list[str] = []
     if isinstance(data, str) and not (suffix_of(Path(data)) in (*TABLES, ".txt") and Path(data).exists()):
         texts = [data]
     elif not isinstance(data, str) and isinstance(data, Sequence) and all(isinstance(text, str) for text in data):
         texts = list(data)
     else:
         records = find(str(data), kind="text") if isinstance(data, str | Path) else as_records(data, name="the data")
-        column = records.choose(plan.column if plan.column in records.fields else "", "inputs", ("text",))
-        whole = _joined(list(_columns(records).values()))
-        texts = [str(text or "") for text in whole.pop(column)]
-        carried = whole
+        column, *said = column_of_training(records, plan.column, "text")
+        carried = _joined(list(_columns(records).values()))
+        texts = [str(text or "") for text in carried.pop(column)]
     if not texts:
         raise UserError("there is no text; give one, or a list of them")
     inputs = plan.encode(texts, lambda i: f"text {i}")
     empty = sum(not text.strip() for text in texts)
-    notes = (f"{empty:,} of {len(texts):,} texts are empty",) if empty else ()
-    return NewRows(inputs=inputs, size=len(texts), carried=carried, notes=notes)
+    said += [f"{empty:,} of {len(texts):,} texts are empty"] if empty else []
+    return NewRows(inputs=inputs, size=len(texts), carried=carried, notes=tuple(said))
 
 
 def _sentences(dataset: Dataset, plan: WordsPlan, data: Any) -> NewRows:
     """Return sentences: a list of them, each of words or a text that blanks divide, or a file with its words."""
     carried: dict[str, Column] = {}
+    said: list[str] = []
     if isinstance(data, str | Path):
         records = find(str(data), kind="text" if _has_lines(Path(data)) else "tagging")
         if "text" in records.fields:
             data = records.column("train", "text")
         else:
-            column = records.choose(plan.column if plan.column in records.fields else "", "inputs", ("list",))
+            column, *said = column_of_training(records, plan.column, "list")
             carried = _joined(list(_columns(records).values()))
             data = carried.pop(column)
     words = [each.split() if isinstance(each, str) else [str(word) for word in each] for each in data]
     if not words or not all(words):
         raise UserError("a sentence has no word; leave it out" if words else "there is no sentence; give one or more")
     inputs = plan.encode(words, lambda i: f"sentence {i}")
-    return NewRows(inputs=inputs, size=len(words), lengths=inputs["lengths"], carried={**carried, plan.column: words})
+    carried[plan.column] = words
+    return NewRows(inputs=inputs, size=len(words), lengths=inputs["lengths"], carried=carried, notes=tuple(said))
 
 
 def _has_lines(file: Path) -> bool:
@@ -265,7 +272,8 @@ def _listed(dataset: Dataset, plan: MediaPlan, records: Records, path: Path) -> 
     carried = {
         name: cells for name, cells in whole.items() if not any(isinstance(cell, bytes | Mapping) for cell in cells)
     }
-    return NewRows(inputs=plan.encode(values, lambda i: places[i]), size=len(values), carried=carried)
+    said = () if plan.column in (*records.fields, "") else (other_column(records, plan.column, f"of {plan.kind}s"),)
+    return NewRows(inputs=plan.encode(values, lambda i: places[i]), size=len(values), carried=carried, notes=said)
 
 
 def _shape(plan: MediaPlan) -> tuple[Any, ...]:

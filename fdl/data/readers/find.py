@@ -119,10 +119,9 @@ def _of_folder(path: Path, how: Reading | None, kind: str) -> Records:
     if kind in ("image", "audio", "video") and (records := table_beside(path, how, kind)):
         return records
     if kind in ("table", "series", "pairs", "tagging"):
-        seen = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})[:8]) or "nothing"
-        raise UserError(
-            f"{path} holds no table but {seen}; give the file itself, or a folder of train.csv, test.csv, …"
-        )
+        seen = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})[:8])
+        what = f"holds no table but {seen}" if seen else "is empty"
+        raise UserError(f"{path} {what}; give the file itself, or a folder of train.csv, test.csv, …")
     return media_folder(path, kind, _encoding(how))
 
 
