@@ -1,5 +1,6 @@
 """What a user gives by mistake to a trained run ends in one line whose way out works."""
 
+import io
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ import fdl
 from fdl.__main__ import launch
 from fdl.cli import endings
 from fdl.data.modalities.new_rows import new_rows
+from fdl.modes.predict import predict_new
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,34 @@ def test_another_column_of_texts_is_taken_with_a_line(tmp_path):
     made = fdl.load("text", dataset=str(tmp_path / "t.csv"), target="y", epochs=1.0)
     new = new_rows(made.dataset, pandas.DataFrame({"town": ["Ulm is good", "Kiel is bad"], "n": [1.5, 2.5]}))
     assert new.notes[0].endswith("has no column said, which was trained on: the one town is read")
+
+
+def test_a_table_on_standard_input_is_one_for_texts_too(tmp_path, monkeypatch):
+    rows = pandas.DataFrame({"said": [f"{['good', 'bad'][i % 2]} {i}" for i in range(60)], "y": ["a", "b"] * 30})
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    made = fdl.load("text", dataset=str(tmp_path / "t.csv"), target="y", epochs=1.0, batch_size=16)
+    fdl.train(replace(made, executor="jit"), tmp_path / "run", log=None)
+    counts = []
+    for place, text in enumerate(
+        ("Id,said\n7,good\n8,bad\n", '{"said": "good"}\n{"said": "bad"}\n', "good, really\nbad\n")
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        counts.append(
+            len(
+                predict_new(made, tmp_path / "run", "-", output=str(tmp_path / f"{place}.csv"), log=None)
+                .read_text()
+                .splitlines()
+            )
+        )
+    assert counts == [3, 3, 3]  # and a header
+
+
+@pytest.mark.parametrize("mode", ["predict", "export"])
+def test_an_output_below_a_file_is_one_line(run, tmp_path, capfd, mode):
+    (tmp_path / "a.png").write_bytes(b"x")
+    name = {"predict": "p.csv", "export": "m.stablehlo"}[mode]
+    assert launch(["fdl", f"--mode={mode}", f"--workdir={run}", f"--output={tmp_path / 'a.png' / name}"]) != 0
+    assert "a.png, which is a file; give a file in a folder" in capfd.readouterr().err
 
 
 def test_an_input_that_is_empty_is_no_split(run, capfd):

@@ -27,6 +27,7 @@ from fdl.models.leaf_names import flat_names
 from fdl.models.published.convert import tensors_of
 from fdl.models.published.weight_files import read_tensors
 from fdl.modes.evaluate import trained
+from fdl.modes.prediction_file import below_folders
 from fdl.runs import workdir as run_folder
 from fdl.runs.atomic_files import write_json
 from fdl.runs.provenance import versions
@@ -65,7 +66,7 @@ def export(
         raise UserError(f"format {format!r} is not one of {', '.join(get_args(Format))}")
     if names != "path" and format != "safetensors":
         raise UserError(f"--names={names} is of tensors, which {format} has none of; add --format=safetensors")
-    target = Path(output) if output else workdir / f"model{SUFFIXES[format]}"
+    target = below_folders(Path(output) if output else workdir / f"model{SUFFIXES[format]}")
     if target.suffix != SUFFIXES[format]:
         raise UserError(f"--output={output} does not end in {SUFFIXES[format]}, as a file of --format={format} does")
     step, state = trained(experiment, workdir, checkpoint, log)

@@ -3,6 +3,7 @@
 Shape legend: B batch.
 """
 
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from fdl.core import steps
 from fdl.core.errors import UserError
 from fdl.core.log import Log, logger
 from fdl.data.dataset import Dataset, Places, Spec
+from fdl.data.modalities.media_plan import inputs_plan
 from fdl.data.modalities.new_rows import NewRows, new_rows
 from fdl.data.modalities.new_targets import target_name
 from fdl.engine.answers import in_units, values_of
@@ -181,16 +183,23 @@ def shown(line: Mapping[str, Any]) -> str:
 
 
 def _from_stdin(dataset: Dataset) -> NewRows:
-    """Return the lines of standard input: texts, files, or the rows of a table as CSV or JSON Lines."""
-    if "inputs" in dataset.fitted:
-        return new_rows(dataset, [text for text in sys.stdin.read().split("\n") if text.strip()])
+    """Return what standard input holds: a table as CSV or JSON Lines, or the texts or files of media, one a line."""
+    text = sys.stdin.read()
+    if "inputs" in dataset.fitted and not _is_table(text, inputs_plan(dataset.fitted).column):
+        return new_rows(dataset, [line for line in text.split("\n") if line.strip()])
+    if not text.strip():
+        raise UserError("standard input is empty; give a header and rows of CSV, or JSON Lines")
     with tempfile.TemporaryDirectory() as folder:
-        text = sys.stdin.read()
-        if not text.strip():
-            raise UserError("standard input is empty; give a header and rows of CSV, or JSON Lines")
         file = Path(folder) / ("stdin.jsonl" if text.lstrip().startswith("{") else "stdin.csv")
         file.write_text(text, encoding="utf-8")
         return new_rows(dataset, file)
+
+
+def _is_table(text: str, column: str) -> bool:
+    """Say whether a text begins with a header that names the column of training beside others, or is JSON Lines."""
+    first = text.lstrip().partition("\n")[0]
+    names = [name.strip(' "\r') for name in re.split(r"[,;\t]", first)]
+    return (len(names) > 1 and column in names) or first.startswith("{")
 
 
 def new_lines(rows: NewRows, answers: Mapping[str, Any], dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -22,6 +23,16 @@ def output_file(output: str | None, default: Path) -> Path:
     target = Path(output) if output else default
     if target.suffix not in WRITERS:
         raise UserError(f"--output={output} has no known format; end it in {' or '.join(WRITERS)}")
+    return below_folders(target)
+
+
+def below_folders(target: Path) -> Path:
+    """Return the file to write; raise a UserError where its folder would be a file, or may not be written to."""
+    nearest = next(parent for parent in target.absolute().parents if parent.exists())
+    if not nearest.is_dir():
+        raise UserError(f"--output={target} lies below {nearest}, which is a file; give a file in a folder")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"--output={target}: this user may not write to {nearest}; choose another folder")
     return target
 
 
