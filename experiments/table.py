@@ -38,9 +38,7 @@ def experiment(
     roles: tuple[str, ...] = (),  # column types that override the inferred ones, as in zip:category,age:number
     drop: tuple[str, ...] = (),  # columns to ignore
     missing: Literal["refuse", "drop"] = "refuse",  # rows without a target
-    log_target: Literal[
-        "auto", "true", "false"
-    ] = "auto",  # learn a number as its logarithm; auto: where that is better
+    log_target: Literal["auto", "true", "false"] = "auto",  # learn its logarithm; auto: where that is better
     train: str = "",  # TFDS split string, as in train[:90%]
     validation: str = "",  # TFDS split string
     test: str = "",  # TFDS split string

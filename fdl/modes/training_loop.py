@@ -82,7 +82,8 @@ def introduce(run: Run, experiment: Experiment) -> None:
         run.log(line)
     if (note := getattr(experiment.init_from, "note", None)) and (weights := note()):
         run.log(weights)
-    for line in (lora.summary(experiment.abstract()), optimizer_note(experiment)):
+    begins = getattr(getattr(experiment.model, "start", None), "note", "")
+    for line in (lora.summary(experiment.abstract()), optimizer_note(experiment), begins):
         if line:
             run.log(line)
     keep_model(run.workdir, experiment)

@@ -90,6 +90,15 @@ class RidgeStart:
         """Return the weights."""
         return self._weights
 
+    @property
+    def note(self) -> str:
+        """What the weights are, in a line: ridge regression, or those that answer 0."""
+        if self.validation is None:
+            return "the linear part of the model is ridge regression of train"
+        if self._weights[1:].any():
+            return "the linear part of the model is ridge regression of train, which predicts validation better than 0"
+        return "the linear part of the model answers 0, which predicts validation better than ridge regression of train"
+
     @cached_property
     def _weights(self) -> np.ndarray:
         x, y = self._valid(self.train)

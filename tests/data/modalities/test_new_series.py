@@ -28,7 +28,9 @@ def run(tmp_path_factory):
     sales(0, 200).to_csv(home / "sales.csv", index=False)
     knobs = {"target": "sold", "length": 14, "horizon": 3, "season": 7, "width": 8, "epochs": 5.0}
     made = fdl.load("series", dataset=str(home / "sales.csv"), **knobs)
-    fdl.train(replace(made, executor="jit"), home / "run", log=None)
+    lines = []
+    fdl.train(replace(made, executor="jit"), home / "run", log=lines.append)
+    assert any(line.startswith("the linear part of the model is ridge regression of train") for line in lines)
     return made, home / "run"
 
 
