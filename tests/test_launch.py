@@ -105,7 +105,7 @@ def test_list_and_help_do_not_import_jax(tmp_path):
 
 
 @pytest.mark.parametrize("variable", ["JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS"])
-@pytest.mark.parametrize("words", [[], ["--seeds=2"], ["--mode=evaluate"]])
+@pytest.mark.parametrize("words", [[], ["--seeds=2"], ["--mode=evaluate", "--experiment=digits_mlp"]])
 def test_a_debug_mode_that_programs_cannot_follow_is_refused_in_one_line(tmp_path, variable, words):
     if words and variable != "JAX_DISABLE_JIT":
         pytest.skip("one variable in every mode, and every variable in one")

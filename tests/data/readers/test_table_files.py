@@ -182,7 +182,7 @@ def test_changed_files_show_even_where_their_number_does_not(tmp_path, monkeypat
     damaged[-20] ^= 1  # of the same size
     (folder / "cat" / "0.png").write_bytes(damaged)
     assert image_folder(folder).contents() not in (before, edited)
-    monkeypatch.setattr(fingerprint, "_SOON", 0)  # too much to read at every start: names and sizes alone
+    monkeypatch.setattr(fingerprint, "SOON", 0)  # too much to read at every start: names and sizes alone
     listed = image_folder(folder).contents()
     (folder / "cat" / "0.png").rename(folder / "cat" / "00.png")
     assert image_folder(folder).contents() != listed
