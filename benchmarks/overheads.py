@@ -3,7 +3,7 @@
     python -m benchmarks.overheads
 
 The costs of the loop, of logging and of saving are measured by themselves, since one percent of a step drowns in the
-noise of the step. They are told as shares of a step of 5 ms. Starts are the commands a reader would type.
+noise of the step. They are given as shares of a step of 5 ms. Starts are the commands a reader would type.
 """
 
 import dataclasses
@@ -245,9 +245,9 @@ def section(record: page.Record) -> list[str]:
         "## Overheads and start",
         "",
         "Written by `python -m benchmarks.overheads`. What the loop, a log line and a checkpoint cost is measured by",
-        f"itself and told as a share of a step of {STEP * 1e3:g} ms: the loop with a program that does nothing, less",
+        f"itself and given as a share of a step of {STEP * 1e3:g} ms: the loop with a program that does nothing, less",
         f"a bare Python loop over that program (fdl makes some {TOGETHER} such steps one call; one a call is the worst",
-        f"case, and what a log line every step asks for), a checkpoint of {mib:.1f} MiB as what the loop waits for it",
+        f"case, and what a log line every step needs), a checkpoint of {mib:.1f} MiB as what the loop waits for it",
         "and an even share of the cores for what is done beside the steps. Starts are medians of three, from the start",
         "of the process to the first finished step of `digits_mlp`, with an empty compile cache and with a full one.",
         "",
