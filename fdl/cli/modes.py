@@ -81,19 +81,13 @@ def predict(
     **formed: Any,
 ) -> None:
     """Predict a split, or new data."""
-    from fdl.modes.predict import Form, predict_new, predict_split
+    from fdl.modes.predict import Form, predict_in_form
 
     if input is None and (of_new := [name for name in ("columns", "beams") if formed[name] not in (None, (), 1)]):
         raise UserError(f"--{of_new[0]} is of new data; give --input, or leave it out")
-    if input is not None and split != "test":
-        raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
     formed["calibrated"] = bool(formed.pop("calibrate"))
     form = Form(**{**formed, "columns": formed["columns"] or ()})
-    which: dict[str, Any] = {"output": output, "checkpoint": checkpoint, "form": form}
-    if input is not None:
-        predict_new(experiment, workdir_path, input, **which)
-    else:
-        predict_split(experiment, workdir_path, split, **which)
+    predict_in_form(experiment, workdir_path, split, input, output=output, checkpoint=checkpoint, form=form)
 
 
 MODES: Mapping[str, Callable[..., object]] = {

@@ -59,7 +59,6 @@ class Form:
 ALL = Form()
 
 
-@on_local_folder
 def predict(
     experiment: Experiment,
     workdir: Path | str,
@@ -78,11 +77,17 @@ def predict(
     A line holds the row and the task's predictions: a class, its name and the probabilities, or a value in the units of
     the targets. Of a series a line is a place: its time, the value that came and the forecast.
     """
+    return predict_in_form(experiment, workdir, split, input, output=output, checkpoint=checkpoint, log=log)
+
+
+@on_local_folder
+def predict_in_form(experiment: Experiment, workdir: Path | str, split: str, input: str | None, **which: Any) -> Path:
+    """Return what `predict` does, with a `form`. which: as `predict_split` and `predict_new` have it."""
     if input is None:
-        return predict_split(experiment, workdir, split, output=output, checkpoint=checkpoint, log=log)
+        return predict_split(experiment, workdir, split, **which)
     if split != "test":
         raise UserError(f"--split={split} and --input={input} both select examples; leave one of them out")
-    return predict_new(experiment, workdir, input, output=output, checkpoint=checkpoint, log=log)
+    return predict_new(experiment, workdir, input, **which)
 
 
 def predict_split(

@@ -66,6 +66,12 @@ def test_what_a_mode_writes_takes_nothing_else_along(store, trained):
     assert files.read("evaluation.json") == b"written by another machine meanwhile"
 
 
+def test_predictions_of_the_command_line_are_put_on_the_store(store, trained):
+    form = {"columns": None, "beams": 1, "threshold": None, "calibrate": None}
+    modes.MODES["predict"](digits(), store, split="test", input=None, output=None, checkpoint="tested", **form)
+    assert len(Store(store).read("predictions-test.jsonl").splitlines()) == 180
+
+
 def test_modes_beside_a_run_write_into_the_current_folder(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fdl.find_lr(digits(), store, log=None)
