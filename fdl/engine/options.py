@@ -32,9 +32,7 @@ OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": optim.sgd,
 }
 LEARNING_RATE = "learning_rate"  # the knob of a page
-SGD_RATE = (
-    30  # times AdamW's: digits_mlp, 150 steps, ends at a test loss of .107 by AdamW, by SGD of .077, at 1 of 1.87
-)
+SGD_RATE = 30  # times AdamW's: the test loss of 150 steps of digits_mlp is .077, AdamW's .107, and 1.87 at its rate
 SCHEDULES: Mapping[str, Callable[[Any, int], Any]] = {  # of the peak and the number of steps
     "warmup_cosine": optim.warmup_cosine,
     "warmup_linear": optim.warmup_linear,

@@ -82,8 +82,7 @@ def introduce(run: Run, experiment: Experiment) -> None:
         run.log(line)
     if (note := getattr(experiment.init_from, "note", None)) and (weights := note()):
         run.log(weights)
-    begins = getattr(getattr(experiment.model, "start", None), "note", "")
-    for line in (lora.summary(experiment.abstract()), optimizer_note(experiment), begins):
+    for line in (lora.summary(experiment.abstract()), optimizer_note(experiment)):
         if line:
             run.log(line)
     keep_model(run.workdir, experiment)
@@ -105,6 +104,8 @@ def resume(
     """
     saved = together.resume(run.checkpoints, like, executor, run.log)
     if saved is None:
+        if begins := getattr(getattr(subject.experiment.model, "start", None), "note", ""):
+            run.log(begins)
         return first(), Progress()
     here = _machine(subject, executor)
     if changed := differences(saved.meta.get("machine", here), here):

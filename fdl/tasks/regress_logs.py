@@ -24,7 +24,7 @@ def regress_logs(*, center: float | Sequence[float], scale: float | Sequence[flo
 
     outputs: f32[B] or f32[B, D], standardised logarithms: a prediction is `exp(min(outputs, 4) * scale + center)`.
     targets, weights: as in `regress`, in their original units, in which RMSE, MAE and R² are. A target that is not
-    positive is one for the metrics; the loss takes it for the smallest value that it tells apart.
+    positive is one for the metrics; the loss takes it for the smallest value that it distinguishes.
     center, scale: mean and standard deviation of the logarithms of the training targets, one or one per value.
     """
     least = np.exp(np.asarray(center) - _FAR * np.asarray(scale))

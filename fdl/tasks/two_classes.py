@@ -74,7 +74,7 @@ def best_threshold(scores: Unreduced) -> float:
 def best_temperature(scores: Unreduced) -> float:
     """Return what to divide log-odds by for the least loss on this split (Guo et al., 2017); above 1 they are too sure.
 
-    Labels are drawn towards each other by one example of each class (Platt, 1999), so that classes which are told apart
+    Labels are drawn towards each other by one example of each class (Platt, 1999), so that classes which are separated
     without an error do not make chances certain. NaN where a class has no example.
     """
     label, score = scores.total.T

@@ -85,11 +85,11 @@ def test_a_restored_model_decides_as_it_is_told(run):
     made, _, report = run
     inputs = made.dataset.load("test").arrays[0]
     model = report.restore("best")
-    plain, told = model.predict(inputs), model.decide("best", calibrated=True).predict(inputs)
+    plain, changed = model.predict(inputs), model.decide("best", calibrated=True).predict(inputs)
     chance = [
-        found["probabilities"][:, 1] if "probabilities" in found else found["probability"] for found in (plain, told)
+        found["probabilities"][:, 1] if "probabilities" in found else found["probability"] for found in (plain, changed)
     ]
-    np.testing.assert_array_equal(told["class"], chance[0] >= report["metrics"]["validation"]["threshold"])
+    np.testing.assert_array_equal(changed["class"], chance[0] >= report["metrics"]["validation"]["threshold"])
     assert np.abs(chance[1] - 0.5).mean() < np.abs(chance[0] - 0.5).mean()
     np.testing.assert_array_equal(model.predict(inputs)["class"], plain["class"])  # which nothing has changed
 
@@ -120,11 +120,11 @@ def test_the_temperature_is_that_of_the_least_loss():
     for factor in (0.3, 1, 4):
         rows = Unreduced(np.stack([labels, factor * logits], 1), np.ones(20_000))
         assert best_temperature(rows) == pytest.approx(factor, rel=0.05)
-    apart = Unreduced(np.array([[0.0, -2.0], [0, -1], [1, 1], [1, 2]]), np.ones(4))
-    assert 0.5 < best_temperature(apart) < 2  # no error is no certainty
-    assert np.isnan(best_temperature(apart._replace(total=apart.total * [0, 1])))
-    halved = Unreduced(np.repeat(apart.total, 2, 0), np.ones(8))
-    assert best_temperature(apart._replace(weight=np.full(4, 2.0))) == pytest.approx(best_temperature(halved))
+    separated = Unreduced(np.array([[0.0, -2.0], [0, -1], [1, 1], [1, 2]]), np.ones(4))
+    assert 0.5 < best_temperature(separated) < 2  # no error is no certainty
+    assert np.isnan(best_temperature(separated._replace(total=separated.total * [0, 1])))
+    halved = Unreduced(np.repeat(separated.total, 2, 0), np.ones(8))
+    assert best_temperature(separated._replace(weight=np.full(4, 2.0))) == pytest.approx(best_temperature(halved))
 
 
 def test_certain_chances_stay_certain():

@@ -16,8 +16,9 @@ import tiny
 from fdl.core.errors import Fault, UserError
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.stores import lease
-from fdl.runs.stores.mirror import Mirror, fetched
+from fdl.runs.stores.mirror import fetched
 from fdl.runs.stores.store import Store
+from lost_machine import train_until_lost
 
 conf = pytest.importorskip("fsspec.config").conf
 core = pytest.importorskip("gcsfs.core")
@@ -70,19 +71,11 @@ def test_one_owner(address, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_empty_machine_goes_on_from_the_store_alone(address, tmp_path, monkeypatch):
-    made, push, pushes = tiny.experiment(save_every=4), Mirror.push, []
+def test_an_empty_machine_goes_on_from_the_store_alone(address, tmp_path):
+    made = tiny.experiment(save_every=4)
     fdl.train(made, tmp_path / "plain", log=None)
 
-    def stop(mirror):  # the machine is lost once the second step is on the store
-        if len(pushes) == 2:
-            raise OSError("lost")
-        pushes.append(push(mirror))
-
-    monkeypatch.setattr(Mirror, "push", stop)
-    with pytest.raises((Fault, OSError)):
-        fdl.train(made, address, log=None)
-    monkeypatch.setattr(Mirror, "push", push)
+    train_until_lost(made, address, pushes=2)
     shutil.rmtree(tmp_path / "cache")
     assert Checkpoints(fetched(address) / "checkpoints").last() == 8
     lines = []

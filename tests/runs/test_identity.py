@@ -270,7 +270,7 @@ def test_what_is_described_is_what_was_written():
         describe(np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("address", ["az://box/run", "adl://b/r", "hdfs://x/y", "file:///tmp/x", "abfss://a@b/c"])
+@pytest.mark.parametrize("address", ["az://box/run", "adl://b/r", "hdfs://x/y", "file:///data/x", "abfss://a@b/c"])
 def test_an_address_is_no_folder_and_nothing_is_made(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for mode in (train, evaluate):

@@ -13,6 +13,7 @@ from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.stores import lease
 from fdl.runs.stores.mirror import Mirror, fetched
 from fdl.runs.stores.store import Store
+from lost_machine import train_until_lost
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of aiohttp and botocore at the end of a loop
 
@@ -43,20 +44,10 @@ def test_a_run_lives_on_the_store_and_is_restored_from_an_empty_machine(store, t
 
 
 @pytest.mark.slow
-def test_an_empty_machine_goes_on_from_the_store_alone(store, tmp_path, monkeypatch):
+def test_an_empty_machine_goes_on_from_the_store_alone(store, tmp_path):
     made = tiny.experiment(save_every=4)
     fdl.train(made, tmp_path / "plain", log=None)
-    push, pushes = Mirror.push, []
-
-    def stop(mirror):  # the machine is lost once the second step is on the store
-        if len(pushes) == 2:
-            raise OSError("lost")
-        pushes.append(push(mirror))
-
-    monkeypatch.setattr(Mirror, "push", stop)
-    with pytest.raises((Fault, OSError)):
-        fdl.train(made, store, log=None)
-    monkeypatch.setattr(Mirror, "push", push)
+    train_until_lost(made, store, pushes=2)
     empty_machine(tmp_path)
     assert Checkpoints(fetched(store) / "checkpoints").last() == 8
     lines = []

@@ -98,6 +98,7 @@ def series(
     spec = _spec(splits, (length, len(used)), horizon)
     made = dataset_of(records, spec, lambda split: pick(sources(), split), fitted)
 
+    @cache
     def places(split: str) -> Places:
         part = pick(splits, split)
         labels = labels_of(records, rows, part.places, segments_of(rows, part.places), time)

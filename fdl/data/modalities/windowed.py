@@ -45,6 +45,7 @@ def windowed(records: Records, *, season: int = 1) -> Dataset:
     mean, scale = standardisation(past.reshape(-1, past.shape[-1]))
     repeated = length - season + np.arange(horizon) % season
 
+    @cache
     def places(split: str) -> Places:
         before, after = pick(parts, split)
         numbers = np.repeat(np.arange(len(after))[:, None], horizon, axis=1)

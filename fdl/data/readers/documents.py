@@ -15,6 +15,7 @@ from fdl.data.fingerprint import fingerprint
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.media import Item, Items, Media
 from fdl.data.readers.stand_ins import refuse_pointer
+from fdl.data.readers.tables.dialect import OTHER_ENCODING
 from fdl.data.records import Column, Field, Records
 
 TEXTS = (".txt", ".text", ".log")  # a text per line
@@ -94,10 +95,7 @@ def text_files(name: str, files: Mapping[str, Path], encoding: str = "utf-8") ->
         try:
             lines[split] = decode_text(path.read_bytes(), encoding).replace("\r\n", "\n").split("\n")
         except UnicodeDecodeError as error:
-            raise UserError(
-                f"{path} line {_line_of(error)} is not {encoding.upper()}; give its encoding, as in "
-                "--dialect=encoding=cp1252, or write it as UTF-8"
-            ) from None
+            raise UserError(f"{path} line {_line_of(error)} is not {encoding.upper()}; {OTHER_ENCODING}") from None
         kept[split] = [number for number, line in enumerate(lines[split], start=1) if line.strip()]
         if not kept[split]:
             raise UserError(f"{path} holds no text; give a file with a text per line")

@@ -64,7 +64,7 @@ def files_of(address: str) -> list[str]:
     return [each for number in numbers for each in files_of(address[: found.start()] + number + address[found.end() :])]
 
 
-def opened(address: str) -> str:
+def expanded(address: str) -> str:
     """Return an address with the values of the variables that it names; raise a UserError where one is not set."""
     whole = os.path.expandvars(address)
     if left := re.search(r"\$\{?[A-Za-z_]\w*", whole):
@@ -72,7 +72,7 @@ def opened(address: str) -> str:
     return whole
 
 
-def closed(text: str, address: str) -> str:
+def masked(text: str, address: str) -> str:
     """Return a text with the names of the variables of an address in place of their values, which may be secrets."""
     for name in re.findall(r"\$\{?([A-Za-z_]\w*)", address):
         text = text.replace(os.environ.get(name) or "\0", f"${name}")

@@ -10,7 +10,7 @@ from typing import Any
 from fdl.core.errors import UserError, brief
 from fdl.core.log import name_folder
 from fdl.data.readers.remote.address import HUB
-from fdl.data.readers.remote.local_copy import Copy, held, make_room
+from fdl.data.readers.remote.local_copy import Copy, held, make_room, read_index
 
 _KEPT, _ROWS = ".kept.json", 1000  # rows that are digested together
 
@@ -33,7 +33,7 @@ def hub_copy(dataset: str) -> Copy:
             raise _refusal(dataset, name, error) from None
         prints = " ".join(f"{split} {rows._fingerprint}" for split, rows in made.items())
         folder = home / (name.rstrip("/").rpartition("/")[2] or "set")
-        kept = _read(folder)
+        kept = read_index(folder / _KEPT)
         if kept.get("fingerprints") != prints:
             make_room(sum(rows.dataset_size or 0 for rows in made.values()), home, dataset)
             kept = _write(made, folder, prints)
@@ -55,14 +55,6 @@ def parse(dataset: str) -> tuple[str, str, str]:
     if not name.strip("/"):
         raise UserError(f"--dataset={dataset} names no set; write hf:NAME, as in hf:stanfordnlp/imdb")
     return name, config, revision
-
-
-def _read(folder: Path) -> dict[str, str]:
-    try:
-        kept: dict[str, str] = json.loads((folder / _KEPT).read_text(encoding="utf-8"))
-        return kept
-    except (OSError, ValueError):
-        return {}
 
 
 def _write(made: Any, folder: Path, prints: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from fdl.core.cache_folder import cache_folder
 from fdl.core.errors import Fault, UserError
 from fdl.core.log import name_folder
 from fdl.data.fingerprint import SOON
-from fdl.data.readers.remote.address import check_address, names_of, opened
+from fdl.data.readers.remote.address import check_address, expanded, names_of
 from fdl.data.readers.remote.transfer import TRIES, Listed, answered, cause, fetch, filesystem, listed, refusal, tag
 
 BOUND = "FDL_REMOTE_CACHE_GB"  # the variable that says how many 10^9 bytes of copies are kept
@@ -53,10 +53,10 @@ def local_copy(address: str) -> Copy:
     """
     scheme = check_address(address)
     with held(address) as home:
-        index = _read_index(home)
+        index = read_index(home / _INDEX)
         try:
             files = filesystem(scheme, address)
-            there = listed(files, address, opened(address))
+            there = listed(files, address, expanded(address))
         except (UserError, Fault):
             raise
         except Exception as error:  # the library's own, of many kinds
@@ -175,9 +175,10 @@ def _download(files: Any, there: Listed, home: Path, address: str) -> dict[str, 
     return index
 
 
-def _read_index(home: Path) -> dict[str, Any]:
+def read_index(file: Path) -> dict[str, Any]:
+    """Return what is kept of a copy beside it, nothing where that does not read."""
     try:
-        index: dict[str, Any] = json.loads((home / _INDEX).read_text(encoding="utf-8"))
+        index: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return index
     except (OSError, ValueError):
         return {}

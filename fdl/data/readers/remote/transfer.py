@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fdl.core.errors import UserError, brief
-from fdl.data.readers.remote.address import EXTRAS, closed, files_of, names_of
+from fdl.data.readers.remote.address import EXTRAS, files_of, masked, names_of
 
 TRIES = 5  # without a byte between
 _BLOCK, _WAIT = 2**23, 0.5  # bytes read together, and seconds before a second try
@@ -60,7 +60,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def cause(error: Exception, address: str) -> str:
     """Return what an exception was raised from in the end, in one line without the values of variables."""
-    return closed(brief(list(_chain(error))[-1]), address)
+    return masked(brief(list(_chain(error))[-1]), address)
 
 
 def answered(error: Exception) -> bool:
@@ -82,7 +82,7 @@ def refusal(address: str, error: Exception) -> UserError:
 
 
 def fetch(files: Any, address: str, target: Path, size: int | None) -> None:
-    """Copy one file; where the connection breaks off it goes on from there, or begins anew where ranges are unknown."""
+    """Copy one file; a connection that breaks off is resumed there, or from the beginning where ranges are unknown."""
     ranges, at, tries = size is not None, 0, 0
     while True:
         try:

@@ -17,6 +17,7 @@ from fdl.data.fingerprint import fingerprint
 from fdl.data.pixels import Unreadable
 from fdl.data.readers.documents import document
 from fdl.data.readers.splits import split_of
+from fdl.data.readers.tables.dialect import OTHER_ENCODING
 from fdl.data.records import Column, Field, Records
 
 CONLL = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes")
@@ -90,9 +91,7 @@ def _parse(path: Path, encoding: str) -> Sentences:
     try:
         lines = document(str(path), encoding).split("\n")
     except Unreadable as error:
-        raise UserError(
-            f"{path} {error}; give its encoding, as in --dialect=encoding=cp1252, or write it as UTF-8"
-        ) from None
+        raise UserError(f"{path} {error}; {OTHER_ENCODING}") from None
     rows: list[list[list[str]]] = [[]]
     numbers, width, documents, several, tabs = [0], 0, 0, 0, False
     for number, line in enumerate(lines, start=1):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from fdl.core.errors import UserError
-from fdl.data.readers.tables.dialect import HEAD, PLAIN, Dialect, sniff, split_lines
+from fdl.data.readers.tables.dialect import HEAD, OTHER_ENCODING, PLAIN, Dialect, sniff, split_lines
 from fdl.data.readers.tables.line_scan import Body, Scan, scan
 from fdl.data.readers.tables.raw_table import RawTable
 
@@ -198,10 +198,7 @@ def _why(body: Body, names: list[str], said: str) -> str:
         body.read().decode()
     except UnicodeDecodeError as error:
         wrong = error.object[error.start]
-        return (
-            f"{body.path} line {body.line(error.start)} is not UTF-8 (byte {wrong:#x}); give its encoding, as in "
-            "--dialect=encoding=cp1252, or write it as UTF-8"
-        )
+        return f"{body.path} line {body.line(error.start)} is not UTF-8 (byte {wrong:#x}); {OTHER_ENCODING}"
     for row, line in zip(*body.rows(), strict=True):
         if len(row) != len(names):
             return (

@@ -17,6 +17,8 @@ PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*),\d+")
 
+OTHER_ENCODING = "give its encoding, as in --dialect=encoding=cp1252, or write it as UTF-8"  # of what is not UTF-8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:

@@ -116,8 +116,8 @@ def _row_store(paths: Sequence[Path], typed: Mapping[str, Typed], key: str) -> R
             begun = rows.stop
 
     written = [path.stat().st_mtime_ns for path in paths]  # of a large file that was replaced the size may stay
-    told = f"{quick_fingerprint(paths)} {written} {dtype.descr} {key} 1"
-    seen = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    content = f"{quick_fingerprint(paths)} {written} {dtype.descr} {key} 1"
+    seen = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
     folder = cache_folder()
     if folder is None:
         raise UserError(
