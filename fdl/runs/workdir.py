@@ -178,8 +178,7 @@ def refuse_other(path: Path, identity: Mapping[str, Any], log: Callable[[str], N
         if file.is_symlink() or not (file.is_file() or file.is_dir()):  # reading a pipe would block forever
             kind = "link" if file.is_symlink() else "pipe or a device"
             raise UserError(f"{file} is a {kind}, and a run writes to its own folder alone; put a file or folder there")
-    kept, recorded = _kept(path), recorded_identity(path)
-    current = finite(json.loads(json.dumps(dict(identity))), str)
+    kept, (recorded, current) = _kept(path), _comparable(path, identity)
     if PARTS not in recorded and not log and current.get(CODE, "unknown") == "":
         raise UserError(
             f"--workdir={path} is of fdl 0.1, whose folders do not say with which model, data and optimizer they were "
@@ -227,11 +226,26 @@ def recorded_identity(path: Path) -> dict[str, Any]:
     return dict(finite({RENAMED.get(key, key): value for key, value in _kept(path)["identity"].items()}, str))
 
 
+def _comparable(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the folder's identity and a given one in JSON's types, both without the metrics that one of them lacks.
+
+    No state depends on a metric, and a later version of fdl or of a task measures more of them.
+    """
+    recorded, current = recorded_identity(path), finite(json.loads(json.dumps(dict(identity))), str)
+    tasks = ((one.get(PARTS) or {}).get("task") for one in (recorded, current))
+    there, here = (task.get("metrics") if isinstance(task, dict) else None for task in tasks)
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in there.keys() ^ here.keys():
+            there.pop(name, None)
+            here.pop(name, None)
+    return recorded, current
+
+
 def longer(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of an identity by which it is the folder's run with more steps, {} where it is not."""
     if not (path / "experiment.json").exists():
         return {}
-    recorded, current = recorded_identity(path), finite(json.loads(json.dumps(dict(identity))), str)
+    recorded, current = _comparable(path, identity)
     differing = {name for name in {**recorded, **current} if recorded.get(name) != current.get(name)}
     planned = "steps" in differing and differing <= {"steps", "epochs"}
     return {name: current[name] for name in differing} if planned and recorded["steps"] < current["steps"] else {}

@@ -116,6 +116,19 @@ def test_what_is_written_again_or_runs_elsewhere_is_the_same_experiment(run, cha
     assert "finished already" in said[0]
 
 
+def test_a_task_that_gains_or_loses_a_metric_is_of_the_same_run_and_one_that_measures_otherwise_is_not(run):
+    task, said = classify(3), []
+    fewer = {name: task.metrics[name] for name in ("loss", "accuracy")}
+    for metrics in ({**task.metrics, "hits": task.metrics["accuracy"]}, fewer):
+        other = made(task=replace(task, metrics=metrics))
+        train(other, run, log=said.append)
+        assert "finished already" in said.pop()
+        assert evaluate(other, run, log=quiet)["metrics"]["test"].keys() >= metrics.keys() - {"top5"}
+    otherwise = {**task.metrics, "accuracy": task.metrics["accuracy"]._replace(better="lower")}
+    with pytest.raises(ValueError, match=r"holds another run: task\.metrics\.accuracy"):
+        train(made(task=replace(task, metrics=otherwise)), run, log=quiet)
+
+
 def test_what_no_description_tells_apart_is_not_used_again_and_the_line_to_type_is_said(tmp_path):
     bare, said = made(optimizer=optax.adam(1e-2)), []
     train(bare, tmp_path, log=said.append)
