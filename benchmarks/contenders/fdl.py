@@ -104,7 +104,7 @@ class Run:
         self.program = training(what, self.executor)
         self.state = self.executor.put_state(what.init())
         self.step = 0
-        self.due = cadence_of(what.steps, 100, 0, 0, steps_per_call(what, self.executor, work_of(what)))
+        self.due = cadence_of(what.steps, 100, 0, 0, steps_per_call(what, self.executor, work_of(what, self.executor)))
 
     def losses(self, order: np.ndarray) -> list[float]:
         """Train the first steps, on fdl's own order, and return the loss of each."""

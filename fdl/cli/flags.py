@@ -167,7 +167,7 @@ def _of_modes(found: flags.FlagValues) -> None:
     where = "a .jsonl or .csv file of predictions, the file of an export, or the page of a comparison"
     Group(found, WRITING).text("output", None, where)
     measuring = Group(found, MEASURING)
-    measuring.yes("peak", False, "measure only the device's peak, without a model")
+    measuring.yes("peak", False, "measure the device's peak, and the share of it that a step reaches")
     measuring.text("against", None, "the JSON of an earlier bench to compare with")
     measuring.text("profile", None, "a folder for a trace of one call; the longest operations are listed")
     measuring.text("out", None, "the JSON file; default: the run folder's name with .bench.json")

@@ -33,7 +33,7 @@ def measure(
     profile: str | None = None,
     out: str | None = None,
 ) -> None:
-    """Benchmark an experiment, or with `peak` only the device."""
+    """Benchmark an experiment, or with `peak` the device, with the share of it that a step reaches."""
     from fdl.modes import bench
     from fdl.runs.atomic_files import write_json
     from fdl.runs.workdir import beside

@@ -30,8 +30,12 @@ KERNELS = {
 }
 FORMS = ("custom", "reference", "native")
 NATIVE = ("convolution",)  # kernels that have a native form
-# Vendor and family of the processors on which a native form was measured to be faster: Zen 3 and Zen 4.
-FASTER_NATIVE = {("AuthenticAMD", "25")}
+# The processors on which benchmarks/kernels.py measured native forms to be faster, by Linux's names: Zen 4 (Zen 3 is of
+# its family and has no AVX-512) and Emerald Rapids.
+FASTER_NATIVE = (
+    {"vendor_id": "AuthenticAMD", "cpu family": "25", "flags": "avx512f"},
+    {"vendor_id": "GenuineIntel", "cpu family": "6", "model": "207", "flags": "avx512f"},
+)
 EVERYWHERE = ("cpu", "gpu", "tpu")
 # The platforms on which a kernel takes its custom form.
 CUSTOM: dict[str, tuple[str, ...]] = dict.fromkeys(KERNELS, ("cpu",)) | {
@@ -53,6 +57,7 @@ class Target:
 
 _TARGET: ContextVar[Target | None] = ContextVar("target", default=None)
 _PLAIN: ContextVar[bool] = ContextVar("reference forms", default=False)
+_NATIVE: ContextVar[bool] = ContextVar("native forms", default=True)
 _NOTES: ContextVar[dict[str, list[str]] | None] = ContextVar("notes", default=None)
 
 
@@ -78,6 +83,16 @@ def reference_forms() -> Iterator[None]:
         yield
     finally:
         _PLAIN.reset(token)
+
+
+@contextmanager
+def without_native() -> Iterator[None]:
+    """Trace no native kernel in this block: under `vmap` nothing would call it, and it is compiled once traced."""
+    token = _NATIVE.set(False)
+    try:
+        yield
+    finally:
+        _NATIVE.reset(token)
 
 
 def target() -> Target:
@@ -119,10 +134,17 @@ def kernel_forms() -> dict[str, str]:
         return dict.fromkeys(KERNELS, "reference")
     platform = target().platform
     defaults = {name: "custom" if platform in platforms else "reference" for name, platforms in CUSTOM.items()}
-    if platform == "cpu" and (processor().get("vendor_id"), processor().get("cpu family")) in FASTER_NATIVE:
+    if platform == "cpu" and faster_native():
         defaults |= dict.fromkeys(NATIVE, "native")
     forced = parse(os.environ.get(VARIABLE, ""))
-    return defaults | {name: form for name, form in forced.items() if form != "native" or platform == "cpu"}
+    forms = defaults | {name: form for name, form in forced.items() if form != "native" or platform == "cpu"}
+    return forms if _NATIVE.get() else {name: form.replace("native", "custom") for name, form in forms.items()}
+
+
+def faster_native() -> bool:
+    """Return whether native forms were measured to be faster on this processor, so that they are the default."""
+    known = processor()
+    return any(all(value in known.get(name, "").split() for name, value in one.items()) for one in FASTER_NATIVE)
 
 
 def forced(kernel: str, form: str) -> bool:

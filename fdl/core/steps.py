@@ -14,7 +14,7 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from fdl.core import data_axis, optimizer_state
+from fdl.core import data_axis, kernel_choice, optimizer_state
 from fdl.core.forward import arguments, forward
 from fdl.core.last_update import norm_of
 from fdl.core.types import Array, Batch, PyTree, Rows, Step, Sum, Sums, Task, TrainState
@@ -294,6 +294,7 @@ def population(step_of: Callable[[Mapping[str, Array]], Step]) -> Step:
         def one(state: TrainState, batch: PyTree, member_values: Mapping[str, Array]) -> tuple[TrainState, Sums]:
             return step_of(member_values)(state, batch, *constants)
 
-        return jax.vmap(one, (MEMBERS, 0, 0), (MEMBERS, 0))(states, batches, values)
+        with kernel_choice.without_native():
+            return jax.vmap(one, (MEMBERS, 0, 0), (MEMBERS, 0))(states, batches, values)
 
     return stepped

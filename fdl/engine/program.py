@@ -14,7 +14,7 @@ import numpy as np
 from fdl import optim
 from fdl.core import steps
 from fdl.core.integers import ceil_div, round_up
-from fdl.core.kernel_choice import custom
+from fdl.core.kernel_choice import custom, without_native
 from fdl.core.types import Batch, Rows, Step, Sum, Sums, TrainState, Unreduced, add_up
 from fdl.data import LazySource, Source
 from fdl.data.validate import check_source, check_values, rule_of
@@ -66,14 +66,13 @@ def training(experiment: Experiment, executor: Executor) -> Training:
     def rows(step: int, count: int) -> Rows:
         return loader.training_rows(experiment.seed, step, count, batch_size=experiment.batch_size, size=len(source))
 
-    work = work_of(experiment)
+    work = work_of(experiment, executor)
     count = experiment.steps_per_call or steps_per_call(experiment, executor, work)
     blocks = loader.in_blocks(rows, min(round_up(ROWS_AT_ONCE, count), experiment.steps))
     call, send, chosen = compile_step(
         experiment, executor, step_of(experiment), "train", source, blocks, experiment.steps
     )
-    native = "ffi_call" in work.primitives and executor.grid is None  # the compiler would not partition such a call
-    return Training(call, send, count, chosen, work, native)
+    return Training(call, send, count, chosen, work, native="ffi_call" in work.primitives)
 
 
 def compile_step(
@@ -110,10 +109,11 @@ def compile_step(
     )
 
 
-def work_of(experiment: Experiment) -> flops.Work:
-    """Return what one training step computes."""
+def work_of(experiment: Experiment, executor: Executor | None = None) -> flops.Work:
+    """Return what one training step computes, as traced for the executor, or without native kernels."""
     batch = experiment.dataset.raw_shapes(experiment.batch_size)
-    return flops.survey(step_of(experiment), experiment.abstract(), batch)
+    with executor.tracing() if executor else without_native():
+        return flops.survey(step_of(experiment), experiment.abstract(), batch)
 
 
 def steps_per_call(experiment: Experiment, executor: Executor, work: flops.Work) -> int:

@@ -10,13 +10,14 @@ import numpy as np
 
 from fdl.core import kernel_choice
 from fdl.core.errors import UserError
-from fdl.engine.placement import initial_state, make_executor, prepare
-from fdl.engine.program import Training, step_of, training
+from fdl.engine.placement import initial_state, prepare
+from fdl.engine.program import Training, training, work_of
 from fdl.experiment import Experiment
+from fdl.models.kernels.native import library as native
 from fdl.parallel.devices import describe
 from fdl.parallel.executors import Executor
-from fdl.profiling import flops, hardware
-from fdl.profiling.hardware import calibrate, peak_memory
+from fdl.profiling import hardware
+from fdl.profiling.hardware import calibrate, multiply_add_peak, peak_memory
 from fdl.profiling.timing import Clock, compare, steady, summary, window
 from fdl.profiling.trace import COMPILE, LOWER, TRACE, listening, origins, refuse_profilers, top_ops, traffic
 from fdl.runs import atomic_files, provenance
@@ -108,6 +109,8 @@ def setting(experiment: Experiment, executor: Executor, program: Training) -> di
     return {
         "experiment": experiment.name,
         "devices": describe(executor.devices),
+        "device_count": len(executor.devices),
+        "platform": executor.devices[0].platform,
         "executor": executor.name,
         "dtype": str(getattr(experiment.model, "dtype", None) or "float32"),
         "kernels": kernels,
@@ -146,8 +149,7 @@ def roofline(
     peaks: measured FLOP/s, bytes/s and seconds of an empty call. Model: Williams et al., Roofline, 2009.
     """
     devices, rate = len(executor.devices), speed["steps_per_second"]
-    shapes = experiment.dataset.raw_shapes(experiment.batch_size)
-    work = flops.count(step_of(experiment), experiment.abstract(), shapes)
+    work = work_of(experiment, executor).flops
     moved, estimate = traffic(compiled)
     floors = {
         "compute": work / devices / peaks["flops"],
@@ -228,13 +230,36 @@ def report(result: dict[str, Any], log: Callable[[str], None]) -> None:
 
 
 def peak(
-    experiment: Experiment, *, log: Callable[[str], None] = print, clock: Clock = time.perf_counter
-) -> dict[str, Any]:
-    """Measure and print the peak performance of the device, without a model."""
-    executor = make_executor(experiment)
-    found = calibrate(executor, clock)
+    experiment: Experiment,
+    *,
+    seconds: float = 0.5,
+    windows: int = 3,
+    log: Callable[[str], None] = print,
+    clock: Clock = time.perf_counter,
+) -> dict[str, float]:
+    """Measure and print the peak performance of the device, and what share of it a training step reaches.
+
+    seconds, windows: of the training that is timed. Returns FLOP/s, bytes/s and seconds of an empty call; on a CPU
+    multiply_add is the FLOP/s of fused multiply-adds on all its cores, 0 without a C++ compiler.
+    """
+    result = bench(experiment, seconds=seconds, windows=windows, log=lambda line: None, clock=clock)
+    found, reached = dict(result["measured_peak"]), result["flops_per_second"] / result["device_count"]
+    log(f"{result['devices']}, measured now; other programs on it lower all of these")
+    log(f"{found['flops'] / 1e9:10,.1f} GFLOP/s in a float32 matrix product, the fastest of some sizes")
+    if result["platform"] == "cpu":
+        found["multiply_add"] = multiply_add_peak(clock)
+        log(
+            f"{found['multiply_add'] / 1e9:10,.1f} GFLOP/s in fused multiply-adds on all cores, in native code"
+            if found["multiply_add"]
+            else f"{'–':>10} GFLOP/s in fused multiply-adds: {native.library().line}"
+        )
+    log(f"{found['bytes'] / 1e9:10,.1f} GB/s in a copy")
+    log(f"{found['launch_seconds'] * 1e6:10,.0f} us for an empty call")
+    shares = [f"{reached / found['flops']:.0%} of the product"]
+    if found.get("multiply_add"):
+        shares.append(f"{reached / found['multiply_add']:.0%} of the multiply-adds")
     log(
-        f"{describe(executor.devices)}: {found['flops'] / 1e9:,.1f} GFLOP/s in a float32 matrix product, "
-        f"{found['bytes'] / 1e9:,.1f} GB/s in a copy, {found['launch_seconds'] * 1e6:,.0f} us for an empty call"
+        f"{reached / 1e9:10,.1f} GFLOP/s in a step of {result['experiment']}: {', '.join(shares)}; "
+        f"{result['flops_per_step'] / 1e6:,.4g} MFLOP in {1e3 / result['steps_per_second']:,.4g} ms"
     )
-    return found
+    return found | {"step": reached}

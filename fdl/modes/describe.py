@@ -29,7 +29,7 @@ def describe(experiment: Experiment, *, log: Log | None = print) -> dict[str, An
     state, batch = experiment.abstract(), experiment.dataset.shapes(experiment.batch_size)
     table = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves(state.params)]
     parameters = count(state.params)
-    work = work_of(experiment)
+    work = work_of(experiment, executor)
     held = (state.params, state.opt_state, state.model_state)
     bounds = hardware.floors(work.flops, 2 * nbytes(held))  # a step reads and writes the state
     result: dict[str, Any] = {

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fdl.core import kernel_choice
 from fdl.core.cache_folder import cache_folder
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def native_kernels() -> Iterator[Finding]:
     except ImportError as error:  # without JAX, which other checks report
         yield Finding("native kernels", _one_line(error))
         return
-    yield Finding("native kernels", library.state())
+    default = "the default here" if kernel_choice.faster_native() else "not measured here: --kernels=native uses them"
+    yield Finding("native kernels", f"{library.state()}; {default}")
 
 
 def folders() -> Iterator[Finding]:

@@ -3,14 +3,17 @@
 Peaks are those of the data sheets, for dense bfloat16 matrix products and the memory of one chip.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
+from fdl.models.kernels.native import library
 from fdl.parallel.executors import Executor
 from fdl.profiling.timing import Clock
 
@@ -64,10 +67,12 @@ def floors(flops: float, moved: float) -> dict[str, tuple[float, str]]:
 
 
 def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
-    """Measure the first device: the best of several runs of a matrix product, a copy and an empty call."""
+    """Measure the first device: the best of several runs of matrix products, a copy and an empty call.
+
+    flops is that of the fastest product in float32: of one size on an accelerator, of several on a CPU.
+    """
     device = executor.devices[0]
-    side, length = (1024, 2**24) if device.platform == "cpu" else (8192, 2**28)
-    square = jax.device_put(np.ones((side, side), np.float32), device)
+    sides, length = ((512, 1024, 2048), 2**24) if device.platform == "cpu" else ((8192,), 2**28)
     long = jax.device_put(np.ones(length, np.float32), device)
     one = jax.device_put(np.ones((), np.float32), device)
 
@@ -81,11 +86,29 @@ def calibrate(executor: Executor, clock: Clock) -> dict[str, float]:
             times.append(clock() - start)
         return max(min(times), 1e-9)
 
+    def product(side: int) -> float:
+        return 2.0 * side**3 / best(lambda a: a @ a, jax.device_put(np.ones((side, side), np.float32), device), 10)
+
     return {
-        "flops": 2.0 * side**3 / best(lambda a: a @ a, square, 10),
+        "flops": max(map(product, sides)),
         "bytes": 8.0 * length / best(lambda a: a + 1, long, 5),
         "launch_seconds": best(lambda a: a + 1, one, 50),
     }
+
+
+def multiply_add_peak(clock: Clock, rounds: int = 2_000_000, tries: int = 20) -> float:
+    """Return the FLOP/s of a loop of fused multiply-adds in native code on all cores at once, the best of some tries.
+
+    No float32 program is faster on a CPU; 0 without a compiler (`fdl.models.kernels.native.library`).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    rates = []
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in range(tries):
+            start = clock()
+            work = sum(pool.map(library.multiply_add, [rounds] * cores))
+            rates.append(work / max(clock() - start, 1e-9))
+    return max(rates)
 
 
 def peak_memory(executor: Executor) -> int:

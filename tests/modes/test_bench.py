@@ -1,6 +1,7 @@
 """The bench: known work is counted, everything promised is said, and a profiler is refused."""
 
 import json
+import os
 import sys
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ import pytest
 from jax import lax
 
 import tiny
+from fdl.models.kernels.native import library as native
 from fdl.modes import bench as module
 from fdl.modes.bench import bench, peak
 from fdl.profiling import flops, hardware, trace
@@ -137,10 +139,25 @@ def test_a_profiler_is_refused():
         sys.setprofile(None)
 
 
-def test_a_device_is_measured_without_a_model(monkeypatch):
+@pytest.mark.parametrize("multiply_add", [8e9, 0.0])
+def test_the_peak_is_printed_with_the_share_that_a_step_reaches(monkeypatch, multiply_add):
     monkeypatch.setattr(module, "calibrate", lambda *_: {"flops": 2e9, "bytes": 3e9, "launch_seconds": 4e-6})
-    said: list[str] = []
-    peak(tiny.experiment(executor="jit"), log=said.append)
-    assert "2.0 GFLOP/s" in said[0]
-    assert "3.0 GB/s" in said[0]
-    assert "4 us" in said[0]
+    monkeypatch.setattr(module, "multiply_add_peak", lambda _: multiply_add)
+    lines: list[str] = []
+    found = peak(tiny.experiment(executor="jit"), seconds=0.02, windows=2, log=lines.append)
+    text = "\n".join(lines)
+    assert "2.0 GFLOP/s in a float32 matrix product" in text
+    assert ("8.0 GFLOP/s in fused multiply-adds on all cores" in text) == bool(multiply_add)
+    assert "3.0 GB/s" in text
+    assert "4 us" in text
+    assert f"{found['step'] / 2e9:.0%} of the product" in lines[-1]
+    assert (f"{found['step'] / 8e9:.0%} of the multiply-adds" in lines[-1]) == bool(multiply_add)
+
+
+@pytest.mark.skipif(not native.compiler(), reason="no C++ compiler")
+def test_multiply_adds_are_counted_and_timed_on_every_core():
+    ticks = iter(range(100))
+    cores = len(os.sched_getaffinity(0))
+    per_round = native.multiply_add(1000) / 1000
+    assert per_round in (2 * 12 * 4, 2 * 12 * 8, 2 * 12 * 16)  # lanes of a vector
+    assert hardware.multiply_add_peak(lambda: next(ticks), rounds=1000, tries=3) == cores * 1000 * per_round

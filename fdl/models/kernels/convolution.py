@@ -39,11 +39,13 @@ def convolve(
     if all(side == 1 for side in kernel.shape[:-2]) and not any(map(any, pads)):  # 1x1: a matrix product
         every = tuple(slice(None, None, stride) for stride in strides)
         return x[(slice(None), *every)] @ kernel.reshape(kernel.shape[-2:])
-    if native.usable(x, kernel, pads, _shape(x, kernel, strides, pads)):
+    if native.wanted(x, kernel, pads, _shape(x, kernel, strides, pads)):
         return _native(x, kernel, strides, pads)
-    if len(strides) == 3:
-        return _as_pictures(x, kernel, strides, pads)
-    return _custom(x, kernel, strides, pads)
+    return _in_jax(x, kernel, strides, pads)
+
+
+def _in_jax(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
+    return (_as_pictures if len(strides) == 3 else _custom)(x, kernel, strides, pads)
 
 
 def _as_pictures(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
@@ -125,7 +127,7 @@ def _reach(g: jax.Array, strides: tuple[int, ...]) -> list[int]:
     return [(size - 1) * stride + 1 for size, stride in zip(g.shape[1:-1], strides, strict=True)]
 
 
-_native_forward = native.make_op("fdl_convolve", lambda x, kernel, setting: _custom(x, kernel, *setting[:2]))
+_native_forward = native.make_op("fdl_convolve", lambda x, kernel, setting: _in_jax(x, kernel, *setting[:2]))
 _native_input_gradient = native.make_op("fdl_convolve_input_gradient", _input_gradient)
 _native_kernel_gradient = native.make_op("fdl_convolve_kernel_gradient", _kernel_gradient)
 
@@ -134,13 +136,15 @@ _native_kernel_gradient = native.make_op("fdl_convolve_kernel_gradient", _kernel
 def _native(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
     # Without a gradient, as in evaluation and prediction, it is native only on request.
     if not forced("convolution", "native"):
-        return _custom(x, kernel, strides, pads)
+        return _in_jax(x, kernel, strides, pads)
     return _native_with_residuals(x, kernel, strides, pads)[0]
 
 
 def _native_with_residuals(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
 ) -> tuple[jax.Array, Residuals]:
+    if not native.usable():
+        return _in_jax(x, kernel, strides, pads), (x, kernel)
     if kernel.size > LARGE:
         x = materialize(x)
     return _native_forward(x, kernel, (strides, pads, _shape(x, kernel, strides, pads))), (x, kernel)
@@ -155,6 +159,9 @@ def _shape(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
 
 def _native_backward(strides: tuple[int, ...], pads: Pads, residuals: Residuals, g: jax.Array) -> Residuals:
     x, kernel = residuals
+    if not native.usable():  # a compiler that failed: the forward pass of this is unused, so it is not computed again
+        dx_and_dkernel: Residuals = jax.vjp(lambda x, kernel: _in_jax(x, kernel, strides, pads), x, kernel)[1](g)
+        return dx_and_dkernel
     dx = _input_gradient if x.shape[-1] < FEW else _native_input_gradient
     dkernel = _kernel_gradient if kernel.size > LARGE else _native_kernel_gradient
     return dx(g, kernel, (strides, pads, x.shape)), dkernel(x, g, (strides, pads, kernel.shape))

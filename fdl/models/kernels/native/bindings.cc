@@ -1,5 +1,6 @@
 // The kernels as functions that XLA calls (its foreign function interface), on XLA's own threads.
 #include "convolution.h"
+#include "multiply_add.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -77,3 +78,5 @@ auto binding() {
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve, convolve, binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve_input_gradient, input_gradient, binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve_kernel_gradient, kernel_gradient, binding());
+
+extern "C" double fdl_multiply_add(int64_t rounds) { return fdl::multiply_add(rounds); }

@@ -7,178 +7,9 @@
 // A tile of sums stays in registers. How sums are split depends on shapes alone, so the bits are always the same.
 #pragma once
 
-#include <array>
-#include <vector>
-
-#include "threads.h"
-#include "vectors.h"
+#include "tiles.h"
 
 namespace fdl {
-
-using Sizes = std::array<int64_t, 3>;  // of depth, height and width; leading ones where there are fewer
-
-inline int64_t product(const Sizes& sizes) { return sizes[0] * sizes[1] * sizes[2]; }
-
-// Shapes: x[batch, size..., channels], w[side..., channels, features], y[batch, out..., features].
-struct Shape {
-  int64_t batch, channels, features;
-  Sizes size, out, side, stride, low;  // low: zeros before the first element of each dimension
-
-  bool worth_threads() const { return batch * product(out) * product(side) * channels * features > 100000; }
-};
-
-// An image surrounded by zeros, as it lies in memory.
-struct Padded {
-  Sizes size, low, full;  // of the image, of the zeros before it, of both with the zeros after it
-  int64_t channels;
-  bool copied = true;
-
-  Padded(const Sizes& size, const Sizes& low, const Sizes& needed, int64_t channels)
-      : size(size), low(low), channels(channels) {
-    for (int d = 0; d < 3; ++d) full[d] = std::max(size[d] + low[d], needed[d]);
-    copied = full != size;
-  }
-
-  int64_t floats() const { return product(full) * channels; }
-  int64_t at(int64_t z, int64_t y, int64_t x) const { return ((z * full[1] + y) * full[2] + x) * channels; }
-
-  // Return `count` images as padded ones: in `memory`, or where they are if they need no zeros.
-  const float* fill(const float* images, int64_t count, float* memory) const {
-    if (!copied) return images;
-    std::memset(memory, 0, count * floats() * sizeof(float));
-    const int64_t row = size[2] * channels;
-    for (int64_t n = 0; n < count; ++n)
-      for (int64_t z = 0; z < size[0]; ++z)
-        for (int64_t y = 0; y < size[1]; ++y, images += row)
-          std::memcpy(memory + n * floats() + at(z + low[0], y + low[1], low[2]), images, row * sizeof(float));
-    return memory;
-  }
-};
-
-using Offsets = std::vector<int32_t>;
-
-// One correlation: the window's taps and the weights [tile of columns][tap][column], and which pixels go where.
-struct Correlation {
-  Offsets pixels, targets;           // of one image: offsets of what is read, and of where its sums are written
-  std::vector<int32_t> starts;       // the window as runs of adjacent taps: where each run begins
-  int64_t run = 0, columns = 0;      // taps of a run; columns of the result
-  std::vector<float> weights;
-
-  int64_t taps() const { return static_cast<int64_t>(starts.size()) * run; }
-
-  // Store all weights, zeros beyond the last column. of(tap): the tap's weight of column 0; `step` floats to the next.
-  template <class Of>
-  void pack(const Of& of, int64_t step) {
-    weights.assign(vectors_of(columns) * kLanes * taps(), 0.0f);
-    for (int64_t tap = 0; tap < taps(); ++tap) {
-      const float* from = of(tap);
-      for (int64_t first = 0; first < columns; first += kWidth) {
-        const int64_t width = std::min<int64_t>(kVectors, vectors_of(columns - first)) * kLanes;
-        float* to = weights.data() + first * taps() + tap * width;
-        const int64_t count = std::min(width, columns - first);
-        for (int64_t c = 0; c < count; ++c) to[c] = from[(first + c) * step];
-      }
-    }
-  }
-};
-
-struct CorrelateTile {
-  const Correlation& what;
-  const float *image, *weights;
-  const int32_t* pixels;
-  float* out;
-  const int32_t* targets;
-  int64_t columns;  // of the result that this tile may write
-
-  template <int rows, int vectors>
-  void run() const {
-    Vector sums[rows][vectors] = {};
-    int64_t at[rows];
-    for (int r = 0; r < rows; ++r) at[r] = pixels[r];
-    const float* w = weights;
-    for (const int32_t start : what.starts) {
-      const float* from = image + start;
-      for (const float* end = from + what.run; from != end; ++from, w += vectors * kLanes) {
-        Vector wide[vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) wide[v] = load(w + v * kLanes);
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-          for (int v = 0; v < vectors; ++v) sums[r][v] += wide[v] * from[at[r]];
-      }
-    }
-    for (int r = 0; r < rows; ++r)
-      if (columns >= vectors * kLanes) {
-        for (int v = 0; v < vectors; ++v) store(out + targets[r] + v * kLanes, sums[r][v]);
-      } else {
-        Vector last[vectors];  // a copy: the sums must have no address, or they would not stay in registers
-        for (int v = 0; v < vectors; ++v) last[v] = sums[r][v];
-        std::memcpy(out + targets[r], last, columns * sizeof(float));
-      }
-  }
-};
-
-// Correlate `count` images that lie one after the other.
-inline void correlate(const Correlation& what, const Padded& padded, const float* images, int64_t count, float* out,
-                      int64_t out_floats) {
-  const int64_t pixels = what.pixels.size();
-  Offsets from(count * pixels), to(count * pixels);  // the pixels of all images: late layers have few in each
-  for (int64_t n = 0; n < count; ++n)
-    for (int64_t p = 0; p < pixels; ++p) {
-      from[n * pixels + p] = static_cast<int32_t>(n * padded.floats() + what.pixels[p]);
-      to[n * pixels + p] = static_cast<int32_t>(n * out_floats + what.targets[p]);
-    }
-  const float* weights = what.weights.data();
-  for (int64_t first = 0; first < what.columns; first += kWidth) {
-    const int64_t left = what.columns - first, vectors = std::min<int64_t>(kVectors, vectors_of(left));
-    each_tile(count * pixels, [&](int64_t row, int64_t rows) {
-      with_tile_size(rows, vectors, CorrelateTile{what, images, weights, &from[row], out + first, &to[row], left});
-    });
-    weights += what.taps() * vectors * kLanes;
-  }
-}
-
-// Correlate all images by each of the correlations, a few images at a time.
-inline void correlate_all(Pool& pool, const Shape& shape, const Padded& padded, const std::vector<Correlation>& all,
-                          const float* images, float* out, int64_t out_floats) {
-  if (all.empty()) return;
-  const int64_t image_floats = product(padded.size) * padded.channels;
-  const int64_t together = std::clamp<int64_t>(4 * kRows / static_cast<int64_t>(std::max<size_t>(1, all[0].pixels.size())),
-                                               1, std::max<int64_t>(1, shape.batch / 8));
-  const int64_t tasks = ceil_div(shape.batch, together);
-  const auto work = [&](int64_t task) {
-    const int64_t first = task * together, count = std::min(together, shape.batch - first);
-    float* memory = padded.copied ? scratch<0>(together * padded.floats()) : nullptr;
-    const float* ready = padded.fill(images + first * image_floats, count, memory);
-    for (const Correlation& one : all) correlate(one, padded, ready, count, out + first * out_floats, out_floats);
-  };
-  if (shape.worth_threads()) parallel_for(pool, tasks, work);
-  else for (int64_t task = 0; task < tasks; ++task) work(task);
-}
-
-// Visit all places of a box: visit(z, y, x).
-template <class Visit>
-inline void each_place(const Sizes& sizes, const Visit& visit) {
-  for (int64_t z = 0; z < sizes[0]; ++z)
-    for (int64_t y = 0; y < sizes[1]; ++y)
-      for (int64_t x = 0; x < sizes[2]; ++x) visit(z, y, x);
-}
-
-// The padded input of a convolution.
-inline Padded padded_input(const Shape& s) {
-  Sizes needed;
-  for (int d = 0; d < 3; ++d) needed[d] = (s.out[d] - 1) * s.stride[d] + s.side[d];
-  return Padded(s.size, s.low, needed, s.channels);
-}
-
-inline Offsets input_pixels(const Shape& s, const Padded& padded) {
-  Offsets pixels;
-  each_place(s.out, [&](int64_t z, int64_t y, int64_t x) {
-    pixels.push_back(static_cast<int32_t>(padded.at(z * s.stride[0], y * s.stride[1], x * s.stride[2])));
-  });
-  return pixels;
-}
 
 // y = convolution of x with w.
 inline void convolve(Pool& pool, const Shape& s, const float* x, const float* w, float* y) {
@@ -246,37 +77,6 @@ inline void input_gradient(Pool& pool, const Shape& s, const float* g, const flo
   correlate_all(pool, s, padded, all, g, dx, product(s.size) * s.channels);
 }
 
-struct AccumulateTile {
-  const float *images, *g;
-  int64_t count, image_floats, pixels, row;  // images; floats of each; pixels of each, and floats of g for a pixel
-  const int32_t *at, *taps;
-  float* sums_of_taps;
-
-  template <int rows, int vectors>
-  void run() const {
-    Vector sums[rows][vectors];
-    int64_t tap[rows];
-    for (int r = 0; r < rows; ++r) {
-      tap[r] = taps[r];
-      for (int v = 0; v < vectors; ++v) sums[r][v] = load(sums_of_taps + r * row + v * kLanes);
-    }
-    const float* gradient = g;
-    for (int64_t n = 0; n < count; ++n)
-      for (int64_t p = 0; p < pixels; ++p, gradient += row) {
-        const float* from = images + n * image_floats + at[p];
-        Vector wide[vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) wide[v] = load(gradient + v * kLanes);
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-          for (int v = 0; v < vectors; ++v) sums[r][v] += wide[v] * from[tap[r]];
-      }
-    for (int r = 0; r < rows; ++r)
-      for (int v = 0; v < vectors; ++v) store(sums_of_taps + r * row + v * kLanes, sums[r][v]);
-  }
-};
-
 // dw = gradient by the kernel. Groups of images have sums of their own, which are added in order; their number depends
 // on the shape alone.
 inline void kernel_gradient(Pool& pool, const Shape& s, const float* x, const float* g, float* dw) {
@@ -288,6 +88,7 @@ inline void kernel_gradient(Pool& pool, const Shape& s, const float* x, const fl
   each_place(s.side, [&](int64_t z, int64_t y, int64_t x) {
     for (int64_t c = 0; c < s.channels; ++c) taps.push_back(static_cast<int32_t>(padded.at(z, y, x) + c));
   });
+  const int64_t run = s.side[2] * s.channels;  // of adjacent taps
   const int64_t count = taps.size(), row = vectors_of(s.features) * kLanes, all_pixels = pixels.size();
   const int64_t groups =
       std::max<int64_t>(1, std::min({most_groups, s.batch, s.batch * all_pixels / least_pixels, most_floats / (count * row)}));
@@ -317,12 +118,16 @@ inline void kernel_gradient(Pool& pool, const Shape& s, const float* x, const fl
         gradient = wide;
       }
       for (int64_t f = 0; f < row; f += kWidth)
-        each_tile(end_tap - first_tap, [&](int64_t tap, int64_t rows) {
-          tap += first_tap;
-          const AccumulateTile tile{ready,        gradient + f,  images,     padded.floats(), all_pixels, row,
-                                    pixels.data(), &taps[tap], sums + (group * count + tap) * row + f};
-          with_tile_size(rows, std::min<int64_t>(kVectors, (row - f) / kLanes), tile);
-        });
+        for (int64_t begin = first_tap, stop; begin < end_tap; begin = stop) {
+          // Tiles of adjacent taps are the faster ones, unless there are few of them.
+          stop = run < kRows ? end_tap : std::min(end_tap, (begin / run + 1) * run);
+          each_tile(stop - begin, [&](int64_t tap, int64_t rows) {
+            tap += begin;
+            const AccumulateTile tile{ready,         gradient + f, images, padded.floats(), all_pixels, row,
+                                      pixels.data(), &taps[tap],   sums + (group * count + tap) * row + f};
+            with_tile_size(rows, std::min<int64_t>(kVectors, (row - f) / kLanes), tile);
+          });
+        }
     }
   };
   const int64_t tasks = groups * parts;

@@ -17,12 +17,13 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 
 from fdl.core import data_axis, kernel_choice
-from fdl.models.kernels.native.library import library, warn_once
+from fdl.models.kernels.native.library import compiler, library, warn_once
 
 Pads = tuple[tuple[int, int], ...]
 Setting = tuple[tuple[int, ...], Pads, tuple[int, ...]]  # strides, padding, shape of the result
 InJax = Callable[[jax.Array, jax.Array, Setting], jax.Array]
 Op = Callable[[jax.Array, jax.Array, Setting], jax.Array]
+UNMEASURED = "native kernels were not measured on this processor (--kernels=native uses them)"
 LARGEST = 2**31 - 1  # elements of an array: offsets are 32-bit
 PAYS = 1e8  # FLOPs of a convolution from which it is native by default: a thousand steps pay for compiling
 # Of each function: which of its two arguments and its result (2) is the output, or its gradient, and which the kernel.
@@ -33,23 +34,38 @@ OUTPUT_AND_KERNEL = {
 }
 
 
-def usable(x: jax.Array, kernel: jax.Array, pads: Pads, shape: tuple[int, ...]) -> bool:
-    """Return whether this convolution is native where it is traced, and note by what or why not.
+def wanted(x: jax.Array, kernel: jax.Array, pads: Pads, shape: tuple[int, ...]) -> bool:
+    """Return whether this convolution is to be native where it is traced, and note why if not; compiles nothing.
 
     shape: of its result.
     """
-    if kernel_choice.kernel_forms()["convolution"] != "native" or 0 in (*shape, x.size, kernel.size):
+    if 0 in (*shape, x.size, kernel.size):
         return False
-    forced = kernel_choice.forced("convolution", "native")
+    if kernel_choice.kernel_forms()["convolution"] != "native":
+        if kernel_choice.target().platform == "cpu" and not kernel_choice.faster_native():
+            kernel_choice.note("convolution", f"custom: {UNMEASURED}")
+        return False
     why = _reason(x, kernel, pads)
-    if not why and not forced and _flops(shape, kernel.shape) < PAYS:
+    if not why and not _forced() and _flops(shape, kernel.shape) < PAYS:
         why = f"less than {PAYS / 1e6:g} MFLOP do not pay for a compiler (--kernels=convolution=native)"
-    if not why and not library().available:
-        why = library().line
-        if forced:
-            warn_once(why)
-    kernel_choice.note("convolution", f"custom: {why}" if why else f"native: {library().line}")
+    if not why and not compiler():
+        return usable()
+    if why:
+        kernel_choice.note("convolution", f"custom: {why}")
     return not why
+
+
+def usable() -> bool:
+    """Return whether the library is here, compiled now if it was not before, and note by what or why not."""
+    found = library()
+    if not found.available and _forced():
+        warn_once(found.line)
+    kernel_choice.note("convolution", f"{'native' if found.available else 'custom'}: {found.line}")
+    return found.available
+
+
+def _forced() -> bool:
+    return kernel_choice.forced("convolution", "native")
 
 
 def _reason(x: jax.Array, kernel: jax.Array, pads: Pads) -> str:

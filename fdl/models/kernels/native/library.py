@@ -25,7 +25,8 @@ from fdl.core import kernel_choice
 from fdl.core.cache_folder import cache_folder
 from fdl.core.errors import warn
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("vectors.h", "threads.h", "convolution.h", "bindings.cc"))
+FILES = ("vectors.h", "threads.h", "images.h", "tiles.h", "convolution.h", "multiply_add.h", "bindings.cc")
+SOURCES = tuple(map(Path(__file__).with_name, FILES))
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
 FUNCTIONS = ("fdl_convolve", "fdl_convolve_input_gradient", "fdl_convolve_kernel_gradient")
 SECONDS = 300  # after which a compiler is given up; it takes five on a quiet core
@@ -37,6 +38,7 @@ class Library(NamedTuple):
 
     available: bool
     line: str
+    code: ctypes.CDLL | None = None
 
 
 @cache
@@ -50,7 +52,17 @@ def library() -> Library:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
     except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
         return Library(False, " ".join(str(error).split())[:300])
-    return Library(True, f"compiled by {_version(compiler())}")
+    return Library(True, f"compiled by {_version(compiler())}", loaded)
+
+
+def multiply_add(rounds: int) -> float:
+    """Run a loop of fused multiply-adds in this thread and return its FLOPs; 0 without the library."""
+    code = library().code
+    if code is None:
+        return 0.0
+    function = code.fdl_multiply_add
+    function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_double
+    return float(function(rounds))
 
 
 @cache

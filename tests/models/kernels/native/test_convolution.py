@@ -1,16 +1,26 @@
 """Native convolutions: 200 drawn shapes against the definition, and always the same bits."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
 
+import tiny
 from fdl.core import data_axis, kernel_choice
+from fdl.engine.population import Population
+from fdl.engine.program import training
 from fdl.models.kernels import convolution
 from fdl.models.kernels.convolution import convolve
-from fdl.models.kernels.native.library import compiler, library
+from fdl.models.kernels.native import convolution as native
+from fdl.models.kernels.native.library import Library, compiler, library
+from fdl.modes.train_population import subject_of
+from fdl.parallel.executors import jit, mesh
 from fdl.profiling import flops
+
+ZEN_4 = {"vendor_id": "AuthenticAMD", "cpu family": "25", "flags": "avx avx2 avx512f"}
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="no C++ compiler")
 
@@ -137,12 +147,12 @@ def test_where_it_cannot_be_native_it_is_custom_and_says_why():
 
 def test_its_flops_are_counted_as_those_of_the_custom_form(monkeypatch):
     x, kernel = large()
-    native = flops.survey(lambda *a: gradients(*a), x, kernel)
-    assert "ffi_call" in native.primitives
+    counted = flops.survey(lambda *a: gradients(*a), x, kernel)
+    assert "ffi_call" in counted.primitives
     monkeypatch.setenv(kernel_choice.VARIABLE, "custom")
     custom = flops.survey(lambda *a: gradients(*a), x, kernel)
     assert "ffi_call" not in custom.primitives
-    assert native.flops == custom.flops
+    assert counted.flops == custom.flops
 
 
 def test_a_second_derivative_is_that_of_the_reference(monkeypatch):
@@ -152,19 +162,74 @@ def test_a_second_derivative_is_that_of_the_reference(monkeypatch):
     def penalty(kernel):
         return jnp.square(gradients(x, kernel)[1][0]).sum()
 
-    native = jax.jit(jax.grad(penalty))(kernel)
+    found = jax.jit(jax.grad(penalty))(kernel)
     monkeypatch.setenv(kernel_choice.VARIABLE, "reference")
-    np.testing.assert_allclose(native, jax.jit(lambda k: jax.grad(penalty)(k))(kernel), rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(found, jax.jit(lambda k: jax.grad(penalty)(k))(kernel), rtol=2e-4, atol=2e-4)
 
 
 def test_by_default_it_is_native_where_a_gradient_is_taken_and_the_work_pays(monkeypatch):
     monkeypatch.delenv(kernel_choice.VARIABLE)
-    monkeypatch.setattr(kernel_choice, "processor", lambda: {"vendor_id": "AuthenticAMD", "cpu family": "25"})
+    monkeypatch.setattr(kernel_choice, "processor", lambda: ZEN_4)
     small, large = ((jnp.zeros((2, side, side, 16)), jnp.zeros((5, 5, 16, 16))) for side in (8, 80))
     with kernel_choice.noting() as notes:
         assert "ffi_call" in primitives(gradients, *large)
         assert "ffi_call" not in primitives(gradients, *small)
         assert "ffi_call" not in primitives(lambda x, k: convolve(x, k, (1, 1), "SAME"), *large)
     assert [line.split(":")[0] for line in notes["convolution"]] == ["native", "custom"]
-    monkeypatch.setattr(kernel_choice, "processor", lambda: {"vendor_id": "another"})
-    assert "ffi_call" not in primitives(gradients, *large)
+    zen_3 = ZEN_4 | {"flags": "avx2"}
+    for other in ({"vendor_id": "another"}, zen_3, {}):
+        monkeypatch.setattr(kernel_choice, "processor", lambda other=other: other)
+        with kernel_choice.noting() as notes:
+            assert "ffi_call" not in primitives(gradients, *large)
+        (line,) = notes["convolution"]
+        assert line.startswith("custom: native kernels were not measured on this processor")
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Fail where the library is looked for, though it is what a default training step uses."""
+
+    def build():
+        raise AssertionError("a library is compiled that nothing calls")
+
+    monkeypatch.delenv(kernel_choice.VARIABLE)
+    monkeypatch.setattr(kernel_choice, "processor", lambda: ZEN_4)
+    monkeypatch.setattr(native, "library", build)
+    monkeypatch.setattr(native, "PAYS", 0)
+
+
+def test_nothing_is_compiled_that_nothing_would_call(uncompiled):
+    made = tiny.convolutional()
+    with pytest.raises(AssertionError, match="nothing calls"):
+        training(made, jit())
+    assert "ffi_call" not in primitives(lambda x, k: convolve(x, k, (1, 1), "SAME"), *large())  # an evaluation
+    assert not training(made, mesh(jax.devices()[:2])).native
+    population = Population(make=lambda seed: replace(made, seed=seed), values={"seed": np.arange(2)})
+    subject = subject_of(population, jit(), None)
+    assert not subject.program.native
+    state = population.abstract()
+    source = made.dataset.load("train").flat()
+    rows = jax.tree.map(lambda x: x[0], population.training_rows(0, 1))
+    jax.eval_shape(population.training_step(source.take), state, rows, dict(population.values), source.arrays)
+
+
+def test_videos_are_convolved_as_pictures_where_no_gradient_is_taken(uncompiled):
+    x, kernel = jnp.ones((2, 4, 8, 8, 3)), jnp.ones((3, 3, 3, 3, 8))
+    jaxpr = jax.make_jaxpr(lambda x, k: convolve(x, k, (1, 1, 1), "SAME"))(x, kernel).jaxpr
+    ranks = {eqn.invars[0].aval.ndim for eqn, _ in flops.equations(jaxpr) if eqn.primitive.name.startswith("conv_")}
+    assert ranks == {4}
+
+
+@pytest.mark.parametrize("shapes", [((2, 9, 9, 3), (3, 3, 3, 8)), ((2, 4, 6, 6, 2), (3, 3, 3, 2, 4))])
+def test_a_compiler_that_fails_leaves_the_custom_form_and_its_gradients(monkeypatch, shapes):
+    monkeypatch.setattr(native, "library", lambda: Library(False, "it failed"))
+    monkeypatch.setattr(native, "compiler", lambda: ("g++",))
+    x, kernel = (jnp.asarray(np.random.default_rng(0).standard_normal(s), jnp.float32) for s in shapes)
+    strides = (1,) * (kernel.ndim - 2)
+
+    def both(x, kernel):
+        return jax.value_and_grad(lambda x, k: jnp.sin(convolve(x, k, strides, "SAME")).sum(), (0, 1))(x, kernel)
+
+    failed = jax.jit(both)(x, kernel)
+    monkeypatch.setenv(kernel_choice.VARIABLE, "custom")
+    tiny.close(failed, jax.jit(lambda *a: both(*a))(x, kernel), 1e-4)
