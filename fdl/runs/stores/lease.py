@@ -81,7 +81,7 @@ def hold(store: Store, folder: Path, log: Callable[[str], None]) -> Iterator[Lea
         beats.join()
         with contextlib.suppress(Fault):
             if not lease.lost and max(numbers(store), default=0) == lease.number:
-                store.write(name_of(lease.number), b"")  # released; the number stays, so that numbers only grow
+                _release(store, lease.number)
 
 
 def _beat(lease: Lease, over: threading.Event, log: Callable[[str], None]) -> None:
@@ -102,6 +102,14 @@ def _beat(lease: Lease, over: threading.Event, log: Callable[[str], None]) -> No
                     f"{lease.store.address} takes no heartbeat: {brief(fault.__cause__ or fault)}; "
                     f"another run may take the folder after {SILENCE:g} s of this"
                 )
+
+
+def _release(store: Store, number: int) -> None:
+    """Release a lease; the number stays, so that numbers only grow, unless nobody ever wrote anything under any."""
+    if number == 1 and store.names() == [name_of(number)]:  # a start that was refused
+        store.delete(name_of(number))
+    else:
+        store.write(name_of(number), b"")
 
 
 def numbers(store: Store) -> list[int]:

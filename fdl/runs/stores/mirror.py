@@ -15,11 +15,12 @@ from typing import NamedTuple
 from fdl.core.cache_folder import cache_folder
 from fdl.core.errors import Damaged, Fault, Stopped, UserError
 from fdl.core.log import Log, name_folder, silent
+from fdl.core.object_store import cause
 from fdl.runs import lock
 from fdl.runs.atomic_files import delete
 from fdl.runs.checkpoints.manager import Checkpoints
 from fdl.runs.stores import lease
-from fdl.runs.stores.store import Missing, Store, cause
+from fdl.runs.stores.store import Missing, Store
 
 RESULTS = ("evaluation.json", "predictions-", "model.")  # how the names of what reading modes write begin
 REPORT = "report.json"
@@ -212,9 +213,9 @@ def working_folder(address: str, kind: str = "runs") -> Path:
     return folder
 
 
-def fetched(address: str) -> Path:
-    """Return a local folder that holds what the run at an address holds now; for reading it."""
-    store, folder = Store(address), working_folder(address, "read")
+def fetched(address: str, flag: str = "workdir") -> Path:
+    """Return a local folder that holds what the run at an address, which a flag gave, holds now; for reading it."""
+    store, folder = Store(address, flag), working_folder(address, "read")
     with lock.hold(folder, patience=600):
         Mirror(store, folder).pull()
     return folder

@@ -1,9 +1,5 @@
-"""The files under one address of an object store, reached by fsspec: s3:// by s3fs, gs:// by gcsfs.
+"""The files under one address of an object store, by their names from there."""
 
-Another store joins `EXTRAS` once its conditional put was tested against a server.
-"""
-
-import importlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fdl.core.errors import Fault, UserError, brief
-
-EXTRAS = {"s3": "s3", "gs": "gcs"}  # scheme -> the extra that installs its library
-PATIENCE, RATE = 20.0, 100_000  # a request is given up after so many seconds, and one more for so many bytes
+from fdl.core.object_store import EXTRAS, cause, filesystem, request
 
 
 def is_address(path: Path | str) -> bool:
@@ -28,20 +22,21 @@ class Missing(Fault):
 class Store:
     """The files under an address such as s3://bucket/runs/a, by their names from there.
 
-    Every failure is one line: a UserError while it is opened (library, credentials, bucket), a Fault afterwards. The
-    library repeats a request whose connection fails; all its tries together end after `PATIENCE`.
+    flag: the flag that gave the address.
+
+    Every failure is one line: a UserError while it is opened (library, credentials, bucket), a Fault afterwards.
     """
 
-    def __init__(self, address: str):
+    def __init__(self, address: str, flag: str = "workdir"):
         scheme, _, rest = address.partition("://")
         self.address, self.root = address.rstrip("/"), rest.strip("/")
         if not all((*self.root.partition("/"), "//" not in self.root)):
-            raise UserError(f"--workdir={address} lacks a bucket or a folder in it; write {scheme}://BUCKET/FOLDER")
+            raise UserError(f"--{flag}={address} lacks a bucket or a folder in it; write {scheme}://BUCKET/FOLDER")
         try:
-            self.files = _files(scheme)
+            self.files = filesystem(scheme)
         except ImportError as error:
             needed = f"{error.name or brief(error)}; pip install 'fdl[{EXTRAS[scheme]}]'"
-            raise UserError(f"--workdir={address} needs {needed}") from None
+            raise UserError(f"--{flag}={address} needs {needed}") from None
         try:
             with suppress(FileNotFoundError):
                 self._request("find", self.root)
@@ -49,7 +44,7 @@ class Store:
                 raise FileNotFoundError("there is no such bucket")
         except Exception as error:  # botocore's and aiohttp's, which share no base
             raise UserError(
-                f"--workdir={address} cannot be reached: {cause(error)}; check the credentials and the bucket"
+                f"--{flag}={address} cannot be reached: {cause(error)}; check the credentials and the bucket"
             ) from None
 
     def names(self, under: str = "") -> list[str]:
@@ -101,14 +96,8 @@ class Store:
         with self.naming(), suppress(FileNotFoundError):
             self._request("rm_file", f"{self.root}/{name}")
 
-    def _request(self, method: str, *args: Any, size: int = 0, **kwargs: Any) -> Any:
-        """Call an asynchronous method of the library and wait for it; size: the bytes that it transfers.
-
-        A server that answers byte by byte resets the library's own timeouts, which are of one read.
-        """
-        from fsspec.asyn import sync
-
-        return sync(self.files.loop, getattr(self.files, f"_{method}"), *args, timeout=PATIENCE + size / RATE, **kwargs)
+    def _request(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return request(self.files, method, *args, **kwargs)
 
     @contextmanager
     def naming(self) -> Iterator[None]:
@@ -123,17 +112,3 @@ class Store:
             raise Fault(
                 f"{self.address}: {cause(error)}; run the same command when the store can be reached"
             ) from error
-
-
-def _files(scheme: str) -> Any:
-    """Return a file system of its own, which outlives no fork and sees at once what other machines write."""
-    # The class that gcsfs gives by name asks for the kind of a bucket by gRPC, which no emulator answers.
-    module, name = {"s3": ("s3fs", "S3FileSystem"), "gs": ("gcsfs.core", "GCSFileSystem")}[scheme]
-    return getattr(importlib.import_module(module), name)(use_listings_cache=False, skip_instance_cache=True)
-
-
-def cause(error: Exception) -> str:
-    """Return what a store's library said, with the kind of error."""
-    if isinstance(error, TimeoutError):
-        return f"no answer in {PATIENCE:g} s and one more for each {RATE // 1000} kB"
-    return f"{type(error).__name__}: {brief(error)}"

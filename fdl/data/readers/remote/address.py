@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from fdl.core import object_store
 from fdl.core.errors import UserError
 
-EXTRAS = {"http": "remote", "https": "remote", "s3": "s3"}  # scheme -> the extra that installs its library
+EXTRAS = {"http": "remote", "https": "remote", **object_store.EXTRAS}  # scheme -> the extra that installs its library
 HUB = "hf:"
 _SECRETS = re.compile(r"(^|[-_])(sig|signature|token|key|apikey|secret|password|credential)s?($|[-_])", re.IGNORECASE)
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")

@@ -10,7 +10,7 @@ from typing import Any
 from fdl.core.errors import UserError, brief
 from fdl.core.log import name_folder
 from fdl.data.readers.remote.address import HUB
-from fdl.data.readers.remote.local_copy import Copy, held, make_room, read_index
+from fdl.data.readers.remote.local_copy import Copy, check_size, held, make_room, read_index
 
 _KEPT, _ROWS = ".kept.json", 1000  # rows that are digested together
 
@@ -28,20 +28,26 @@ def hub_copy(dataset: str) -> Copy:
     datasets.disable_progress_bars()
     with held(dataset) as home:
         try:
-            made = datasets.load_dataset(os.path.expanduser(name), config or None, revision=revision or None)
+            which = os.path.expanduser(name), config or None
+            info = datasets.load_dataset_builder(*which, revision=revision or None).info
+            check_size(info.dataset_size or info.download_size or 0, dataset)  # before it is copied
+            made = datasets.load_dataset(*which, revision=revision or None)
+        except UserError:
+            raise
         except Exception as error:  # of many kinds: of the network, of the Hub, of the files
             raise _refusal(dataset, name, error) from None
         prints = " ".join(f"{split} {rows._fingerprint}" for split, rows in made.items())
         folder = home / (name.rstrip("/").rpartition("/")[2] or "set")
-        kept = read_index(folder / _KEPT)
+        kept, note = read_index(folder / _KEPT), ""
         if kept.get("fingerprints") != prints:
-            make_room(sum(rows.dataset_size or 0 for rows in made.values()), home, dataset)
+            note = make_room(sum(rows.dataset_size or 0 for rows in made.values()), home, dataset)
             kept = _write(made, folder, prints)
         os.utime(home)
         name_folder(folder, dataset)
         parts = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in made.items())
-        which = next(iter(made.values())).info.config_name
-        return Copy(folder, kept["digest"], f"{dataset}: configuration {which}, {parts} examples; as Parquet in {home}")
+        config = next(iter(made.values())).info.config_name
+        line = f"{dataset}: configuration {config}, {parts} examples; as Parquet in {home}{note}"
+        return Copy(folder, kept["digest"], line)
 
 
 def parse(dataset: str) -> tuple[str, str, str]:

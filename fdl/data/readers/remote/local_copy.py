@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from fdl.core.cache_folder import cache_folder
 from fdl.core.errors import Fault, UserError
 from fdl.core.log import name_folder
+from fdl.core.object_store import request
 from fdl.data.fingerprint import SOON
 from fdl.data.readers.remote.address import check_address, expanded, names_of
 from fdl.data.readers.remote.transfer import TRIES, Listed, answered, cause, fetch, filesystem, listed, refusal, tag
@@ -52,6 +53,7 @@ def local_copy(address: str) -> Copy:
     of before is taken, which the note says.
     """
     scheme = check_address(address)
+    address = f"{scheme}://{address.partition('://')[2]}"
     with held(address) as home:
         index = read_index(home / _INDEX)
         try:
@@ -69,10 +71,10 @@ def local_copy(address: str) -> Copy:
             return _copy(home, index, f"{address} is unchanged since {index['made']}; its copy is read")
         changed = "it has changed there and " if _is_whole(home, index) else ""
         size = sum(info[1] or 0 for info in there.values())
-        make_room(size, home, address)
+        note = make_room(size, home, address)
         index = _download(files, there, home, address)
         what = f"{_size(index['bytes'])} in {len(there)} file{'s' * (len(there) != 1)}"
-        return _copy(home, index, f"{address}: {changed}{what} are copied to {home}")
+        return _copy(home, index, f"{address}: {changed}{what} are copied to {home}{note}")
 
 
 @contextmanager
@@ -96,23 +98,46 @@ def held(address: str) -> Iterator[Path]:
         _held[home] = lock
 
 
-def make_room(size: int, home: Path, address: str) -> None:
-    """Remove copies that no process reads, the one used least recently first, until `size` more bytes are in bound."""
-    bound = float(os.environ.get(BOUND) or BOUND_GB) * 1e9
-    if size > bound:
-        raise UserError(
-            f"{address} holds {_size(size)}, and copies may take {_size(int(bound))} in all; set {BOUND} higher if the "
-            "disk has room, or give fewer files"
-        )
+def make_room(size: int, home: Path, address: str) -> str:
+    """Remove copies that no process reads, the one used least recently first, until `size` more bytes are in bound.
+
+    Returns how a line goes on that says that they are not, as processes read the rest; "" where they are. Raises a
+    UserError where the disk has no room.
+    """
+    check_size(size, address)
     others = [folder for folder in home.parent.iterdir() if folder.is_dir() and folder != home]
     taken = {folder: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in others}
     for folder in sorted(others, key=lambda each: each.stat().st_mtime):
-        free = min(bound - sum(taken.values()), shutil.disk_usage(home).free)
-        if size <= free:
-            return
+        if size <= min(_bound() - sum(taken.values()), shutil.disk_usage(home).free):
+            break
         if _unused(folder):
             shutil.rmtree(folder, ignore_errors=True)
             del taken[folder]
+    if size > (free := shutil.disk_usage(home).free):
+        raise UserError(
+            f"{address} holds {_size(size)}, and the disk of {home.parent} has {_size(free)} free; set FDL_CACHE to a "
+            "folder with room, or give fewer files"
+        )
+    whole = sum(taken.values()) + size
+    over = f"; copies take {_size(whole)} now, above {BOUND}={_bound() / 1e9:g}, as others are in use"
+    return over if whole > _bound() else ""
+
+
+def check_size(size: int, address: str) -> None:
+    """Raise a UserError for a set that is larger than all copies may be."""
+    if size > _bound():
+        raise UserError(
+            f"{address} holds {_size(size)}, and copies may take {_size(int(_bound()))} in all; set {BOUND} higher if "
+            "the disk has room, or give fewer files"
+        )
+
+
+def _bound() -> float:
+    text = os.environ.get(BOUND) or f"{BOUND_GB}"
+    try:
+        return float(text) * 1e9
+    except ValueError:
+        raise UserError(f"{BOUND}={text} is no number of GB; set it to one, such as {BOUND_GB:g}") from None
 
 
 def _unused(folder: Path) -> bool:
@@ -147,7 +172,7 @@ def _download(files: Any, there: Listed, home: Path, address: str) -> dict[str, 
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             fetch(files, each, target, size)
-            now = files.info(each)
+            now = request(files, "info", each)
         except Exception as error:
             raise Fault(
                 f"{address}: {name} broke off {TRIES} times ({cause(error, address)}); run the same command again"

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fdl.core import object_store
 from fdl.core.errors import UserError, brief
+from fdl.core.object_store import request
 from fdl.data.readers.remote.address import EXTRAS, files_of, masked, names_of
 
 TRIES = 5  # without a byte between
 _BLOCK, _WAIT = 2**23, 0.5  # bytes read together, and seconds before a second try
 _TAGS = ("ETag", "Last-Modified", "LastModified", "mtime", "md5", "crc32c")  # what tells one content from another
 _SILENT = 30.0  # seconds without an answer
+_LISTING = 2**24  # bytes that the listing of a folder may take: of some 50,000 files
 
 Listed = dict[str, tuple[str, int | None, str]]  # the name of a file -> its address, its bytes and its tag
 
@@ -26,7 +29,7 @@ def filesystem(scheme: str, address: str) -> Any:
 
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SILENT, sock_read=_SILENT)
             return fsspec.filesystem(scheme, use_listings_cache=False, client_kwargs={"timeout": timeout})
-        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+        return object_store.filesystem(scheme)
     except ImportError as error:
         raise UserError(f"--dataset={address} needs {brief(error)}; pip install 'fdl[{EXTRAS[scheme]}]'") from None
 
@@ -34,11 +37,12 @@ def filesystem(scheme: str, address: str) -> Any:
 def listed(files: Any, address: str, whole: str) -> Listed:
     """Return the files at an address; raise what the library raises where it does not answer."""
     addresses = files_of(whole)
-    if not whole.startswith("http") and len(addresses) == 1 and files.isdir(whole):
+    if not whole.startswith("http") and len(addresses) == 1 and request(files, "isdir", whole):
         root = files._strip_protocol(whole).rstrip("/")  # what fsspec calls every name by
-        found = {name[len(root) + 1 :]: info for name, info in files.find(root, detail=True).items()}
+        every = request(files, "find", root, detail=True, size=_LISTING)
+        found = {name[len(root) + 1 :]: info for name, info in every.items()}
         return {name: (info["name"], info.get("size"), tag(info)) for name, info in found.items() if name}
-    infos = [files.info(each) for each in addresses]
+    infos = [request(files, "info", each) for each in addresses]
     names = names_of(addresses)
     if len(set(names)) < len(names):
         raise UserError(f"--dataset={address} names two files {names[0]}; give files of different names")
@@ -60,6 +64,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def cause(error: Exception, address: str) -> str:
     """Return what an exception was raised from in the end, in one line without the values of variables."""
+    if isinstance(error, TimeoutError):
+        return object_store.cause(error)
     return masked(brief(list(_chain(error))[-1]), address)
 
 
@@ -86,12 +92,9 @@ def fetch(files: Any, address: str, target: Path, size: int | None) -> None:
     ranges, at, tries = size is not None, 0, 0
     while True:
         try:
-            how = {"block_size": _BLOCK, "cache_type": "none"} if ranges else {"block_size": 0}
-            with files.open(address, "rb", **how) as source, target.open("ab") as out:
+            with target.open("ab") as out:
                 out.truncate(at)
-                if at:
-                    source.seek(at)
-                while block := source.read(_BLOCK):
+                for block in _blocks(files, address, at, size, ranges):
                     out.write(block)
                     at, tries = at + len(block), 0 if ranges else tries
             if size is not None and at != size:
@@ -104,3 +107,19 @@ def fetch(files: Any, address: str, target: Path, size: int | None) -> None:
             ranges = ranges and not isinstance(error, ValueError)  # a server that sends all where a part is asked for
             at = min(at, size or 0) if ranges else 0
             time.sleep(_WAIT * 2 ** (tries - 1))
+
+
+def _blocks(files: Any, address: str, at: int, size: int | None, ranges: bool) -> Iterator[bytes]:
+    """Yield the bytes of a file from `at` on, a block at a time; the whole file where ranges are unknown."""
+    if "http" in files.protocol:
+        how = {"block_size": _BLOCK, "cache_type": "none"} if ranges else {"block_size": 0}
+        with files.open(address, "rb", **how) as source:
+            if at:
+                source.seek(at)
+            while block := source.read(_BLOCK):
+                yield block
+        return
+    assert size is not None, "a store knows the size of its files"
+    for start in range(at, size, _BLOCK):
+        end = min(start + _BLOCK, size)
+        yield request(files, "cat_file", address, start=start, end=end, size=end - start)

@@ -60,6 +60,22 @@ def test_several_configurations_and_what_is_not_there_are_one_line(cards):
         find("hf:")
 
 
+def test_a_set_that_is_larger_than_the_bound_is_refused_before_it_is_copied(cards, monkeypatch):
+    loaded, builder = [], datasets.load_dataset_builder
+
+    def large(*args, **kwargs):
+        made = builder(*args, **kwargs)
+        made.info.download_size = 3 * 10**9
+        return made
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", large)
+    monkeypatch.setattr(datasets, "load_dataset", loaded.append)
+    monkeypatch.setenv("FDL_REMOTE_CACHE_GB", "2")
+    with pytest.raises(UserError, match=r"cards:pictures holds 3.0 GB, and copies may take 2.0 GB in all; set FDL_REM"):
+        find(f"hf:{cards}:pictures", kind="image")
+    assert not loaded
+
+
 def test_a_name_has_a_configuration_and_a_revision():
     assert parse("hf:imdb") == ("imdb", "", "")
     assert parse("hf:a/b:c@v1") == ("a/b", "c", "v1")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import socket
 import threading
 from functools import partial
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 
 import fdl
+import tcp_proxy
+from fdl.core import object_store
 from fdl.core.errors import Fault, UserError
 from fdl.data import find
 from fdl.data.readers.remote import local_copy as copies
@@ -19,6 +23,7 @@ from fdl.data.readers.remote.address import files_of
 from fdl.data.readers.remote.local_copy import local_copy
 from fdl.modes.predict import predict_new
 from fdl.trained import restored_experiment
+from tests.data.prepared import prepare
 
 pytest.importorskip("aiohttp")
 TABLE = "a,b,y\n" + "".join(f"{i % 7},{i % 5},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(200))
@@ -175,7 +180,7 @@ def test_a_redirect_is_followed_and_shards_are_one_table(site):
     ("address", "message"),
     [
         ("SITE/absent.csv", "there is nothing at http.*absent.csv; look at its spelling"),
-        ("gs://bucket/a.csv", "unknown scheme 'gs'; give http://, https://, s3://, hf:NAME, or copy the files here"),
+        ("az://bucket/a.csv", "unknown scheme 'az'; give http://, https://, s3://, gs://, hf:NAME, or copy the files"),
         ("hf://datasets/imdb", "unknown scheme 'hf'; write hf:NAME"),
         ("https://example.org", "names no file; write https://PLACE/FOLDER/FILE"),
         ("https://me:hunter2@example.org/a.csv", "https://example.org/a.csv holds a password, and would be kept"),
@@ -218,6 +223,10 @@ def test_copies_stay_within_their_bound_and_those_in_use_stay(site, monkeypatch)
         site.files[f"sets/{name}.csv"] = TABLE.encode()
     first, second = (local_copy(site.at(f"sets/{name}.csv")) for name in "ab")
     third = local_copy(site.at("sets/c.csv"))  # this process holds the others
+    assert re.search(
+        rf"; copies take 4,\d+ bytes now, above {copies.BOUND}=3.725e-06, as others are in use$", third.note
+    )
+    assert "copies take" not in second.note
     assert all(copy.path.exists() for copy in (first, second, third))
     for lock in copies._held.values():
         os.close(lock)  # as when the process ends
@@ -229,6 +238,17 @@ def test_copies_stay_within_their_bound_and_those_in_use_stay(site, monkeypatch)
     site.files["sets/d.csv"] = TABLE.encode()
     with pytest.raises(UserError, match=f"copies may take 1 bytes in all; set {copies.BOUND} higher"):
         local_copy(site.at("sets/d.csv"))
+    monkeypatch.setenv(copies.BOUND, "much")
+    with pytest.raises(UserError, match=f"{copies.BOUND}=much is no number of GB"):
+        local_copy(site.at("sets/d.csv"))
+
+
+def test_a_set_that_the_disk_cannot_hold_is_refused_before_it_is_copied(site, monkeypatch):
+    free = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(UserError, match=r"holds 1,490 bytes, and the disk of .* has 1,000 bytes free; set FDL_CACHE"):
+        local_copy(site.at("sets/table.csv"))
+    assert "sets/table.csv" not in site.gets()
 
 
 def test_numbers_count_with_their_digits():
@@ -240,13 +260,47 @@ def test_numbers_count_with_their_digits():
     ]
 
 
-def test_a_folder_of_a_bucket_is_read_as_a_folder_is(store, monkeypatch):
-    import fsspec
-
-    files = fsspec.filesystem("s3", skip_instance_cache=True)
+def test_a_folder_of_a_bucket_is_read_as_a_folder_is(store):
+    files = object_store.filesystem("s3")
     for split, rows in {"train": TABLE, "test": TABLE[: len(TABLE) // 2]}.items():
         files.pipe_file(f"{store.removeprefix('s3://')}/sets/{split}.csv", rows.encode())
     records = find(f"{store}/sets")
     assert records.sizes["train"] == 200
     assert "test" in records.sizes
     assert json.loads(next(copies.cache_folder().glob("remote/*/index.json")).read_text())["address"] == f"{store}/sets"
+
+
+def test_records_of_array_record_on_a_store_are_those_of_the_folder(store, tmp_path):
+    import tensorflow_datasets as tfds
+
+    features = {"x": tfds.features.Tensor(shape=(3,), dtype=np.float32), "y": tfds.features.ClassLabel(num_classes=2)}
+    rows = [{"x": np.full(3, i, np.float32), "y": i % 2} for i in range(20)]
+    folder = prepare(tmp_path, "threes", features, {"train": rows, "test": rows[:6]})
+    object_store.filesystem("s3").put(f"{folder}/", f"{store.removeprefix('s3://')}/threes/1.0.0/", recursive=True)
+    near, far = find(str(folder)), find(f"{store.replace('s3', 'S3')}/threes/1.0.0")
+    assert (far.sizes, far.fields) == (near.sizes, near.fields)
+    assert "are copied to" in far.origin
+    np.testing.assert_array_equal(far.column("train", "x"), near.column("train", "x"))
+
+
+def test_a_store_that_falls_silent_while_it_is_read_is_one_line(store, s3_port, monkeypatch):
+    object_store.filesystem("s3").pipe_file(f"{store.removeprefix('s3://')}/table.csv", TABLE.encode())
+    monkeypatch.setattr(transfer, "_WAIT", 0.01)
+    monkeypatch.setattr(transfer, "_BLOCK", 500)
+    request, asked = transfer.request, []
+
+    def silenced(files, method, *args, **kwargs):
+        asked.append(method)
+        if asked.count("cat_file") == 2:
+            proxy.fate = lambda: "stalled"
+            monkeypatch.setattr(object_store, "PATIENCE", 0.5)
+        return request(files, method, *args, **kwargs)
+
+    with tcp_proxy.proxying(s3_port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setattr(transfer, "request", silenced)
+        with pytest.raises(Fault, match=r"table.csv broke off 5 times \(no answer in 0.5 s.*run the same command"):
+            local_copy(f"{store}/table.csv")
+        proxy.fate = lambda: ""
+        monkeypatch.setattr(object_store, "PATIENCE", 20.0)
+        assert local_copy(f"{store}/table.csv").path.read_text() == TABLE
