@@ -22,6 +22,7 @@ inline void convolve(Pool& pool, const Shape& s, const float* x, const float* w,
              [&](int64_t z, int64_t y, int64_t) { one.starts.push_back(static_cast<int32_t>(padded.at(z, y, 0))); });
   one.run = s.side[2] * s.channels;
   one.columns = s.features;
+  if (by_rows(s)) one.width = s.out[2];
   one.pack([&](int64_t tap) { return w + tap * s.features; }, 1);
   correlate_all(pool, s, padded, all, x, y, product(s.out) * s.features);
 }
@@ -64,6 +65,7 @@ inline void input_gradient(Pool& pool, const Shape& s, const float* g, const flo
       });
     one.run = taps[2] * s.features;
     one.columns = s.channels;
+    if (by_rows(s)) one.width = count[2];
     const auto weight = [&](int64_t tap) {
       const int64_t f = tap % s.features, place = tap / s.features;
       const Sizes t = {place / taps[2] / taps[1], place / taps[2] % taps[1], place % taps[2]};
@@ -93,6 +95,7 @@ inline void kernel_gradient(Pool& pool, const Shape& s, const float* x, const fl
   const int64_t groups =
       std::max<int64_t>(1, std::min({most_groups, s.batch, s.batch * all_pixels / least_pixels, most_floats / (count * row)}));
   const int64_t parts = std::min(ceil_div(most_groups, groups), ceil_div(count, kRows));  // of the taps
+  const bool whole = by_rows(s) && s.channels % kBlock == 0 && count / run % parts == 0;  // parts have whole runs
   const int64_t image_floats = product(s.size) * s.channels, g_floats = all_pixels * s.features;
   const int64_t in_cache = cached / (padded.floats() + all_pixels * row);
   const int64_t block =  // images for which sums stay in registers
@@ -117,17 +120,26 @@ inline void kernel_gradient(Pool& pool, const Shape& s, const float* x, const fl
         }
         gradient = wide;
       }
-      for (int64_t f = 0; f < row; f += kWidth)
+      for (int64_t f = 0; f < row; f += kWidth) {
+        const int64_t vectors = std::min<int64_t>(kVectors, (row - f) / kLanes);
+        if (whole && vectors == 1) {
+          for (int64_t tap = first_tap; tap < end_tap; tap += run)
+            for (int64_t c = 0; c < s.channels; c += kBlock)
+              AccumulateRow{ready + taps[tap] + c, gradient + f, images, padded.floats(), all_pixels, s.out[2],
+                            pixels.data(), s.channels, row, sums + (group * count + tap + c) * row + f}
+                  .run();
+          continue;
+        }
         for (int64_t begin = first_tap, stop; begin < end_tap; begin = stop) {
           // Tiles of adjacent taps are the faster ones, unless there are few of them.
           stop = run < kRows ? end_tap : std::min(end_tap, (begin / run + 1) * run);
-          each_tile(stop - begin, [&](int64_t tap, int64_t rows) {
-            tap += begin;
+          each_tile(begin, stop, kRows, [&](int64_t tap, int64_t rows) {
             const AccumulateTile tile{ready,         gradient + f, images, padded.floats(), all_pixels, row,
                                       pixels.data(), &taps[tap],   sums + (group * count + tap) * row + f};
-            with_tile_size(rows, std::min<int64_t>(kVectors, (row - f) / kLanes), tile);
+            with_tile_size(rows, vectors, tile);
           });
         }
+      }
     }
   };
   const int64_t tasks = groups * parts;

@@ -59,6 +59,9 @@ inline void each_place(const Sizes& sizes, const Visit& visit) {
       for (int64_t x = 0; x < sizes[2]; ++x) visit(z, y, x);
 }
 
+// Return whether neighbouring outputs in a row see neighbouring windows, as rows.h wants them.
+inline bool by_rows(const Shape& s) { return s.stride[2] == 1 && s.side[2] == 3; }
+
 // The padded input of a convolution.
 inline Padded padded_input(const Shape& s) {
   Sizes needed;

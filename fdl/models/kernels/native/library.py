@@ -25,7 +25,7 @@ from fdl.core import kernel_choice
 from fdl.core.cache_folder import cache_folder
 from fdl.core.errors import warn
 
-FILES = ("vectors.h", "threads.h", "images.h", "tiles.h", "convolution.h", "multiply_add.h", "bindings.cc")
+FILES = ("vectors.h", "threads.h", "images.h", "rows.h", "tiles.h", "convolution.h", "multiply_add.h", "bindings.cc")
 SOURCES = tuple(map(Path(__file__).with_name, FILES))
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
 FUNCTIONS = ("fdl_convolve", "fdl_convolve_input_gradient", "fdl_convolve_kernel_gradient")

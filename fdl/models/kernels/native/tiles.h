@@ -2,6 +2,7 @@
 #pragma once
 
 #include "images.h"
+#include "rows.h"
 
 namespace fdl {
 
@@ -10,6 +11,7 @@ struct Correlation {
   Offsets pixels, targets;           // of one image: offsets of what is read, and of where its sums are written
   std::vector<int32_t> starts;       // the window as runs of adjacent taps: where each run begins
   int64_t run = 0, columns = 0;      // taps of a run; columns of the result
+  int64_t width = 0;                 // pixels of a row that are adjacent and see kSeen of them; 0 if they do not
   std::vector<float> weights;
 
   int64_t taps() const { return static_cast<int64_t>(starts.size()) * run; }
@@ -56,14 +58,7 @@ struct CorrelateTile {
           for (int v = 0; v < vectors; ++v) sums[r][v] += wide[v] * from[at[r]];
       }
     }
-    for (int r = 0; r < rows; ++r)
-      if (columns >= vectors * kLanes) {
-        for (int v = 0; v < vectors; ++v) store(out + targets[r] + v * kLanes, sums[r][v]);
-      } else {
-        Vector last[vectors];  // a copy: the sums must have no address, or they would not stay in registers
-        for (int v = 0; v < vectors; ++v) last[v] = sums[r][v];
-        std::memcpy(out + targets[r], last, columns * sizeof(float));
-      }
+    for (int r = 0; r < rows; ++r) store_columns<vectors>(out + targets[r], sums[r], columns);
   }
 };
 
@@ -80,9 +75,16 @@ inline void correlate(const Correlation& what, const Padded& padded, const float
   const float* weights = what.weights.data();
   for (int64_t first = 0; first < what.columns; first += kWidth) {
     const int64_t left = what.columns - first, vectors = std::min<int64_t>(kVectors, vectors_of(left));
-    each_tile(count * pixels, [&](int64_t row, int64_t rows) {
-      with_tile_size(rows, vectors, CorrelateTile{what, images, weights, &from[row], out + first, &to[row], left});
-    });
+    const auto tile = [&](int64_t p, int64_t rows) {
+      with_tile_size(rows, vectors, CorrelateTile{what, images, weights, &from[p], out + first, &to[p], left});
+    };
+    const auto row_tile = [&](int64_t p, int64_t rows) {
+      with_tile_size<kLong[0]>(
+          rows, vectors, CorrelateRow{what.starts, images + from[p], weights, out + first, &to[p], what.run / kSeen, left});
+    };
+    const int64_t most = kLong[vectors - 1];
+    if (what.width == 0 || most == 0) each_tile(0, count * pixels, kRows, tile);
+    else for (int64_t p = 0; p < count * pixels; p += what.width) each_tile(p, p + what.width, most, row_tile);
     weights += what.taps() * vectors * kLanes;
   }
 }
@@ -92,7 +94,9 @@ inline void correlate_all(Pool& pool, const Shape& shape, const Padded& padded, 
                           const float* images, float* out, int64_t out_floats) {
   if (all.empty()) return;
   const int64_t image_floats = product(padded.size) * padded.channels;
-  const int64_t together = std::clamp<int64_t>(4 * kRows / static_cast<int64_t>(std::max<size_t>(1, all[0].pixels.size())),
+  // Few pixels must not be all that a reading of many weights is for.
+  const int64_t least = all[0].weights.size() > (size_t{1} << 18) ? 16 * kRows : 4 * kRows;
+  const int64_t together = std::clamp<int64_t>(least / static_cast<int64_t>(std::max<size_t>(1, all[0].pixels.size())),
                                                1, std::max<int64_t>(1, shape.batch / 8));
   const int64_t tasks = ceil_div(shape.batch, together);
   const auto work = [&](int64_t task) {

@@ -28,7 +28,19 @@ inline Vector load(const float* from) {
 
 inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// Store the first `columns` numbers of some vectors.
+template <int vectors>
+inline void store_columns(float* to, const Vector (&values)[vectors], int64_t columns) {
+  if (columns >= vectors * kLanes) {
+    for (int v = 0; v < vectors; ++v) store(to + v * kLanes, values[v]);
+  } else {
+    Vector last[vectors];  // a copy: the values must have no address, or they would not stay in registers
+    for (int v = 0; v < vectors; ++v) last[v] = values[v];
+    std::memcpy(to, last, columns * sizeof(float));
+  }
+}
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 inline int64_t vectors_of(int64_t columns) { return ceil_div(columns, kLanes); }
 
@@ -43,13 +55,13 @@ inline void with_tile_size(int64_t actual_rows, int64_t actual_vectors, const Bo
   }
 }
 
-// Split `count` rows into tiles of at most kRows whose sizes differ by one at most: visit(first, rows).
+// Split the rows from `begin` to `end` into tiles of at most `most` whose sizes differ by one at most: visit(first, rows).
 template <class Visit>
-inline void each_tile(int64_t count, const Visit& visit) {
-  const int64_t tiles = ceil_div(count, kRows);
+inline void each_tile(int64_t begin, int64_t end, int64_t most, const Visit& visit) {
+  const int64_t count = end - begin, tiles = ceil_div(count, most);
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t first = count * tile / tiles;
-    visit(first, count * (tile + 1) / tiles - first);
+    visit(begin + first, count * (tile + 1) / tiles - first);
   }
 }
 
