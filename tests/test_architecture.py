@@ -106,7 +106,8 @@ def test_files_that_the_documentation_names_are_there():
         *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
     ):
         text = (ROOT / name).read_text().split("## 0.1.0")[0]
-        for path in re.findall(r"`((?:fdl|tests|experiments|benchmarks|docs|notebooks)/[\w/]+(?:\.\w+|/))`", text):
+        named = r"[` ]((?:fdl|tests|experiments|benchmarks|docs|notebooks)/[\w/]+(?:\.\w+|/))(?=[`\s])"
+        for path in re.findall(named, text):
             place = ROOT / path
             assert (place.parent if place.stem == "NAME" else place).exists(), f"{name} names {path}"
 

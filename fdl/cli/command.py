@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fdl.experiment import Experiment
 
 
-PATHS = ("input", "output", "against", "profile", "out")  # flags that name a file or folder
+PATHS = ("output", "against", "profile", "out")  # flags that name a file or folder here
 OF_THE_PROCESS = ("fake_devices", "kernels", "keep_memory")  # settings that are no part of an experiment
 
 

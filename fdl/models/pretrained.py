@@ -5,7 +5,6 @@ The names that libraries give to the tensors of each model are in `fdl.models.pu
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from flax import linen as nn
 from fdl.core.errors import UserError
 from fdl.core.types import PyTree
 from fdl.models.leaf_names import is_exported, nested
-from fdl.models.published.weight_files import read_tensors, weight_files
+from fdl.models.published.weight_files import local_path, read_tensors, weight_files
 
 
 def published(
@@ -32,6 +31,7 @@ def published(
     model: whose published names `fdl.models.published` knows, or a function: tensors by name -> variables.
     fresh: as in `fill`.
     """
+    local_path(file)
     if isinstance(model, nn.Module):
         from fdl.models.published.convert import variables_of
 
@@ -48,7 +48,7 @@ def published(
             raise UserError(f"{file} has no tensor {error}: it is of another model or another size") from error
 
     def contents() -> str:
-        if not Path(os.path.expanduser(file)).exists():
+        if not local_path(file).exists():
             return ""
         return " ".join(map(seen_at_once, weight_files(file)))
 

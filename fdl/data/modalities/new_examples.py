@@ -1,18 +1,19 @@
 """New data as a model reads it, with what is carried beside; and how new rows are read, of tables and of series."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fdl.core.errors import UserError
+from fdl.core.log import by_address
 from fdl.core.types import PyTree
 from fdl.data.dataset import Dataset, Places
 from fdl.data.readers.clips import CLIPS
-from fdl.data.readers.find import find
+from fdl.data.readers.find import copied, find
 from fdl.data.readers.memory import as_records
 from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
@@ -37,6 +38,14 @@ class NewRows:
     carried: Mapping[str, Column] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     places: Places | None = None
+
+
+def rows_at(address: str, read: Callable[[str], NewRows]) -> NewRows:
+    """Return new rows of what lies at an address, read from its local copy; its files are called by their addresses."""
+    copy = copied(address)
+    rows = read(str(copy.path))
+    files = {name: [by_address(file) for file in rows.carried[name]] for name in ("file",) if name in rows.carried}
+    return replace(rows, notes=(copy.note, *rows.notes), carried={**rows.carried, **files})
 
 
 def read_rows(data: Any, schema: Mapping[str, Any], kind: str) -> Records:
@@ -67,7 +76,7 @@ def refuse_lacking(records: Records, dataset: Dataset, used: Sequence[str]) -> N
         )
 
 
-def column_of_training(records: Records, column: str, kind: Kind) -> tuple[str, ...]:
+def trained_column(records: Records, column: str, kind: Kind) -> tuple[str, ...]:
     """Return the column that was trained on, or else the only one of its kind, and a line that says which it is."""
     if column in records.fields:
         return (records.choose(column, "inputs", (kind,)),)

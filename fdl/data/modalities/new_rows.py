@@ -1,7 +1,4 @@
-"""New data as the inputs of a trained run, through the plan that was fitted in training and through no other parser.
-
-Shape legend: n examples.
-"""
+"""New data as the inputs of a trained run, by the plan that was fitted in training alone; n: examples."""
 
 import os
 import re
@@ -16,7 +13,7 @@ from fdl.core.errors import UserError
 from fdl.data.dataset import Dataset, columns
 from fdl.data.modalities.media_plan import MediaPlan, TextPlan, WordsPlan, inputs_plan
 from fdl.data.modalities.new_examples import NewRows as NewRows
-from fdl.data.modalities.new_examples import column_of_training, other_column, read_rows, refuse_lacking, some_of
+from fdl.data.modalities.new_examples import other_column, read_rows, refuse_lacking, rows_at, some_of, trained_column
 from fdl.data.modalities.new_series import new_series
 from fdl.data.modalities.plan import Plan
 from fdl.data.modalities.series import series
@@ -27,6 +24,7 @@ from fdl.data.readers.find import find
 from fdl.data.readers.folders import media_files
 from fdl.data.readers.hub_media import attach, new_items
 from fdl.data.readers.memory import as_records, frame_of_array
+from fdl.data.readers.remote.address import is_address
 from fdl.data.readers.table_files import table_file
 from fdl.data.readers.tables.containers import TABLES, suffix_of
 from fdl.data.records import Column, Records
@@ -38,7 +36,10 @@ def new_rows(dataset: Dataset, data: Any) -> NewRows:
 
     data: arrays in the dataset's own format always; for tables and series a DataFrame, an Arrow table, a list of
     mappings, a mapping of columns or a file; for media a file, folder or pattern, or a list of files, arrays or texts.
+    A file or folder may lie at an address.
     """
+    if isinstance(data, str) and is_address(data):
+        return rows_at(data, lambda copy: new_rows(dataset, copy))
     fitted = dataset.fitted
     if isinstance(data, str | Path) and Path(data).suffix in (".npy", ".npz"):
         return _arrays(dataset, _load(Path(data)), f"{data}")
@@ -177,7 +178,7 @@ def _texts(dataset: Dataset, plan: TextPlan, data: Any) -> NewRows:
         texts = list(data)
     else:
         records = find(str(data), kind="text") if isinstance(data, str | Path) else as_records(data, name="the data")
-        column, *said = column_of_training(records, plan.column, "text")
+        column, *said = trained_column(records, plan.column, "text")
         carried = _joined(list(_columns(records).values()))
         texts = [str(text or "") for text in carried.pop(column)]
     if not texts:
@@ -197,7 +198,7 @@ def _sentences(dataset: Dataset, plan: WordsPlan, data: Any) -> NewRows:
         if "text" in records.fields:
             data = records.column("train", "text")
         else:
-            column, *said = column_of_training(records, plan.column, "list")
+            column, *said = trained_column(records, plan.column, "list")
             carried = _joined(list(_columns(records).values()))
             data = carried.pop(column)
     words = [each.split() if isinstance(each, str) else [str(word) for word in each] for each in data]

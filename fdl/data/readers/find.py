@@ -16,7 +16,7 @@ from fdl.data.readers.pictures import picture_suffixes
 from fdl.data.readers.recordings import SOUNDS
 from fdl.data.readers.remote.address import is_address, is_hub
 from fdl.data.readers.remote.hub import hub_copy
-from fdl.data.readers.remote.local_copy import local_copy
+from fdl.data.readers.remote.local_copy import Copy, local_copy
 from fdl.data.readers.splits import split_of
 from fdl.data.readers.supplied import supplied_records
 from fdl.data.readers.table_files import Reading, table_file, table_files
@@ -44,7 +44,7 @@ def find(
     if (given := supplied_records()) is not None:
         return given
     if is_address(dataset):
-        copy = hub_copy(dataset) if is_hub(dataset) else local_copy(dataset)
+        copy = copied(dataset)
         found = find(str(copy.path), splits=splits, how=how, kind=kind)
         contents = (lambda: copy.digest) if copy.digest else found.contents
         return replace(found, contents=contents, origin=copy.note)
@@ -69,6 +69,11 @@ def find(
     if how and (how.roles or how.drop) and not found.schema:
         raise UserError(f"--roles and --drop are of the columns of a table; {dataset} is none, leave them out")
     return found
+
+
+def copied(address: str) -> Copy:
+    """Return the local copy of what lies at an address, or of a set of the Hub."""
+    return hub_copy(address) if is_hub(address) else local_copy(address)
 
 
 def split_strings(train: str = "", validation: str = "", test: str = "") -> dict[str, str] | None:

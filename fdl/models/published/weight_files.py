@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ TORCH = (".bin", ".pth", ".pt")
 
 def weight_files(path: Path | str) -> list[Path]:
     """Return the files of weights that a path means: itself, the shards of an index, or what a Hub folder holds."""
-    file = Path(os.path.expanduser(path))
+    file = local_path(path)
     if file.is_dir():
         names = [name for name in NAMES if (file / name).is_file()]
         others = sorted(other for other in file.iterdir() if other.suffix in (".safetensors", *TORCH))
@@ -32,6 +33,13 @@ def weight_files(path: Path | str) -> list[Path]:
     if not file.is_file():
         raise UserError(f"there is no file {path}; give a .safetensors or .bin file, or the folder of a model")
     return _shards(file) if file.name.endswith(".index.json") else [file]
+
+
+def local_path(path: Path | str) -> Path:
+    """Return the path of weights; raise a UserError for an address, or a name of the Hub."""
+    if re.match(r"hf:|[A-Za-z][A-Za-z0-9+.-]+://", str(path)):
+        raise UserError(f"--weights={path} is an address, and weights are files: copy them here, and give the folder")
+    return Path(os.path.expanduser(path))
 
 
 def _shards(index: Path) -> list[Path]:

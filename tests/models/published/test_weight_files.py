@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from fdl.core.errors import UserError
 from fdl.models.pretrained import published
 from fdl.models.published.weight_files import read_tensors, weight_files
 
@@ -167,3 +168,9 @@ def test_a_folder_says_what_it_lacks(tmp_path):
     (tmp_path / "model.safetensors.index.json").unlink()
     with pytest.raises(ValueError, match="has 2 files of weights"):
         weight_files(tmp_path)
+
+
+@pytest.mark.parametrize("address", ["s3://b/model", "az://b/model.bin", "https://h/model.safetensors", "hf:bert"])
+def test_an_address_is_one_line_before_anything_is_read(address):
+    with pytest.raises(UserError, match=f"--weights={address} is an address, and weights are files: copy them here"):
+        published(address, lambda tensors: tensors)

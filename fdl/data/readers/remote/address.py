@@ -35,15 +35,15 @@ def check_address(address: str) -> str:
         ways = {"hf": "write hf:NAME, as in hf:stanfordnlp/imdb", "file": f"give {address.partition('://')[2]}"}
         known = ", ".join(f"{name}://" for name in EXTRAS)
         way = ways.get(scheme, f"give {known}, hf:NAME, or copy the files here and give their folder")
-        raise UserError(f"--dataset={address} has an unknown scheme {scheme!r}; {way}")
+        raise UserError(f"{address} has an unknown scheme {scheme!r}; {way}")
     parts = urlsplit(address)
     if not parts.hostname or not parts.path.strip("/"):
-        raise UserError(f"--dataset={address} names no file; write {scheme}://PLACE/FOLDER/FILE")
+        raise UserError(f"{address} names no file; write {scheme}://PLACE/FOLDER/FILE")
     secret = next((name for name, value in parse_qsl(parts.query) if _SECRETS.search(name) and value[:1] != "$"), "")
     if (parts.password and not parts.password.startswith("$")) or secret:
         what = f"a {secret} in its query" if secret else "a password"
         raise UserError(
-            f"--dataset={scheme}://{parts.hostname}{parts.path} holds {what}, and would be kept in the run folder; put "
+            f"{scheme}://{parts.hostname}{parts.path} holds {what}, and would be kept in the run folder; put "
             "it in a variable and write its name, between single quotes: '…$MY_SECRET…'"
         )
     return scheme
@@ -60,7 +60,7 @@ def files_of(address: str) -> list[str]:
         return [address]
     first, last = found.groups()
     if int(last) < int(first):
-        raise UserError(f"--dataset={address} counts from {first} to {last}; write the lower number first")
+        raise UserError(f"{address} counts from {first} to {last}; write the lower number first")
     numbers = [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
     return [each for number in numbers for each in files_of(address[: found.start()] + number + address[found.end() :])]
 
@@ -69,7 +69,7 @@ def expanded(address: str) -> str:
     """Return an address with the values of the variables that it names; raise a UserError where one is not set."""
     whole = os.path.expandvars(address)
     if left := re.search(r"\$\{?[A-Za-z_]\w*", whole):
-        raise UserError(f"--dataset={address}: the variable {left[0].strip('${')} is not set; export it")
+        raise UserError(f"{address}: the variable {left[0].strip('${')} is not set; export it")
     return whole
 
 

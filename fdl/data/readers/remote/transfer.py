@@ -31,7 +31,7 @@ def filesystem(scheme: str, address: str) -> Any:
             return fsspec.filesystem(scheme, use_listings_cache=False, client_kwargs={"timeout": timeout})
         return object_store.filesystem(scheme)
     except ImportError as error:
-        raise UserError(f"--dataset={address} needs {brief(error)}; pip install 'fdl[{EXTRAS[scheme]}]'") from None
+        raise UserError(f"{address} needs {brief(error)}; pip install 'fdl[{EXTRAS[scheme]}]'") from None
 
 
 def listed(files: Any, address: str, whole: str) -> Listed:
@@ -45,7 +45,7 @@ def listed(files: Any, address: str, whole: str) -> Listed:
     infos = [request(files, "info", each) for each in addresses]
     names = names_of(addresses)
     if len(set(names)) < len(names):
-        raise UserError(f"--dataset={address} names two files {names[0]}; give files of different names")
+        raise UserError(f"{address} names two files {names[0]}; give files of different names")
     return {name: (each, info.get("size"), tag(info)) for name, each, info in zip(names, addresses, infos, strict=True)}
 
 

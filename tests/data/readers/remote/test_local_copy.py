@@ -8,6 +8,7 @@ import socket
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import tcp_proxy
 from fdl.core import object_store
 from fdl.core.errors import Fault, UserError
 from fdl.data import find
+from fdl.data.modalities.new_examples import NewRows, rows_at
 from fdl.data.readers.remote import local_copy as copies
 from fdl.data.readers.remote import transfer
 from fdl.data.readers.remote.address import files_of
@@ -142,6 +144,33 @@ def test_a_run_predicts_and_is_evaluated_when_the_address_is_gone(site, tmp_path
     assert fdl.restore(tmp_path / "run").evaluate("test")["test"]["n"] == report["metrics"]["test"]["n"]
     with pytest.raises(UserError, match=r"sets/other.csv cannot be read .*try again, or download it"):
         find(site.at("sets/other.csv"))
+
+
+def test_new_data_may_lie_at_an_address(site, tmp_path):
+    (tmp_path / "table.csv").write_text(TABLE)
+    made = fdl.load("table", dataset=str(tmp_path / "table.csv"), target="y", width=4, epochs=1.0)
+    fdl.train(made, tmp_path / "run", log=None)
+    site.files["new.csv"] = b"Id,a,b,y\n7,1,2,no\n8,6,1,yes\n"
+    (tmp_path / "new.csv").write_bytes(site.files["new.csv"])
+    near, far, lines = tmp_path / "near.csv", tmp_path / "far.csv", []
+    for data, out in ((str(tmp_path / "new.csv"), near), (site.at("new.csv"), far)):
+        predict_new(made, tmp_path / "run", data, output=str(out), log=lines.append)
+    assert far.read_text() == near.read_text()
+    assert any(f"{site.at('new.csv')}: 28 bytes in 1 file are copied to" in line for line in lines)
+    assert fdl.restore(tmp_path / "run").evaluate(data=site.at("new.csv"))["new"]["n"] == 2
+    with pytest.raises(UserError, match=r"az://b/new.csv has an unknown scheme 'az'; give http://, https://"):
+        predict_new(made, tmp_path / "run", "az://b/new.csv", log=None)
+
+
+def test_predicted_files_are_called_by_their_addresses(site):
+    def read(folder):
+        files = sorted(map(str, Path(folder).iterdir()))
+        return NewRows(inputs=np.zeros(2), size=2, carried={"file": files, "Id": [1, 2]})
+
+    site.files |= {f"sets/{name}.png": b"picture" for name in "01"}
+    rows = rows_at(site.at("sets/{0..1}.png"), read)
+    assert rows.carried == {"file": [f"{site.at('sets/{0..1}.png')}/{name}.png" for name in "01"], "Id": [1, 2]}
+    assert "are copied to" in rows.notes[0]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
