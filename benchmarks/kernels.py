@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 FORMS = ("native", "custom", "plain")
 PASSES = ("forward", "by the input", "by the kernel")
@@ -131,6 +132,7 @@ def recurrences() -> list[Row]:
     import jax
     from jax import lax
 
+    from fdl.core import kernel_choice
     from fdl.models import rnn
     from fdl.models.kernels import lstm
 
@@ -149,19 +151,25 @@ def recurrences() -> list[Row]:
 
         return lax.scan(step, (state, cell), projections)[1]
 
+    def native(projections: Any, kernel: Any, state: Any, cell: Any) -> Any:
+        with patch.dict(os.environ, {kernel_choice.VARIABLE: "lstm=native"}):  # where it is traced
+            return custom(projections, kernel, state, cell)
+
     def training(scan: Any) -> Any:
-        return jax.value_and_grad(lambda *arrays: scan(*arrays).sum(), argnums=(0, 1))
+        def run(*arrays: Any) -> Any:
+            with patch.dict(os.environ, {kernel_choice.VARIABLE: "lstm=native" if scan is native else "custom"}):
+                return jax.value_and_grad(lambda *arrays: scan(*arrays).sum(), argnums=(0, 1))(*arrays)
+
+        return run
 
     flops, arrays = 2.0 * time * batch * width * 4 * width, (projections, kernel, state, cell)
-    return [
-        row
-        for workload, times in (("W3", 1), ("W3b", 2))
-        for row in (
-            Row(workload, "LSTM 64 x 32 x 512: forward", times, flops, {"custom": custom, "plain": plain}, arrays),
-            Row(workload, "LSTM 64 x 32 x 512: forward and both gradients", times, 3 * flops,
-                {"custom": training(custom), "plain": training(plain)}, arrays),
-        )
-    ]  # fmt: skip
+    forms = {"native": native, "custom": custom, "plain": plain}
+    trained = {name: training(scan) for name, scan in forms.items()}
+    rows = []
+    for workload, times in (("W3", 1), ("W3b", 2)):
+        rows.append(Row(workload, "LSTM 64x32x512: forward", times, flops, dict(forms), arrays))
+        rows.append(Row(workload, "LSTM 64x32x512: with its gradients", times, 3 * flops, dict(trained), arrays))
+    return rows
 
 
 def draw(*shapes: tuple[int, ...]) -> list[Any]:

@@ -29,13 +29,10 @@ KERNELS = {
     "block_scan": "blocks of one kind are one loop, which compiles in a fraction of the time",
 }
 FORMS = ("custom", "reference", "native")
-NATIVE = ("convolution",)  # kernels that have a native form
-# The processors on which benchmarks/kernels.py measured native forms to be faster, by Linux's names: Zen 4 (Zen 3 is of
-# its family and has no AVX-512) and Emerald Rapids.
-FASTER_NATIVE = (
-    {"vendor_id": "AuthenticAMD", "cpu family": "25", "flags": "avx512f"},
-    {"vendor_id": "GenuineIntel", "cpu family": "6", "model": "207", "flags": "avx512f"},
-)
+# The processors on which benchmarks/kernels.py measured a native form to be faster, by Linux's names.
+ZEN_4 = {"vendor_id": "AuthenticAMD", "cpu family": "25", "flags": "avx512f"}  # Zen 3 has its family, without AVX-512
+EMERALD_RAPIDS = {"vendor_id": "GenuineIntel", "cpu family": "6", "model": "207", "flags": "avx512f"}
+NATIVE = {"convolution": (ZEN_4, EMERALD_RAPIDS), "lstm": (EMERALD_RAPIDS,)}  # the kernels that have a native form
 EVERYWHERE = ("cpu", "gpu", "tpu")
 # The platforms on which a kernel takes its custom form.
 CUSTOM: dict[str, tuple[str, ...]] = dict.fromkeys(KERNELS, ("cpu",)) | {
@@ -134,17 +131,17 @@ def kernel_forms() -> dict[str, str]:
         return dict.fromkeys(KERNELS, "reference")
     platform = target().platform
     defaults = {name: "custom" if platform in platforms else "reference" for name, platforms in CUSTOM.items()}
-    if platform == "cpu" and faster_native():
-        defaults |= dict.fromkeys(NATIVE, "native")
+    if platform == "cpu":
+        defaults |= {name: "native" for name in NATIVE if faster_native(name)}
     forced = parse(os.environ.get(VARIABLE, ""))
     forms = defaults | {name: form for name, form in forced.items() if form != "native" or platform == "cpu"}
     return forms if _NATIVE.get() else {name: form.replace("native", "custom") for name, form in forms.items()}
 
 
-def faster_native() -> bool:
-    """Return whether native forms were measured to be faster on this processor, so that they are the default."""
+def faster_native(kernel: str) -> bool:
+    """Return whether the native form was measured to be faster on this processor, so that it is the default."""
     known = processor()
-    return any(all(value in known.get(name, "").split() for name, value in one.items()) for one in FASTER_NATIVE)
+    return any(all(value in known.get(name, "").split() for name, value in one.items()) for one in NATIVE[kernel])
 
 
 def forced(kernel: str, form: str) -> bool:

@@ -118,7 +118,8 @@ def native_kernels() -> Iterator[Finding]:
     except ImportError as error:  # without JAX, which other checks report
         yield Finding("native kernels", _one_line(error))
         return
-    default = "the default here" if kernel_choice.faster_native() else "not measured here: --kernels=native uses them"
+    measured = ", ".join(name for name in kernel_choice.NATIVE if kernel_choice.faster_native(name))
+    default = f"the default here: {measured or 'none'} (--kernels=native: all)"
     yield Finding("native kernels", f"{library.state()}; {default}")
 
 

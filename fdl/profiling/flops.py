@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from fdl.models.kernels.native import convolution as native
+from fdl.models.kernels.native import convolution, lstm
 
 
 class Work(NamedTuple):
@@ -62,6 +62,7 @@ def _cost(eqn: Any) -> float:
         per_output = prod(kernel) / kernel[numbers.rhs_spec[0]] / prod(eqn.params["lhs_dilation"])
         result = 2.0 * prod(eqn.outvars[0].aval.shape) * per_output / eqn.params["batch_group_count"]
         return result
-    if name == "ffi_call" and len(eqn.invars) == 2:
-        return native.flops(eqn.params.get("target_name", ""), tuple(v.aval for v in eqn.invars), eqn.outvars[0].aval)
+    if name == "ffi_call":
+        call = eqn.params.get("target_name", ""), *(tuple(v.aval for v in side) for side in (eqn.invars, eqn.outvars))
+        return convolution.flops(*call) + lstm.flops(*call)
     return 0.0

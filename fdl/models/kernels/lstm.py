@@ -1,7 +1,7 @@
 """The LSTM scan with a custom backward pass: one weight gradient after the loop, not one per time step.
 
 One buffer [T, B, 4D] holds the input projections and is overwritten step by step with the gate activations, so no
-second array of its size is allocated.
+second array of its size is allocated. The native form is C++ (`fdl/models/kernels/native/lstm.h`).
 
 Shape legend: B batch, T time, D width.
 """
@@ -12,6 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from fdl.models.kernels.native import call as native
+from fdl.models.kernels.native import lstm as native_lstm
 
 Carry = tuple[jax.Array, jax.Array]
 
@@ -24,6 +27,8 @@ def scan_lstm(
 
     input_projection: [T, B, 4D]; kernel: [D, 4D]; start: two of [B, D]; mask: bool[T, B], steps that update the carry.
     """
+    if native.forced("lstm"):  # else without a gradient, as in evaluation and prediction, it is not
+        return _training_forward(input_projection, kernel, start, mask, reverse)[0]
     return _forward(input_projection, kernel, start, mask, reverse)[0]
 
 
@@ -58,10 +63,35 @@ def _forward(
     return (last, states), (kernel, start, mask, states, cells, gates)
 
 
+def _training_forward(
+    input_projection: jax.Array, kernel: jax.Array, start: Carry, mask: jax.Array | None, reverse: bool
+) -> tuple[tuple[Carry, jax.Array], tuple[Any, ...]]:
+    if not (native_lstm.wanted(input_projection, kernel, start, mask) and native.usable("lstm")):
+        return _forward(input_projection, kernel, start, mask, reverse)
+    states, cells, gates = _native_forward(reverse, input_projection, kernel, *start)
+    last = 0 if reverse else -1
+    return ((states[last], cells[last]), states), (kernel, start, mask, states, cells, gates)
+
+
 def _backward(reverse: bool, residuals: tuple[Any, ...], cotangents: tuple[Carry, jax.Array]) -> tuple[Any, ...]:
     kernel, start, mask, states, cells, gates = residuals
     dlast, dstates = cotangents
-    before, cells_before = _before(states, start[0], reverse), _before(cells, start[1], reverse)
+    if native_lstm.wanted(gates, kernel, start, mask) and native.usable("lstm"):
+        dpreactivation, *dstart = _native_gradient(reverse, kernel, start[1], cells, gates, dstates, *dlast)
+    else:
+        dpreactivation, dstart = _gradient(reverse, kernel, start[1], (cells, gates, mask), dstates, dlast)
+    width, gates_width = kernel.shape
+    before = _before(states, start[0], reverse)
+    dkernel = before.reshape(-1, width).T @ dpreactivation.reshape(-1, gates_width)
+    return dpreactivation, dkernel, tuple(dstart), None
+
+
+def _gradient(
+    reverse: bool, kernel: jax.Array, cell: jax.Array, saved: tuple[Any, ...], dstates: jax.Array, dlast: Carry
+) -> tuple[jax.Array, Carry]:
+    """Return the gradients by the preactivations [T, B, 4D] and by the carry before the first step."""
+    cells, gates, mask = saved
+    cells_before = _before(cells, cell, reverse)
     transposed = kernel.T
 
     def step(carry: Carry, xs: tuple[Any, ...]) -> tuple[Carry, jax.Array]:
@@ -90,9 +120,7 @@ def _backward(reverse: bool, residuals: tuple[Any, ...], cotangents: tuple[Carry
 
     over_time = (dstates, gates, cells, cells_before, mask)
     dstart, dpreactivation = lax.scan(step, dlast, over_time, reverse=not reverse)
-    width, gates_width = kernel.shape
-    dkernel = before.reshape(-1, width).T @ dpreactivation.reshape(-1, gates_width)
-    return dpreactivation, dkernel, dstart, None
+    return dpreactivation, dstart
 
 
 def _before(values: jax.Array, start: jax.Array, reverse: bool) -> jax.Array:
@@ -102,4 +130,21 @@ def _before(values: jax.Array, start: jax.Array, reverse: bool) -> jax.Array:
     return jnp.concatenate([start[None], values[:-1]])
 
 
-scan_lstm.defvjp(_forward, _backward)
+def _forward_in_jax(
+    reverse: bool, input_projection: jax.Array, kernel: jax.Array, *start: jax.Array
+) -> tuple[jax.Array, ...]:
+    residuals = _forward(input_projection, kernel, (start[0], start[1]), None, reverse)[1]
+    return residuals[3:]
+
+
+def _gradient_in_jax(
+    reverse: bool, kernel: jax.Array, cell: jax.Array, cells: jax.Array, gates: jax.Array, *cotangents: jax.Array
+) -> tuple[jax.Array, ...]:
+    dstates, *dlast = cotangents
+    dpreactivation, dstart = _gradient(reverse, kernel, cell, (cells, gates, None), dstates, (dlast[0], dlast[1]))
+    return dpreactivation, *dstart
+
+
+_native_forward = native_lstm.make_forward(_forward_in_jax)
+_native_gradient = native_lstm.make_gradient(_gradient_in_jax)
+scan_lstm.defvjp(_training_forward, _backward)

@@ -157,7 +157,7 @@ def test_forms_are_forced_by_name(monkeypatch):
     assert kernel_choice.kernel_forms() == usual | {"lstm": "reference"}
 
 
-@pytest.mark.parametrize("text", ["lstm", "ltsm=custom", "lstm=fast", "lstm=native"])
+@pytest.mark.parametrize("text", ["lstm", "ltsm=custom", "lstm=fast", "max_pool=native"])
 def test_a_wrong_form_is_named(text):
     with pytest.raises(ValueError, match=f"--kernels={text}"):
         kernel_choice.parse(text)

@@ -1,5 +1,6 @@
 // The kernels as functions that XLA calls (its foreign function interface), on XLA's own threads.
 #include "convolution.h"
+#include "lstm.h"
 #include "multiply_add.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -73,10 +74,58 @@ auto binding() {
       .Attr<Numbers>("low");
 }
 
+fdl::Sequence sequence(Numbers gates, bool reverse) { return {gates[0], gates[1], gates[2] / 4, reverse}; }
+
+ffi::Error lstm(ffi::ThreadPool pool, Array projections, Array kernel, Array state, Array cell, Result states,
+                Result cells, Result gates, bool reverse) {
+  XlaPool threads(pool);
+  fdl::lstm(threads, sequence(projections.dimensions(), reverse), projections.typed_data(), kernel.typed_data(),
+            state.typed_data(), cell.typed_data(), states->typed_data(), cells->typed_data(), gates->typed_data());
+  return ffi::Error::Success();
+}
+
+// dstate, dcell: of the last step, which are copied into the results, where they become those of the first.
+ffi::Error lstm_gradient(ffi::ThreadPool pool, Array kernel, Array cell, Array cells, Array gates, Array dstates,
+                         Array dstate, Array dcell, Result dpreactivations, Result dfirst_state, Result dfirst_cell,
+                         bool reverse) {
+  XlaPool threads(pool);
+  std::memcpy(dfirst_state->typed_data(), dstate.typed_data(), dstate.size_bytes());
+  std::memcpy(dfirst_cell->typed_data(), dcell.typed_data(), dcell.size_bytes());
+  fdl::lstm_gradient(threads, sequence(gates.dimensions(), reverse), kernel.typed_data(), cell.typed_data(),
+                     cells.typed_data(), gates.typed_data(), dstates.typed_data(), dpreactivations->typed_data(),
+                     dfirst_state->typed_data(), dfirst_cell->typed_data());
+  return ffi::Error::Success();
+}
+
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve, convolve, binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve_input_gradient, input_gradient, binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_convolve_kernel_gradient, kernel_gradient, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_lstm, lstm,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Ret<Array>()
+                                  .Ret<Array>()
+                                  .Ret<Array>()
+                                  .Attr<bool>("reverse"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fdl_lstm_gradient, lstm_gradient,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Ret<Array>()
+                                  .Ret<Array>()
+                                  .Ret<Array>()
+                                  .Attr<bool>("reverse"));
 
 extern "C" double fdl_multiply_add(int64_t rounds) { return fdl::multiply_add(rounds); }

@@ -25,10 +25,15 @@ from fdl.core import kernel_choice
 from fdl.core.cache_folder import cache_folder
 from fdl.core.errors import warn
 
-FILES = ("vectors.h", "threads.h", "images.h", "rows.h", "tiles.h", "convolution.h", "multiply_add.h", "bindings.cc")
+FILES = (
+    "vectors.h", "threads.h", "images.h", "rows.h", "tiles.h", "convolution.h", "activations.h", "lstm.h",
+    "multiply_add.h", "bindings.cc",
+)  # fmt: skip
 SOURCES = tuple(map(Path(__file__).with_name, FILES))
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
-FUNCTIONS = ("fdl_convolve", "fdl_convolve_input_gradient", "fdl_convolve_kernel_gradient")
+FUNCTIONS = (
+    "fdl_convolve", "fdl_convolve_input_gradient", "fdl_convolve_kernel_gradient", "fdl_lstm", "fdl_lstm_gradient",
+)  # fmt: skip
 SECONDS = 300  # after which a compiler is given up; it takes five on a quiet core
 DIGEST = 32  # bytes at the end of the file
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 namespace fdl {
 
@@ -44,6 +45,37 @@ inline void parallel_for(Pool& pool, int64_t count, const std::function<void(int
   run();
   std::unique_lock<std::mutex> lock(shared->mutex);
   shared->changed.wait(lock, [&] { return shared->done == count; });
+}
+
+// Run work(step, 0), ..., work(step, count - 1) for one step after the other, in any order within a step.
+// Threads that help stay for all steps, wait without sleeping, and take the same items in each if nobody was faster. An
+// item that somebody has begun is all that others wait for: a busy pool cannot block the calling thread.
+inline void in_steps(Pool& pool, int64_t steps, int64_t count, const std::function<void(int64_t, int64_t)>& work) {
+  struct Shared {
+    explicit Shared(int64_t count) : taken(new std::atomic<int64_t>[count]) {
+      for (int64_t i = 0; i < count; ++i) taken[i] = 0;
+    }
+    const std::unique_ptr<std::atomic<int64_t>[]> taken;  // of each item: steps that a thread has begun
+    std::atomic<int64_t> done{0};                         // items of all steps
+  };
+  const auto shared = std::make_shared<Shared>(count);  // outlives this call: helpers may start after it
+  const auto* task = &work;                             // used only by who took an item, so during this call
+  const int64_t threads = std::max<int64_t>(1, std::min(pool.threads(), count));
+  const auto run = [shared, task, steps, count, threads](int64_t thread) {
+    for (int64_t step = 0; step < steps; ++step) {
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t item = (thread * count / threads + i) % count;
+        int64_t expected = step;
+        if (!shared->taken[item].compare_exchange_strong(expected, step + 1)) continue;
+        (*task)(step, item);
+        shared->done.fetch_add(1);
+      }
+      for (int64_t spins = 0; shared->done.load() < (step + 1) * count; ++spins)
+        if (spins > 1000) std::this_thread::yield();
+    }
+  };
+  for (int64_t thread = 1; thread < threads; ++thread) pool.schedule([run, thread] { run(thread); });
+  run(0);
 }
 
 // Memory of this thread for one purpose, kept from call to call: fresh pages would cost more than the work on them.

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "convolution.h"
+#include "lstm.h"
 
 namespace {
 
@@ -60,6 +61,33 @@ bool close(const Floats& got, const std::vector<double>& want) {
     worst = std::max(worst, std::abs(want[i] - got[i]));
   }
   return worst <= 1e-5 * most;
+}
+
+// Return how many drawn LSTMs have other bits by some pool than by the first; their values are compared in Python.
+template <class Draw>
+int lstms(const Draw& draw, const std::vector<fdl::Pool*>& pools) {
+  int wrong = 0;
+  for (int k = 0; k < 30; ++k) {
+    const fdl::Sequence s{draw(1, 9), draw(1, 40), 16 * draw(1, 6), draw(0, 1) == 1};
+    const int64_t states = s.time * s.states();
+    const auto filled = [&](int64_t size) {
+      Floats values(size);
+      for (float& value : values) value = static_cast<float>(draw(-1000, 1000)) / 1000;
+      return values;
+    };
+    const Floats x = filled(4 * states), w = filled(4 * s.width * s.width), h = filled(s.states()), c = filled(s.states()),
+                 g = filled(states);
+    std::vector<Floats> first;
+    for (fdl::Pool* pool : pools) {
+      Floats hs(states, NAN), cs(states, NAN), gates(4 * states, NAN), dx(4 * states, NAN), dh = h, dc = c;
+      fdl::lstm(*pool, s, x.data(), w.data(), h.data(), c.data(), hs.data(), cs.data(), gates.data());
+      fdl::lstm_gradient(*pool, s, w.data(), c.data(), cs.data(), gates.data(), g.data(), dx.data(), dh.data(), dc.data());
+      const std::vector<Floats> now = {hs, cs, gates, dx, dh, dc};
+      if (first.empty()) first = now;
+      wrong += now != first;  // NAN, which is no number's equal, too
+    }
+  }
+  return wrong;
 }
 
 }  // namespace
@@ -126,6 +154,7 @@ int main() {
       wrong += now != first;
     }
   }
+  wrong += lstms(draw, {&alone, &few, &many});
   std::printf("{\"shapes\": %d, \"wrong\": %d}\n", shapes, wrong);
   return 0;
 }

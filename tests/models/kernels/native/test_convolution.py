@@ -14,13 +14,13 @@ from fdl.engine.population import Population
 from fdl.engine.program import training
 from fdl.models.kernels import convolution
 from fdl.models.kernels.convolution import convolve
-from fdl.models.kernels.native import convolution as native
+from fdl.models.kernels.native import call
 from fdl.models.kernels.native.library import Library, compiler, library
 from fdl.modes.train_population import subject_of
 from fdl.parallel.executors import jit, mesh
 from fdl.profiling import flops
 
-ZEN_4 = {"vendor_id": "AuthenticAMD", "cpu family": "25", "flags": "avx avx2 avx512f"}
+ZEN_4 = kernel_choice.ZEN_4 | {"flags": "avx avx2 avx512f"}
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="no C++ compiler")
 
@@ -195,8 +195,8 @@ def uncompiled(monkeypatch):
 
     monkeypatch.delenv(kernel_choice.VARIABLE)
     monkeypatch.setattr(kernel_choice, "processor", lambda: ZEN_4)
-    monkeypatch.setattr(native, "library", build)
-    monkeypatch.setattr(native, "PAYS", 0)
+    monkeypatch.setattr(call, "library", build)
+    monkeypatch.setattr(call, "PAYS", 0)
 
 
 def test_nothing_is_compiled_that_nothing_would_call(uncompiled):
@@ -223,8 +223,8 @@ def test_videos_are_convolved_as_pictures_where_no_gradient_is_taken(uncompiled)
 
 @pytest.mark.parametrize("shapes", [((2, 9, 9, 3), (3, 3, 3, 8)), ((2, 4, 6, 6, 2), (3, 3, 3, 2, 4))])
 def test_a_compiler_that_fails_leaves_the_custom_form_and_its_gradients(monkeypatch, shapes):
-    monkeypatch.setattr(native, "library", lambda: Library(False, "it failed"))
-    monkeypatch.setattr(native, "compiler", lambda: ("g++",))
+    monkeypatch.setattr(call, "library", lambda: Library(False, "it failed"))
+    monkeypatch.setattr(call, "compiler", lambda: ("g++",))
     x, kernel = (jnp.asarray(np.random.default_rng(0).standard_normal(s), jnp.float32) for s in shapes)
     strides = (1,) * (kernel.ndim - 2)
 
