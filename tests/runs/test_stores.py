@@ -135,22 +135,24 @@ def test_an_owner_that_was_overtaken_in_the_middle_of_a_push_harms_nothing_of_it
         mirror, upload = Mirror(slow, folders[0], held=first), slow.upload
 
         def overtake(file, name):
-            upload(file, name)
-            if not overtaken and name == "metrics.jsonl":
+            if not overtaken and name == "metrics.jsonl":  # the request is under way, the lease was looked at before
                 assert files.create(lease.name_of(first.number + 1), b"the one that took it")
                 second = lease.Lease(files, first.number + 1, "the one that took it")
                 overtaken.append(Mirror(files, folders[1], held=second).push())
+            upload(file, name)
 
         mirror.push()
         for step in (8, 12):
             file = folders[0] / f"checkpoints/{step}/meta.json"
             file.write_text(file.read_text() + " ")
-        (folders[0] / "metrics.jsonl").touch()
+        (folders[0] / "metrics.jsonl").write_text("of the owner that was overtaken")
         slow.upload = overtake
         with pytest.raises(Fault, match="taken by another run"):
             mirror.push()
     assert overtaken
+    assert files.read("metrics.jsonl") == b"of the owner that was overtaken"
     there = fetched(store) / "checkpoints"
+    assert (there.parent / "metrics.jsonl").read_bytes() == (folders[1] / "metrics.jsonl").read_bytes()
     assert Checkpoints(there).steps() == Checkpoints(folders[1] / "checkpoints").steps() == [8, 12]
     for step in (8, 12):
         Checkpoints(there).verify(step)
@@ -197,6 +199,27 @@ def test_a_run_whose_lease_is_lost_ends_at_its_next_call_and_not_at_its_next_sav
     (folder,) = (tmp_path / "cache/stores/runs").iterdir()
     assert Checkpoints(folder / "checkpoints").steps() == [600]
     assert '"step": 1200' not in (folder / "metrics.jsonl").read_text()
+
+
+def test_a_small_file_is_kept_once_for_each_owner_and_goes_with_its_name(store, tmp_path):
+    files, folder = Store(store), tmp_path / "run"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / "metrics.jsonl").write_text(f"of owner {number}")
+        with lease.hold(files, folder, print) as held:
+            mirror = Mirror(files, folder, held=held)
+            if number == 1:
+                (folder / "report.html").write_text("a page")
+            else:
+                mirror.pull()
+                (folder / "metrics.jsonl").write_text("of owner 2")
+                (folder / "report.html").unlink()
+            mirror.push()
+    assert files.names() == [".leases/000002", ".owners/000002/metrics.jsonl", "metrics.jsonl"]
+    files.write(".owners/000001/metrics.jsonl", b"too late")
+    assert (fetched(store) / "metrics.jsonl").read_text() == "of owner 2"
+    files.delete("metrics.jsonl")
+    assert not (fetched(store) / "metrics.jsonl").exists()
 
 
 def test_names_that_lead_out_of_the_folder_are_left_alone(store, tmp_path):

@@ -2,7 +2,9 @@
 
 Step 8, saved by the owner with lease 3, is `checkpoints/8-000003/` on the store. Its `meta.json`, which holds the
 digest of every other file, is its commit object: it is uploaded last and deleted first, so a step that is listed is
-whole. Of several with one step that of the newest owner counts. The log and the other small files go before it.
+whole. Of several with one step that of the newest owner counts. The log and the other small files go before it, each as
+`.owners/000003/NAME` and as NAME: the first is read, by what the second lists, since a request of an owner that was
+overtaken may still replace the second.
 """
 
 import hashlib
@@ -24,6 +26,7 @@ from fdl.runs.stores.store import Missing, Store
 
 RESULTS = ("evaluation.json", "predictions-", "model.")  # how the names of what reading modes write begin
 REPORT = "report.json"
+OWNED = re.compile(r"\.owners/([0-9]+)/(.+)")
 STEP = re.compile(r"checkpoints/(0|[1-9][0-9]*)(?:-([0-9]+))?/(.+)")
 ELSEWHERE = re.compile(r"/\.|/checkpoints/[0-9]+-")  # hidden files, and checkpoints of other runs below an address
 
@@ -44,6 +47,7 @@ class Mirror:
     def __init__(self, store: Store, folder: Path, log: Log = silent, held: lease.Lease | None = None):
         self.store, self.folder, self.log, self.held = store, folder, log, held
         self._seen: dict[str, tuple[int, int]] = {}  # small file -> its time and size when the store had the same
+        self._owned: dict[str, str] = {}  # small file -> its name under its owner's number
         self._commits: dict[int, Commit] = {}  # of the steps on the store
 
     def pull(self) -> None:
@@ -61,11 +65,12 @@ class Mirror:
         }
         here = {step for step, commit in self._commits.items() if self._is_here(step, commit.content)}
         wanted = {(step, commit.number) for step, commit in self._commits.items() if step not in here}
-        small = {name for name in names if is_small(name)}
+        small = small_files(names)
+        self._owned = {name: there for name, there in small.items() if there != name}
         self._drop_what_the_store_lacks(here, small)
         for name in sorted(names, key=_commits_last):
             if name in small:
-                self.store.download(name, self.folder / name)
+                self.store.download(small[name], self.folder / name)
                 self._seen[name] = _stamp(self.folder / name)
             elif (key := _step_of(name)) in wanted:
                 local = self.folder / step_on_store(key[0], 0)
@@ -110,7 +115,8 @@ class Mirror:
         self.held.renew()
         small = self._small_files()
         report = {name: small.pop(name) for name in (REPORT,) if name in small}
-        self._delete(self._seen.keys() - small.keys() - report.keys())
+        gone = self._seen.keys() - small.keys() - report.keys()
+        self._delete([*gone, *(self._owned.pop(name) for name in gone & self._owned.keys())])
         self._push_small_files(small)
         names = self.store.names("checkpoints")
         there = newest_commits(names)
@@ -140,8 +146,19 @@ class Mirror:
         for name, file in files.items():
             with suppress(FileNotFoundError):  # removed meanwhile
                 if self._seen.get(name) != (stamp := _stamp(file)):
-                    self._upload(file, name)
+                    self._push_small_file(file, name)
                     self._seen[name] = stamp
+
+    def _push_small_file(self, file: Path, name: str) -> None:
+        """Upload a small file under this owner's number, then by its name, and drop what the owner before had of it."""
+        assert self.held is not None
+        owned = f".owners/{self.held.number:06d}/{name}"
+        before = self._owned.get(name, owned)
+        for there in (owned, name):
+            self._upload(file, there)
+        self._owned[name] = owned
+        if before != owned:
+            self._delete([before])
 
     def _push_step(self, step: int, content: bytes, names: Collection[str]) -> None:
         """Upload a step under this owner's number, the commit last."""
@@ -174,6 +191,13 @@ def newest_commits(names: Iterable[str]) -> dict[int, int]:
     found = (STEP.fullmatch(name) for name in names)
     commits = sorted((int(step[1]), int(step[2] or 0)) for step in found if step and step[3] == "meta.json")
     return dict(commits)
+
+
+def small_files(names: Collection[str]) -> dict[str, str]:
+    """Return the small files among the names of a store, each with the name to read: that of its newest owner."""
+    found = {name: name for name in names if is_small(name)}
+    owned = sorted((int(each[1]), each[2], each[0]) for each in map(OWNED.fullmatch, names) if each)
+    return found | {name: there for _, name, there in owned if name in found}
 
 
 def step_on_store(step: int, number: int) -> str:
