@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -220,6 +221,26 @@ def test_a_small_file_is_kept_once_for_each_owner_and_goes_with_its_name(store, 
     assert (fetched(store) / "metrics.jsonl").read_text() == "of owner 2"
     files.delete("metrics.jsonl")
     assert not (fetched(store) / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("uploads", range(6))
+def test_a_first_push_that_is_cut_off_anywhere_leaves_a_run_or_nothing(store, tmp_path, uploads):
+    files, folder, upload, done = Store(store), tmp_path / "run", Store.upload, []
+    (folder / "page").mkdir(parents=True)
+    for name in ("dataset.json", "experiment.json", "page/knobs.json"):
+        (folder / name).write_text("{}")
+
+    def lost(file, name):
+        if len(done) == uploads:
+            raise Fault("the machine is lost")
+        upload(files, file, name)
+        done.append(name)
+
+    files.upload = lost
+    with lease.hold(files, folder, print) as held, suppress(Fault):
+        Mirror(files, folder, held=held).push()
+    there = {path.name for path in fetched(store).iterdir() if not path.name.startswith(".")}
+    assert not there or "experiment.json" in there
 
 
 def test_names_that_lead_out_of_the_folder_are_left_alone(store, tmp_path):

@@ -52,7 +52,7 @@ def find(
     if not dataset:
         raise UserError(
             "which data? give --dataset=NAME of TFDS, a prepared TFDS folder, a file or folder of your own, https://…, "
-            "s3://… or hf:NAME"
+            "s3://…, gs://… or hf:NAME"
         )
     if path.is_dir():
         if next(path.glob("features.json"), None) or next(path.glob("*/features.json"), None):

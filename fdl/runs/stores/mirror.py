@@ -103,7 +103,7 @@ class Mirror:
     def _small_files(self) -> dict[str, Path]:
         files = (file for file in self.folder.rglob("*") if file.is_file())
         names = {str(file.relative_to(self.folder)): file for file in files}
-        return {name: names[name] for name in sorted(names, key=_commits_last) if is_small(name)}
+        return {name: names[name] for name in sorted(names, key=_run_first) if is_small(name)}
 
     def push(self) -> None:
         """Upload what has changed: small files, then new steps, each with its commit last; then drop old steps.
@@ -215,6 +215,11 @@ def is_small(name: str) -> bool:
 def _step_of(name: str) -> tuple[int, int] | None:
     found = STEP.fullmatch(name)
     return (int(found[1]), int(found[2] or 0)) if found else None
+
+
+def _run_first(name: str) -> tuple[bool, tuple[bool, str]]:
+    """Order the names of small files: without `experiment.json` a folder that is not empty is no run's."""
+    return name != "experiment.json", _commits_last(name)
 
 
 def _commits_last(name: str) -> tuple[bool, str]:
