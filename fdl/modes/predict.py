@@ -171,7 +171,7 @@ def predict_new(
     count = rows.size if rows.places is None else rows.places.naive.size
     if count <= SHOWN:
         for line in new_lines(rows, answers, dataset):
-            log(shown(line))
+            log(shown(line, hidden=("tokens",) if "text" in answers else ()))
     elif rows.places is not None:
         for line in islice(_ahead(rows.places, answers), FORECASTS):
             log(shown(line))
@@ -179,9 +179,9 @@ def predict_new(
     return target
 
 
-def shown(line: Mapping[str, Any]) -> str:
+def shown(line: Mapping[str, Any], hidden: Sequence[str] = ()) -> str:
     """Return a prediction as the terminal shows it, its numbers in four digits and without the other classes."""
-    brief = {name: value for name, value in line.items() if not isinstance(value, Mapping)}
+    brief = {name: value for name, value in line.items() if not isinstance(value, Mapping) and name not in hidden}
     return "  ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in brief.items()
     )

@@ -35,6 +35,7 @@ LONGER = "longer.json"
 TRACKING = "tracking.json"  # the runs of other packages' trackers that a run is
 EVENTS = ("train", "validation", "test")  # folders of TensorBoard's events of the splits
 ON_STORES = ("workdir", "init")  # flags that name a run folder, which may be on an object store
+FLAGS_OF_RATES = ("schedule", "optimizer", "learning_rate", "clip")  # by which updates differ
 RENAMED = {"average": "ema_decay"}  # knobs of folders of fdl 0.1
 
 
@@ -267,9 +268,22 @@ def _way_to_go_on(path: Path, recorded: Mapping[str, Any], current: Mapping[str,
     planned = all(name in ("steps", "epochs") or name.startswith("optimizer.") for name in differing)
     knobs = (value for name, value in current.items() if "." not in name and isinstance(value, list))
     members = any(isinstance(number, int | float) for value in knobs for number in value)
-    if not longer or not planned or members:  # a population starts from no weights
+    if not longer or members:  # a population starts from no weights
         return ""
-    return f", and add --init={path} there to go on from these weights with a schedule that begins anew"
+    if flags := [_as_in(recorded, name) for name in FLAGS_OF_RATES if name in differing]:
+        rest = differing - {"steps", "epochs", *FLAGS_OF_RATES}
+        return "" if rest else f", or go on in this one with what it was trained with: {', '.join(flags)}"
+    return (
+        ""
+        if not planned
+        else f", and add --init={path} there to go on from these weights with a schedule that begins anew"
+    )
+
+
+def _as_in(recorded: Mapping[str, Any], name: str) -> str:
+    """Return what to write for a flag to be as in the folder's run."""
+    value = recorded.get(name)
+    return f"leave out --{name}" if value is None else f"--{name}={str(value).strip(chr(39))}"
 
 
 def _of_version(kept: Mapping[str, Any]) -> str:

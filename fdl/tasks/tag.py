@@ -28,6 +28,7 @@ def tag(names: Sequence[str]) -> Task:
     names:  the K tags. Where they are O and B-, I-, E- (or L-) and S- (or U-) with a kind of span, a span is right if
             its first word, its last and its kind are; one that begins without B counts from where its kind begins, as
             in conlleval (Tjong Kim Sang and Buchholz, 2000). Spans are counted by the weight of their first word.
+            Where no span is predicted precision is 0, as there.
     """
     base = classify(len(names))
     marks, kinds = _scheme(names)
@@ -45,7 +46,7 @@ def tag(names: Sequence[str]) -> Task:
         sums=sums,
         metrics={
             **base.metrics,
-            "precision": Metric(("spans_right", "spans_predicted"), _share, "higher"),
+            "precision": Metric(("spans_right", "spans_predicted"), _precision, "higher"),
             "recall": Metric(("spans_right", "spans_true"), _share, "higher"),
             "span_f1": Metric(("spans_right", "spans_predicted", "spans_true"), _f1, "higher"),
         },
@@ -88,6 +89,10 @@ def _scheme(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     known = sorted({match[2] for match in marked if match})
     marks = [_MARKS[match[1]] if match else _OUTSIDE for match in marked]
     return np.array(marks, np.int32), np.array([known.index(match[2]) if match else -1 for match in marked], np.int32)
+
+
+def _precision(right: Sum, predicted: Sum) -> float:
+    return ratio(right.total, predicted.total) if predicted.total else 0.0
 
 
 def _share(right: Sum, of: Sum) -> float:

@@ -104,3 +104,13 @@ def test_optimizers_are_compared_by_every_rate_so_far(before, now, message):
     found = first_difference(before, now, 20)
     assert message in found
     assert bool(message) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "way"),
+    [("warmup_constant", None, "--schedule=warmup_constant"), (None, "warmup_constant", "leave out --schedule")],
+)
+def test_a_longer_run_of_another_schedule_is_said_how_to_go_on(tmp_path, then, now, way):
+    fdl.train(digits(2, schedule=then), tmp_path / "run", log=None)
+    with pytest.raises(UserError, match=f"or go on in this one with what it was trained with: {way}"):
+        fdl.train(digits(4, schedule=now), tmp_path / "run", log=None)

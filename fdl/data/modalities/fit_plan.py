@@ -103,10 +103,11 @@ class _Numbers:
         gone = ~np.isfinite(block)  # what is infinite is named when it is encoded
         count = (~gone).sum(0)
         mean = np.where(gone, 0.0, block).sum(0) / np.maximum(count, 1)
-        squares = (np.where(gone, 0.0, block - mean) ** 2).sum(0)
         total = self.count + count
         ahead = mean - self.mean
-        self.squares = self.squares + squares + ahead**2 * (self.count * count / np.maximum(total, 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond 32 bits, which are named when encoded
+            squares = (np.where(gone, 0.0, block - mean) ** 2).sum(0)
+            self.squares = self.squares + squares + ahead**2 * (self.count * count / np.maximum(total, 1))
         self.mean = self.mean + ahead * (count / np.maximum(total, 1))
         self.rows, self.count = self.rows + len(block), total
         self.least = np.fmin(self.least, np.fmin.reduce(block))
