@@ -124,15 +124,8 @@ def digest_of(identity: Mapping[str, Any]) -> str:
 def disown(path: Path) -> None:
     """Release a claim under which nothing was saved, so that the folder can be used again."""
     if not (path / "checkpoints").exists():
-        for name in (
-            "experiment.json",
-            LONGER,
-            "dataset.json",
-            "metrics.jsonl",
-            "starts.json",
-            "report.html",
-            TRACKING,
-        ):
+        whole = ("experiment.json", "dataset.json", "metrics.jsonl", "starts.json", "report.html", LONGER, TRACKING)
+        for name in whole:
             (path / name).unlink(missing_ok=True)
         for file in path.glob("events*"):
             file.unlink()
@@ -273,11 +266,8 @@ def _way_to_go_on(path: Path, recorded: Mapping[str, Any], current: Mapping[str,
     if flags := [_as_in(recorded, name) for name in FLAGS_OF_RATES if name in differing]:
         rest = differing - {"steps", "epochs", *FLAGS_OF_RATES}
         return "" if rest else f", or go on in this one with what it was trained with: {', '.join(flags)}"
-    return (
-        ""
-        if not planned
-        else f", and add --init={path} there to go on from these weights with a schedule that begins anew"
-    )
+    way = f", and add --init={path} there to go on from these weights with a schedule that begins anew"
+    return way if planned else ""
 
 
 def _as_in(recorded: Mapping[str, Any], name: str) -> str:
