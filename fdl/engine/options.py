@@ -245,7 +245,11 @@ def apply_options(experiment: Experiment, **options: Unpack[Options]) -> Experim
     """Return the experiment with these options. The order matters: the average must wrap all other transformations."""
     given, made = {name: value for name, value in options.items() if value not in (None, (), [])}, experiment
     if "fresh" in given and "init" not in given:
-        fresh = ",".join(options["fresh"])
+        fresh, chosen = ",".join(options["fresh"]), ",".join(getattr(experiment.init_from, "fresh", ()))
+        if chosen:
+            raise UserError(
+                f"fresh {fresh}: this experiment chooses what stays as initialised ({chosen}); leave it out"
+            )
         raise UserError(f"fresh {fresh} is of the weights of another run; add --init=RUN, or leave it out")
     if {"optimizer", "schedule", "clip"} & set(given):
         made = with_optimizer(made, options.get("optimizer"), options.get("schedule"), options.get("clip"))

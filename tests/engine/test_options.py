@@ -24,6 +24,7 @@ from fdl.engine.program import step_of
 from fdl.experiment import Experiment
 from fdl.models import MLP, Transformer
 from fdl.pages import PARTS
+from fdl.runs.checkpoints.warm_start import of_run
 from fdl.tasks import classify
 
 
@@ -122,6 +123,12 @@ def test_a_start_that_is_none_is_one_line(source, option, message) -> None:
         apply_options(made(), **option).init()
     with pytest.raises(ValueError, match="starts from weights of its own"):
         with_init(made(init_from=lambda variables: variables), str(source[1]))
+
+
+def test_a_page_that_chooses_what_is_fresh_says_so(source) -> None:
+    page = made(init_from=of_run(source[1], fresh=("Dense_1",)))
+    with pytest.raises(ValueError, match=r"chooses what stays as initialised \(Dense_1\); leave it out"):
+        apply_options(page, fresh=["Dense_1"])
 
 
 def test_a_path_that_leads_nowhere_is_named() -> None:
