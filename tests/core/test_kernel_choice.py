@@ -29,11 +29,20 @@ def test_the_target_decides_and_not_the_process():
     assert kernel_choice.kernel_forms()["max_pool"] == "custom"
 
 
-@pytest.mark.parametrize(("family", "form"), [("25", "native"), ("6", "custom")])
-def test_a_native_form_is_the_default_where_it_was_measured(monkeypatch, family, form):
-    seen = {"vendor_id": "AuthenticAMD", "cpu family": family}
-    monkeypatch.setattr(kernel_choice, "processor", lambda: seen)
-    assert kernel_choice.kernel_forms()["convolution"] == form
+@pytest.mark.parametrize(
+    ("seen", "forms"),
+    [
+        (("AuthenticAMD", "25", "97", "avx2 avx512f"), ("native", "custom")),  # Zen 4
+        (("AuthenticAMD", "25", "33", "avx2"), ("custom", "custom")),  # Zen 3
+        (("GenuineIntel", "6", "207", "avx2 avx512f"), ("native", "native")),
+        (("GenuineIntel", "6", "106", "avx2 avx512f"), ("custom", "custom")),
+    ],
+)
+def test_a_native_form_is_the_default_where_it_was_measured(monkeypatch, seen, forms):
+    names = ("vendor_id", "cpu family", "model", "flags")
+    monkeypatch.setattr(kernel_choice, "processor", lambda: dict(zip(names, seen, strict=True)))
+    found = kernel_choice.kernel_forms()
+    assert (found["convolution"], found["lstm"]) == forms
     with kernel_choice.compiling_for(device("gpu")):
         assert kernel_choice.kernel_forms()["convolution"] == "reference"
 
