@@ -9,14 +9,15 @@ platform need not be that of this process: executors set it with `compiling_for`
 import functools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fdl.core.errors import UserError
 
+V = TypeVar("V")
 VARIABLE = "FDL_KERNELS"
 KERNELS = {
     "convolution": "backward convolutions in the layout that XLA:CPU runs fast",
@@ -58,38 +59,33 @@ _NATIVE: ContextVar[bool] = ContextVar("native forms", default=True)
 _NOTES: ContextVar[dict[str, list[str]] | None] = ContextVar("notes", default=None)
 
 
-@contextmanager
-def compiling_for(device: Any) -> Iterator[None]:
+def compiling_for(device: Any) -> AbstractContextManager[Target]:
     """Choose kernels for this device (`jax.Device`), not necessarily a local one, in what is traced inside."""
     try:
         capability = float(getattr(device, "compute_capability", 0.0))
     except ValueError:  # AMD GPUs report a name such as gfx90a
         capability = 0.0
-    token = _TARGET.set(Target(device.platform, capability))
-    try:
-        yield
-    finally:
-        _TARGET.reset(token)
+    return _while(_TARGET, Target(device.platform, capability))
 
 
-@contextmanager
-def reference_forms() -> Iterator[None]:
+def reference_forms() -> AbstractContextManager[bool]:
     """Trace reference kernels alone in this block, whatever the target and the flag: the result runs anywhere."""
-    token = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(token)
+    return _while(_PLAIN, True)
+
+
+def without_native() -> AbstractContextManager[bool]:
+    """Trace no native kernel in this block: under `vmap` nothing would call it, and it is compiled once traced."""
+    return _while(_NATIVE, False)
 
 
 @contextmanager
-def without_native() -> Iterator[None]:
-    """Trace no native kernel in this block: under `vmap` nothing would call it, and it is compiled once traced."""
-    token = _NATIVE.set(False)
+def _while(variable: ContextVar[V], value: V) -> Iterator[Any]:
+    """Give a variable this value in this block."""
+    token = variable.set(value)
     try:
-        yield
+        yield value
     finally:
-        _NATIVE.reset(token)
+        variable.reset(token)
 
 
 def target() -> Target:
@@ -102,15 +98,9 @@ def target() -> Target:
         return target()
 
 
-@contextmanager
-def noting() -> Iterator[dict[str, list[str]]]:
+def noting() -> AbstractContextManager[dict[str, list[str]]]:
     """Collect which form each kernel chose by shape or dtype during tracing, and why: kernel -> distinct lines."""
-    notes: dict[str, list[str]] = {}
-    token = _NOTES.set(notes)
-    try:
-        yield notes
-    finally:
-        _NOTES.reset(token)
+    return _while(_NOTES, {})
 
 
 def note(kernel: str, line: str) -> None:
@@ -144,9 +134,9 @@ def faster_native(kernel: str) -> bool:
     return any(all(value in known.get(name, "").split() for name, value in one.items()) for one in NATIVE[kernel])
 
 
-def forced(kernel: str, form: str) -> bool:
-    """Return whether the flag asks for this form of this kernel, by name or for all."""
-    return parse(os.environ.get(VARIABLE, "")).get(kernel) == form
+def forced_native(kernel: str) -> bool:
+    """Return whether the flag asks for the native form, by name or for all: then without a gradient too."""
+    return parse(os.environ.get(VARIABLE, "")).get(kernel) == "native"
 
 
 @functools.cache

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.core.kernel_choice import custom
+from fdl.core.kernel_choice import custom, forced_native
 from fdl.models.kernels.materialize import materialize
 from fdl.models.kernels.native import call
 from fdl.models.kernels.native import convolution as native
@@ -136,7 +136,7 @@ _native_kernel_gradient = native.make_op("fdl_convolve_kernel_gradient", _kernel
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _native(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
     # Without a gradient, as in evaluation and prediction, it is native only on request.
-    if not call.forced("convolution"):
+    if not forced_native("convolution"):
         return _in_jax(x, kernel, strides, pads)
     return _native_with_residuals(x, kernel, strides, pads)[0]
 
@@ -160,9 +160,8 @@ def _shape(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pads
 
 def _native_backward(strides: tuple[int, ...], pads: Pads, residuals: Residuals, g: jax.Array) -> Residuals:
     x, kernel = residuals
-    if not call.usable(
-        "convolution"
-    ):  # a compiler that failed: the forward pass of this is unused, so it is not computed again
+    if not call.usable("convolution"):  # a compiler that failed
+        # The forward pass of this is unused, so it is not computed again.
         dx_and_dkernel: Residuals = jax.vjp(lambda x, kernel: _in_jax(x, kernel, strides, pads), x, kernel)[1](g)
         return dx_and_dkernel
     dx = _input_gradient if x.shape[-1] < FEW else _native_input_gradient

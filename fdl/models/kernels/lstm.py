@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.models.kernels.native import call as native
-from fdl.models.kernels.native import lstm as native_lstm
+from fdl.core.kernel_choice import forced_native
+from fdl.models.kernels.native import lstm as native
 
 Carry = tuple[jax.Array, jax.Array]
 
@@ -27,7 +27,7 @@ def scan_lstm(
 
     input_projection: [T, B, 4D]; kernel: [D, 4D]; start: two of [B, D]; mask: bool[T, B], steps that update the carry.
     """
-    if native.forced("lstm"):  # else without a gradient, as in evaluation and prediction, it is not
+    if forced_native("lstm"):  # else without a gradient, as in evaluation and prediction, it is not
         return _training_forward(input_projection, kernel, start, mask, reverse)[0]
     return _forward(input_projection, kernel, start, mask, reverse)[0]
 
@@ -66,7 +66,7 @@ def _forward(
 def _training_forward(
     input_projection: jax.Array, kernel: jax.Array, start: Carry, mask: jax.Array | None, reverse: bool
 ) -> tuple[tuple[Carry, jax.Array], tuple[Any, ...]]:
-    if not (native_lstm.wanted(input_projection, kernel, start, mask) and native.usable("lstm")):
+    if not native.usable(input_projection, kernel, start, mask):
         return _forward(input_projection, kernel, start, mask, reverse)
     states, cells, gates = _native_forward(reverse, input_projection, kernel, *start)
     last = 0 if reverse else -1
@@ -76,7 +76,7 @@ def _training_forward(
 def _backward(reverse: bool, residuals: tuple[Any, ...], cotangents: tuple[Carry, jax.Array]) -> tuple[Any, ...]:
     kernel, start, mask, states, cells, gates = residuals
     dlast, dstates = cotangents
-    if native_lstm.wanted(gates, kernel, start, mask) and native.usable("lstm"):
+    if native.usable(gates, kernel, start, mask):
         dpreactivation, *dstart = _native_gradient(reverse, kernel, start[1], cells, gates, dstates, *dlast)
     else:
         dpreactivation, dstart = _gradient(reverse, kernel, start[1], (cells, gates, mask), dstates, dlast)
@@ -145,6 +145,6 @@ def _gradient_in_jax(
     return dpreactivation, *dstart
 
 
-_native_forward = native_lstm.make_forward(_forward_in_jax)
-_native_gradient = native_lstm.make_gradient(_gradient_in_jax)
+_native_forward = native.make_forward(_forward_in_jax)
+_native_gradient = native.make_gradient(_gradient_in_jax)
 scan_lstm.defvjp(_training_forward, _backward)

@@ -31,27 +31,21 @@ def wanted(kernel: str, flops: float, arrays: tuple[jax.Array, ...], why_not: st
     why = f"{other[0]} is not float32" if other else why_not
     if not why and data_axis.grid() is not None:
         why = "the compiler partitions the program over a mesh"
-    if not why and not forced(kernel) and flops < PAYS:
+    if not why and not kernel_choice.forced_native(kernel) and flops < PAYS:
         why = f"less than {PAYS / 1e6:g} MFLOP do not pay for a compiler (--kernels={kernel}=native)"
-    if not why and not compiler():
-        return usable(kernel)
     if why:
         kernel_choice.note(kernel, f"custom: {why}")
-    return not why
+        return False
+    return bool(compiler()) or usable(kernel)
 
 
 def usable(kernel: str) -> bool:
     """Return whether the library is here, compiled now if it was not before, and note by what or why not."""
     found = library()
-    if not found.available and forced(kernel):
+    if not found.available and kernel_choice.forced_native(kernel):
         warn_once(found.line)
     kernel_choice.note(kernel, f"{'native' if found.available else 'custom'}: {found.line}")
     return found.available
-
-
-def forced(kernel: str) -> bool:
-    """Return whether `--kernels` asks for the native form of this kernel: then without a gradient too."""
-    return kernel_choice.forced(kernel, "native")
 
 
 def make_op(

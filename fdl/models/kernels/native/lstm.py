@@ -14,14 +14,15 @@ from fdl.models.kernels.native import call
 LANES = 16  # the width is a multiple of the widest vector's
 
 
-def wanted(input_projection: jax.Array, kernel: jax.Array, start: tuple[jax.Array, ...], mask: Any) -> bool:
-    """Return whether the LSTM is to be native where it is traced, and note why if not; compiles nothing."""
+def usable(input_projection: jax.Array, kernel: jax.Array, start: tuple[jax.Array, ...], mask: Any) -> bool:
+    """Return whether the LSTM is native where it is traced, compiled now if it was not before, and note why if not."""
     why = "" if mask is None else "sequences have lengths"
     if not input_projection.size:
         why = "there is nothing to compute"
     if len(kernel) % LANES:
         why = f"width {len(kernel)} is no multiple of {LANES}"
-    return call.wanted("lstm", 2.0 * input_projection.size * len(kernel), (input_projection, kernel, *start), why)
+    flops, arrays = 2.0 * input_projection.size * len(kernel), (input_projection, kernel, *start)
+    return call.wanted("lstm", flops, arrays, why) and call.usable("lstm")
 
 
 def flops(target: str, arrays: tuple[Any, ...], results: tuple[Any, ...]) -> float:
