@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chip_programs import PROGRAMS, Program
+from benchmarks.page import put_between
 from fdl.core import kernel_choice
 from fdl.parallel import targets
 
@@ -154,9 +155,7 @@ def table(book: dict[str, Row]) -> list[str]:
 def write(book: dict[str, Row]) -> None:
     """Keep the record and draw its table."""
     BOOK.write_text(json.dumps(book, indent=1) + "\n", encoding="utf-8")
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text("\n".join([before + BEGIN, "", *table(book), "", END + after]), encoding="utf-8")
+    put_between(PAGE, BEGIN, END, ["", *table(book), ""])
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.file_costs import files_section
+from benchmarks.page import put_between
 from fdl.core import steps
 from fdl.data.modalities.images import images
 from fdl.data.pixels import decode_image
@@ -228,9 +229,8 @@ def write(part: str, section: list[str]) -> None:
     begin, end = f"<!-- feed {part}: begin (python -m benchmarks.feed {part}) -->", f"<!-- feed {part}: end -->"
     text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
     if begin not in text:
-        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
-    before, after = text.split(begin, 1)
-    RESULTS.write_text("\n".join([before + begin, *section, end + after.split(end, 1)[1]]), encoding="utf-8")
+        RESULTS.write_text(f"{text.rstrip()}\n\n{begin}\n{end}\n", encoding="utf-8")
+    put_between(RESULTS, begin, end, section)
     print("\n".join(section))
 
 

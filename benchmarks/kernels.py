@@ -9,7 +9,6 @@ in native code, measured in every round beside them. Other programs on the machi
 
 import argparse
 import os
-import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 from unittest.mock import patch
+
+from benchmarks import page
 
 FORMS = ("native", "custom", "plain")
 PASSES = ("forward", "by the input", "by the kernel")
@@ -79,34 +80,29 @@ def convolutions() -> list[Row]:
         flops = 2.0 * batch * out * out * 9 * channels * features
         shape = f"{side}x{side}, {channels} to {features}" + (f", stride {stride}" if stride > 1 else "")
 
-        def at(setting: Any, function: Any) -> Any:
-            return lambda a, b: function(a, b, setting)
+        def forms(result: Any, plain: Any, strides: Any = strides, pads: Any = pads, **others: Any) -> dict[str, Any]:
+            setting = (strides, pads, result.shape)
+            return {name: partial(_last, function, setting) for name, function in others.items()} | {"plain": plain}
 
-        forward: Any = (strides, pads, g.shape)
-        by_input, by_kernel = (strides, pads, x.shape), (strides, pads, k.shape)
+        def by_input(g: Any, k: Any, x: Any = x, plain: Any = plain) -> Any:
+            return jax.vjp(lambda x: plain(x, k), x)[1](g)
+
+        def by_kernel(x: Any, g: Any, k: Any = k, plain: Any = plain) -> Any:
+            return jax.vjp(lambda k: plain(x, k), k)[1](g)
+
         passes: tuple[Any, ...] = (
-            ((x, k), {"native": at(forward, one._native_forward), "plain": plain}),
-            (
-                (g, k),
-                {
-                    "native": at(by_input, one._native_input_gradient),
-                    "custom": at(by_input, one._input_gradient),
-                    "plain": lambda g, k, x=x, plain=plain: jax.vjp(lambda x: plain(x, k), x)[1](g),
-                },
-            ),
-            (
-                (x, g),
-                {
-                    "native": at(by_kernel, one._native_kernel_gradient),
-                    "custom": at(by_kernel, one._kernel_gradient),
-                    "plain": lambda x, g, k=k, plain=plain: jax.vjp(lambda k: plain(x, k), k)[1](g),
-                },
-            ),
+            ((x, k), forms(g, plain, native=one._native_forward)),
+            ((g, k), forms(x, by_input, native=one._native_input_gradient, custom=one._input_gradient)),
+            ((x, g), forms(k, by_kernel, native=one._native_kernel_gradient, custom=one._kernel_gradient)),
         )
         for name, (arrays, forms) in zip(PASSES, passes, strict=True):
             if name != "by the input" or channels > 3:  # no step computes that of pictures
                 rows.append(Row(workload, f"convolution {shape}: {name}", times, flops, forms, arrays))
     return rows
+
+
+def _last(function: Callable[..., Any], setting: Any, *arrays: Any) -> Any:
+    return function(*arrays, setting)
 
 
 def dense() -> list[Row]:
@@ -132,7 +128,6 @@ def recurrences() -> list[Row]:
     import jax
     from jax import lax
 
-    from fdl.core import kernel_choice
     from fdl.models import rnn
     from fdl.models.kernels import lstm
 
@@ -141,7 +136,7 @@ def recurrences() -> list[Row]:
         (time, batch, 4 * width), (width, 4 * width), (batch, width), (batch, width)
     )
 
-    def custom(projections: Any, kernel: Any, state: Any, cell: Any) -> Any:
+    def scan(projections: Any, kernel: Any, state: Any, cell: Any) -> Any:
         return lstm.scan_lstm(projections, kernel, (state, cell), None, False)[1]
 
     def plain(projections: Any, kernel: Any, state: Any, cell: Any) -> Any:
@@ -151,25 +146,31 @@ def recurrences() -> list[Row]:
 
         return lax.scan(step, (state, cell), projections)[1]
 
-    def native(projections: Any, kernel: Any, state: Any, cell: Any) -> Any:
-        with patch.dict(os.environ, {kernel_choice.VARIABLE: "lstm=native"}):  # where it is traced
-            return custom(projections, kernel, state, cell)
+    def with_gradients(function: Any) -> Any:
+        return jax.value_and_grad(lambda *arrays: function(*arrays).sum(), argnums=(0, 1))
 
-    def training(scan: Any) -> Any:
-        def run(*arrays: Any) -> Any:
-            with patch.dict(os.environ, {kernel_choice.VARIABLE: "lstm=native" if scan is native else "custom"}):
-                return jax.value_and_grad(lambda *arrays: scan(*arrays).sum(), argnums=(0, 1))(*arrays)
-
-        return run
+    def forms(of: Callable[[Any], Any]) -> dict[str, Any]:
+        return {"native": traced("native", of(scan)), "custom": traced("custom", of(scan)), "plain": of(plain)}
 
     flops, arrays = 2.0 * time * batch * width * 4 * width, (projections, kernel, state, cell)
-    forms = {"native": native, "custom": custom, "plain": plain}
-    trained = {name: training(scan) for name, scan in forms.items()}
     rows = []
     for workload, times in (("W3", 1), ("W3b", 2)):
-        rows.append(Row(workload, "LSTM 64x32x512: forward", times, flops, dict(forms), arrays))
-        rows.append(Row(workload, "LSTM 64x32x512: with its gradients", times, 3 * flops, dict(trained), arrays))
+        rows.append(Row(workload, "LSTM 64x32x512: forward", times, flops, forms(lambda f: f), arrays))
+        rows.append(
+            Row(workload, "LSTM 64x32x512: with its gradients", times, 3 * flops, forms(with_gradients), arrays)
+        )
     return rows
+
+
+def traced(form: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with its kernels in this form, which is chosen where it is traced."""
+    from fdl.core import kernel_choice
+
+    def run(*arrays: Any) -> Any:
+        with patch.dict(os.environ, {kernel_choice.VARIABLE: form}):
+            return function(*arrays)
+
+    return run
 
 
 def draw(*shapes: tuple[int, ...]) -> list[Any]:
@@ -234,14 +235,10 @@ def lines(measured: list[tuple[Row, dict[str, list[float]]]]) -> list[str]:
 
 def write(processor: str, text: list[str]) -> None:
     """Replace this processor's table in the page, or add it after the others."""
-    page = PAGE.read_text(encoding="utf-8")
-    begin = f"<!-- kernels on {processor} -->"
-    block = "\n".join([begin, "", *text, "", "<!-- -->"])
-    if begin in page:
-        page = re.sub(re.escape(begin) + r".*?<!-- -->", lambda _: block, page, flags=re.DOTALL)
-    else:
-        page = page.replace(END, f"{block}\n\n{END}")
-    PAGE.write_text(page, encoding="utf-8")
+    whole, begin, end = PAGE.read_text(encoding="utf-8"), f"<!-- kernels on {processor} -->", "<!-- -->"
+    if begin not in whole:
+        PAGE.write_text(whole.replace(END, f"{begin}\n{end}\n\n{END}"), encoding="utf-8")
+    page.put_between(PAGE, begin, end, ["", *text, ""])
 
 
 def main() -> None:
@@ -254,7 +251,6 @@ def main() -> None:
     asked = parser.parse_args()
     os.sched_setaffinity(0, {asked.core})
     os.environ["JAX_PLATFORMS"] = "cpu"
-    from benchmarks import page
     from fdl.models.kernels.native import library
     from fdl.parallel import jax_startup
 

@@ -33,6 +33,13 @@ def keep(section: str, record: Record, lines: Sequence[str]) -> None:
     PAGE.write_text("\n".join(drawn).rstrip() + "\n", encoding="utf-8")
 
 
+def put_between(page: Path, begin: str, end: str, lines: Sequence[str]) -> None:
+    """Write these lines between two marks of a page, in the place of what stands there."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    assert end in rest, f"{page.name} has no {begin} … {end}"
+    page.write_text("\n".join([before + begin, *lines, end + rest.partition(end)[2]]), encoding="utf-8")
+
+
 def machine(python: Path | str = sys.executable, packages: Sequence[str] = ("jax", "jaxlib", "flax")) -> Record:
     """Return what is needed to say where numbers came from."""
     listed = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout.split()

@@ -18,6 +18,7 @@ from typing import Any
 
 import fdl
 from benchmarks import panel_media, panel_tables
+from benchmarks.page import put_between
 from benchmarks.panel_media import PanelSet
 from benchmarks.recipes import knobs_of
 from benchmarks.results import machine
@@ -152,9 +153,8 @@ def write(known: Mapping[str, dict[str, Any]]) -> None:
     """Write both files anew, the sets in the order of the panel; known: a set's name -> its line."""
     rows = [known[each.name] for each in JUDGED if each.name in known]
     FILE.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    text = TABLE.read_text()
-    before, rest = text.split(BEGIN) if BEGIN in text else (f"{text.rstrip()}\n\n", END)
-    TABLE.write_text(before + BEGIN + SAID.format(count=count(rows)) + table(rows) + END + rest.split(END, 1)[1])
+    lines = (SAID.format(count=count(rows)) + table(rows)).removesuffix("\n").split("\n")
+    put_between(TABLE, BEGIN.strip(), END.strip(), lines)
 
 
 if __name__ == "__main__":

@@ -165,11 +165,15 @@ def _pages(language: str, sections: str, each: int) -> Iterable[tuple[str, str]]
     for section in sections:
         files = sorted(Path("/usr/share/man", language, f"man{section}").glob("*.gz"))
         for file in [files[i] for i in np.random.default_rng(0).permutation(len(files))[:each]]:
-            if not file.is_symlink():
-                text = gzip.decompress(file.read_bytes()).decode("utf-8", "ignore")
-                plain = "\n".join(line for line in text.splitlines() if not re.match(r"\.(TH|so|\\\")|'", line))
-                if len(plain) > 300:
-                    yield plain[:20_000], f"section {section}"
+            lines = _page(file).splitlines()
+            plain = "\n".join(line for line in lines if not re.match(r"\.(TH|so|\\\")|'", line))
+            if len(plain) > 300:
+                yield plain[:20_000], f"section {section}"
+
+
+def _page(file: Path) -> str:
+    """Return the source of a manual page, of a link to another one nothing."""
+    return "" if file.is_symlink() else gzip.decompress(file.read_bytes()).decode("utf-8", "ignore")
 
 
 def _manuals(language: str, sections: str, each: int) -> Callable[[Path], None]:
@@ -180,8 +184,7 @@ def _man_titles(file: Path) -> None:
     rows: list[tuple[str, str]] = []
     for section in "123578":
         for page in sorted(Path(f"/usr/share/man/man{section}").glob("*.gz"))[:3000]:
-            text = "" if page.is_symlink() else gzip.decompress(page.read_bytes()).decode("utf-8", "ignore")
-            title = re.search(r"^\.SH +\"?NAME\"?\n.*?\\-+ +(\S[^\n]+)", text, re.M)
+            title = re.search(r"^\.SH +\"?NAME\"?\n.*?\\-+ +(\S[^\n]+)", _page(page), re.M)
             rows += [(title[1], f"section {section}")] if title else []
     _write(file, ("title", "section"), _some(rows, 4000))
 

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import put_between
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "scaling.md"
 FAMILIES = (
@@ -100,13 +102,8 @@ for shape in sys.argv[1:]:
 
 def write(name: str, rows: list[str]) -> None:
     """Put a table between its marks in docs/scaling.md."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(f"<!-- {name} -->\n", 1)
-    _, after = rest.split(f"<!-- end of {name} -->", 1)
-    made = "\n".join(
-        [*rows, "", f"Measured by `benchmarks/scaling.py` on {platform.machine()}, {os.cpu_count()} cores."]
-    )
-    PAGE.write_text(f"{before}<!-- {name} -->\n{made}\n<!-- end of {name} -->{after}", encoding="utf-8")
+    measured = f"Measured by `benchmarks/scaling.py` on {platform.machine()}, {os.cpu_count()} cores."
+    put_between(PAGE, f"<!-- {name} -->", f"<!-- end of {name} -->", [*rows, "", measured])
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from benchmarks.page import put_between
+
 PAGE = Path(__file__).parents[1] / "docs" / "serving.md"
 CLIENTS = 8
 REQUESTS = 1000
@@ -90,10 +92,7 @@ def main() -> None:
             process.terminate()
             process.wait()
     lines += ["", f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}."]
-    text = PAGE.read_text(encoding="utf-8")
-    start, end = "<!-- serving -->", "<!-- end of serving -->"
-    before, after = text[: text.index(start) + len(start)], text[text.index(end) :]
-    PAGE.write_text("\n".join([before, *lines, after]), encoding="utf-8")
+    put_between(PAGE, "<!-- serving -->", "<!-- end of serving -->", lines)
     print("\n".join(lines))
 
 
