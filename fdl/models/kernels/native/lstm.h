@@ -31,13 +31,7 @@ struct ProductTile {
       for (int v = 0; v < vectors; ++v) tile[r][v] = load(sums + r * sums_step + v * kLanes);
     const float* w = weights;
     for (int64_t k = 0; k < depth; ++k, w += vectors * kLanes) {
-      Vector wide[vectors];
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) wide[v] = load(w + v * kLanes);
-#pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) tile[r][v] += wide[v] * from[r / 3][r % 3 * step];
+      add_products(tile, w, [&](int r) { return from[r / 3][r % 3 * step]; });
 #pragma GCC unroll 8
       for (int i = 0; i < bases; ++i) ++from[i];
     }

@@ -48,15 +48,8 @@ struct CorrelateTile {
     const float* w = weights;
     for (const int32_t start : what.starts) {
       const float* from = image + start;
-      for (const float* end = from + what.run; from != end; ++from, w += vectors * kLanes) {
-        Vector wide[vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) wide[v] = load(w + v * kLanes);
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-          for (int v = 0; v < vectors; ++v) sums[r][v] += wide[v] * from[at[r]];
-      }
+      for (const float* end = from + what.run; from != end; ++from, w += vectors * kLanes)
+        add_products(sums, w, [from, &at](int r) { return from[at[r]]; });
     }
     for (int r = 0; r < rows; ++r) store_columns<vectors>(out + targets[r], sums[r], columns);
   }
@@ -134,13 +127,7 @@ struct AccumulateTile {
     for (int64_t n = 0; n < count; ++n)
       for (int64_t p = 0; p < pixels; ++p, gradient += row) {
         const float* from = images + n * image_floats + at[p] + taps[0];
-        Vector wide[vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) wide[v] = load(gradient + v * kLanes);
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-          for (int v = 0; v < vectors; ++v) sums[r][v] += wide[v] * from[tap[r]];
+        add_products(sums, gradient, [from, &tap](int r) { return from[tap[r]]; });
       }
     for (int r = 0; r < rows; ++r)
       for (int v = 0; v < vectors; ++v) store(sums_of_taps + r * row + v * kLanes, sums[r][v]);

@@ -28,6 +28,19 @@ inline Vector load(const float* from) {
 
 inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
 
+// sums[r] += weights * value(r) for the rows of a tile, whose loops are unrolled so that the sums stay in registers.
+template <int rows, int vectors, class Value>
+[[gnu::always_inline]] inline void add_products(Vector (&sums)[rows][vectors], const float* weights,
+                                                const Value& value) {
+  Vector wide[vectors];
+#pragma GCC unroll 2
+  for (int v = 0; v < vectors; ++v) wide[v] = load(weights + v * kLanes);
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) sums[r][v] += wide[v] * value(r);
+}
+
 // Store the first `columns` numbers of some vectors.
 template <int vectors>
 inline void store_columns(float* to, const Vector (&values)[vectors], int64_t columns) {
